@@ -1,0 +1,48 @@
+"""Addresses as people write them: `host:port`, `[v6]:port`, `unix:/path`.
+
+Standard library only: the wire reads its addresses with this too.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+MAX_UNIX_PATH = 107  # sun_path is 108 bytes on Linux, the last one NUL
+
+
+class TCP(NamedTuple):
+    """A host and a port; port 0 binds any free port."""
+
+    host: str
+    port: int
+
+
+class Unix(NamedTuple):
+    """A Unix socket's path."""
+
+    path: str
+
+
+def parse_address(text: str) -> TCP | Unix:
+    """Read an address.
+
+    Raises:
+        ValueError: saying what is allowed.
+    """
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if not 0 < len(path.encode()) <= MAX_UNIX_PATH:
+            raise ValueError(f"a Unix socket's path has 1 to {MAX_UNIX_PATH} bytes")
+        return Unix(path)
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not host or (":" in host and not bracketed):
+        raise ValueError("an address is host:port, [v6]:port or unix:/path")
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise ValueError(f"the port must be a number from 0 to 65535, not {port!r}")
+    return TCP(host.strip("[]") if bracketed else host, int(port))
+
+
+def format_address(host: str, port: int) -> str:
+    """Write a TCP address, with brackets around IPv6."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,140 @@
+"""The nouns that travel between the packages: a call's events, an observation, a skip reason.
+
+Everything here is immutable and has no behaviour beyond naming things. Times are nanoseconds of
+the machine's monotonic clock (CLOCK_MONOTONIC, the same for every process on one host), so that
+the wire's stamps and the observer's can be subtracted; they become wall-clock time only in spans.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import NamedTuple, TypeAlias
+
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
+"""Header fields in wire order; names are lower case, `-bin` values stay base64 as on the wire."""
+
+
+class Direction(IntEnum):
+    """Who sent the bytes."""
+
+    CLIENT = 0
+    SERVER = 1
+
+
+class SkipReason(StrEnum):
+    """Why a call was not compared. Every call that is not compared has exactly one of these.
+
+    The order is the order of the checks. `INELIGIBLE` says which do not count against coverage.
+    """
+
+    # Decided from the request's header, by the operator's choice: not eligible.
+    NOT_GRPC = "not_grpc"  # content-type is not application/grpc
+    METHOD = "method"  # the method is not one of those to be compared
+    FILTERED = "filtered"  # a metadata condition did not hold
+    NOT_SAMPLED = "not_sampled"  # left out by the sampling fraction or the sticky key
+    PAUSED = "paused"  # the operator paused the tee
+    ENDED = "ended"  # the experiment's budget of calls or time is used up
+    RATE_LIMITED = "rate_limited"  # the token bucket of calls or bytes a second was empty
+    # Decided before either answer is known, but not by choice: lost coverage.
+    BREAKER_OPEN = "breaker_open"
+    REQUEST_TOO_LARGE = "request_too_large"
+    QUEUE_FULL = "queue_full"  # the shadow's queue is at its bound in calls
+    QUEUE_BYTES = "queue_bytes"  # the shadow's queue is at its bound in bytes
+    PAIRS_FULL = "pairs_full"  # as many calls in flight as the observer may hold (count or bytes)
+    EXPIRED = "expired"  # waited in the queue past its usefulness
+    # Found out while reading the call.
+    INCOMPLETE = "incomplete"  # production answered before the request was complete
+    CANCELLED = "cancelled"  # the client gave up
+    RESPONSE_TOO_LARGE = "response_too_large"
+    TAP_GAP = "tap_gap"  # the tap was full and some of the call's DATA was not copied
+    BLIND = "blind"  # the connection went blind, or opaque, with the call in flight
+    MALFORMED = "malformed"  # gRPC framing or compression that cannot be read
+    ABANDONED = "abandoned"  # older than any call may get while waiting for its answer
+    SHUTDOWN = "shutdown"  # the observer ended first
+
+
+INELIGIBLE = frozenset(
+    {
+        SkipReason.NOT_GRPC,
+        SkipReason.METHOD,
+        SkipReason.FILTERED,
+        SkipReason.NOT_SAMPLED,
+        SkipReason.PAUSED,
+        SkipReason.ENDED,
+        SkipReason.RATE_LIMITED,
+        SkipReason.CANCELLED,
+    }
+)
+"""Skips that do not count against coverage: the operator's choice, or the client's.
+
+coverage = compared / (seen - the sum of these).
+"""
+
+
+class CallKey(NamedTuple):
+    """Names one call within one observer's life."""
+
+    connection: int
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The request's header block has been read."""
+
+    key: CallKey
+    method: str  # as in `:path`: "/package.Service/Method"
+    authority: str
+    metadata: Metadata  # without pseudo-headers
+    peer: str  # the client's address, "host:port"
+    started_ns: int
+    timeout_ns: int | None = None  # `grpc-timeout`
+    is_grpc: bool = True
+    sampled: bool = True  # False: the wire did not copy this stream's DATA
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """The client has half-closed: the request is complete. Messages are decompressed."""
+
+    key: CallKey
+    messages: tuple[bytes, ...]
+    ended_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one side answered, and when. Messages are decompressed, without their gRPC frame."""
+
+    status: int  # gRPC status code, 0 is OK
+    detail: str  # grpc-message, percent-decoded
+    messages: tuple[bytes, ...]
+    started_ns: int  # the request was complete (production) or sent (shadow)
+    ended_ns: int
+    headers: Metadata = ()  # initial metadata
+    trailers: Metadata = ()
+
+    @property
+    def latency_ns(self) -> int:
+        """Time from the complete request to the end of the answer; never negative."""
+        return max(0, self.ended_ns - self.started_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Production's answer is complete (trailers, or the reset or loss that stood in for them)."""
+
+    key: CallKey
+    observation: Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The call can no longer be compared; nothing more will be said about it."""
+
+    key: CallKey
+    reason: SkipReason
+
+
+Event: TypeAlias = Started | Requested | Answered | Lost

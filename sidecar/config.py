@@ -1,0 +1,385 @@
+"""Every setting of the sidecar: frozen, validated as a whole, every error at once.
+
+A configuration comes from, in rising precedence: the defaults below, a YAML file, environment
+variables (`SHADOW_SIDECAR_` and the path of the key joined by `__`, as in
+`SHADOW_SIDECAR_SAMPLE__FRACTION=0.1`; values are read as YAML), and command-line flags.
+Sizes are bytes and durations are seconds unless the key says otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from sidecar.address import parse_address
+
+ENV_PREFIX = "SHADOW_SIDECAR_"
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; `errors` has one line for each thing that is wrong."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = errors
+
+
+def _address(text: str) -> str:
+    parse_address(text)
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
+"""`host:port`, `[v6]:port` or `unix:/path`."""
+Count = Annotated[int, Field(ge=1)]
+Bytes = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
+
+# Services whose calls are never predictions, or whose calls would change the shadow.
+NOT_PREDICTIONS = (
+    "/grpc.health.v1.Health/*",
+    "/grpc.reflection.*/*",
+    "/grpc.channelz.*/*",
+    "/inference.GRPCInferenceService/Server*",
+    "/inference.GRPCInferenceService/ModelReady",
+    "/inference.GRPCInferenceService/ModelMetadata",
+    "/inference.GRPCInferenceService/ModelConfig",
+    "/inference.GRPCInferenceService/ModelStatistics",
+    "/inference.GRPCInferenceService/Repository*",
+    "/inference.GRPCInferenceService/*SharedMemory*",
+    "/inference.GRPCInferenceService/TraceSetting",
+    "/inference.GRPCInferenceService/LogSettings",
+    "/tensorflow.serving.PredictionService/GetModelMetadata",
+    "/tensorflow.serving.ModelService/*",
+)
+
+# Never sent to a shadow: who the caller is, and what proves it.
+DENIED_METADATA = ("authorization", "cookie", "proxy-authorization", "x-api-key")
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Route(_Settings):
+    """One listening address and the model server behind it."""
+
+    listen: Address
+    upstream: Address
+
+
+class WireSettings(_Settings):
+    """Production's path."""
+
+    routes: tuple[Route, ...] = ()
+    tap: Path = Path("/tmp/shadow-sidecar/tap.sock")
+    tap_bytes: Bytes = 8 << 20  # bound on copied bytes waiting for each observer
+    connection_bytes: Annotated[int, Field(ge=4096)] = 256 << 10  # forwarded, unsent, a direction
+    connections: Count = 10_000
+    drain_seconds: Seconds = 30.0
+    resync: Literal["off", "goaway"] = "off"
+
+
+class SampleSettings(_Settings):
+    """Which share of the matching calls is shadowed."""
+
+    fraction: Fraction = 1.0
+    # None draws per call; "trace_id" or "metadata:NAME" keeps all calls of one key together.
+    key: Annotated[str, Field(pattern=r"^(trace_id|metadata:[a-z0-9_.-]+)$")] | None = None
+
+
+class MetadataCondition(_Settings):
+    """A condition on one request metadata field; exactly one of the tests is given."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_.-]+$")]
+    equals: str | None = None
+    matches: str | None = None  # a regular expression that must match the whole value
+    present: bool | None = None
+
+    @model_validator(mode="after")
+    def _one_test(self) -> MetadataCondition:
+        given = [k for k in ("equals", "matches", "present") if getattr(self, k) is not None]
+        if len(given) != 1:
+            raise ValueError("give exactly one of equals, matches, present")
+        if self.matches is not None:
+            import re
+
+            try:
+                re.compile(self.matches)
+            except re.error as error:
+                raise ValueError(f"matches is not a regular expression: {error}") from None
+        return self
+
+
+class MatchSettings(_Settings):
+    """Which calls are predictions worth comparing. Globs over "/package.Service/Method"."""
+
+    methods: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = NOT_PREDICTIONS
+    metadata: tuple[MetadataCondition, ...] = ()  # all must hold
+
+
+class RateSettings(_Settings):
+    """A token bucket; None is no limit. The bucket holds one second's worth, at least one call."""
+
+    calls_per_second: Annotated[float, Field(gt=0)] | None = None
+    bytes_per_second: Annotated[float, Field(gt=0)] | None = None
+
+
+class QueueSettings(_Settings):
+    """Requests waiting for the shadow."""
+
+    calls: Count = 1024
+    bytes: Bytes = 64 << 20
+    max_wait_seconds: Seconds = 2.0
+
+
+class BreakerSettings(_Settings):
+    """When to stop calling a shadow that fails, and for how long."""
+
+    consecutive_failures: Count = 10
+    failure_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    window_calls: Count = 100  # the ratio is taken over so many latest calls
+    cooldown_seconds: Seconds = 5.0
+    probes: Count = 3  # successes in the half-open state that close it again
+
+
+class TLSSettings(_Settings):
+    """TLS to a shadow; with cert and key it is mutual."""
+
+    ca: Path | None = None  # None: the system's roots
+    cert: Path | None = None
+    key: Path | None = None
+    server_name: str | None = None
+
+    @model_validator(mode="after")
+    def _both(self) -> TLSSettings:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("cert and key go together")
+        for name in ("ca", "cert", "key"):
+            path = getattr(self, name)
+            if path is not None and not path.is_file():
+                raise ValueError(f"{name}: no such file: {path}")
+        return self
+
+
+class ShadowSettings(_Settings):
+    """One receiver of copies."""
+
+    name: Name = "shadow"
+    address: Address
+    role: Literal["shadow", "control"] = "shadow"
+    fraction: Fraction = 1.0  # of the sampled calls; a control usually needs few
+    version: str = ""  # the model's version, when the answers do not name it
+    deadline_seconds: Seconds = 5.0
+    concurrency: Count = 32
+    queue: QueueSettings = QueueSettings()
+    rate: RateSettings = RateSettings()
+    breaker: BreakerSettings = BreakerSettings()
+    tls: TLSSettings | None = None
+    authority: str | None = None
+    deny_metadata: tuple[str, ...] = DENIED_METADATA
+    add_metadata: dict[str, str] = {}
+    max_response_bytes: Bytes = 16 << 20
+
+
+class PairSettings(_Settings):
+    """The calls in flight that the observer holds while it waits for both answers."""
+
+    calls: Count = 4096
+    bytes: Bytes = 128 << 20
+    max_age_seconds: Seconds = 60.0
+    max_request_bytes: Bytes = 16 << 20  # all messages of one call
+    max_response_bytes: Bytes = 16 << 20
+
+
+RuleName = Literal["auto", "tolerance", "exact", "argmax", "ignore"]
+
+
+class OutputRule(_Settings):
+    """How outputs whose method, model and name match the globs are compared. First match wins."""
+
+    output: str = "*"
+    method: str = "*"
+    model: str = "*"
+    rule: RuleName = "auto"
+    atol: Annotated[float, Field(ge=0)] | None = None  # None: by the output's number type
+    rtol: Annotated[float, Field(ge=0)] | None = None
+    max_outside: Fraction = 0.0  # share of elements that may be outside the tolerance
+
+
+class CompareSettings(_Settings):
+    """How answers are read and compared."""
+
+    descriptors: Path | None = None  # a serialized FileDescriptorSet for methods of your own
+    reflection: bool = True  # else ask a shadow's reflection service for unknown methods
+    rules: tuple[OutputRule, ...] = ()
+
+    @model_validator(mode="after")
+    def _exists(self) -> CompareSettings:
+        if self.descriptors is not None and not self.descriptors.is_file():
+            raise ValueError(f"descriptors: no such file: {self.descriptors}")
+        return self
+
+
+class TelemetrySettings(_Settings):
+    """Spans go out over OTLP/gRPC as the standard OTEL_* environment variables say."""
+
+    traces: Literal["joined", "separate", "off"] = "joined"
+    agreeing_fraction: Fraction = 0.1  # share of agreeing pairs that is exported
+    queue_spans: Count = 4096
+    payload_values: bool = False  # whether difference events may carry values
+
+
+class ObserverSettings(_Settings):
+    """The process behind the tap."""
+
+    nice: Annotated[int, Field(ge=0, le=19)] = 10
+    processes: Count = 1
+
+
+class HTTPSettings(_Settings):
+    """Where health, metrics and status are served."""
+
+    listen: Address = "127.0.0.1:9095"
+
+
+class Settings(_Settings):
+    """The whole configuration."""
+
+    wire: WireSettings = WireSettings()
+    observer: ObserverSettings = ObserverSettings()
+    http: HTTPSettings = HTTPSettings()
+    match: MatchSettings = MatchSettings()
+    sample: SampleSettings = SampleSettings()
+    paused: bool = False
+    pairs: PairSettings = PairSettings()
+    shadows: tuple[ShadowSettings, ...] = ()
+    compare: CompareSettings = CompareSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        problems = []
+        names = [shadow.name for shadow in self.shadows]
+        problems += [f"shadows: name {n!r} is used twice" for n in set(names) if names.count(n) > 1]
+        listens = [route.listen for route in self.wire.routes]
+        problems += [
+            f"wire.routes: listen {a!r} is used twice" for a in set(listens) if listens.count(a) > 1
+        ]
+        problems += [
+            f"wire.routes: {route.listen!r} forwards to itself"
+            for route in self.wire.routes
+            if route.listen == route.upstream
+        ]
+        if problems:
+            raise ValueError("; ".join(sorted(problems)))
+        return self
+
+
+def load(
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Build the settings from a YAML file, the environment and flags.
+
+    Args:
+        file: a YAML file, or None.
+        environ: environment variables; `os.environ` when None.
+        flags: nested mapping of the given flags only; strongest.
+
+    Raises:
+        ConfigError: with every error at once, each naming the key, the value and what is allowed.
+    """
+    errors: list[str] = []
+    tree: dict[str, Any] = {}
+    if file is not None:
+        _merge(tree, _read_yaml(file, errors))
+    _merge(tree, _from_environment(os.environ if environ is None else environ, errors))
+    _merge(tree, dict(flags or {}))
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        errors += [_sentence(e) for e in error.errors(include_url=False)]
+    if errors:
+        raise ConfigError(errors)
+    return settings
+
+
+def _read_yaml(file: Path, errors: list[str]) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        errors.append(f"{file}: {error.strerror}")
+        return {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        errors.append(f"{file}: not YAML: {' '.join(str(error).split())}")
+        return {}
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        errors.append(f"{file}: the top level must be a mapping, not {type(tree).__name__}")
+        return {}
+    return tree
+
+
+def _from_environment(environ: Mapping[str, str], errors: list[str]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name in sorted(environ):
+        if not name.startswith(ENV_PREFIX):
+            continue
+        *path, leaf = name.removeprefix(ENV_PREFIX).lower().split("__")
+        node = tree
+        for part in path:
+            node = node.setdefault(part, {})
+        try:
+            node[leaf] = yaml.safe_load(environ[name])
+        except yaml.YAMLError:
+            errors.append(f"{name}: {environ[name]!r} is not a YAML value")
+    return tree
+
+
+def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
+    for key, value in other.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _sentence(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "configuration"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return f"{key}: unknown key; allowed: {', '.join(_siblings(error['loc']))}"
+    if error["type"] == "missing":
+        return f"{key}: required, and not given"
+    value = error["input"]
+    shown = f" {value!r}:" if isinstance(value, (str, int, float, bool)) else ""
+    return f"{key}:{shown} {message[0].lower()}{message[1:]}"
+
+
+def _siblings(loc: tuple[int | str, ...]) -> list[str]:
+    model: Any = Settings
+    for part in loc[:-1]:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return sorted(model.model_fields)

@@ -1,0 +1,52 @@
+"""The tap's language: what the wire tells the observer, and the little it hears back.
+
+Rule: every record is self-delimiting, carries the wire's clock, and can be refused without
+breaking the ones after it. Counterpart: `sidecar.observe.tap`, which reads them.
+
+Both directions begin with the same 24-byte header, big-endian:
+
+    u32 size      bytes of payload after the header
+    u8  kind      see Kind
+    u8  direction 0 from the client, 1 from the server (BYTES, GAP, CLOSE), else 0
+    u16 flags     reserved, 0
+    u64 conn      the wire's number for the connection, 0 when the record is about the wire
+    u64 time_ns   CLOCK_MONOTONIC
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+
+VERSION = 1
+HEADER = struct.Struct("!IBBHQQ")
+U32 = struct.Struct("!I")
+U64 = struct.Struct("!Q")
+MAX_PAYLOAD = 1 << 20  # a reader may refuse a larger record: the peer is not a wire
+
+
+class Kind(IntEnum):
+    """What a record says. Wire to observer unless said otherwise."""
+
+    HELLO = 1  # first record of every session; JSON: version, pid, resync, routes
+    OPEN = 2  # a connection that will be observed from its first byte; JSON: peer, listen, upstream
+    BYTES = 3  # the next bytes of one direction, unaltered
+    GAP = 4  # u64: so many next bytes of one direction were not copied; only DATA payload
+    UNSAMPLED = (
+        5  # u32 stream: this new stream's DATA frames are left out whole; precedes its HEADERS
+    )
+    OPAQUE = 6  # not HTTP/2: nothing more follows for this connection; UTF-8 reason
+    BLIND = 7  # sync is lost: nothing more follows for this connection; UTF-8 reason
+    CLOSE = (
+        8  # the connection ended; direction says which side ended it first; UTF-8 "eof" | "reset"
+    )
+    STATS = 9  # JSON: the wire's counters and gauges, about once a second and at HELLO
+    SAMPLE = 64  # observer to wire: f64 in [0, 1], the share of new streams whose DATA is copied
+    GOAWAY = (
+        65  # observer to wire: conn to be resynchronised, 0 for all blind ones; only if allowed
+    )
+
+
+def record(kind: Kind, direction: int, conn: int, time_ns: int, payload: bytes = b"") -> bytes:
+    """Encode one record."""
+    return HEADER.pack(len(payload), kind, direction, 0, conn, time_ns) + payload
