@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import socket
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from sidecar.address import TCP, parse_address
@@ -48,11 +50,14 @@ def sidecar_run(
     env: Mapping[str, str] | None = None,
 ) -> Process:
     """Start `shadow-sidecar run` on free ports; `wait_ready()` tells `listen` and `http`."""
-    flags = ["--listen", listen, "--upstream", upstream, "--http", "127.0.0.1:0", "--print-ready"]
+    # A Unix socket's path is short, so not below pytest's own temporary directory.
+    tap = Path(tempfile.mkdtemp(prefix="shadow-tap-")) / "tap.sock"
+    flags = ["--listen", listen, "--upstream", upstream, "--http", "127.0.0.1:0"]
+    flags += ["--tap", str(tap), "--print-ready"]
     for shadow in shadows:
         flags += ["--shadow", shadow]
     return python(
-        "sidecar.cli",
+        "sidecar",
         "run",
         *flags,
         *arguments,
