@@ -33,6 +33,7 @@ class SkipReason(StrEnum):
     METHOD = "method"  # the method is not one of those to be compared
     FILTERED = "filtered"  # a metadata condition did not hold
     NOT_SAMPLED = "not_sampled"  # left out by the sampling fraction or the sticky key
+    NO_SHADOW = "no_shadow"  # no shadow is configured
     PAUSED = "paused"  # the operator paused the tee
     ENDED = "ended"  # the experiment's budget of calls or time is used up
     RATE_LIMITED = "rate_limited"  # the token bucket of calls or bytes a second was empty
@@ -60,6 +61,7 @@ INELIGIBLE = frozenset(
         SkipReason.METHOD,
         SkipReason.FILTERED,
         SkipReason.NOT_SAMPLED,
+        SkipReason.NO_SHADOW,
         SkipReason.PAUSED,
         SkipReason.ENDED,
         SkipReason.RATE_LIMITED,

@@ -1,0 +1,43 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# The active virtual environment is used when there is one, else .venv is made.
+PYTHON ?= python3
+VENV := $(or $(VIRTUAL_ENV),.venv)
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint format protos interop-environments clean help
+
+help: ## Show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.shadow-demo: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.shadow-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.shadow-demo ## Two real models, the sidecar between, and what a person wants to know
+	$(BIN)/shadow-sidecar demo $(ARGS)
+
+test: $(VENV)/.shadow-dev ## Every test, real servers and clients included
+	$(BIN)/python -m tests.interop.environments
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.shadow-dev ## ruff and mypy, strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.shadow-dev ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+protos: $(VENV)/.shadow-dev ## Generate sidecar/pb from protos/
+	$(BIN)/python protos/generate.py
+
+clean: ## Remove everything that was made
+	rm -rf .venv .venvs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

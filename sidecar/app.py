@@ -1,0 +1,319 @@
+"""The observer's composition root: reads as the life of a call.
+
+Rule: every call that is seen ends in exactly one fate for each shadow, compared or one skip
+reason, and nothing on this path raises. The parts decide; this file only hands a call from one
+to the next. Counterpart: `session.py` brings the bytes in, `admin/` shows what came of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sidecar.admin.recent import RecentPairs
+from sidecar.call import (
+    Answered,
+    CallKey,
+    Direction,
+    Event,
+    Lost,
+    Observation,
+    Requested,
+    SkipReason,
+    Started,
+)
+from sidecar.compare.comparer import Comparer
+from sidecar.compare.result import Comparison
+from sidecar.config import Settings
+from sidecar.ledger import Ledger
+from sidecar.log import Log
+from sidecar.observe.connection import Connection, ReadLimits
+from sidecar.tee.admission import Admission
+from sidecar.tee.metadata import shadow_metadata
+from sidecar.tee.shadow import Dispatch, Shadow
+from sidecar.telemetry.pairs import PairSpans
+from sidecar.telemetry.plan import SpanPlan
+from sidecar.wire.records import Kind
+
+
+@dataclass(slots=True)
+class Pair:
+    """One admitted call on its way: what is known so far, and what is still awaited."""
+
+    call: Started
+    plan: SpanPlan | None = None
+    request: tuple[bytes, ...] = ()
+    held_bytes: int = 0
+    production: Observation | None = None
+    shadowed: dict[str, Observation] = field(default_factory=dict)
+    compared: dict[str, Comparison] = field(default_factory=dict)
+    fates: dict[str, SkipReason | None] = field(default_factory=dict)  # None: compared
+
+
+class Observer:
+    """Turns what the tap copies into compared pairs."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        comparer: Comparer,
+        spans: PairSpans,
+        now_ns: Callable[[], int],
+        draw: Callable[[], float],
+        log: Log,
+    ) -> None:
+        self.settings = settings
+        self.log = log
+        self.now_ns = now_ns
+        self.draw = draw
+        self.admission = Admission(settings.match, settings.sample, settings.paused)
+        self.comparer = comparer
+        self.spans = spans
+        self.ledger = Ledger([shadow.name for shadow in settings.shadows])
+        self.recent = RecentPairs()
+        self.shadows = {
+            s.name: Shadow(s, settings.pairs, now_ns, self._shadowed) for s in settings.shadows
+        }
+        self.connections: dict[int, Connection] = {}
+        self.pairs: dict[CallKey, Pair] = {}
+        self.held_bytes = 0  # messages held by pairs
+        self.reading_bytes = 0  # messages that connections are still collecting
+        self.wire_hello: dict[str, Any] | None = None
+        self.wire_stats: dict[str, Any] = {}
+        self.opaque_here = 0  # opened as HTTP/2, but not readable to us
+        self._limits = ReadLimits(
+            max_request_bytes=settings.pairs.max_request_bytes,
+            max_response_bytes=settings.pairs.max_response_bytes,
+        )
+        self._single: dict[str, bool] = {}  # method: production answers with one message
+
+    # ---- 1. seen: a connection's bytes become calls -------------------------------------------
+
+    def attached(self, hello: dict[str, Any]) -> None:
+        self.wire_hello = hello
+        self.log.info("attached", wire_pid=hello.get("pid"))
+
+    def detached(self) -> None:
+        for number in list(self.connections):
+            self.out_of_sight(number, Kind.BLIND, "detached from the wire")
+        self.wire_hello = None
+        self.wire_stats = {}
+        self.log.info("detached")
+
+    def stats(self, figures: dict[str, Any]) -> None:
+        self.wire_stats = figures
+
+    def opened(self, conn: int, about: dict[str, Any]) -> None:
+        self.connections[conn] = Connection(conn, about["peer"], self._seen, self._limits)
+        self.spans.upstream(conn, about["upstream"])
+
+    def copied(self, conn: int, direction: Direction, data: bytes, now_ns: int) -> None:
+        connection = self.connections.get(conn)
+        if connection is not None:
+            self._read(connection, lambda: connection.feed(direction, data, now_ns))
+
+    def gap(self, conn: int, direction: Direction, size: int, now_ns: int) -> None:
+        connection = self.connections.get(conn)
+        if connection is not None:
+            self._read(connection, lambda: connection.gap(direction, size, now_ns))
+
+    def unsampled(self, conn: int, stream: int) -> None:
+        connection = self.connections.get(conn)
+        if connection is not None:
+            connection.unsampled(stream)
+
+    def out_of_sight(self, conn: int, kind: Kind, reason: str) -> None:
+        connection = self.connections.pop(conn, None)
+        if connection is not None:
+            self._read(connection, lambda: connection.lose_sight(reason))
+            self.spans.gone(conn)
+
+    def closed(self, conn: int, by: Direction, how: str, now_ns: int) -> None:
+        connection = self.connections.pop(conn, None)
+        if connection is not None:
+            self._read(connection, lambda: connection.close(by, how, now_ns))
+            self.spans.gone(conn)
+
+    def _read(self, connection: Connection, step: Callable[[], Sequence[Event]]) -> None:
+        before = connection.buffered_bytes
+        events = step()
+        self.reading_bytes += connection.buffered_bytes - before
+        for event in events:
+            match event:
+                case Requested():
+                    self._requested(event)
+                case Answered():
+                    self._answered(event)
+                case Lost():
+                    self._lost(event)
+        while self.held_bytes + self.reading_bytes > self.settings.pairs.bytes:
+            # The bound on memory is the operator's: the call that is growing gives way.
+            before = connection.buffered_bytes
+            key = connection.shed()
+            self.reading_bytes += connection.buffered_bytes - before
+            if key is None:
+                break
+            self._lost(Lost(key, SkipReason.PAIRS_FULL))
+
+    # ---- 2. admitted: decided before any answer is known --------------------------------------
+
+    def _seen(self, call: Started) -> bool:
+        self.ledger.see()
+        reason = self.admission.check(call, self.draw())
+        if reason is None and (
+            len(self.pairs) >= self.settings.pairs.calls
+            or self.held_bytes + self.reading_bytes >= self.settings.pairs.bytes
+        ):
+            reason = SkipReason.PAIRS_FULL
+        if reason is None and not self.shadows:
+            reason = SkipReason.PAUSED
+        if reason is not None:
+            self.ledger.skip_all(reason)
+            return False
+        self.pairs[call.key] = Pair(call)
+        return True
+
+    # ---- 3. queued and shadowed, while production is still working ----------------------------
+
+    def _requested(self, event: Requested) -> None:
+        pair = self.pairs.get(event.key)
+        if pair is None:
+            return
+        call = pair.call
+        size = sum(map(len, event.messages))
+        pair.request = event.messages
+        self._hold(pair, size)
+        pair.plan = self.spans.plan(call)
+        single = len(event.messages) == 1 and self._single.get(call.method, False)
+        for name, shadow in self.shadows.items():
+            dispatch = Dispatch(
+                key=event.key,
+                method=call.method,
+                messages=event.messages,
+                metadata=shadow_metadata(
+                    call.metadata, shadow.settings, pair.plan.traceparent_for(name)
+                ),
+                size=size,
+                offered_ns=event.ended_ns,
+                expects_single=single,
+            )
+            reason = shadow.offer(dispatch, self.draw())
+            if reason is not None:
+                self._skip(pair, name, reason)
+        self._settle(pair)
+
+    def _shadowed(self, name: str, dispatch: Dispatch, result: Observation | SkipReason) -> None:
+        pair = self.pairs.get(dispatch.key)
+        if pair is None or name in pair.fates:
+            return
+        if isinstance(result, SkipReason):
+            self._skip(pair, name, result)
+        else:
+            pair.shadowed[name] = result
+            self._hold(pair, sum(map(len, result.messages)))
+            self._pair(pair, name)
+        self._settle(pair)
+
+    # ---- 4. paired: both observations are there -----------------------------------------------
+
+    def _answered(self, event: Answered) -> None:
+        pair = self.pairs.get(event.key)
+        if pair is None:
+            return
+        pair.production = event.observation
+        self._hold(pair, sum(map(len, event.observation.messages)))
+        if event.observation.status == 0:
+            self._learn(pair.call.method, len(event.observation.messages) == 1)
+        for name in tuple(pair.shadowed):
+            self._pair(pair, name)
+        self._settle(pair)
+
+    def _learn(self, method: str, single: bool) -> None:
+        if len(self._single) < 1024 or method in self._single:
+            self._single[method] = single and self._single.get(method, True)
+
+    def _lost(self, event: Lost) -> None:
+        pair = self.pairs.get(event.key)
+        if pair is None:
+            return
+        for name, shadow in self.shadows.items():
+            if name not in pair.fates:
+                shadow.cancel(event.key)
+                self._skip(pair, name, event.reason)
+        self._settle(pair)
+
+    # ---- 5. compared, judged --------------------------------------------------------------------
+
+    def _pair(self, pair: Pair, name: str) -> None:
+        if pair.production is None or name in pair.fates:
+            return
+        shadowed = pair.shadowed[name]
+        comparison = self.comparer.compare(
+            pair.call.method, pair.request, pair.production, shadowed
+        )
+        pair.compared[name] = comparison
+        pair.fates[name] = None
+        self.ledger.compare(name, comparison, pair.production, shadowed)
+
+    def _skip(self, pair: Pair, name: str, reason: SkipReason) -> None:
+        pair.fates[name] = reason
+        self.ledger.skip(name, reason)
+
+    # ---- 6. told --------------------------------------------------------------------------------
+
+    def _settle(self, pair: Pair) -> None:
+        if len(pair.fates) < len(self.shadows) or self.pairs.pop(pair.call.key, None) is None:
+            return
+        self._hold(pair, -pair.held_bytes)
+        self.ledger.settle(pair.fates)
+        if pair.production is None:
+            connection = self.connections.get(pair.call.key.connection)
+            if connection is not None:
+                before = connection.buffered_bytes
+                connection.forget(pair.call.key)
+                self.reading_bytes += connection.buffered_bytes - before
+        if pair.plan is not None:
+            self.spans.tell(pair.call, pair.plan, pair.production, pair.shadowed, pair.compared)
+        for name, comparison in pair.compared.items():
+            assert pair.production is not None
+            self.recent.add(
+                pair.call, pair.plan, name, comparison, pair.production, pair.shadowed[name]
+            )
+
+    def _hold(self, pair: Pair, size: int) -> None:
+        pair.held_bytes += size
+        self.held_bytes += size
+
+    # ---- what time and operators do -------------------------------------------------------------
+
+    def sweep(self) -> None:
+        """Give up on calls that are older than any call may get. Called about once a second."""
+        oldest = self.now_ns() - int(self.settings.pairs.max_age_seconds * 1e9)
+        # Insertion order is the order of arrival, so the first young one ends the search.
+        for key, pair in list(self.pairs.items()):
+            if pair.call.started_ns > oldest:
+                break
+            self._lost(Lost(key, SkipReason.ABANDONED))
+
+    def change(self, settings: Settings) -> None:
+        """Take over what may change while running: sample, rates and pause."""
+        self.settings = self.settings.model_copy(
+            update={"sample": settings.sample, "paused": settings.paused}
+        )
+        self.admission = Admission(settings.match, settings.sample, settings.paused)
+        for shadow in settings.shadows:
+            if shadow.name in self.shadows:
+                self.shadows[shadow.name].update(shadow)
+
+    async def start(self) -> None:
+        """Make the shadows ready to be called."""
+        for shadow in self.shadows.values():
+            shadow.start()
+
+    async def close(self) -> None:
+        """End every call in flight as `shutdown`, and let the shadows go."""
+        for shadow in self.shadows.values():
+            await shadow.close()
+        for key in list(self.pairs):
+            self._lost(Lost(key, SkipReason.SHUTDOWN))

@@ -1,0 +1,132 @@
+"""The observer process: builds the parts, attaches to the tap, and ends cleanly.
+
+Rule: low priority in everything (CPU, memory, patience), so that production never notices it.
+Counterpart: `app.py`, which holds the life of a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import uvloop
+
+from sidecar.admin.http import Pages, serve
+from sidecar.app import Observer
+from sidecar.compare.comparer import Comparer
+from sidecar.config import Settings
+from sidecar.log import Log
+from sidecar.reload import Reloader
+from sidecar.session import Session, attach
+from sidecar.telemetry.pairs import PairSpans
+
+SWEEP_SECONDS = 1.0
+OOM_SCORE = 500  # of 1000: when memory is short, the kernel takes us before any model server
+EXIT_CANNOT_START = 1
+
+
+def main(
+    settings: Settings,
+    file: Path | None,
+    again: Callable[[], Settings],
+    on_ready: Callable[[str], None],
+) -> int:
+    """Run the observer until SIGTERM or SIGINT.
+
+    Args:
+        file: the configuration file to watch, if there is one.
+        again: reads the settings anew.
+        on_ready: told the HTTP address when the observer is up.
+
+    Returns:
+        The exit code.
+    """
+    log = Log("observer")
+    _step_back(settings.observer.nice)
+    try:
+        uvloop.run(_run(settings, file, again, on_ready, log))
+    except OSError as error:
+        log.warning("cannot_start", error=str(error))
+        return EXIT_CANNOT_START
+    return 0
+
+
+def _step_back(nice: int) -> None:
+    with contextlib.suppress(OSError):
+        os.nice(nice)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE), encoding="ascii")
+
+
+def unix_offset_ns() -> int:
+    """What to add to the machine's monotonic clock to get Unix time."""
+    return time.time_ns() - time.monotonic_ns()
+
+
+async def _run(
+    settings: Settings,
+    file: Path | None,
+    again: Callable[[], Settings],
+    on_ready: Callable[[str], None],
+    log: Log,
+) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    dice = random.SystemRandom().getrandbits(64)
+    draw = random.Random(dice)
+    spans = PairSpans(settings.telemetry, settings.shadows, unix_offset_ns, draw)
+    comparer = Comparer(settings.compare)
+    observer = Observer(settings, comparer, spans, time.monotonic_ns, draw.random, log)
+    await observer.start()
+
+    session: Session | None = None
+
+    def on_session(current: Session | None) -> None:
+        nonlocal session
+        session = current
+        if current is not None:
+            current.sample(observer.admission.wire_fraction)
+            if settings.wire.resync == "goaway":
+                current.resync()
+
+    def apply(changed: Settings) -> None:
+        observer.change(changed)
+        if session is not None:
+            session.sample(observer.admission.wire_fraction)
+
+    reloader = Reloader(file, settings, again, apply, log)
+    loop.add_signal_handler(signal.SIGHUP, reloader.reload)
+
+    pages = Pages(observer, spans.metrics, unix_offset_ns)
+    runner, address = await serve(pages, settings.http.listen)
+    tasks = [
+        asyncio.create_task(attach(settings.wire.tap, observer, log, on_session)),
+        asyncio.create_task(_sweep(observer)),
+        asyncio.create_task(reloader.watch()),
+    ]
+    on_ready(address)
+    log.info("observing", http=address, shadows=[s.name for s in settings.shadows])
+    try:
+        await stop.wait()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await observer.close()
+        spans.close()
+        await runner.cleanup()
+
+
+async def _sweep(observer: Observer) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        observer.sweep()

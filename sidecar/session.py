@@ -1,0 +1,151 @@
+"""The observer's end of the tap: attaches to the wire, reads records, feeds the connections.
+
+Rule: whatever arrives, the reader survives; a wire that goes away is waited for. Counterpart:
+`sidecar.wire.tap`, which listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from sidecar.call import Direction
+from sidecar.log import Log
+from sidecar.observe.tap import Record, TapError, TapReader
+from sidecar.wire.records import Kind, record
+
+RETRY_FIRST = 0.05
+RETRY_LAST = 1.0
+FRACTION = struct.Struct("!d")
+
+
+class Listener(Protocol):
+    """What a session tells. Calls come in the order of the bytes on the wire."""
+
+    def attached(self, hello: dict[str, Any]) -> None:
+        """A session with a wire has begun."""
+
+    def detached(self) -> None:
+        """The session has ended: every connection is out of sight."""
+
+    def opened(self, conn: int, about: dict[str, Any]) -> None:
+        """A connection that is observed from its first byte."""
+
+    def copied(self, conn: int, direction: Direction, data: bytes, now_ns: int) -> None:
+        """The next bytes of one direction."""
+
+    def gap(self, conn: int, direction: Direction, size: int, now_ns: int) -> None:
+        """So many next bytes were not copied."""
+
+    def unsampled(self, conn: int, stream: int) -> None:
+        """The next new stream comes without its DATA."""
+
+    def out_of_sight(self, conn: int, kind: Kind, reason: str) -> None:
+        """The connection is forwarded but no longer copied (OPAQUE or BLIND)."""
+
+    def closed(self, conn: int, by: Direction, how: str, now_ns: int) -> None:
+        """The connection has ended."""
+
+    def stats(self, figures: dict[str, Any]) -> None:
+        """The wire's own counters."""
+
+
+class Session(asyncio.Protocol):
+    """One attachment to the wire."""
+
+    def __init__(self, listener: Listener, log: Log) -> None:
+        self._listener = listener
+        self._log = log
+        self._reader = TapReader()
+        self._transport: asyncio.WriteTransport | None = None
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._listener.detached()
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for item in self._reader.feed(data):
+                self._tell(item)
+        except (TapError, ValueError, struct.error) as error:
+            # What is on the other end is not a wire of our version; start over.
+            self._log.warning("tap_unreadable", error=str(error))
+            self.close()
+
+    def _tell(self, item: Record) -> None:
+        listener = self._listener
+        match item.kind:
+            case Kind.BYTES:
+                listener.copied(item.conn, Direction(item.direction), item.payload, item.time_ns)
+            case Kind.GAP:
+                size = int.from_bytes(item.payload, "big")
+                listener.gap(item.conn, Direction(item.direction), size, item.time_ns)
+            case Kind.UNSAMPLED:
+                listener.unsampled(item.conn, int.from_bytes(item.payload, "big"))
+            case Kind.OPEN:
+                listener.opened(item.conn, json.loads(item.payload))
+            case Kind.CLOSE:
+                how = bytes(item.payload).decode()
+                listener.closed(item.conn, Direction(item.direction), how, item.time_ns)
+            case Kind.OPAQUE | Kind.BLIND:
+                reason = bytes(item.payload).decode("utf-8", "replace")
+                listener.out_of_sight(item.conn, Kind(item.kind), reason)
+            case Kind.STATS:
+                listener.stats(json.loads(item.payload))
+            case Kind.HELLO:
+                listener.attached(json.loads(item.payload))
+
+    def sample(self, fraction: float) -> None:
+        """Ask the wire to copy the DATA of this share of new streams."""
+        if self._transport is not None:
+            self._transport.write(record(Kind.SAMPLE, 0, 0, 0, FRACTION.pack(fraction)))
+
+    def resync(self) -> None:
+        """Ask the wire to make the clients of blind connections reconnect."""
+        if self._transport is not None:
+            self._transport.write(record(Kind.GOAWAY, 0, 0, 0))
+
+    def close(self) -> None:
+        """Detach."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+async def attach(
+    path: Path,
+    listener: Listener,
+    log: Log,
+    on_session: Callable[[Session | None], None],
+) -> None:
+    """Stay attached to the wire at `path` until cancelled, whatever happens to it."""
+    loop = asyncio.get_running_loop()
+    delay = RETRY_FIRST
+    while True:
+        try:
+            _, session = await loop.create_unix_connection(
+                lambda: Session(listener, log), str(path)
+            )
+        except OSError:
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, RETRY_LAST)
+            continue
+        delay = RETRY_FIRST
+        on_session(session)
+        try:
+            await session.ended
+        finally:
+            on_session(None)
+            with contextlib.suppress(Exception):
+                session.close()
