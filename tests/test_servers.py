@@ -37,10 +37,12 @@ def _infer(channel: grpc.Channel, request: oip.ModelInferRequest) -> oip.ModelIn
 
 
 def test_the_model_answers_typed_contents_typed_and_raw_ones_raw() -> None:
-    with server("model", "--bias", "0.5", "--model-version", "2") as model:
-        with grpc.insecure_channel(model.wait_ready()["address"]) as channel:
-            typed = _infer(channel, _request([1, 2], raw=False))
-            raw = _infer(channel, _request([1, 2], raw=True))
+    with (
+        server("model", "--bias", "0.5", "--model-version", "2") as model,
+        grpc.insecure_channel(model.wait_ready()["address"]) as channel,
+    ):
+        typed = _infer(channel, _request([1, 2], raw=False))
+        raw = _infer(channel, _request([1, 2], raw=True))
     assert (typed.model_version, typed.id) == ("2", "7")
     assert list(typed.outputs[0].contents.fp32_contents) == [3.5, 5.5]
     assert np.frombuffer(raw.raw_output_contents[0], np.float32).tolist() == [3.5, 5.5]
@@ -54,39 +56,45 @@ def test_the_model_lower_cases_bytes_and_leaves_out_what_it_is_told_to() -> None
         b"One",
         b"",
     ]
-    with server("model", "--drop-output", "sum") as model:
-        with grpc.insecure_channel(model.wait_ready()["address"]) as channel:
-            response = _infer(channel, request)
+    with (
+        server("model", "--drop-output", "sum") as model,
+        grpc.insecure_channel(model.wait_ready()["address"]) as channel,
+    ):
+        response = _infer(channel, request)
     assert [out.name for out in response.outputs] == ["t"]
     assert list(response.outputs[0].contents.bytes_contents) == [b"one", b""]
 
 
 def test_the_model_fails_every_nth_call_with_the_status_asked_for() -> None:
-    with server("model", "--error", "RESOURCE_EXHAUSTED", "--error-every", "2") as model:
-        with grpc.insecure_channel(model.wait_ready()["address"]) as channel:
+    with (
+        server("model", "--error", "RESOURCE_EXHAUSTED", "--error-every", "2") as model,
+        grpc.insecure_channel(model.wait_ready()["address"]) as channel,
+    ):
+        _infer(channel, _request([1], raw=True))
+        with pytest.raises(grpc.RpcError) as failure:
             _infer(channel, _request([1], raw=True))
-            with pytest.raises(grpc.RpcError) as failure:
-                _infer(channel, _request([1], raw=True))
     assert failure.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_bytes_are_echoed_by_every_kind_of_method_and_compressed_if_asked() -> None:
-    with server("bytes", "--salt", ">", "--gzip", "--name", "echo") as echo:
-        with grpc.insecure_channel(echo.wait_ready()["address"]) as channel:
-            unary: grpc.UnaryUnaryMultiCallable[bytes, bytes]
-            lines: grpc.UnaryStreamMultiCallable[bytes, bytes]
-            joined: grpc.StreamUnaryMultiCallable[bytes, bytes]
-            both: grpc.StreamStreamMultiCallable[bytes, bytes]
-            unary = channel.unary_unary("/test.Bytes/Unary")
-            lines = channel.unary_stream("/test.Bytes/ServerStream")
-            joined = channel.stream_unary("/test.Bytes/ClientStream")
-            both = channel.stream_stream("/test.Bytes/Bidi")
-            answer, call = unary.with_call(b"a" * 1000)
-            assert answer == b">" + b"a" * 1000
-            assert ("x-served-by", "echo") in [tuple(item) for item in call.trailing_metadata()]
-            assert list(lines(b"one\ntwo")) == [b">one", b">two"]
-            assert joined(iter([b"a", b"b"])) == b">a\nb"
-            assert list(both(iter([b"a", b"b"]))) == [b">a", b">b"]
+    with (
+        server("bytes", "--salt", ">", "--gzip", "--name", "echo") as echo,
+        grpc.insecure_channel(echo.wait_ready()["address"]) as channel,
+    ):
+        unary: grpc.UnaryUnaryMultiCallable[bytes, bytes]
+        lines: grpc.UnaryStreamMultiCallable[bytes, bytes]
+        joined: grpc.StreamUnaryMultiCallable[bytes, bytes]
+        both: grpc.StreamStreamMultiCallable[bytes, bytes]
+        unary = channel.unary_unary("/test.Bytes/Unary")
+        lines = channel.unary_stream("/test.Bytes/ServerStream")
+        joined = channel.stream_unary("/test.Bytes/ClientStream")
+        both = channel.stream_stream("/test.Bytes/Bidi")
+        answer, call = unary.with_call(b"a" * 1000)
+        assert answer == b">" + b"a" * 1000
+        assert ("x-served-by", "echo") in [tuple(item) for item in call.trailing_metadata()]
+        assert list(lines(b"one\ntwo")) == [b">one", b">two"]
+        assert joined(iter([b"a", b"b"])) == b">a\nb"
+        assert list(both(iter([b"a", b"b"]))) == [b">a", b">b"]
 
 
 @pytest.mark.parametrize("kind", ["garbage", "reset"])
@@ -111,15 +119,19 @@ def test_a_silent_server_accepts_and_hangs_up_only_when_stopped() -> None:
 
 
 def test_a_process_that_ends_early_is_reported_with_its_last_words() -> None:
-    with Process([sys.executable, "-c", "print('no such model'); raise SystemExit(3)"]) as child:
-        with pytest.raises(ProcessError, match=r"(?s)exit status 3.*no such model"):
-            child.wait_ready()
+    with (
+        Process([sys.executable, "-c", "print('no such model'); raise SystemExit(3)"]) as child,
+        pytest.raises(ProcessError, match=r"(?s)exit status 3.*no such model"),
+    ):
+        child.wait_ready()
 
 
 def test_a_process_that_says_nothing_runs_into_the_timeout() -> None:
-    with Process([sys.executable, "-c", "import threading; threading.Event().wait()"]) as child:
-        with pytest.raises(ProcessError, match="not ready in"):
-            child.wait_ready(timeout=0.1)
+    with (
+        Process([sys.executable, "-c", "import threading; threading.Event().wait()"]) as child,
+        pytest.raises(ProcessError, match="not ready in"),
+    ):
+        child.wait_ready(timeout=0.1)
 
 
 def test_a_process_that_ignores_sigterm_is_killed() -> None:
