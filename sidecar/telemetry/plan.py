@@ -1,0 +1,97 @@
+"""What the spans of one call will be called, decided when the call is dispatched. Pure.
+
+Rule: a shadow receives its `traceparent` before any answer is known, so every id is drawn now and
+whether the pair is kept although it agrees is drawn now too; whether it is kept because it differs
+is decided at the end. Counterpart: `spans`, which fills the plan with what happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+from sidecar.call import Metadata
+from sidecar.telemetry.ids import (
+    DrawBits,
+    TraceContext,
+    caller_context,
+    format_traceparent,
+    new_span_id,
+    new_trace_id,
+)
+
+Layout: TypeAlias = Literal["joined", "separate", "off"]
+
+
+@dataclass(frozen=True, slots=True)
+class SpanPlan:
+    """The ids of a call's spans.
+
+    Joined: every shadow's span is in production's trace, a child of production's span.
+    Separate: every shadow's span is the root of a trace of its own.
+    """
+
+    layout: Layout
+    parent: TraceContext | None  # the caller's span
+    production: TraceContext | None  # None: no spans are made
+    shadows: Mapping[str, TraceContext]  # by the shadow's name
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the call's spans are exported even if every pair agrees."""
+        return self.production is not None and self.production.sampled
+
+    def traceparent_for(self, shadow: str) -> str | None:
+        """Give the `traceparent` that a shadow is sent.
+
+        None: with traces off, the caller's own field goes to the shadow as any other metadata.
+        """
+        context = self.shadows.get(shadow)
+        return None if context is None else format_traceparent(context)
+
+
+OFF = SpanPlan("off", None, None, MappingProxyType({}))
+"""No spans."""
+
+
+def plan(
+    caller_metadata: Metadata,
+    shadows: Sequence[str],
+    layout: Layout,
+    *,
+    draw: float,
+    agreeing_fraction: float,
+    draw_bits: DrawBits,
+) -> SpanPlan:
+    """Plan a call's spans.
+
+    Args:
+        caller_metadata: the call's metadata, where the caller's `traceparent` may be.
+        shadows: names of the shadows and controls that the call is dispatched to.
+        layout: how the shadows' spans hang together with production's.
+        draw: uniform in [0, 1); below `agreeing_fraction` the call is kept even if it agrees.
+        agreeing_fraction: share of agreeing calls whose spans are kept.
+        draw_bits: where new ids come from.
+    """
+    if layout == "off":
+        return OFF
+    parent = caller_context(caller_metadata)
+    # A caller that records its trace is owed all of it.
+    sampled = draw < agreeing_fraction or (parent is not None and parent.sampled)
+    trace_id = new_trace_id(draw_bits) if parent is None else parent.trace_id
+    production = TraceContext(trace_id, new_span_id(draw_bits), sampled)
+    return SpanPlan(
+        layout,
+        parent,
+        production,
+        {
+            name: TraceContext(
+                trace_id if layout == "joined" else new_trace_id(draw_bits),
+                new_span_id(draw_bits),
+                sampled,
+            )
+            for name in shadows
+        },
+    )
