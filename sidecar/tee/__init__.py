@@ -1,0 +1,11 @@
+"""From a request that was read to an answer from the shadow: admit, wait, ask.
+
+admission.py  which calls are shadowed at all, by the operator's choice     pure
+gate.py       whether one shadow takes one more call now                    pure
+  limits.py     calls and bytes a second                                    pure
+  breaker.py    a shadow that fails is left alone for a while               pure
+metadata.py   what of the caller's metadata a shadow may see                pure
+queue.py      the bounded wait                                              pure
+client.py     one call to a shadow; every failure becomes a status          grpcio
+shadow.py     gate, queue, workers and client, with one callback a call     asyncio
+"""

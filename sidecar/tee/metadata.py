@@ -1,0 +1,114 @@
+"""What of the caller's metadata a shadow may see, and what is put on top.
+
+Rule: copied is what is neither gRPC's or the connection's own, nor denied; `traceparent` and
+`x-shadow` are always ours, so that a shadow can always refuse side effects. A field that grpcio
+would refuse is left out, because it would fail the whole call. Nothing flows the other way: what a
+shadow answers ends in its `Observation`.
+"""
+
+from __future__ import annotations
+
+import binascii
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
+
+from sidecar.call import Metadata
+from sidecar.config import ShadowSettings
+
+GrpcMetadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
+"""Metadata as grpcio takes it: `-bin` values are bytes."""
+
+# gRPC over HTTP/2 writes these itself, or they belong to the hop that they arrived on.
+OWNED = (
+    "*:*",  # pseudo-headers: no other name may hold a colon
+    "grpc-*",
+    "te",
+    "content-type",
+    "content-length",
+    "user-agent",
+    "host",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+    "trailer",
+)
+MAX_NAMES = 1024  # names come from clients: what is remembered of them has a bound
+
+# Legal in gRPC: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md (Header-Name,
+# ASCII-Value). grpcio fails a call that carries anything else.
+_NAME = re.compile(r"[a-z0-9_.-]+")
+_ASCII = re.compile(r"[\x20-\x7e]*")
+
+
+class MetadataPolicy:
+    """One shadow's policy, compiled."""
+
+    __slots__ = ("_added", "_copied", "_denied", "_owned")
+
+    def __init__(self, settings: ShadowSettings) -> None:
+        self._owned = _any_glob(OWNED)
+        self._denied = _any_glob(settings.deny_metadata)
+        self._copied: dict[str, bool] = {}
+        added = [(name.lower(), value) for name, value in settings.add_metadata.items()]
+        ours = {"traceparent", "x-shadow"}
+        self._added: GrpcMetadata = tuple(
+            field
+            for name, value in added
+            if name not in ours and not self._owned(name)
+            for field in _legal(name, value)
+        )
+        self._added += (("x-shadow", settings.name),)
+
+    def outgoing(self, metadata: Metadata, traceparent: str) -> GrpcMetadata:
+        """Build what the shadow receives.
+
+        Args:
+            metadata: the caller's, as read from the wire; `-bin` values are base64.
+            traceparent: names the shadow's span; "" sends none.
+        """
+        copied = [
+            field for name, value in metadata if self._copies(name) for field in _legal(name, value)
+        ]
+        trace = (("traceparent", traceparent),) if traceparent else ()
+        return (*copied, *self._added, *trace)
+
+    def _copies(self, name: str) -> bool:
+        known = self._copied.get(name)
+        if known is None:
+            if len(self._copied) >= MAX_NAMES:
+                self._copied.clear()
+            known = self._copied[name] = not (
+                name == "traceparent"
+                or self._owned(name)
+                or self._denied(name)
+                or any(name == added for added, _ in self._added)
+            )
+        return known
+
+
+def _any_glob(globs: Iterable[str]) -> Callable[[str], bool]:
+    pattern = re.compile(
+        "|".join(fnmatch.translate(glob) for glob in globs) or r"(?!)", re.IGNORECASE
+    )
+    return lambda text: pattern.match(text) is not None
+
+
+def _legal(name: str, value: str) -> Iterator[tuple[str, str | bytes]]:
+    if not _NAME.fullmatch(name) or name == "-bin":
+        return
+    if not name.endswith("-bin"):
+        if _ASCII.fullmatch(value):
+            yield name, value
+        return
+    # Several binary values may stand in one field, with commas between.
+    for part in value.split(","):
+        data = part.strip().rstrip("=")
+        try:
+            yield name, binascii.a2b_base64(data + "=" * (-len(data) % 4), strict_mode=True)
+        except (binascii.Error, ValueError):
+            continue
