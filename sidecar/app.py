@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sidecar.admin.recent import RecentPairs
@@ -26,11 +27,11 @@ from sidecar.call import (
 from sidecar.compare.comparer import Comparer
 from sidecar.compare.result import Comparison
 from sidecar.config import Settings
-from sidecar.ledger import Ledger
+from sidecar.ledger import Entry, Ledger
 from sidecar.log import Log
 from sidecar.observe.connection import Connection, ReadLimits
 from sidecar.tee.admission import Admission
-from sidecar.tee.metadata import shadow_metadata
+from sidecar.tee.metadata import MetadataPolicy
 from sidecar.tee.shadow import Dispatch, Shadow
 from sidecar.telemetry.pairs import PairSpans
 from sidecar.telemetry.plan import SpanPlan
@@ -42,13 +43,18 @@ class Pair:
     """One admitted call on its way: what is known so far, and what is still awaited."""
 
     call: Started
+    entry: Entry  # its line in the ledger, with one fate for each shadow
     plan: SpanPlan | None = None
     request: tuple[bytes, ...] = ()
     held_bytes: int = 0
     production: Observation | None = None
     shadowed: dict[str, Observation] = field(default_factory=dict)
     compared: dict[str, Comparison] = field(default_factory=dict)
-    fates: dict[str, SkipReason | None] = field(default_factory=dict)  # None: compared
+    skipped: dict[str, SkipReason] = field(default_factory=dict)
+
+    def undecided(self, name: str) -> bool:
+        """Whether this shadow's fate is still open."""
+        return name not in self.compared and name not in self.skipped
 
 
 class Observer:
@@ -70,11 +76,13 @@ class Observer:
         self.admission = Admission(settings.match, settings.sample, settings.paused)
         self.comparer = comparer
         self.spans = spans
-        self.ledger = Ledger([shadow.name for shadow in settings.shadows])
+        self.ledger = Ledger([(s.name, s.role) for s in settings.shadows])
         self.recent = RecentPairs()
         self.shadows = {
-            s.name: Shadow(s, settings.pairs, now_ns, self._shadowed) for s in settings.shadows
+            s.name: Shadow(s, settings.pairs, now_ns, partial(self._shadowed, s.name))
+            for s in settings.shadows
         }
+        self._policies = {s.name: MetadataPolicy(s) for s in settings.shadows}
         self.connections: dict[int, Connection] = {}
         self.pairs: dict[CallKey, Pair] = {}
         self.held_bytes = 0  # messages held by pairs
@@ -106,7 +114,7 @@ class Observer:
 
     def opened(self, conn: int, about: dict[str, Any]) -> None:
         self.connections[conn] = Connection(conn, about["peer"], self._seen, self._limits)
-        self.spans.upstream(conn, about["upstream"])
+        self.spans.opened(conn, about["upstream"])
 
     def copied(self, conn: int, direction: Direction, data: bytes, now_ns: int) -> None:
         connection = self.connections.get(conn)
@@ -127,13 +135,13 @@ class Observer:
         connection = self.connections.pop(conn, None)
         if connection is not None:
             self._read(connection, lambda: connection.lose_sight(reason))
-            self.spans.gone(conn)
+            self.spans.closed(conn)
 
     def closed(self, conn: int, by: Direction, how: str, now_ns: int) -> None:
         connection = self.connections.pop(conn, None)
         if connection is not None:
             self._read(connection, lambda: connection.close(by, how, now_ns))
-            self.spans.gone(conn)
+            self.spans.closed(conn)
 
     def _read(self, connection: Connection, step: Callable[[], Sequence[Event]]) -> None:
         before = connection.buffered_bytes
@@ -159,7 +167,6 @@ class Observer:
     # ---- 2. admitted: decided before any answer is known --------------------------------------
 
     def _seen(self, call: Started) -> bool:
-        self.ledger.see()
         reason = self.admission.check(call, self.draw())
         if reason is None and (
             len(self.pairs) >= self.settings.pairs.calls
@@ -167,11 +174,11 @@ class Observer:
         ):
             reason = SkipReason.PAIRS_FULL
         if reason is None and not self.shadows:
-            reason = SkipReason.PAUSED
+            reason = SkipReason.NO_SHADOW
         if reason is not None:
-            self.ledger.skip_all(reason)
+            self.ledger.refuse(reason)
             return False
-        self.pairs[call.key] = Pair(call)
+        self.pairs[call.key] = Pair(call, self.ledger.see())
         return True
 
     # ---- 3. queued and shadowed, while production is still working ----------------------------
@@ -185,14 +192,15 @@ class Observer:
         pair.request = event.messages
         self._hold(pair, size)
         pair.plan = self.spans.plan(call)
+        callers_trace = dict(call.metadata).get("traceparent", "")
         single = len(event.messages) == 1 and self._single.get(call.method, False)
         for name, shadow in self.shadows.items():
             dispatch = Dispatch(
                 key=event.key,
                 method=call.method,
                 messages=event.messages,
-                metadata=shadow_metadata(
-                    call.metadata, shadow.settings, pair.plan.traceparent_for(name)
+                metadata=self._policies[name].outgoing(
+                    call.metadata, pair.plan.traceparent_for(name) or callers_trace
                 ),
                 size=size,
                 offered_ns=event.ended_ns,
@@ -205,7 +213,7 @@ class Observer:
 
     def _shadowed(self, name: str, dispatch: Dispatch, result: Observation | SkipReason) -> None:
         pair = self.pairs.get(dispatch.key)
-        if pair is None or name in pair.fates:
+        if pair is None or not pair.undecided(name):
             return
         if isinstance(result, SkipReason):
             self._skip(pair, name, result)
@@ -238,7 +246,7 @@ class Observer:
         if pair is None:
             return
         for name, shadow in self.shadows.items():
-            if name not in pair.fates:
+            if pair.undecided(name):
                 shadow.cancel(event.key)
                 self._skip(pair, name, event.reason)
         self._settle(pair)
@@ -246,27 +254,25 @@ class Observer:
     # ---- 5. compared, judged --------------------------------------------------------------------
 
     def _pair(self, pair: Pair, name: str) -> None:
-        if pair.production is None or name in pair.fates:
+        if pair.production is None or not pair.undecided(name):
             return
         shadowed = pair.shadowed[name]
         comparison = self.comparer.compare(
             pair.call.method, pair.request, pair.production, shadowed
         )
         pair.compared[name] = comparison
-        pair.fates[name] = None
-        self.ledger.compare(name, comparison, pair.production, shadowed)
+        pair.entry.compare(name, comparison, pair.production, shadowed)
 
     def _skip(self, pair: Pair, name: str, reason: SkipReason) -> None:
-        pair.fates[name] = reason
-        self.ledger.skip(name, reason)
+        pair.skipped[name] = reason
+        pair.entry.skip(name, reason)
 
     # ---- 6. told --------------------------------------------------------------------------------
 
     def _settle(self, pair: Pair) -> None:
-        if len(pair.fates) < len(self.shadows) or self.pairs.pop(pair.call.key, None) is None:
+        if not pair.entry.settled or self.pairs.pop(pair.call.key, None) is None:
             return
         self._hold(pair, -pair.held_bytes)
-        self.ledger.settle(pair.fates)
         if pair.production is None:
             connection = self.connections.get(pair.call.key.connection)
             if connection is not None:
@@ -274,7 +280,9 @@ class Observer:
                 connection.forget(pair.call.key)
                 self.reading_bytes += connection.buffered_bytes - before
         if pair.plan is not None:
-            self.spans.tell(pair.call, pair.plan, pair.production, pair.shadowed, pair.compared)
+            self.spans.tell(
+                pair.call, pair.plan, pair.production, pair.shadowed, pair.compared, pair.skipped
+            )
         for name, comparison in pair.compared.items():
             assert pair.production is not None
             self.recent.add(

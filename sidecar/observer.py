@@ -81,11 +81,10 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 
-    dice = random.SystemRandom().getrandbits(64)
-    draw = random.Random(dice)
-    spans = PairSpans(settings.telemetry, settings.shadows, unix_offset_ns, draw)
+    dice = random.Random(random.SystemRandom().getrandbits(64))
+    spans = PairSpans(settings.telemetry, settings.shadows, unix_offset_ns, dice, log)
     comparer = Comparer(settings.compare)
-    observer = Observer(settings, comparer, spans, time.monotonic_ns, draw.random, log)
+    observer = Observer(settings, comparer, spans, time.monotonic_ns, dice.random, log)
     await observer.start()
 
     session: Session | None = None

@@ -1,0 +1,72 @@
+"""Production, shadows and the sidecar between, as real processes over real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.processes import Process, drained, http_json, server, sidecar_run
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """A running sidecar."""
+
+    process: Process
+    address: str  # where clients connect
+    http: str
+    pids: Mapping[str, int]
+
+    def status(self) -> dict[str, Any]:
+        """`/status`, as it is now."""
+        status: dict[str, Any] = http_json(self.http, "/status")
+        return status
+
+    def settled(self, seen: int, timeout: float = 60.0) -> dict[str, Any]:
+        """`/status` once so many calls are seen and none is in flight; law 3 holds then."""
+        self.process.wait_until(drained(self.http, seen=seen), timeout)
+        status = self.status()
+        accounted_for(status)
+        return status
+
+
+def accounted_for(status: Mapping[str, Any]) -> None:
+    """Law 3: seen = compared + the sum over skip reasons + in flight, overall and by shadow."""
+    for counts in (status["calls"], *status["shadows"].values()):
+        told = counts["compared"] + sum(counts["skipped"].values()) + counts["in_flight"]
+        assert counts["seen"] == told, counts
+
+
+def skipped(counts: Mapping[str, Any]) -> dict[str, int]:
+    """The skip reasons that occurred."""
+    return {reason: n for reason, n in counts["skipped"].items() if n}
+
+
+@contextmanager
+def sidecar(
+    upstream: str,
+    *shadows: str,
+    settings: Mapping[str, Any] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Sidecar]:
+    """Run the sidecar in front of `upstream`.
+
+    Args:
+        shadows: as `--shadow` takes them.
+        settings: other settings by their dotted path.
+        env: environment variables, such as OTEL_*.
+    """
+    flags = [word for k, v in (settings or {}).items() for word in ("--set", f"{k}={v}")]
+    with sidecar_run(upstream, shadows, *flags, env=env) as process:
+        ready = process.wait_ready()
+        yield Sidecar(process, ready["listen"][0], ready["http"], ready["pids"])
+
+
+@contextmanager
+def servers(*flags: tuple[str, ...]) -> Iterator[list[str]]:
+    """Start test servers, each by its kind and flags; gives their addresses."""
+    with ExitStack() as stack:
+        started = [stack.enter_context(server(*each)) for each in flags]
+        yield [process.wait_ready()["address"] for process in started]
