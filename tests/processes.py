@@ -10,6 +10,7 @@ import json
 import socket
 import sys
 import tempfile
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ __all__ = [
     "free_port",
     "http_json",
     "http_text",
+    "is_ready",
     "python",
     "server",
     "sidecar_run",
@@ -97,6 +99,19 @@ def http_text(address: str, path: str) -> str:
 def http_json(address: str, path: str) -> Any:
     """GET `path` and read the body as JSON."""
     return json.loads(http_text(address, path))
+
+
+def is_ready(http: str) -> Callable[[], bool]:
+    """A predicate: whether a sidecar's `/readyz` says that calls can be seen."""
+
+    def ready() -> bool:
+        try:
+            http_text(http, "/readyz")
+        except urllib.error.HTTPError:
+            return False
+        return True
+
+    return ready
 
 
 def drained(http: str, *, seen: int) -> Callable[[], bool]:

@@ -1,0 +1,132 @@
+"""Virtual environments for the peers: `python -m tests.interop.environments [NAME...]`.
+
+Rule: every peer lives in an environment of its own, below `.venvs/`, because most of them pin an
+older protobuf than ours. An environment is made once and kept until its requirements change.
+Counterpart: `tests.interop.peers`, the scripts that run in them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import subprocess
+import sys
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+ROOT = Path(__file__).resolve().parents[2]
+VENVS = ROOT / ".venvs"
+PEERS = Path(__file__).resolve().parent / "peers"
+
+
+class EnvironmentFailed(Exception):  # noqa: N818  # the noun is the environment
+    """An environment could not be made; the message carries pip's last lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What is installed together; everything that the tests depend on is pinned."""
+
+    name: str
+    requirements: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """Its directory."""
+        return VENVS / self.name
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.path / "bin" / "python"
+
+    @property
+    def stamp(self) -> str:
+        """What it is made of; another stamp means making it again."""
+        version = ".".join(map(str, sys.version_info[:3]))
+        return "\n".join((f"python=={version}", *self.requirements)) + "\n"
+
+    def is_ready(self) -> bool:
+        """Whether it stands as its requirements say."""
+        stamp = self.path / "stamp.txt"
+        return stamp.is_file() and stamp.read_text(encoding="utf-8") == self.stamp
+
+
+ENVIRONMENTS = {
+    environment.name: environment
+    for environment in (
+        Environment(
+            "mlserver",
+            (
+                "mlserver==1.7.1",
+                "mlserver-sklearn==1.7.1",
+                "scikit-learn>=1.6,<2",
+                "protobuf>=6,<7",
+            ),
+        ),
+        Environment("tritonclient", ("tritonclient[grpc]==2.73.0", "protobuf>=6,<7")),
+        Environment("ovmsclient", ("ovmsclient==2023.1", "grpcio>=1.60", "numpy>=1.26")),
+    )
+}
+
+
+def make(name: str) -> Environment:
+    """Make the environment called `name` unless it stands, and return it.
+
+    Raises:
+        EnvironmentFailed: pip did.
+    """
+    environment = ENVIRONMENTS[name]
+    VENVS.mkdir(exist_ok=True)
+    with (VENVS / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs on one checkout make it once
+        if environment.is_ready():
+            return environment
+        began = monotonic()
+        _say(f"{name}: installing {', '.join(environment.requirements)}")
+        shutil.rmtree(environment.path, ignore_errors=True)
+        venv.create(environment.path, with_pip=True)
+        command: list[str | Path] = [
+            environment.python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-input",
+        ]
+        done = subprocess.run(
+            [*command, *environment.requirements],
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        if done.returncode:
+            raise EnvironmentFailed(f"{name}:\n" + "\n".join(done.stdout.splitlines()[-20:]))
+        (environment.path / "stamp.txt").write_text(environment.stamp, encoding="utf-8")
+        _say(f"{name}: ready in {monotonic() - began:.0f} s")
+    return environment
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main(names: list[str]) -> int:
+    """Make the named environments, or all of them; 1 if one fails, 2 if one is unknown."""
+    unknown = sorted(set(names) - set(ENVIRONMENTS))
+    if unknown:
+        _say(f"no environment is called {unknown}; there are: {', '.join(ENVIRONMENTS)}")
+        return 2
+    for name in names or ENVIRONMENTS:
+        try:
+            make(name)
+        except EnvironmentFailed as error:
+            _say(str(error))
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,121 @@
+"""Peers that we did not write, with `shadow-sidecar run` between them.
+
+Rule: what a client gets through the sidecar is compared with what the same client gets without it,
+and what the sidecar says about a pair with what the client itself got from both servers.
+Counterpart: `tests.interop.peers`, the scripts that run in the peers' environments.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.interop.environments import PEERS, make
+from tests.processes import Process, accepts, drained, free_port, http_json, is_ready, sidecar_run
+
+CLIENT_SECONDS = 60.0
+
+Traffic = dict[str, Any]
+"""What a client script prints: `calls`, and `answers` with `outputs` by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shadowed:
+    """One run of a client through the sidecar."""
+
+    traffic: Traffic
+    status: dict[str, Any]
+    pairs: list[dict[str, Any]]
+
+    @property
+    def differing(self) -> list[dict[str, Any]]:
+        """The pairs that do not agree."""
+        return [pair for pair in self.pairs if not pair["agrees"]]
+
+    def differing_outputs(self) -> dict[str, int]:
+        """How many pairs differ at each output."""
+        counts: dict[str, int] = {}
+        for pair in self.differing:
+            for output in pair["outputs"]:
+                if output["outcome"] != "equal":
+                    counts[output["name"]] = counts.get(output["name"], 0) + 1
+        return counts
+
+
+def client(environment: str, script: str, address: str, *arguments: str) -> Traffic:
+    """Run a client script to its end and return what it printed."""
+    command = _peer(environment, script, address, *arguments)
+    done = subprocess.run(command, text=True, capture_output=True, timeout=CLIENT_SECONDS)
+    assert done.returncode == 0, done.stderr
+    traffic: Traffic = json.loads(done.stdout)
+    return traffic
+
+
+def _peer(environment: str, script: str, *arguments: str) -> list[str]:
+    return [str(make(environment).python), str(PEERS / script), *arguments]
+
+
+def through_sidecar(
+    production: str, shadow: str, send: Callable[[str], Traffic], *arguments: str
+) -> Shadowed:
+    """Let `send` talk to production through a sidecar, and wait until every call has its fate."""
+    with sidecar_run(production, [f"candidate={shadow}"], *arguments) as sidecar:
+        ready = sidecar.wait_ready(60)
+        http = ready["http"]
+        sidecar.wait_until(is_ready(http))
+        traffic = send(ready["listen"][0])
+        sidecar.wait_until(drained(http, seen=traffic["calls"]))
+        return Shadowed(traffic, http_json(http, "/status"), http_json(http, "/pairs?limit=1000"))
+
+
+def expected_differences(production: Traffic, shadow: Traffic) -> dict[str, int]:
+    """At how many calls each output of two servers differs, as their own client saw it."""
+    counts: dict[str, int] = {}
+    for ours, theirs in zip(production["answers"], shadow["answers"], strict=True):
+        for name, value in ours["outputs"].items():
+            if theirs["outputs"][name] != value:
+                counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+@contextmanager
+def mlserver(role: str, directory: Path) -> Iterator[str]:
+    """MLServer with the models of `role`; gives its gRPC address once both are ready."""
+    models = _peer("mlserver", "mlserver_models.py", role, str(directory))
+    subprocess.run(models, check=True, timeout=CLIENT_SECONDS)
+    port = free_port()  # MLServer cannot say which port it got
+    settings = {
+        "host": "127.0.0.1",
+        "grpc_port": port,
+        "http_port": free_port(),
+        "metrics_port": free_port(),
+        "parallel_workers": 0,
+        "debug": False,
+    }
+    (directory / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    address = f"127.0.0.1:{port}"
+    ask = _peer("tritonclient", "triton_client.py", address, "ready")
+
+    def serves() -> bool:
+        if not accepts(address)():
+            return False
+        return subprocess.run(ask, capture_output=True, timeout=CLIENT_SECONDS).returncode == 0
+
+    command = [str(make("mlserver").path / "bin" / "mlserver"), "start", str(directory)]
+    with Process(command, name=f"mlserver {role}", cwd=directory) as server:
+        server.wait_until(serves, timeout=90)
+        yield address
+
+
+@contextmanager
+def tensorflow_api(bias: float) -> Iterator[str]:
+    """A server of TensorFlow Serving's API; gives its address."""
+    with Process(
+        _peer("ovmsclient", "ovms_server.py", str(bias)), name=f"ovms_server {bias:g}"
+    ) as server:
+        yield server.wait_ready()["address"]
