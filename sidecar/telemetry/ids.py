@@ -60,13 +60,10 @@ def format_traceparent(context: TraceContext) -> str:
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.sampled:02x}"
 
 
-def caller_context(metadata: Metadata) -> TraceContext | None:
-    """Find the caller's context in a call's metadata; two `traceparent` fields are as good as none.
-
-    Names are lower case, as everywhere in `Metadata`.
-    """
+def caller_traceparent(metadata: Metadata) -> str:
+    """Find the caller's `traceparent` in a call's metadata, unread; empty for none or several."""
     values = [value for name, value in metadata if name == TRACEPARENT]
-    return parse_traceparent(values[0].strip()) if len(values) == 1 else None
+    return values[0].strip() if len(values) == 1 else ""
 
 
 def new_trace_id(draw_bits: DrawBits) -> int:

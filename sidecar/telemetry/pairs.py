@@ -1,7 +1,7 @@
-"""A call's spans from dispatch to export: the ids first, the story at the end.
+"""The observer's spans: planned when a call is dispatched, built and handed over when it is done.
 
-Rule: nothing here waits, and nothing is built for a call that will not be exported. Counterparts:
-`plan` and `spans`, which decide and build, `exporter`, which sends.
+Rule: nothing here waits and nothing is built for a call that will not be exported. Counterparts:
+`app`, which calls; `plan`, `spans` and `exporter`, which do the work.
 """
 
 from __future__ import annotations
@@ -15,89 +15,104 @@ from sidecar.compare.result import Comparison
 from sidecar.config import ShadowSettings, TelemetrySettings
 from sidecar.log import Log
 from sidecar.telemetry.environment import make_queue, make_resource
-from sidecar.telemetry.exporter import SpanCounts
+from sidecar.telemetry.exporter import SpanCounts, SpanQueue
 from sidecar.telemetry.plan import SpanPlan, plan
 from sidecar.telemetry.spans import Half, SpanBuilder
 
 
 class PairSpans:
-    """Plans, builds and hands on the spans of every call."""
+    """Plans and tells the spans of the observer's calls."""
 
     def __init__(
         self,
         settings: TelemetrySettings,
         shadows: Sequence[ShadowSettings],
         unix_offset_ns: Callable[[], int],
-        dice: Random,
-        log: Log,
+        draw: Random,
+        *,
+        environ: Mapping[str, str] | None = None,
+        log: Log | None = None,
     ) -> None:
-        """Open the way to the collector.
+        """Start the export thread, unless traces are off or the environment says none.
+
+        Args:
+            settings: how spans are laid out, and how many are kept.
+            shadows: the receivers of copies.
+            unix_offset_ns: what to add to a monotonic time to get Unix time, now.
+            draw: where ids and the share of agreeing pairs come from.
+            environ: the process's environment when None.
+            log: told when the collector is lost or found.
 
         Raises:
-            ValueError: for an OTEL_* variable that cannot be used.
+            ConfigError: for OTEL_* variables that cannot be used.
         """
+        environ = os.environ if environ is None else environ
         self._settings = settings
-        self._shadows = tuple(shadows)
-        self._names = tuple(shadow.name for shadow in shadows)
-        self._dice = dice
-        versions = {shadow.name: shadow.version for shadow in shadows}
-        self._builder = SpanBuilder(make_resource(os.environ, versions), unix_offset_ns)
-        self._queue = make_queue(os.environ, capacity=settings.queue_spans, log=log)
+        self._shadows = {shadow.name: shadow for shadow in shadows}
+        self._draw = draw
         self._upstreams: dict[int, str] = {}
+        versions = {shadow.name: shadow.version for shadow in shadows}
+        self._builder = SpanBuilder(make_resource(environ, versions), unix_offset_ns)
+        self.queue = (
+            SpanQueue(None, capacity=settings.queue_spans)
+            if settings.traces == "off"
+            else make_queue(environ, capacity=settings.queue_spans, log=log)
+        )
 
     @property
     def counts(self) -> SpanCounts:
         """What became of the spans."""
-        return self._queue.counts
+        return self.queue.counts
 
-    def opened(self, conn: int, upstream: str) -> None:
-        """Remember which server answers a connection's calls."""
-        self._upstreams[conn] = upstream
+    def upstream(self, connection: int, address: str) -> None:
+        """Remember which server a connection's calls are for."""
+        self._upstreams[connection] = address
 
-    def closed(self, conn: int) -> None:
-        """Forget it."""
-        self._upstreams.pop(conn, None)
+    def gone(self, connection: int) -> None:
+        """Forget a connection."""
+        self._upstreams.pop(connection, None)
 
     def plan(self, call: Started) -> SpanPlan:
-        """Draw a call's ids, before any answer is known."""
+        """Draw the ids of a call's spans, before any answer is known."""
         return plan(
             call.metadata,
-            self._names,
+            tuple(self._shadows),
             self._settings.traces,
-            self._dice.random(),
-            self._settings.agreeing_fraction,
-            self._dice.getrandbits,
+            draw=self._draw.random(),
+            agreeing_fraction=self._settings.agreeing_fraction,
+            draw_bits=self._draw.getrandbits,
+            upstream=self._upstreams.get(call.key.connection, ""),
         )
 
     def tell(
         self,
         call: Started,
-        plan: SpanPlan,
+        planned: SpanPlan,
         production: Observation | None,
-        answers: Mapping[str, Observation],
-        comparisons: Mapping[str, Comparison],
-        skips: Mapping[str, SkipReason],
+        shadowed: Mapping[str, Observation],
+        compared: Mapping[str, Comparison],
+        skipped: Mapping[str, SkipReason] | None = None,
     ) -> None:
-        """Export the spans of a call whose every fate is known, if they are worth it.
+        """Export a finished call's spans, if it is one to be exported.
 
-        A call that production never answered has no spans: there is no pair to show.
+        A call that production never finished has no spans: nobody saw how it ended.
         """
-        if production is None or plan.production is None:
+        if production is None or planned.production is None:
             return
+        skips = skipped or {}
         halves = [
             Half(
-                name=shadow.name,
-                role=shadow.role,
-                address=shadow.address,
-                answer=answers.get(shadow.name),
-                comparison=comparisons.get(shadow.name),
-                skip=skips.get(shadow.name),
+                name,
+                shadow.role,
+                shadow.address,
+                shadowed.get(name),
+                compared.get(name),
+                skips.get(name),
             )
-            for shadow in self._shadows
+            for name, shadow in self._shadows.items()
         ]
-        upstream = self._upstreams.get(call.key.connection, "")
-        self._queue.offer(self._builder.build(plan, call, upstream, production, halves))
+        self.queue.offer(self._builder.build(planned, call, planned.upstream, production, halves))
 
     def close(self) -> None:
-        """Send what is held, within a bounded time. Blocks."""
-        self._queue.shutdown()
+        """Send what is held, for two seconds at most."""
+        self.queue.shutdown(2.0)

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from sidecar.call import Metadata
 from sidecar.telemetry.ids import (
     DrawBits,
     TraceContext,
-    caller_context,
+    caller_traceparent,
     format_traceparent,
     new_span_id,
     new_trace_id,
+    parse_traceparent,
 )
 
 Layout: TypeAlias = Literal["joined", "separate", "off"]
@@ -37,23 +37,33 @@ class SpanPlan:
     parent: TraceContext | None  # the caller's span
     production: TraceContext | None  # None: no spans are made
     shadows: Mapping[str, TraceContext]  # by the shadow's name
+    upstream: str = ""  # production's server; kept here, for the connection may end first
+    passed: str = ""  # with traces off: what the caller sent
 
     @property
     def sampled(self) -> bool:
         """Whether the call's spans are exported even if every pair agrees."""
         return self.production is not None and self.production.sampled
 
-    def traceparent_for(self, shadow: str) -> str | None:
-        """Give the `traceparent` that a shadow is sent.
+    def traceparent_for(self, shadow: str) -> str:
+        """Give the `traceparent` that a shadow is sent; empty for none.
 
-        None: with traces off, the caller's own field goes to the shadow as any other metadata.
+        With traces off the sidecar is no part of the trace, and hands on what the caller sent.
         """
         context = self.shadows.get(shadow)
-        return None if context is None else format_traceparent(context)
+        return self.passed if context is None else format_traceparent(context)
 
-
-OFF = SpanPlan("off", None, None, MappingProxyType({}))
-"""No spans."""
+    def ids(self, shadow: str) -> dict[str, str]:
+        """Give the ids that a person searches for, in hexadecimal; empty with traces off."""
+        context = self.shadows.get(shadow)
+        if self.production is None or context is None:
+            return {}
+        return {
+            "trace_id": self.production.trace_hex,
+            "span_id": self.production.span_hex,
+            "shadow_trace_id": context.trace_hex,
+            "shadow_span_id": context.span_hex,
+        }
 
 
 def plan(
@@ -64,6 +74,7 @@ def plan(
     draw: float,
     agreeing_fraction: float,
     draw_bits: DrawBits,
+    upstream: str = "",
 ) -> SpanPlan:
     """Plan a call's spans.
 
@@ -74,10 +85,11 @@ def plan(
         draw: uniform in [0, 1); below `agreeing_fraction` the call is kept even if it agrees.
         agreeing_fraction: share of agreeing calls whose spans are kept.
         draw_bits: where new ids come from.
+        upstream: address of production's server.
     """
     if layout == "off":
-        return OFF
-    parent = caller_context(caller_metadata)
+        return SpanPlan("off", None, None, {}, upstream, caller_traceparent(caller_metadata))
+    parent = parse_traceparent(caller_traceparent(caller_metadata))
     # A caller that records its trace is owed all of it.
     sampled = draw < agreeing_fraction or (parent is not None and parent.sampled)
     trace_id = new_trace_id(draw_bits) if parent is None else parent.trace_id
@@ -94,4 +106,5 @@ def plan(
             )
             for name in shadows
         },
+        upstream,
     )

@@ -17,7 +17,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 import sidecar
 from sidecar.call import Observation, SkipReason, Started
-from sidecar.compare.result import Comparison, OutputResult
+from sidecar.compare.result import Comparison, Outcome, OutputResult
 from sidecar.telemetry import rpc
 from sidecar.telemetry.ids import TraceContext
 from sidecar.telemetry.plan import SpanPlan
@@ -65,7 +65,8 @@ class SpanBuilder:
     ) -> list[ReadableSpan]:
         """Build production's span and one for each shadow that was sent a copy.
 
-        Nothing is built for a call whose pairs all agree, or were skipped, unless it was sampled.
+        Nothing is built for a call whose pairs are all equal, or were skipped, unless it was
+        sampled; the pair that differs or fails brings the call's other spans with it.
         """
         own = plan.production
         if own is None or not (plan.sampled or any(_speaks(half) for half in halves)):
@@ -139,7 +140,8 @@ class SpanBuilder:
 
 
 def _speaks(half: Half) -> bool:
-    return half.comparison is not None and not half.comparison.agrees
+    # A pair that failed alike agrees, but someone will look for it.
+    return half.comparison is not None and half.comparison.outcome is not Outcome.EQUAL
 
 
 def _context(context: TraceContext, *, remote: bool = False) -> SpanContext:
@@ -201,15 +203,13 @@ def _comparison_attributes(half: Half) -> Mapping[str, rpc.Value]:
         "shadow.outputs.compared": len(comparison.outputs),
         "shadow.outputs.differing": len(comparison.differing),
     }
-    for name, text in (
-        ("shadow.reader", comparison.reader),
-        ("shadow.detail", comparison.detail[:TEXT]),
-        ("shadow.model.production", comparison.models[0]),
-        ("shadow.model.shadow", comparison.models[1]),
-    ):
-        if text:
-            attributes[name] = text
-    return attributes
+    texts = {
+        "shadow.reader": comparison.reader,
+        "shadow.detail": comparison.detail[:TEXT],
+        "shadow.model.production": comparison.models[0],
+        "shadow.model.shadow": comparison.models[1],
+    }
+    return attributes | {name: text for name, text in texts.items() if text}
 
 
 def _event(output: OutputResult, unix_ns: int) -> Event:

@@ -1,0 +1,260 @@
+"""A real OTLP collector (`rotel`) in tests, and what it received.
+
+Rule: what is exported goes over a real socket into a collector that we did not write, and is read
+from what that collector forwards, so that nothing is taken from our own word for it.
+
+    sidecar ──OTLP/gRPC──▶ rotel ──OTLP/gRPC──▶ Collector.spans()
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import grpc
+import rotel
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+_AGENT = Path(rotel.__file__).parent / "rotel-agent"
+_OTLP_HOST = "127.0.0.1"
+_HTTP_HOST = "127.0.0.2"  # the agent insists on this port too; another address tells them apart
+_PATIENCE = 30.0
+
+Value = Any  # what an OTLP attribute may hold, as plain Python
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedLink:
+    """A link, with ids in hexadecimal."""
+
+    trace_id: str
+    span_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedEvent:
+    """An event on a span."""
+
+    name: str
+    time_ns: int
+    attributes: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedSpan:
+    """A span as the collector forwarded it, with ids in hexadecimal; "" is no parent."""
+
+    name: str
+    kind: str  # "SERVER", "CLIENT", ...
+    trace_id: str
+    span_id: str
+    parent_span_id: str
+    start_ns: int
+    end_ns: int
+    status: str  # "UNSET", "OK", "ERROR"
+    status_message: str
+    attributes: Mapping[str, Value]
+    links: tuple[ReceivedLink, ...]
+    events: tuple[ReceivedEvent, ...]
+    resource: Mapping[str, Value]
+    scope: str
+
+    @property
+    def role(self) -> str:
+        """`shadow.role`, "" for a span that is not ours."""
+        return str(self.attributes.get("shadow.role", ""))
+
+
+class Collector:
+    """Runs the collector while the context is open."""
+
+    def __init__(self) -> None:
+        self._received: list[ReceivedSpan] = []
+        self._arrived = threading.Condition()
+        self._server = grpc.server(ThreadPoolExecutor(max_workers=2))
+        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Sink(self._take), self._server)
+        self._agent: subprocess.Popen[bytes] | None = None
+        self._directory = tempfile.TemporaryDirectory(prefix="collector-")
+        self.endpoint = ""
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables that send a sidecar's spans here, without long batching."""
+        return {
+            "OTEL_TRACES_EXPORTER": "otlp",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.endpoint,
+            "OTEL_BSP_SCHEDULE_DELAY": "50",
+        }
+
+    def __enter__(self) -> Collector:
+        behind = self._server.add_insecure_port(f"{_OTLP_HOST}:0")
+        self._server.start()
+        directory = Path(self._directory.name)
+        with (directory / "log").open("wb") as log:
+            self._agent = subprocess.Popen(
+                [
+                    str(_AGENT),
+                    "start",
+                    f"--otlp-grpc-endpoint={_OTLP_HOST}:0",
+                    f"--otlp-http-endpoint={_HTTP_HOST}:0",
+                    "--exporter=otlp",
+                    f"--otlp-exporter-endpoint=http://{_OTLP_HOST}:{behind}",
+                    "--otlp-exporter-compression=none",
+                    "--traces-batch-timeout=20ms",
+                    f"--pid-file={directory / 'pid'}",
+                ],
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            self.endpoint = f"http://{_OTLP_HOST}:{self._port()}"
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the collector."""
+        if self._agent is not None:
+            self._agent.kill()
+            self._agent.wait()
+        self._server.stop(None).wait()
+        self._directory.cleanup()
+
+    def stop(self) -> None:
+        """Kill the collector in the middle of the test: its port then refuses connections."""
+        assert self._agent is not None
+        self._agent.kill()
+        self._agent.wait()
+
+    def spans(self, at_least: int = 0, seconds: float = _PATIENCE) -> list[ReceivedSpan]:
+        """Give what has arrived, once that is at least so many spans.
+
+        Raises:
+            TimeoutError: when fewer arrived in time.
+        """
+        return self.wait_for(lambda spans: len(spans) >= at_least, seconds)
+
+    def wait_for(
+        self, enough: Callable[[list[ReceivedSpan]], bool], seconds: float = _PATIENCE
+    ) -> list[ReceivedSpan]:
+        """Give what has arrived, once `enough` says so of it.
+
+        Raises:
+            TimeoutError: when that did not come in time.
+        """
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: enough(self._received), seconds):
+                raise TimeoutError(f"the collector forwarded {len(self._received)} spans only")
+            return list(self._received)
+
+    def _take(self, request: trace_service_pb2.ExportTraceServiceRequest) -> None:
+        spans = [
+            _received(span, _plain(of_resource.resource.attributes), of_scope.scope.name)
+            for of_resource in request.resource_spans
+            for of_scope in of_resource.scope_spans
+            for span in of_scope.spans
+        ]
+        with self._arrived:
+            self._received += spans
+            self._arrived.notify_all()
+
+    def _port(self) -> int:
+        assert self._agent is not None
+        pause = threading.Event()
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            if self._agent.poll() is not None:
+                break
+            port = _listening_port(self._agent.pid, _OTLP_HOST)
+            if port is not None:
+                return port
+            pause.wait(0.01)
+        log = (Path(self._directory.name) / "log").read_text(encoding="utf-8", errors="replace")
+        raise RuntimeError(f"the collector did not start:\n{log[-2000:]}")
+
+
+class _Sink(trace_service_pb2_grpc.TraceServiceServicer):
+    def __init__(self, take: Callable[[trace_service_pb2.ExportTraceServiceRequest], None]) -> None:
+        self._take = take
+
+    def Export(
+        self, request: trace_service_pb2.ExportTraceServiceRequest, context: grpc.ServicerContext
+    ) -> trace_service_pb2.ExportTraceServiceResponse:
+        self._take(request)
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+
+def _listening_port(pid: int, host: str) -> int | None:
+    """Find the port on which a process listens at `host`, from Linux's own tables."""
+    sockets = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = str(descriptor.readlink())
+        except OSError:
+            continue  # closed in the meantime
+        if target.startswith("socket:["):
+            sockets.add(target.removeprefix("socket:[").removesuffix("]"))
+    address = bytes(reversed([int(part) for part in host.split(".")])).hex().upper()
+    for line in Path(f"/proc/{pid}/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        fields = line.split()
+        local, port = fields[1].split(":")
+        if fields[3] == "0A" and local == address and fields[9] in sockets:
+            return int(port, 16)
+    return None
+
+
+def _received(span: Span, resource: Mapping[str, Value], scope: str) -> ReceivedSpan:
+    return ReceivedSpan(
+        name=span.name,
+        kind=Span.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_"),
+        trace_id=span.trace_id.hex(),
+        span_id=span.span_id.hex(),
+        parent_span_id=span.parent_span_id.hex(),
+        start_ns=span.start_time_unix_nano,
+        end_ns=span.end_time_unix_nano,
+        status=type(span.status).StatusCode.Name(span.status.code).removeprefix("STATUS_CODE_"),
+        status_message=span.status.message,
+        attributes=_plain(span.attributes),
+        links=tuple(ReceivedLink(link.trace_id.hex(), link.span_id.hex()) for link in span.links),
+        events=tuple(
+            ReceivedEvent(event.name, event.time_unix_nano, _plain(event.attributes))
+            for event in span.events
+        ),
+        resource=resource,
+        scope=scope,
+    )
+
+
+def _plain(attributes: Any) -> dict[str, Value]:
+    pairs: list[KeyValue] = list(attributes)
+    return {pair.key: _value(pair.value) for pair in pairs}
+
+
+def _value(value: AnyValue) -> Value:
+    which = value.WhichOneof("value")
+    if which is None:
+        return None
+    if which == "array_value":
+        return [_value(each) for each in value.array_value.values]
+    if which == "kvlist_value":
+        return _plain(value.kvlist_value.values)
+    return getattr(value, which)
