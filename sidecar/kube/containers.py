@@ -1,0 +1,174 @@
+"""The containers and volumes that are injected, as Kubernetes writes them.
+
+Rule: each is a function of the options and two port numbers, nothing else. Counterparts:
+`inject`, which places them, and the processes that run in them: `sidecar.wire`, `guard` with
+`shadow-sidecar observe`, `redirect` and `listening`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sidecar.kube.options import Amount, Options, quantity
+
+WIRE = "shadow-wire"
+OBSERVER = "shadow-observer"
+REDIRECT = "shadow-redirect"
+TAP_VOLUME = "shadow-tap"
+CONFIG_VOLUME = "shadow-tap-config"
+WIRE_PORT_NAME = "shadow-wire"
+HTTP_PORT_NAME = "shadow-http"
+TAP_PATH = "/run/shadow-sidecar/tap.sock"
+CONFIG_PATH = "/etc/shadow-sidecar/config.yaml"
+LOOPBACK = {"ipv4": "127.0.0.1", "ipv6": "[::1]"}
+ANY = {"ipv4": "0.0.0.0", "ipv6": "[::]"}
+
+
+def wire_container(options: Options, listen: int, upstream: int, declare: bool) -> dict[str, Any]:
+    """Production's path. `declare` says that no container declares the listening port yet."""
+    family = options.ip_family
+    route = f"{ANY[family]}:{listen}={LOOPBACK[family]}:{upstream}"
+    accepting = {"exec": {"command": ["python", "-m", "sidecar.kube.listening", str(listen)]}}
+    container: dict[str, Any] = {
+        "name": WIRE,
+        "image": options.image,
+        "restartPolicy": "Always",
+        "command": ["python", "-m", "sidecar.wire"],
+        "args": [
+            f"--route={route}",
+            f"--tap={TAP_PATH}",
+            f"--drain-seconds={options.drain_seconds}",
+            f"--resync={options.resync}",
+        ],
+        "startupProbe": accepting
+        | {"periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 60},
+        # Fails only if connections wait and nobody accepts them; opens none itself.
+        "livenessProbe": accepting
+        | {
+            "periodSeconds": 20,
+            "timeoutSeconds": 10,
+            "failureThreshold": 3,
+            "terminationGracePeriodSeconds": 5,
+        },
+        "resources": _resources(options.wire_cpu, options.wire_memory),
+        "securityContext": _unprivileged(options),
+        "volumeMounts": [{"name": TAP_VOLUME, "mountPath": "/run/shadow-sidecar"}],
+    }
+    if declare:
+        container["ports"] = [_port(WIRE_PORT_NAME, listen)]
+    return container
+
+
+def observer_container(options: Options, service_name: str) -> dict[str, Any]:
+    """Everything behind the tap, held by the guard."""
+    args = [f"--tap={TAP_PATH}", f"--http={ANY[options.ip_family]}:{options.http_port}"]
+    args += [f"--config={CONFIG_PATH}"] if options.config_map else []
+    args += [f"--shadow={shadow}" for shadow in options.shadow]
+    args += [f"--sample={options.sample}"] if options.sample is not None else []
+    args += [f"--rate={options.rate}"] if options.rate is not None else []
+    guard = ["python", "-m", "sidecar.kube.guard"]
+    guard.append(f"--memory={int(quantity(options.observer_memory.limit) * 0.9)}")
+    guard.append(f"--live=http://{LOOPBACK[options.ip_family]}:{options.http_port}/livez")
+    mounts: list[dict[str, Any]] = [{"name": TAP_VOLUME, "mountPath": "/run/shadow-sidecar"}]
+    if options.config_map:
+        directory = CONFIG_PATH.rpartition("/")[0]
+        mounts.append({"name": CONFIG_VOLUME, "mountPath": directory, "readOnly": True})
+    return {
+        "name": OBSERVER,
+        "image": options.image,
+        "restartPolicy": "Always",
+        "command": [*guard, "--", "shadow-sidecar", "observe"],
+        "args": args,
+        "env": _environment(options, service_name),
+        "ports": [_port(HTTP_PORT_NAME, options.http_port)],
+        "resources": _resources(options.observer_cpu, options.observer_memory),
+        "securityContext": _unprivileged(options),
+        "volumeMounts": mounts,
+    }
+
+
+def redirect_container(
+    options: Options, listen: int, upstream: int, inbound: bool
+) -> dict[str, Any]:
+    """Sets the packet filter and ends. `inbound` is False where a mesh takes inbound traffic."""
+    args = [f"--listen={listen}", f"--upstream={upstream}", f"--probe={options.probe_port}"]
+    args += [f"--uid={options.run_as_user}", f"--family={options.ip_family}"]
+    args += [] if inbound else ["--loopback-only"]
+    return {
+        "name": REDIRECT,
+        "image": options.image,
+        "command": ["python", "-m", "sidecar.kube.redirect"],
+        "args": args,
+        "resources": _resources(Amount("10m", "500m"), Amount("32Mi", "64Mi")),
+        "securityContext": {
+            "runAsUser": 0,
+            "runAsGroup": 0,
+            "runAsNonRoot": False,
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    }
+
+
+def volumes(options: Options) -> list[dict[str, Any]]:
+    """The tap's directory, in memory, and the observer's configuration.
+
+    A ConfigMap that is not there must not keep the model from starting, hence `optional`.
+    """
+    tap = {"name": TAP_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
+    if options.config_map is None:
+        return [tap]
+    config = {"name": options.config_map, "optional": True}
+    return [tap, {"name": CONFIG_VOLUME, "configMap": config}]
+
+
+def _environment(options: Options, service_name: str) -> list[dict[str, Any]]:
+    def field(name: str, path: str) -> dict[str, Any]:
+        return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+    resource = {
+        "k8s.pod.name": "$(POD_NAME)",
+        "k8s.namespace.name": "$(POD_NAMESPACE)",
+        "k8s.node.name": "$(NODE_NAME)",
+        "k8s.pod.uid": "$(POD_UID)",
+    }
+    environment = [
+        field("POD_NAME", "metadata.name"),
+        field("POD_NAMESPACE", "metadata.namespace"),
+        field("POD_UID", "metadata.uid"),
+        field("NODE_NAME", "spec.nodeName"),
+        {"name": "OTEL_SERVICE_NAME", "value": service_name},
+        {
+            "name": "OTEL_RESOURCE_ATTRIBUTES",
+            "value": ",".join(f"{key}={value}" for key, value in resource.items()),
+        },
+    ]
+    if options.otlp is not None:
+        environment.append({"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": options.otlp})
+    return environment
+
+
+def _port(name: str, number: int) -> dict[str, Any]:
+    return {"name": name, "containerPort": number, "protocol": "TCP"}
+
+
+def _resources(cpu: Amount, memory: Amount) -> dict[str, Any]:
+    return {
+        "requests": {"cpu": cpu.request, "memory": memory.request},
+        "limits": {"cpu": cpu.limit, "memory": memory.limit},
+    }
+
+
+def _unprivileged(options: Options) -> dict[str, Any]:
+    """One user for both, so that the observer may open the wire's socket, and nobody else."""
+    return {
+        "runAsUser": options.run_as_user,
+        "runAsGroup": options.run_as_user,
+        "runAsNonRoot": True,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }

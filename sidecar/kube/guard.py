@@ -1,0 +1,174 @@
+"""Holds the observer in its container: whatever happens to it, the container goes on.
+
+A pod is Ready only while all its containers run, native sidecars included. If the observer were
+the container's first process, its crash, its memory or a wrong configuration would take the model
+server out of its service. So this is the first process: it starts the observer, restarts it with
+a growing pause when it ends, when it passes its share of the container's memory (before the
+kernel's limit ends the whole container), or when it stops answering, and ends when it is told to.
+
+Rule: standard library only, one thread, no state worth losing. Counterparts: `containers`, which
+writes its command, and the observer, which knows nothing of it.
+
+    python -m sidecar.kube.guard [--memory BYTES] [--live URL] -- COMMAND...
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+LOOK_SECONDS = 0.5  # how often the memory is looked at
+LIVE_SECONDS = 10.0  # how often the observer is asked whether it lives
+LIVE_FAILURES = 6  # in a row, before it is taken for hung
+FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0
+SETTLED_SECONDS = 60.0  # a life this long forgives the earlier ones
+ENDS = {signal.SIGTERM, signal.SIGINT}
+SIGNALS = {*ENDS, signal.SIGHUP, signal.SIGCHLD}
+
+
+def next_pause(pause: float, lived: float) -> float:
+    """Seconds to wait before the next start, after a pause of `pause` and a life of `lived`."""
+    return FIRST_PAUSE if lived >= SETTLED_SECONDS else min(LAST_PAUSE, pause * 2)
+
+
+def private_bytes(group: int) -> int:
+    """Resident memory of a process group that is its own: not shared, not of a file."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    total = 0
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            after_name = (entry / "stat").read_text().rpartition(")")[2].split()
+            if int(after_name[2]) == group:
+                _, resident, shared, *_ = (entry / "statm").read_text().split()
+                total += (int(resident) - int(shared)) * page
+        except (OSError, ValueError):
+            continue  # it ended while we looked
+    return total
+
+
+def answers(url: str) -> bool:
+    """Whether the URL answers with success within a second."""
+    try:
+        with urllib.request.urlopen(url, timeout=1) as response:
+            return bool(200 <= response.status < 300)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+class Guard:
+    """One observer after another, until told to end."""
+
+    def __init__(self, command: list[str], memory: int | None, live: str | None) -> None:
+        self._command = command
+        self._memory = memory
+        self._live = live
+        self._child = 0
+        self._ending = False
+
+    def run(self) -> int:
+        """Run until SIGTERM or SIGINT; returns the exit status."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        pause = FIRST_PAUSE / 2
+        while True:
+            started = time.monotonic()
+            why = self._start() or self._watch()
+            if self._ending:
+                return 0
+            pause = next_pause(pause, time.monotonic() - started)
+            _say(f"the observer {why}; starting again in {pause:g} s")
+            if self._told_to_end_within(pause):
+                return 0
+
+    def _start(self) -> str | None:
+        try:
+            self._child = os.posix_spawnp(
+                self._command[0], self._command, os.environ, setpgroup=0, setsigmask=()
+            )
+        except OSError as error:
+            return f"cannot be started: {error.strerror}: {self._command[0]}"
+        return None
+
+    def _watch(self) -> str:
+        """Returns why the child is no more."""
+        misses = 0
+        next_live = time.monotonic() + LIVE_SECONDS
+        why = ""
+        while True:
+            got = self._wait(LOOK_SECONDS)
+            if (status := self._reap()) is not None:
+                return why or _words(status)
+            if got is not None and got.si_signo != signal.SIGCHLD:
+                self._signal(signal.Signals(got.si_signo))
+            if self._ending or why:
+                continue
+            if self._memory is not None and private_bytes(self._child) > self._memory:
+                why = f"passed {self._memory} bytes of memory and was killed"
+            if self._live is not None and time.monotonic() >= next_live:
+                misses = 0 if answers(self._live) else misses + 1
+                next_live = time.monotonic() + LIVE_SECONDS
+                if misses >= LIVE_FAILURES:
+                    why = f"did not answer {misses} times and was killed"
+            if why:
+                self._signal(signal.SIGKILL)
+
+    def _wait(self, seconds: float) -> signal.struct_siginfo | None:
+        got = signal.sigtimedwait(SIGNALS, seconds)
+        self._ending = self._ending or (got is not None and got.si_signo in ENDS)
+        return got
+
+    def _told_to_end_within(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while not self._ending and (left := until - time.monotonic()) > 0:
+            self._wait(left)
+            self._reap()
+        return self._ending
+
+    def _reap(self) -> int | None:
+        """Bury whoever died: as a container's first process we inherit orphans too."""
+        found = None
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return found
+            if pid == 0:
+                return found
+            if pid == self._child:
+                found = os.waitstatus_to_exitcode(status)
+                self._signal(signal.SIGKILL)  # what it left behind in its group
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._child, number)
+        except ProcessLookupError:
+            return
+
+
+def _words(status: int) -> str:
+    return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+
+
+def _say(text: str) -> None:
+    print(f"guard: {text}", file=sys.stderr, flush=True)
+
+
+def main(argv: list[str]) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m sidecar.kube.guard")
+    parser.add_argument("--memory", type=int, help="bytes the observer may hold for itself")
+    parser.add_argument("--live", help="URL that answers while the observer lives")
+    parser.add_argument("command", nargs="+")
+    args = parser.parse_args(argv)
+    return Guard(args.command, args.memory, args.live).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,301 @@
+"""Pod in, pod out: puts the sidecar between a pod's service and its model server.
+
+Rule: a pure function of the pod and the defaults; it never changes its argument, and injecting
+twice is injecting once. Three faces use it: `command` (manifests), `webhook` (admission) and the
+kustomize components, which are its output, committed.
+
+Two facts of Kubernetes shape what is injected, because production comes first:
+- A pod is Ready only while each of its containers is, native sidecars included, so an observer
+  that exits would take production out of its service. The observer's container is therefore
+  held by `guard`, which restarts the observer inside the container, and has no probe.
+- A Service's named target port does not see a native sidecar's ports before Kubernetes 1.32. The
+  name stays where it is, on the model's container, and its number becomes the wire's: container
+  ports are declarations, and both containers share the pod's address.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from sidecar import __version__
+from sidecar.kube.containers import (
+    OBSERVER,
+    REDIRECT,
+    TAP_VOLUME,
+    WIRE,
+    observer_container,
+    redirect_container,
+    volumes,
+    wire_container,
+)
+from sidecar.kube.options import (
+    INJECT_LABEL,
+    PREFIX,
+    STATUS_ANNOTATION,
+    InjectError,
+    Options,
+    read_options,
+)
+
+Pod: TypeAlias = dict[str, Any]
+"""`metadata` and `spec` of a pod or a pod template, as plain dicts, lists, strings and numbers."""
+
+DEFAULT_LISTEN = 9094
+DEFAULT_GRACE = 30  # Kubernetes' own
+MODEL_CONTAINERS = ("kserve-container", "mlserver", "triton", "tfserving", "model")
+MODEL_PORT_NAMES = ("grpc", "h2c")  # as prefixes
+MESH_CONTAINERS = (
+    "istio-init",
+    "istio-validation",
+    "istio-proxy",
+    "linkerd-init",
+    "linkerd-network-validator",
+    "linkerd-proxy",
+)
+
+
+def wants_injection(pod: Mapping[str, Any]) -> bool:
+    """Whether the pod's label asks for the sidecar."""
+    labels = (pod.get("metadata") or {}).get("labels") or {}
+    return bool(labels.get(INJECT_LABEL) == "true")
+
+
+def is_injected(pod: Mapping[str, Any]) -> bool:
+    """Whether the sidecar is there already, by whichever way it came."""
+    spec = pod.get("spec") or {}
+    names = {c.get("name") for c in spec.get("initContainers") or ()}
+    return {WIRE, OBSERVER} <= names
+
+
+def inject(pod: Pod, defaults: Mapping[str, str] | None = None) -> Pod:
+    """The pod with the sidecar in it; the same pod if it does not ask for it or has it already.
+
+    Args:
+        pod: `metadata` and `spec`; it is not changed.
+        defaults: option values by name, as in `options`; the pod's annotations overrule them.
+
+    Raises:
+        InjectError: with everything that stands against it.
+    """
+    if not wants_injection(pod) or is_injected(pod):
+        return pod
+    errors: list[str] = []
+    try:
+        options = read_options(pod["metadata"].get("annotations") or {}, defaults or {})
+    except InjectError as error:
+        errors, options = error.errors, Options()
+    pod = copy.deepcopy(pod)
+    spec = pod.get("spec") or {}
+    errors += _obstacles(spec, options)
+    model, upstream = _find_model(spec, options, errors)
+    listen = options.listen_port or DEFAULT_LISTEN
+    errors += _port_conflicts(spec, options, listen, upstream)
+    if errors:
+        raise InjectError(errors)
+
+    mesh = _has_mesh(pod) if options.mesh == "auto" else options.mesh == "true"
+    if options.intercept == "port":
+        declared = _point_ports_at(spec, model, upstream, listen)
+    else:
+        declared = _tcp_probes_around_the_wire(model, upstream, options.probe_port)
+    sidecars = [
+        wire_container(options, listen, upstream, declare=not declared),
+        observer_container(options, _service_name(pod, model, options)),
+    ]
+    if options.intercept == "redirect":
+        sidecars.insert(0, redirect_container(options, listen, upstream, inbound=not mesh))
+    if _is_guaranteed(spec):
+        for container in sidecars:
+            container["resources"]["requests"] = dict(container["resources"]["limits"])
+    present = spec.setdefault("initContainers", [])
+    place = 1 + max((i for i, c in enumerate(present) if c["name"] in MESH_CONTAINERS), default=-1)
+    present[place:place] = sidecars
+    spec.setdefault("volumes", []).extend(volumes(options))
+    _let_it_drain(spec, model, options)
+    status = {
+        "version": __version__,
+        "intercept": options.intercept,
+        "listen": listen,
+        "upstream": upstream,
+    }
+    annotations = pod["metadata"].get("annotations") or {}
+    pod["metadata"]["annotations"] = annotations | {STATUS_ANNOTATION: json.dumps(status)}
+    return pod
+
+
+def _obstacles(spec: Mapping[str, Any], options: Options) -> list[str]:
+    """What in the pod, whatever its ports are, cannot be lived with."""
+    found = []
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    taken = {c.get("name") for c in containers} & {WIRE, OBSERVER, REDIRECT}
+    found += [f"container {name!r}: the name belongs to the sidecar" for name in sorted(taken)]
+    if any(v.get("name", "").startswith(TAP_VOLUME) for v in spec.get("volumes") or ()):
+        found.append(f"volume {TAP_VOLUME!r}: the name belongs to the sidecar")
+    if (spec.get("os") or {}).get("name") == "windows":
+        found.append("os: windows is not supported")
+    if options.intercept == "redirect" and spec.get("hostNetwork"):
+        found.append(f"{PREFIX}intercept: redirect would change the node's own packet filter")
+    if not options.shadow and options.config_map is None:
+        found.append(f"{PREFIX}shadow: required, unless {PREFIX}config-map names the shadows")
+    return found
+
+
+def _find_model(
+    spec: Mapping[str, Any], options: Options, errors: list[str]
+) -> tuple[dict[str, Any], int]:
+    """The model's container and the number of its port; (`{}`, 0) with an error if not found."""
+    containers = [c for c in spec.get("containers") or () if c.get("name") not in MESH_CONTAINERS]
+    if options.container is not None:
+        names = [c.get("name") for c in containers]
+        containers = [c for c in containers if c.get("name") == options.container]
+        if not containers:
+            allowed = ", ".join(map(str, names))
+            errors.append(f"{PREFIX}container: no container {options.container!r}; have: {allowed}")
+            return {}, 0
+    if not containers:
+        errors.append("containers: the pod has none")
+        return {}, 0
+    ports = [
+        (container, port)
+        for container in containers
+        for port in container.get("ports") or ()
+        if port.get("protocol", "TCP") == "TCP"
+    ]
+    wanted = options.upstream_port
+    if isinstance(wanted, int):
+        found = [c for c, p in ports if p["containerPort"] == wanted]
+        return (found[0] if found else _likely(containers)), wanted
+    if wanted is not None:
+        matching = [(c, p) for c, p in ports if p.get("name") == wanted]
+    elif len(ports) == 1:
+        matching = ports
+    else:
+        matching = [(c, p) for c, p in ports if p.get("name", "").startswith(MODEL_PORT_NAMES)]
+    if len(matching) == 1:
+        container, port = matching[0]
+        return container, port["containerPort"]
+    have = ", ".join(f"{p.get('name', 'unnamed')} ({p['containerPort']})" for _, p in ports)
+    what = "required" if wanted is None else f"{wanted!r} names {len(matching)} ports"
+    errors.append(f"{PREFIX}upstream-port: {what}; the pod's TCP ports: {have or 'none declared'}")
+    return {}, 0
+
+
+def _likely(containers: list[dict[str, Any]]) -> dict[str, Any]:
+    named = {c.get("name"): c for c in containers}
+    return next((named[n] for n in MODEL_CONTAINERS if n in named), containers[0])
+
+
+def _port_conflicts(
+    spec: Mapping[str, Any], options: Options, listen: int, upstream: int
+) -> list[str]:
+    own = {"listen-port": listen, "http-port": options.http_port}
+    if options.intercept == "redirect":
+        own["probe-port"] = options.probe_port
+    declared = {
+        port["containerPort"]: container["name"]
+        for container in spec.get("containers") or ()
+        for port in container.get("ports") or ()
+    }
+    # A listen port that was asked for may take over a declared number: the model has moved away.
+    asked = {options.listen_port} if options.intercept == "port" else set()
+    conflicts = [
+        f"{PREFIX}{name}: {port} is a port of container {declared[port]!r}"
+        for name, port in own.items()
+        if port in declared and port != upstream and port not in asked
+    ]
+    own["upstream-port"] = upstream
+    for name, port in own.items():
+        same = [other for other, number in own.items() if number == port and other < name]
+        conflicts += [f"{PREFIX}{name}: {port} is also {PREFIX}{other}" for other in same]
+    return conflicts
+
+
+def _has_mesh(pod: Mapping[str, Any]) -> bool:
+    """Whether Istio or Linkerd has put, or will put, its proxy into the pod."""
+    spec, metadata = pod["spec"], pod["metadata"]
+    names = {c.get("name") for key in ("initContainers", "containers") for c in spec.get(key) or ()}
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    return (
+        not names.isdisjoint(MESH_CONTAINERS)
+        or "true" in {x.get("sidecar.istio.io/inject") for x in (labels, annotations)}
+        or "sidecar.istio.io/status" in annotations
+        or annotations.get("linkerd.io/inject") in {"enabled", "ingress"}
+    )
+
+
+def _point_ports_at(
+    spec: Mapping[str, Any], model: dict[str, Any], upstream: int, listen: int
+) -> bool:
+    """Make the declaration of the model's port say the wire's. True if `listen` is declared."""
+    declared = False
+    for port in model.get("ports") or ():
+        if port["containerPort"] == upstream and port.get("protocol", "TCP") == "TCP":
+            port["containerPort"] = listen
+            if spec.get("hostNetwork") and "hostPort" in port:
+                port["hostPort"] = listen  # the two must be equal on the host's network
+            name = port.get("name")
+            for check in _checks(model):
+                if name is not None and check.get("port") == name:
+                    check["port"] = upstream  # a probe is about the model, not about the wire
+        declared = declared or port["containerPort"] == listen
+    return declared
+
+
+def _tcp_probes_around_the_wire(model: dict[str, Any], upstream: int, probe_port: int) -> bool:
+    """The wire accepts before the model listens: a bare connect would always succeed."""
+    names = {
+        p["name"]
+        for p in model.get("ports") or ()
+        if "name" in p and p["containerPort"] == upstream
+    }
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        check = (model.get(probe) or {}).get("tcpSocket") or {}
+        if check.get("port") in {upstream, *names}:
+            check["port"] = probe_port
+    return False
+
+
+def _checks(model: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Everything in the container that names one of its ports."""
+    handlers = [model.get(p) or {} for p in ("startupProbe", "readinessProbe", "livenessProbe")]
+    handlers += [h for h in (model.get("lifecycle") or {}).values() if isinstance(h, dict)]
+    return [h[k] for h in handlers for k in ("httpGet", "tcpSocket") if isinstance(h.get(k), dict)]
+
+
+def _service_name(pod: Mapping[str, Any], model: Mapping[str, Any], options: Options) -> str:
+    labels = pod["metadata"].get("labels") or {}
+    named = (labels.get(key) for key in ("app.kubernetes.io/name", "app"))
+    return options.service_name or next(filter(None, named), model.get("name") or "model")
+
+
+def _is_guaranteed(spec: Mapping[str, Any]) -> bool:
+    """Whether the pod has the Guaranteed quality of service, which we must not take from it."""
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    for container in containers:
+        resources = container.get("resources") or {}
+        limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+        for kind in ("cpu", "memory"):
+            if kind not in limits or requests.get(kind, limits[kind]) != limits[kind]:
+                return False
+    return True
+
+
+def _let_it_drain(spec: dict[str, Any], model: dict[str, Any], options: Options) -> None:
+    """Keep serving while the pod leaves its service; then let the last answers go out.
+
+    Kubernetes ends native sidecars after the other containers, in reverse order, so the wire
+    outlives the model by itself. What it cannot do is hold the model back: that takes the
+    model's own preStop, which is added only where there is none.
+    """
+    grace = spec.get("terminationGracePeriodSeconds", DEFAULT_GRACE)
+    added = options.drain_seconds
+    if options.pre_stop_seconds and not (model.get("lifecycle") or {}).get("preStop"):
+        lifecycle = model.get("lifecycle") or {}
+        model["lifecycle"] = lifecycle | {
+            "preStop": {"sleep": {"seconds": options.pre_stop_seconds}}
+        }
+        added += options.pre_stop_seconds
+    spec["terminationGracePeriodSeconds"] = grace + added

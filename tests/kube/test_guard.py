@@ -1,0 +1,140 @@
+"""The observer's keeper, with real processes that die in every way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sidecar.kube.guard import FIRST_PAUSE, LAST_PAUSE, next_pause, private_bytes
+
+
+@contextmanager
+def guarded(script: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A guard over a Python script; its output can be read line by line."""
+    command = [sys.executable, "-m", "sidecar.kube.guard", *options, "--"]
+    guard = subprocess.Popen(
+        [*command, sys.executable, "-u", "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield guard
+    finally:
+        guard.terminate()
+        assert guard.wait(timeout=30) == 0
+        assert guard.stdout is not None
+        guard.stdout.close()
+
+
+def line(guard: subprocess.Popen[str]) -> str:
+    assert guard.stdout is not None
+    return guard.stdout.readline().strip()
+
+
+WAIT = "import os, signal; print('up', os.getpid()); signal.pause()"
+
+
+def test_the_pause_grows_to_a_bound_and_a_long_life_forgives() -> None:
+    pauses = [FIRST_PAUSE]
+    for _ in range(10):
+        pauses.append(next_pause(pauses[-1], lived=1))
+    assert pauses[:3] == [0.5, 1.0, 2.0]
+    assert pauses[-1] == LAST_PAUSE
+    assert next_pause(LAST_PAUSE, lived=600) == FIRST_PAUSE
+
+
+def test_an_observer_that_is_killed_is_started_again() -> None:
+    with guarded(WAIT) as guard:
+        first = int(line(guard).split()[1])
+        os.kill(first, signal.SIGKILL)
+        assert "ended by signal 9" in line(guard)
+        second = int(line(guard).split()[1])
+        assert second != first
+
+
+def test_a_wrong_configuration_ends_the_observer_and_not_the_container() -> None:
+    with guarded("import sys; sys.exit(2)") as guard:
+        assert "ended with status 2" in line(guard)
+        assert "ended with status 2" in line(guard)
+        assert guard.poll() is None
+
+
+def test_one_that_takes_too_much_memory_is_killed_before_the_kernel_does() -> None:
+    script = "import signal; print('up'); held = bytearray(96 << 20); signal.pause()"
+    with guarded(script, f"--memory={64 << 20}") as guard:
+        assert line(guard) == "up"
+        assert "passed 67108864 bytes of memory and was killed" in line(guard)
+        assert line(guard) == "up"
+
+
+def test_a_command_that_is_not_there_is_told() -> None:
+    command = [sys.executable, "-m", "sidecar.kube.guard", "--", "/no/such/observer"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as guard:
+        assert guard.stderr is not None
+        assert "cannot be started" in guard.stderr.readline()
+        guard.terminate()
+        assert guard.wait(timeout=30) == 0
+
+
+def test_the_end_is_passed_on_and_waited_for() -> None:
+    script = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('flushed'), sys.exit(0)))\n"
+        "print('up'); signal.pause()"
+    )
+    with guarded(script) as guard:
+        assert line(guard) == "up"
+        guard.terminate()
+        assert line(guard) == "flushed"
+        assert line(guard) == ""
+
+
+def test_a_reload_is_passed_on() -> None:
+    script = (
+        "import signal\n"
+        "signal.signal(signal.SIGHUP, lambda *_: print('reloaded'))\n"
+        "print('up')\n"
+        "while True: signal.pause()"
+    )
+    with guarded(script) as guard:
+        assert line(guard) == "up"
+        guard.send_signal(signal.SIGHUP)
+        assert line(guard) == "reloaded"
+
+
+def test_what_the_observer_leaves_behind_goes_with_it() -> None:
+    script = (
+        "import os, signal\n"
+        "child = os.fork()\n"
+        "if child == 0: signal.pause()\n"
+        "print('up', child); signal.pause()"
+    )
+    with guarded(script) as guard:
+        orphan = int(line(guard).split()[1])
+        with open(f"/proc/{orphan}/stat") as stat:
+            parent = int(stat.read().rpartition(")")[2].split()[1])
+        pidfd = os.pidfd_open(orphan)
+        os.kill(parent, signal.SIGKILL)
+        assert "ended by signal 9" in line(guard)
+        import select
+
+        assert select.select([pidfd], [], [], 30)[0], "the orphan lives on"
+        os.close(pidfd)
+
+
+def test_memory_is_counted_for_the_group_and_for_no_one_else() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", "held = bytearray(32 << 20); print('up'); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        process_group=0,
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert 32 << 20 < private_bytes(child.pid) < 64 << 20
+        child.kill()
