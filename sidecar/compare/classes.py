@@ -1,0 +1,55 @@
+"""Class scores: which outputs are, and where the predicted class flips.
+
+Rule: production alone decides whether an output is class scores, so that both sides are seen the
+same way. Counterpart: `rules`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import numpy as np
+
+from sidecar.compare.payload import Array
+
+_NAME: Final = re.compile(r"prob|score|logit|softmax|confidence", re.IGNORECASE)
+_SUM_TOLERANCE: Final = 2e-2  # what bfloat16 rounding leaves of a sum of one
+
+
+def are_class_scores(name: str, array: Array) -> bool:
+    """Whether a float output holds scores of classes on its last axis.
+
+    It does when that axis has two places or more and either each row is a probability
+    distribution or, for two dimensions or more, the name says so (probabilities, scores, logits).
+    A single dimension needs the distribution: it may as well be a batch of scores.
+    """
+    if array.dtype.kind != "f" or array.ndim == 0 or array.shape[-1] < 2 or array.size == 0:
+        return False
+    if array.ndim >= 2 and _NAME.search(name):
+        return True
+    low, high = array.min(), array.max()  # NaN fails both comparisons
+    if not (low >= 0 and high <= 1):
+        return False
+    sums = array.sum(axis=-1, dtype=np.float64)
+    return bool((np.abs(sums - 1) <= _SUM_TOLERANCE).all())
+
+
+def flips(a: Array, b: Array, atol: float, rtol: float) -> Array:
+    """Find the predictions whose class differs: bools, of a's shape without its last axis.
+
+    Where production scores the shadow's class within the tolerance of its own top, the two are
+    tied and there is no flip. A NaN is never the top, unless there is nothing else.
+    """
+    x, y = (_comparable(z) for z in (a, b))
+    top, other = x.argmax(axis=-1), y.argmax(axis=-1)
+    best = np.take_along_axis(x, top[..., None], axis=-1)[..., 0]
+    chosen = np.take_along_axis(x, other[..., None], axis=-1)[..., 0]
+    with np.errstate(over="ignore", invalid="ignore"):
+        tied = best - chosen <= atol + rtol * np.abs(best)  # inf - inf is NaN: no tie
+    return np.asarray((top != other) & ~(tied | (best == chosen)))
+
+
+def _comparable(array: Array) -> Array:
+    wide = array.astype(np.float64)
+    return np.where(np.isnan(wide), -np.inf, wide)

@@ -1,0 +1,199 @@
+"""Lays two observations of one call side by side.
+
+Rule: never raises. Status comes first, then the number of messages, then outputs by name, in any
+order; the whole is the worst of its parts. Whole messages that are byte for byte the same are
+equal without looking further. Counterparts: `registry` (who reads), `rules` (how outputs compare),
+`judge` (what the results add up to).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from sidecar.call import Observation
+from sidecar.compare.payload import Decoded, Output, UndecodableError
+from sidecar.compare.registry import Registry
+from sidecar.compare.result import Comparison, Outcome, OutputResult
+from sidecar.compare.rules import IGNORE, Rules, compare_outputs
+from sidecar.config import CompareSettings
+
+_OK: Final = 0
+MAX_OUTPUTS: Final = 4096  # of one message
+MAX_NAME: Final = 256  # characters of an output's name, which goes into spans and counters
+MAX_DETAIL: Final = 200
+_RANK: Final = {outcome: i for i, outcome in enumerate(Outcome)}
+
+
+class Examination(NamedTuple):
+    """A comparison and what was read for it: empty where nothing had to be read, or could be.
+
+    The messages hold payload values. They are for slices and labels, and are not kept.
+    """
+
+    comparison: Comparison
+    production: tuple[Decoded, ...] = ()
+    shadow: tuple[Decoded, ...] = ()
+
+
+class Comparer:
+    """Compares pairs under one configuration."""
+
+    def __init__(self, settings: CompareSettings, registry: Registry) -> None:
+        self._rules = Rules(settings)
+        self._registry = registry
+
+    def compare(
+        self,
+        method: str,
+        request: tuple[bytes, ...],
+        production: Observation,
+        shadow: Observation,
+    ) -> Comparison:
+        """Compare what production and a shadow answered to the same request messages."""
+        return self.examine(method, request, production, shadow).comparison
+
+    def examine(
+        self,
+        method: str,
+        request: tuple[bytes, ...],
+        production: Observation,
+        shadow: Observation,
+    ) -> Examination:
+        """Compare, and keep what was read."""
+        try:
+            return self._examine(method, request, production, shadow)
+        except Exception as error:  # a payload must not end the observer; the kind of error tells
+            reader = self._registry.reader(method).name
+            return Examination(
+                Comparison(Outcome.UNDECODABLE, reader=reader, detail=type(error).__name__)
+            )
+
+    def read_request(self, method: str, request: tuple[bytes, ...]) -> tuple[Decoded, ...]:
+        """Read a request's messages, as far as they can be read; never raises."""
+        try:
+            return tuple(map(self._registry.reader(method).read_request, request))
+        except Exception:
+            return ()
+
+    def _examine(
+        self,
+        method: str,
+        request: tuple[bytes, ...],
+        production: Observation,
+        shadow: Observation,
+    ) -> Examination:
+        if production.status != _OK or shadow.status != _OK:
+            return Examination(_errors(production.status, shadow.status))
+        reader = self._registry.reader(method)
+        ours, theirs = production.messages, shadow.messages
+        if len(ours) != len(theirs):
+            detail = f"{len(ours)} messages against {len(theirs)}"
+            found = Comparison(Outcome.MESSAGE_COUNT, reader=reader.name, detail=detail)
+            return Examination(found)
+        read_a: list[Decoded] = []
+        read_b: list[Decoded] = []
+        problems: list[str] = []
+        for a, b in zip(ours, theirs, strict=True):
+            try:
+                read_a.append(_bounded(reader.read_response(a)))
+            except UndecodableError as error:
+                if a != b:
+                    problems.append(f"production: {error}")
+                continue
+            try:
+                read_b.append(read_a[-1] if a == b else _bounded(reader.read_response(b)))
+            except UndecodableError as error:
+                problems.append(f"shadow: {error}")
+                read_a.pop()
+        models = (_first_model(read_a), _first_model(read_b))
+        if problems:
+            found = Comparison(
+                Outcome.UNDECODABLE,
+                reader=reader.name,
+                detail=problems[0][:MAX_DETAIL],
+                models=models,
+            )
+            return Examination(found)
+        model = models[0]
+        if self._rules.need_model and not model:
+            model = _first_model(self.read_request(method, request))
+        outcomes: list[Outcome] = []
+        outputs: list[OutputResult] = []
+        for i, (read, other) in enumerate(zip(read_a, read_b, strict=True)):
+            if read.error or other.error:
+                outcomes.append(_in_band(read.error, other.error))
+            else:
+                outputs += self._outputs(method, model, f"[{i}]" if i else "", read, other)
+        outcomes += (output.outcome for output in outputs)
+        worst = min(outcomes, key=_RANK.__getitem__, default=Outcome.EQUAL)
+        found = Comparison(worst, tuple(outputs), reader.name, _tell(worst, outputs), models)
+        return Examination(found, tuple(read_a), tuple(read_b))
+
+    def _outputs(
+        self, method: str, model: str, prefix: str, a: Decoded, b: Decoded
+    ) -> Iterable[OutputResult]:
+        theirs = _by_name(b.outputs)
+        for name, output in _by_name(a.outputs).items():
+            other = theirs.pop(name, None)
+            rule = self._rules.find(method, model, name)
+            if rule.rule == IGNORE:
+                continue
+            if other is None:
+                yield OutputResult(prefix + name, Outcome.MISSING_OUTPUT, rule.rule, 1.0)
+            else:
+                yield compare_outputs(prefix + name, output, other, rule)
+        for name in theirs:
+            rule = self._rules.find(method, model, name)
+            if rule.rule != IGNORE:
+                yield OutputResult(prefix + name, Outcome.EXTRA_OUTPUT, rule.rule, 1.0)
+
+
+def _bounded(message: Decoded) -> Decoded:
+    if len(message.outputs) > MAX_OUTPUTS:
+        raise UndecodableError(f"{len(message.outputs)} outputs")
+    if max((len(output.name) for output in message.outputs), default=0) > MAX_NAME:
+        raise UndecodableError(f"an output's name of more than {MAX_NAME} characters")
+    return message
+
+
+def _errors(production: int, shadow: int) -> Comparison:
+    if production == _OK:
+        return Comparison(Outcome.SHADOW_ERROR, detail=f"shadow's status {shadow}")
+    if shadow == _OK:
+        return Comparison(Outcome.PRODUCTION_ERROR, detail=f"production's status {production}")
+    if production == shadow:
+        return Comparison(Outcome.BOTH_ERROR_SAME, detail=f"status {production}")
+    detail = f"production's status {production}, shadow's {shadow}"
+    return Comparison(Outcome.BOTH_ERROR_OTHER, detail=detail)
+
+
+def _in_band(production: str, shadow: str) -> Outcome:
+    """Errors that came inside messages have no code to tell them apart by."""
+    if production and shadow:
+        return Outcome.BOTH_ERROR_SAME
+    return Outcome.PRODUCTION_ERROR if production else Outcome.SHADOW_ERROR
+
+
+def _first_model(messages: Iterable[Decoded]) -> str:
+    return next((m.model for m in messages if m.model), "")
+
+
+def _by_name(outputs: tuple[Output, ...]) -> dict[str, Output]:
+    """Index outputs by name; one that comes again is told apart by its count: "name#2"."""
+    named: dict[str, Output] = {}
+    for output in outputs:
+        name, count = output.name, 1
+        while name in named:
+            count += 1
+            name = f"{output.name}#{count}"
+        named[name] = output
+    return named
+
+
+def _tell(worst: Outcome, outputs: list[OutputResult]) -> str:
+    names = [o.name for o in outputs if o.outcome is worst]
+    if worst is Outcome.EQUAL or not names:
+        return ""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{worst}: {', '.join(names[:3])}{more}"
