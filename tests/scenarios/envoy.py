@@ -1,4 +1,4 @@
-"""The real Envoy as the mesh's proxy in front of the sidecar."""
+"""The real Envoy: the mesh's proxy in front of the sidecar, and the benchmarks' yardstick."""
 
 from __future__ import annotations
 
@@ -8,102 +8,125 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from sidecar.address import TCP, parse_address
 from tests.processes import Process
 
 ENVOY = Path(sys.executable).with_name("envoy")
+EXTENSIONS = "type.googleapis.com/envoy.extensions"
+ANY_PORT = {"socket_address": {"address": "127.0.0.1", "port_value": 0}}
+
+Json: TypeAlias = dict[str, Any]
 
 
-def bootstrap(upstream: str) -> dict[str, Any]:
-    """An HTTP/2 listener on a free port that forwards everything to `upstream`."""
-    where = parse_address(upstream)
-    assert isinstance(where, TCP)
-    any_port = {"socket_address": {"address": "127.0.0.1", "port_value": 0}}
-    endpoint = {"socket_address": {"address": where.host, "port_value": where.port}}
-    manager = {
-        "@type": "type.googleapis.com/envoy.extensions.filters.network."
-        "http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "ingress",
-        "codec_type": "HTTP2",
-        "route_config": {
-            "virtual_hosts": [
-                {
-                    "name": "all",
-                    "domains": ["*"],
-                    "routes": [
-                        {
-                            "match": {"prefix": "/"},
-                            "route": {"cluster": "sidecar", "timeout": "0s"},
-                        }
-                    ],
-                }
-            ]
-        },
-        "http_filters": [
-            {
-                "name": "envoy.filters.http.router",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
-                },
-            }
-        ],
-    }
-    protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-    return {
-        "admin": {"address": any_port},
-        "static_resources": {
-            "listeners": [
-                {
-                    "name": "ingress",
-                    "address": any_port,
-                    "filter_chains": [
-                        {
-                            "filters": [
-                                {
-                                    "name": "envoy.filters.network.http_connection_manager",
-                                    "typed_config": manager,
-                                }
-                            ]
-                        }
-                    ],
-                }
-            ],
-            "clusters": [
-                {
-                    "name": "sidecar",
-                    "type": "STATIC",
-                    "connect_timeout": "5s",
-                    "typed_extension_protocol_options": {
-                        protocol: {
-                            "@type": f"type.googleapis.com/{protocol}",
-                            "explicit_http_config": {"http2_protocol_options": {}},
-                        }
-                    },
-                    "load_assignment": {
-                        "cluster_name": "sidecar",
-                        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": endpoint}}]}],
-                    },
-                }
-            ],
-        },
-    }
+@dataclass(frozen=True, slots=True)
+class Envoy:
+    """A running Envoy."""
+
+    process: Process
+    address: str  # where it listens
+    admin: str
+
+    def counter(self, name: str) -> int:
+        """One of its statistics, by its whole name."""
+        text = _get(self.admin, f"/stats?format=json&filter=^{name}$")
+        stats = json.loads(text)["stats"]
+        return int(stats[0]["value"]) if stats else 0
 
 
 @contextmanager
-def envoy(upstream: str) -> Iterator[str]:
-    """Run Envoy in front of `upstream`; gives the address where it listens."""
+def envoy(
+    upstream: str,
+    *,
+    layer: Literal["http", "tcp"] = "http",
+    mirror: str | None = None,
+    percent: float = 100.0,
+) -> Iterator[Envoy]:
+    """Run Envoy, with one worker, in front of `upstream`.
+
+    Args:
+        layer: "http" for the connection manager, "tcp" for `tcp_proxy`.
+        mirror: a server that gets copies (`request_mirror_policies`); "http" only.
+        percent: of the calls that are mirrored.
+    """
     with tempfile.TemporaryDirectory(prefix="envoy-") as directory:
         config = Path(directory) / "bootstrap.json"
-        config.write_text(json.dumps(bootstrap(upstream)))
+        config.write_text(json.dumps(bootstrap(upstream, layer, mirror, percent)))
         admin = Path(directory) / "admin"
         command = [ENVOY, "-c", config, "--use-dynamic-base-id", "--concurrency", "1"]
         command += ["-l", "warning", "--admin-address-path", admin]
         with Process(command, name="envoy") as process:
             process.wait_until(lambda: admin.exists() and _live(admin.read_text()))
-            yield _listener(admin.read_text())
+            yield Envoy(process, _listener(admin.read_text()), admin.read_text())
+
+
+def bootstrap(upstream: str, layer: str, mirror: str | None, percent: float) -> Json:
+    """A listener on a free port that forwards everything to `upstream`."""
+    clusters = [_cluster("production", upstream)]
+    if mirror is not None:
+        clusters.append(_cluster("mirror", mirror))
+    chain = _tcp_proxy() if layer == "tcp" else _http(mirror is not None, percent)
+    listener = {"name": "in", "address": ANY_PORT, "filter_chains": [{"filters": [chain]}]}
+    return {
+        "admin": {"address": ANY_PORT},
+        "static_resources": {"listeners": [listener], "clusters": clusters},
+    }
+
+
+def _tcp_proxy() -> Json:
+    proxy = {
+        "@type": f"{EXTENSIONS}.filters.network.tcp_proxy.v3.TcpProxy",
+        "stat_prefix": "in",
+        "cluster": "production",
+    }
+    return {"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}
+
+
+def _http(mirrors: bool, percent: float) -> Json:
+    route: Json = {"cluster": "production", "timeout": "0s"}
+    if mirrors:
+        # In millionths, as runtime fractions are.
+        fraction = {"numerator": round(percent * 10_000), "denominator": "MILLION"}
+        policy = {"cluster": "mirror", "runtime_fraction": {"default_value": fraction}}
+        route["request_mirror_policies"] = [policy]
+    router = {"@type": f"{EXTENSIONS}.filters.http.router.v3.Router"}
+    host = {
+        "name": "all",
+        "domains": ["*"],
+        "routes": [{"match": {"prefix": "/"}, "route": route}],
+    }
+    manager = {
+        "@type": f"{EXTENSIONS}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "in",
+        "codec_type": "HTTP2",
+        "route_config": {"virtual_hosts": [host]},
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
+    }
+    return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+
+
+def _cluster(name: str, address: str) -> Json:
+    where = parse_address(address)
+    assert isinstance(where, TCP)
+    socket = {"socket_address": {"address": where.host, "port_value": where.port}}
+    protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    h2 = {
+        "@type": f"type.googleapis.com/{protocol}",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "typed_extension_protocol_options": {protocol: h2},
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket}}]}],
+        },
+    }
 
 
 def _get(admin: str, path: str) -> str:
