@@ -1,0 +1,285 @@
+"""One connection, both directions: bytes in, events of calls out.
+
+Rule: header blocks are decoded for every stream, because HPACK's state runs through all of them;
+anything else is kept for wanted calls only, and a call that is not wanted leaves no trace. What
+cannot be read makes the connection *opaque*, what was not copied makes it *blind*; both end its
+calls as lost and last until it closes. Nothing raises, except what `wants` raises.
+
+    open ──(not HTTP/2, HPACK broken, a bound exceeded)──▶ opaque
+    open ──(bytes missing that are not DATA)─────────────▶ blind
+    any  ──(close)───────────────────────────────────────▶ closed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+from sidecar.call import CallKey, Direction, Event, Lost, Requested, SkipReason, Started
+from sidecar.observe.exchange import Exchange
+from sidecar.observe.frames import (
+    ACK,
+    DATA,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PREFACE,
+    PUSH_PROMISE,
+    RST_STREAM,
+    SETTINGS,
+    FrameError,
+    FrameReader,
+)
+from sidecar.observe.headers import HeaderDecoder, HeaderError
+from sidecar.observe.heads import RequestHead, ResponseHead, request_head, response_head
+from sidecar.observe.limits import ReadLimits
+
+State: TypeAlias = Literal["open", "opaque", "blind", "closed"]
+
+SETTINGS_HEADER_TABLE_SIZE = 1
+_MAX_UNSAMPLED = 1 << 16  # announced streams whose HEADERS did not come yet
+
+
+class Connection:
+    """Reads one observed connection from its first byte."""
+
+    def __init__(
+        self,
+        conn: int,
+        peer: str,
+        wants: Callable[[Started], bool],
+        limits: ReadLimits = ReadLimits(),  # noqa: B008 - frozen
+    ) -> None:
+        """Args:
+        conn: the wire's number for the connection.
+        peer: the client's address.
+        wants: is told of every call when its request's head has been read, and answers whether
+            its events are wanted. It is what bounds the number of calls held.
+        limits: what may be held.
+        """
+        self.conn = conn
+        self.peer = peer
+        self._wants = wants
+        self._limits = limits
+        self._state: State = "open"
+        self._why = ""
+        self._calls: dict[int, Exchange] = {}
+        self._calls_held = 0
+        self._client = FrameReader(PREFACE, limits.max_header_bytes)
+        self._server = FrameReader(b"", limits.max_header_bytes)
+        self._requests = HeaderDecoder(request_head, limits.max_header_bytes)
+        self._responses = HeaderDecoder(response_head, limits.max_header_bytes)
+        self._last_stream = 0
+        self._last_processed = 1 << 31  # as the server's GOAWAY says
+        self._unsampled: set[int] = set()
+
+    @property
+    def state(self) -> State:
+        """Whether the connection is being read, and if not, why not."""
+        return self._state
+
+    @property
+    def why(self) -> str:
+        """What made the connection opaque or blind, "" while it is open."""
+        return self._why
+
+    @property
+    def calls_in_flight(self) -> int:
+        """Wanted calls that have not ended."""
+        return len(self._calls)
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes held: messages and metadata of calls in flight, unfinished frames and blocks."""
+        return self._calls_held + self._client.held + self._server.held
+
+    def feed(self, direction: Direction, data: bytes | memoryview, now_ns: int) -> list[Event]:
+        """Take the next bytes of one direction."""
+        events: list[Event] = []
+        if self._state != "open":
+            return events
+        try:
+            if direction == Direction.CLIENT:
+                self._read_client(data, now_ns, events)
+            else:
+                self._read_server(data, now_ns, events)
+        except (FrameError, HeaderError) as error:
+            events += self.lose_sight("opaque", str(error))
+        return events
+
+    def gap(self, direction: Direction, size: int, now_ns: int) -> list[Event]:
+        """The next `size` bytes of one direction were not copied."""
+        del now_ns  # a lost call has no times
+        if self._state != "open" or not size:
+            return []
+        reader = self._client if direction == Direction.CLIENT else self._server
+        try:
+            stream = reader.gap(size)
+        except FrameError as error:
+            return self.lose_sight("blind", str(error))
+        call = self._calls.get(stream)
+        if call is None:
+            return []
+        self._drop(stream, call)
+        return [Lost(call.key, SkipReason.TAP_GAP)]
+
+    def unsampled(self, stream: int) -> list[Event]:
+        """The wire leaves out the DATA of this stream, whose HEADERS come next."""
+        if self._state != "open" or stream <= self._last_stream:
+            return []
+        if len(self._unsampled) >= _MAX_UNSAMPLED:
+            return self.lose_sight("blind", "too many streams announced")
+        self._unsampled.add(stream)
+        return []
+
+    def close(self, by: Direction, how: str, now_ns: int) -> list[Event]:
+        """The connection has ended, by `by` first.
+
+        `how`, "eof" or "reset", makes no difference to its calls: a client that went away gave
+        them up, and a server that went away has answered them, in its client's eyes UNAVAILABLE.
+        """
+        calls = self._end("closed", how)
+        if by == Direction.CLIENT:
+            return [Lost(call.key, SkipReason.CANCELLED) for call in calls]
+        return [call.server_gone(now_ns) for call in calls]
+
+    def lose_sight(self, state: Literal["opaque", "blind"], why: str) -> list[Event]:
+        """Nothing more can be read here: the wire said so, or it was found out."""
+        return [Lost(call.key, SkipReason.BLIND) for call in self._end(state, why)]
+
+    def forget(self, key: CallKey) -> None:
+        """Stop collecting a call; nothing more is said about it."""
+        call = self._calls.get(key.stream)
+        if call is not None and key.connection == self.conn:
+            self._drop(key.stream, call)
+
+    def _end(self, state: State, why: str) -> list[Exchange]:
+        """Let go of everything; the calls that were in flight."""
+        calls = list(self._calls.values())
+        self._calls.clear()
+        self._calls_held = 0
+        self._unsampled.clear()
+        self._client = FrameReader(PREFACE, 0)
+        self._server = FrameReader(b"", 0)
+        self._state, self._why = state, why
+        return calls
+
+    def _drop(self, stream: int, call: Exchange) -> None:
+        del self._calls[stream]
+        self._calls_held -= call.held
+
+    def _read_client(self, data: bytes | memoryview, now_ns: int, events: list[Event]) -> None:
+        for kind, flags, stream, payload in self._client.read(data):
+            if kind == DATA:
+                call = self._calls.get(stream)
+                if call is not None:
+                    held = call.held
+                    event = call.request_data(payload, flags == END_STREAM, now_ns)
+                    self._tell(stream, call, held, event, events)
+            elif kind == HEADERS:
+                self._client_headers(stream, flags, bytes(payload), now_ns, events)
+            elif kind == RST_STREAM:
+                call = self._calls.get(stream)
+                if call is not None:
+                    lost = Lost(call.key, SkipReason.CANCELLED)
+                    self._tell(stream, call, call.held, lost, events)
+            elif kind == SETTINGS and not flags & ACK:
+                _allow_table(self._responses, payload)
+            elif kind == PUSH_PROMISE:
+                raise FrameError("a client that pushes")
+
+    def _client_headers(
+        self, stream: int, flags: int, block: bytes, now_ns: int, events: list[Event]
+    ) -> None:
+        head = self._requests.decode(block)
+        if stream > self._last_stream:
+            self._last_stream = stream
+            call = self._begin(stream, head, now_ns, events)
+        else:
+            call = self._calls.get(stream)
+        if call is not None and flags & END_STREAM:
+            held = call.held
+            self._tell(stream, call, held, call.request_data(b"", True, now_ns), events)
+
+    def _begin(
+        self, stream: int, head: RequestHead, now_ns: int, events: list[Event]
+    ) -> Exchange | None:
+        """A new call: ask whether it is wanted."""
+        sampled = True
+        if self._unsampled:
+            sampled = stream not in self._unsampled
+            self._unsampled.discard(stream)
+        key = CallKey(self.conn, stream)
+        started = Started(
+            key,
+            head.method,
+            head.authority,
+            head.metadata,
+            self.peer,
+            now_ns,
+            head.timeout_ns,
+            head.is_grpc,
+            sampled,
+        )
+        if not self._wants(started):
+            return None
+        if not sampled:
+            events.append(Lost(key, SkipReason.TAP_GAP))
+            return None
+        call = Exchange(key, head, self._limits)
+        if stream > self._last_processed:
+            events.append(call.not_processed())
+            return None
+        self._calls[stream] = call
+        return call
+
+    def _read_server(self, data: bytes | memoryview, now_ns: int, events: list[Event]) -> None:
+        for kind, flags, stream, payload in self._server.read(data):
+            if kind == DATA:
+                call = self._calls.get(stream)
+                if call is not None:
+                    held = call.held
+                    event = call.response_data(payload, flags == END_STREAM, now_ns)
+                    self._tell(stream, call, held, event, events)
+            elif kind == HEADERS:
+                head = self._responses.decode(bytes(payload))
+                call = self._calls.get(stream)
+                if call is not None:
+                    held = call.held
+                    event = call.response_head(head, bool(flags & END_STREAM), now_ns)
+                    self._tell(stream, call, held, event, events)
+            elif kind == RST_STREAM:
+                call = self._calls.get(stream)
+                if call is not None:
+                    event = call.reset(int.from_bytes(payload, "big"), now_ns)
+                    self._tell(stream, call, call.held, event, events)
+            elif kind == SETTINGS and not flags & ACK:
+                _allow_table(self._requests, payload)
+            elif kind == PUSH_PROMISE:
+                self._responses.decode(bytes(payload))  # for the sake of HPACK's state
+            elif kind == GOAWAY:
+                self._go_away(int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, events)
+
+    def _go_away(self, last: int, events: list[Event]) -> None:
+        self._last_processed = min(self._last_processed, last)
+        for stream, call in list(self._calls.items()):
+            if stream > last:
+                self._tell(stream, call, call.held, call.not_processed(), events)
+
+    def _tell(
+        self, stream: int, call: Exchange, held: int, event: Event | None, events: list[Event]
+    ) -> None:
+        """Account for what an input did to a call that held `held` bytes before it."""
+        self._calls_held += call.held - held
+        if event is not None:
+            events.append(event)
+            if not isinstance(event, Requested):
+                self._drop(stream, call)
+
+
+def _allow_table(
+    decoder: HeaderDecoder[RequestHead] | HeaderDecoder[ResponseHead], settings: bytes | memoryview
+) -> None:
+    for at in range(0, len(settings), 6):
+        if int.from_bytes(settings[at : at + 2], "big") == SETTINGS_HEADER_TABLE_SIZE:
+            decoder.allow_table(int.from_bytes(settings[at + 2 : at + 6], "big"))

@@ -1,0 +1,248 @@
+"""One direction's bytes → HTTP/2 frames (RFC 9113), however they are cut.
+
+Rule: DATA is handed on as it comes and never held here; a header block is held until it is whole,
+within a bound; what nobody asks for (PING, WINDOW_UPDATE, PRIORITY, unknown types) is stepped
+over. Counterpart: `sidecar.wire`'s walker, which copies the frames, and may leave out those that
+are stepped over here and, with a GAP record, payload of DATA.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import TypeAlias
+
+DATA = 0x0
+HEADERS = 0x1
+RST_STREAM = 0x3
+SETTINGS = 0x4
+PUSH_PROMISE = 0x5
+GOAWAY = 0x7
+CONTINUATION = 0x9
+
+ACK = 0x1
+END_STREAM = 0x1
+END_HEADERS = 0x4
+PADDED = 0x8
+PRIORITY = 0x20
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+HEADER = struct.Struct("!HBBBI")  # length in two parts, type, flags, stream
+HEADER_BYTES = 9
+_READ = frozenset({HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, GOAWAY, CONTINUATION})
+_AROUND_BLOCK_BYTES = 512  # padding, priority and promised stream around a block's fragment
+
+Frame: TypeAlias = tuple[int, int, int, bytes | memoryview]
+"""Type, flags, stream, payload. Padding and priority are gone. HEADERS and PUSH_PROMISE carry the
+whole block, CONTINUATIONs joined. DATA comes in pieces, END_STREAM set on the last piece only."""
+
+
+class FrameError(ValueError):
+    """Not HTTP/2, or not readable any more."""
+
+
+class FrameReader:
+    """Reads one direction of one connection."""
+
+    __slots__ = (
+        "_block",
+        "_block_frame",
+        "_data_ends",
+        "_data_stream",
+        "_first",
+        "_left",
+        "_max_header_bytes",
+        "_need",
+        "_pad_unread",
+        "_padding",
+        "_preface",
+        "_tail",
+    )
+
+    def __init__(self, preface: bytes, max_header_bytes: int) -> None:
+        self._preface = preface  # what is still expected of it
+        self._max_header_bytes = max_header_bytes
+        self._first = True
+        self._tail = bytearray()  # the beginning of a frame that will be read whole
+        self._need = HEADER_BYTES  # so many bytes of it must be there to go on
+        self._left = 0  # bytes missing from the frame that is passed on or stepped over
+        self._data_stream = 0  # 0: stepped over
+        self._data_ends = False
+        self._pad_unread = False
+        self._padding = 0
+        self._block: bytearray | None = None  # an unfinished header block
+        self._block_frame = (0, 0, 0)
+
+    @property
+    def held(self) -> int:
+        """Bytes held."""
+        return len(self._tail) + len(self._block or b"")
+
+    def read(self, data: bytes | memoryview) -> Iterator[Frame]:
+        """Take the next bytes. The iterator must be used up before the next call.
+
+        Raises:
+            FrameError: while iterating, after the frames before the error.
+        """
+        position, end = (self._expect_preface(data) if self._preface else 0), len(data)
+        tail = self._tail
+        while position < end:
+            if self._left:
+                piece, position = self._piece(data, position)
+                last = self._data_ends and not self._left
+                if piece or last:
+                    yield DATA, END_STREAM if last else 0, self._data_stream, piece
+                continue
+            source: bytes | memoryview | bytearray = data
+            at = position
+            if tail or end - position < HEADER_BYTES:
+                position = self._keep(data, position)
+                if len(tail) < self._need:
+                    return
+                source, at = tail, 0
+            high, low, kind, flags, stream = HEADER.unpack_from(source, at)
+            length = high << 8 | low
+            stream &= 0x7FFFFFFF
+            self._check_order(kind, flags, stream)
+            if kind not in _READ:
+                position += HEADER_BYTES if source is data else 0
+                tail.clear()
+                self._pass_on(kind, length, flags, stream)
+                if self._data_ends and not length:
+                    yield DATA, END_STREAM, stream, b""
+                continue
+            if length > self._max_header_bytes + _AROUND_BLOCK_BYTES:
+                raise FrameError(f"frame of type {kind} with {length} bytes")
+            if source is tail or end - position < HEADER_BYTES + length:
+                self._need = HEADER_BYTES + length
+                if source is data or len(tail) < self._need:
+                    position = self._keep(data, position)
+                if len(tail) < self._need:
+                    return
+                payload = bytes(tail[HEADER_BYTES:])
+                tail.clear()
+                self._need = HEADER_BYTES
+            else:
+                payload = bytes(data[position + HEADER_BYTES : position + HEADER_BYTES + length])
+                position += HEADER_BYTES + length
+            frame = self._whole(kind, flags, stream, payload)
+            if frame is not None:
+                yield frame
+
+    def _expect_preface(self, data: bytes | memoryview) -> int:
+        expected = self._preface[: len(data)]
+        if data[: len(expected)] != expected:
+            raise FrameError("not the HTTP/2 preface")
+        self._preface = self._preface[len(expected) :]
+        return len(expected)
+
+    def _keep(self, data: bytes | memoryview, position: int) -> int:
+        """Move what is needed, or what there is of it, to the tail; the position behind it."""
+        kept = data[position : position + self._need - len(self._tail)]
+        self._tail += kept
+        return position + len(kept)
+
+    def gap(self, size: int) -> int:
+        """The next `size` bytes were payload of DATA and are not there; returns the stream.
+
+        Raises:
+            FrameError: they were something else.
+        """
+        if size > self._left or not self._data_stream or self._tail:
+            raise FrameError("a gap outside DATA")
+        self._left -= size
+        self._pad_unread = False  # if that byte is gone, padding can no longer be told from data
+        return self._data_stream
+
+    def _check_order(self, kind: int, flags: int, stream: int) -> None:
+        first, self._first = self._first, False
+        if first and (kind != SETTINGS or flags & ACK or stream):
+            raise FrameError("the first frame is not SETTINGS")
+        if (self._block is None) != (kind != CONTINUATION) or (
+            kind == CONTINUATION and stream != self._block_frame[2]
+        ):
+            raise FrameError("a header block is not continuous")
+
+    def _pass_on(self, kind: int, length: int, flags: int, stream: int) -> None:
+        """A frame begins that is handed on in pieces, or stepped over."""
+        self._left = length
+        is_data = kind == DATA
+        padded = is_data and bool(flags & PADDED)
+        if is_data and (not stream or (padded and not length)):
+            raise FrameError("malformed DATA")
+        self._data_stream = stream if is_data else 0
+        self._data_ends = is_data and bool(flags & END_STREAM)
+        self._pad_unread = padded
+        self._padding = 0
+
+    def _piece(self, data: bytes | memoryview, position: int) -> tuple[bytes | memoryview, int]:
+        """The next piece of DATA without padding, and the position behind it.
+
+        Of a frame that is stepped over, the piece is empty.
+        """
+        if not self._data_stream:
+            stepped = min(self._left, len(data) - position)
+            self._left -= stepped
+            return b"", position + stepped
+        if self._pad_unread:
+            self._pad_unread = False
+            self._padding = data[position]
+            position += 1
+            self._left -= 1
+            if self._padding > self._left:
+                raise FrameError("more padding than frame")
+        there = min(self._left, len(data) - position)
+        piece = data[position : position + max(0, min(there, self._left - self._padding))]
+        self._left -= there
+        return piece, position + there
+
+    def _whole(self, kind: int, flags: int, stream: int, payload: bytes) -> Frame | None:
+        """Make sense of a frame that is read whole; None when there is nothing to say yet."""
+        if kind in (HEADERS, PUSH_PROMISE):
+            fragment = _fragment(kind, flags, payload)
+            if not stream:
+                raise FrameError("a header block on stream 0")
+            if flags & END_HEADERS:
+                return self._finished((kind, flags, stream), fragment)
+            self._block = bytearray(fragment)
+            self._block_frame = (kind, flags, stream)
+            return None
+        if kind == CONTINUATION:
+            block = self._block
+            assert block is not None  # by the order of frames
+            block += payload
+            if len(block) > self._max_header_bytes:
+                raise FrameError(f"header block of more than {self._max_header_bytes} bytes")
+            if not flags & END_HEADERS:
+                return None
+            self._block = None
+            return self._finished(self._block_frame, bytes(block))
+        if kind == RST_STREAM:
+            well_formed = stream and len(payload) == 4
+        elif kind == SETTINGS:
+            well_formed = not stream and len(payload) % 6 == 0
+        else:
+            well_formed = not stream and len(payload) >= 8
+        if not well_formed:
+            raise FrameError(f"malformed frame of type {kind}")
+        return kind, flags, stream, payload
+
+    def _finished(self, frame: tuple[int, int, int], block: bytes) -> Frame:
+        if len(block) > self._max_header_bytes:
+            raise FrameError(f"header block of more than {self._max_header_bytes} bytes")
+        return *frame, block
+
+
+def _fragment(kind: int, flags: int, payload: bytes) -> bytes:
+    """A header block's first fragment, without what stands around it."""
+    start, end = 0, len(payload)
+    if flags & PADDED:
+        start = 1
+        end -= payload[0] if payload else 1
+    if kind == PUSH_PROMISE:
+        start += 4
+    elif flags & PRIORITY:
+        start += 5
+    if start > end:
+        raise FrameError("malformed header frame")
+    return payload[start:end]

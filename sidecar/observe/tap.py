@@ -1,0 +1,139 @@
+"""The tap's byte stream → records.
+
+Rule: a record that no wire would send raises, and the session ends: its reader has lost its place,
+or its peer is no wire. A kind that this version does not know is stepped over. Counterpart:
+`sidecar.wire.records`, the language.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from sidecar.call import Direction
+from sidecar.wire.records import HEADER, MAX_PAYLOAD, U32, U64, VERSION, Kind
+
+_HEADER_BYTES = HEADER.size
+_KINDS = {kind.value: kind for kind in Kind}
+_DIRECTIONS = (Direction.CLIENT, Direction.SERVER)
+_EXACT = {Kind.GAP: U64.size, Kind.UNSAMPLED: U32.size}  # payload bytes
+_COPIED_BYTES = 4096  # below, a copy costs less than a view
+
+
+class TapError(Exception):
+    """The bytes are not those of a wire; the session cannot go on."""
+
+
+class Record(NamedTuple):
+    """One record; see `sidecar.wire.records.Kind` for what each kind's payload is.
+
+    A large payload is a view of the bytes that were fed, to be used before they are let go of.
+    """
+
+    kind: Kind
+    direction: Direction
+    conn: int
+    time_ns: int
+    payload: bytes | memoryview
+
+    @property
+    def number(self) -> int:
+        """Payload of GAP (bytes) and of UNSAMPLED (stream)."""
+        return int.from_bytes(self.payload, "big")
+
+    @property
+    def text(self) -> str:
+        """Payload of OPAQUE, BLIND and CLOSE."""
+        return str(self.payload, "utf-8", "replace")
+
+    def json(self) -> dict[str, Any]:
+        """Payload of HELLO, OPEN and STATS.
+
+        Raises:
+            TapError: it is no JSON object.
+        """
+        try:
+            value = json.loads(bytes(self.payload))
+        except (ValueError, RecursionError) as error:
+            raise TapError(f"{self.kind.name}: {error}") from None
+        if not isinstance(value, dict):
+            raise TapError(f"{self.kind.name}: not a JSON object")
+        return value
+
+
+class TapReader:
+    """Reads one session; it begins with HELLO."""
+
+    __slots__ = ("_greeted", "_need", "_tail")
+
+    def __init__(self) -> None:
+        self._greeted = False
+        self._tail = bytearray()  # the beginning of a record
+        self._need = _HEADER_BYTES  # so many bytes of it must be there to go on
+
+    def feed(self, data: bytes) -> Iterator[Record]:
+        """Take the next bytes. The iterator must be used up before the next call.
+
+        Raises:
+            TapError: while iterating, after the records before the error.
+        """
+        position, end = 0, len(data)
+        tail = self._tail
+        while position < end:
+            if tail or end - position < _HEADER_BYTES:
+                taken = data[position : position + self._need - len(tail)]
+                position += len(taken)
+                tail += taken
+                if len(tail) < self._need:
+                    return
+                size = self._size(tail, 0)
+                self._need = _HEADER_BYTES + size
+                if len(tail) < self._need:
+                    continue
+                whole = bytes(tail)
+                tail.clear()
+                self._need = _HEADER_BYTES
+                record = self._record(whole, 0, size)
+            else:
+                size = self._size(data, position)
+                if end - position < _HEADER_BYTES + size:
+                    tail += memoryview(data)[position:]
+                    self._need = _HEADER_BYTES + size
+                    return
+                record = self._record(data, position, size)
+                position += _HEADER_BYTES + size
+            if record is not None:
+                yield record
+
+    @staticmethod
+    def _size(data: bytes | bytearray, at: int) -> int:
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size > MAX_PAYLOAD:
+            raise TapError(f"a record of {size} bytes")
+        return size
+
+    def _record(self, data: bytes, at: int, size: int) -> Record | None:
+        _, number, direction, _, conn, time_ns = HEADER.unpack_from(data, at)
+        kind = _KINDS.get(number)
+        start = at + _HEADER_BYTES
+        payload: bytes | memoryview
+        if size < _COPIED_BYTES:
+            payload = data[start : start + size]
+        else:
+            payload = memoryview(data)[start : start + size]
+        if not self._greeted:
+            self._greet(kind, payload)
+        if kind is None:
+            return None
+        if direction > 1 or size != _EXACT.get(kind, size):
+            raise TapError(f"malformed {kind.name}")
+        return Record(kind, _DIRECTIONS[direction], conn, time_ns, payload)
+
+    def _greet(self, kind: Kind | None, payload: bytes | memoryview) -> None:
+        if kind is not Kind.HELLO:
+            raise TapError("the first record is not HELLO")
+        version = Record(kind, Direction.CLIENT, 0, 0, payload).json().get("version")
+        if version != VERSION:
+            raise TapError(f"the wire speaks version {version!r}, not {VERSION}")
+        self._greeted = True
