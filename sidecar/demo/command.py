@@ -1,0 +1,49 @@
+"""`shadow-sidecar demo`: what the command line says and asks. Counterpart: `sidecar.demo.loop`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")
+    ] = False,
+    in_flight: Annotated[
+        int, typer.Option(min=1, max=256, help="How many calls wait for an answer at a time.")
+    ] = 4,
+) -> None:
+    """Shadow one digit classifier with another on this machine, and see what is found.
+
+    Trains both, serves both over gRPC, runs the sidecar between, and sends 1,000 images that
+    neither has seen. Spans go to Jaeger if one listens on 127.0.0.1:4317.
+    """
+    from rich.console import Console
+
+    from sidecar.demo import loop
+    from sidecar.demo.data import DemoError
+    from sidecar.demo.process import ProcessError
+    from sidecar.demo.render import addresses, render
+
+    console = Console()
+    # A plain kill, too, must take the children along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        with loop.running(console) as (stand, candidate):
+            summary = loop.drive(console, stand, candidate, in_flight)
+            console.print()
+            console.print(render(summary))
+            console.print()
+            console.print(addresses(summary, stand, keep=keep))
+            if keep:
+                stand.sidecar.wait()
+                raise stand.sidecar.error("ended")
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+    except (DemoError, ProcessError) as error:
+        console.print(f"error: {error}", style="red", markup=False, highlight=False)
+        raise typer.Exit(1) from None

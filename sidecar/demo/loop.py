@@ -1,0 +1,216 @@
+"""The whole loop on one machine: train, serve, shadow, send, and say what was found.
+
+Rule: every part runs as it would anywhere: two servers, the sidecar and its observer are processes
+of their own, and what is told comes from the sidecar's HTTP. Counterpart: `sidecar.demo.command`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pickle
+import socket
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from sidecar.demo.client import Answer, send
+from sidecar.demo.data import digits
+from sidecar.demo.models import MODELS, Model
+from sidecar.demo.process import Process
+from sidecar.demo.summary import Summary, summarize
+
+SHADOW = "candidate"
+COLLECTOR = ("127.0.0.1", 4317)
+JAEGER_PAGE = ("127.0.0.1", 16686)
+START_SECONDS = 60.0
+DRAIN_SECONDS = 30.0
+PAIRS = 1000
+
+CONFIG = """\
+# The class is what users see, so the two agree when they name the same one.
+compare:
+  rules:
+    - {output: probabilities, rule: argmax}
+    - {output: class, rule: exact}
+telemetry:
+  agreeing_fraction: 1.0
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What stands: addresses as host:port, and where a trace can be opened ("" if nowhere)."""
+
+    listen: str
+    http: str
+    collector: str
+    trace_page: str
+    sidecar: Process
+
+
+@contextmanager
+def running(console: Console) -> Iterator[tuple[Running, Model]]:
+    """Train and start everything; stop it in reverse order. Gives the candidate model too.
+
+    Raises:
+        DemoError: scikit-learn is not installed.
+        ProcessError: a process did not start.
+    """
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shadow-demo-")))
+        models: dict[str, Model] = {}
+        with _steps(console) as steps:
+            step = steps.add_task("Training two models", total=len(MODELS))
+            for name, train in MODELS.items():
+                models[name] = train()
+                (directory / name).write_bytes(pickle.dumps(models[name]))
+                steps.advance(step)
+            step = steps.add_task("Starting two servers and the sidecar", total=3)
+            servers = [
+                stack.enter_context(
+                    _module("sidecar.demo.server", "--model", n, "--file", directory / n, name=n)
+                )
+                for n in ("production", SHADOW)
+            ]
+            addresses = []
+            for server in servers:
+                addresses.append(server.wait_ready(START_SECONDS)["address"])
+                steps.advance(step)
+            config = directory / "demo.yaml"
+            config.write_text(CONFIG, encoding="utf-8")
+            sidecar = stack.enter_context(_sidecar(directory, config, *addresses))
+            ready = sidecar.wait_ready(START_SECONDS)
+            sidecar.wait_until(lambda: _is_ready(ready["http"]), START_SECONDS)
+            steps.advance(step)
+        collector = _collector(os.environ)
+        page = "http://{}:{}/trace/".format(*JAEGER_PAGE)
+        has_page = collector and _listens(JAEGER_PAGE)
+        yield (
+            Running(
+                listen=ready["listen"][0],
+                http=ready["http"],
+                collector=collector,
+                trace_page=page if has_page else "",
+                sidecar=sidecar,
+            ),
+            models[SHADOW],
+        )
+
+
+def drive(console: Console, stand: Running, candidate: Model, in_flight: int) -> Summary:
+    """Send the held-out images through the sidecar, wait for the last pair, and sum up.
+
+    Raises:
+        ProcessError: the sidecar ended, no call was answered, or calls stayed in flight.
+    """
+    data = digits()
+    with _steps(console) as steps:
+        step = steps.add_task("Sending images nobody has trained on", total=len(data.images))
+
+        def done(_: Answer) -> None:
+            steps.advance(step)
+
+        answers = asyncio.run(
+            send(stand.listen, data.images, data.labels, in_flight=in_flight, done=done)
+        )
+        if not any(answer.predicted is not None for answer in answers):
+            raise stand.sidecar.error("no call was answered")
+        step = steps.add_task("Waiting for the last pairs", total=len(data.images))
+
+        def settled() -> bool:
+            calls = _get(stand.http, "/status")["calls"]
+            steps.update(step, completed=calls["seen"] - calls["in_flight"])
+            return bool(calls["seen"] >= len(answers) and calls["in_flight"] == 0)
+
+        stand.sidecar.wait_until(settled, DRAIN_SECONDS)
+    return summarize(
+        answers,
+        candidate.probabilities(data.images).argmax(axis=1).tolist(),
+        _get(stand.http, "/status"),
+        _get(stand.http, f"/pairs?limit={PAIRS}"),
+        SHADOW,
+    )
+
+
+def _sidecar(directory: Path, config: Path, production: str, candidate: str) -> Process:
+    return _module(
+        "sidecar",
+        "run",
+        *("--listen", "127.0.0.1:0", "--upstream", production),
+        *("--shadow", f"{SHADOW}={candidate}", "--http", "127.0.0.1:0"),
+        *("--tap", directory / "tap.sock", "--config", config, "--print-ready"),
+        name="shadow-sidecar",
+        env=_telemetry(os.environ),
+    )
+
+
+def _telemetry(environ: Mapping[str, str]) -> dict[str, str]:
+    """What to add so that spans go to a collector on this machine, or nowhere."""
+    collector = _collector(environ)
+    if not collector:
+        return {"OTEL_TRACES_EXPORTER": "none"}
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": collector, "OTEL_SERVICE_NAME": "digits"}
+
+
+def _collector(environ: Mapping[str, str]) -> str:
+    """Where spans go: where the environment says, else a collector on its usual port, else ""."""
+    if environ.get("OTEL_TRACES_EXPORTER") == "none":
+        return ""
+    if chosen := environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        return chosen
+    return "http://{}:{}".format(*COLLECTOR) if _listens(COLLECTOR) else ""
+
+
+def _listens(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=0.5).close()
+    except OSError:
+        return False
+    return True
+
+
+def _module(name_of: str, *arguments: str | Path, name: str, env: Any = None) -> Process:
+    return Process([sys.executable, "-m", name_of, *arguments], name=name, env=env)
+
+
+def _is_ready(http: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{http}/readyz", timeout=5):
+            return True
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False
+
+
+def _get(http: str, path: str) -> Any:
+    with urllib.request.urlopen(f"http://{http}{path}", timeout=10) as answer:
+        return json.load(answer)
+
+
+def _steps(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(finished_text="[green]✓[/]"),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )

@@ -1,0 +1,140 @@
+"""The demo's findings as a person reads them, with rich.
+
+Rule: the answer first, then where, then how fast, then where to look on. Counterpart:
+`sidecar.demo.summary`.
+"""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sidecar.demo.loop import Running
+from sidecar.demo.summary import ALPHA, ClassRow, Summary
+
+FLIPS_SHOWN = 5
+QUANTILES = ("p50", "p95", "p99")
+
+
+def render(summary: Summary) -> Group:
+    """The whole report but for the addresses."""
+    parts: list[RenderableType] = [_figures(summary), Text(), _by_class(summary)]
+    if summary.flips:
+        parts += [Text(), _flips(summary)]
+    if summary.latency:
+        parts += [Text(), _latency(summary)]
+    return Group(*parts, Text(), _in_words(summary))
+
+
+def addresses(summary: Summary, stand: Running, *, keep: bool) -> Table:
+    """Where to look on: two traces, and what is still there while the demo runs."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("a pair that agrees", stand.trace_page + (summary.agreeing_trace or "none"))
+    table.add_row("a pair that differs", stand.trace_page + (summary.differing_trace or "none"))
+    table.add_row(
+        "spans",
+        f"sent to {stand.collector}"
+        if stand.collector
+        else "not sent: nothing listens for OTLP on 127.0.0.1:4317, where Jaeger would",
+    )
+    if keep:
+        for path in ("status", "pairs", "metrics"):
+            table.add_row(path, f"http://{stand.http}/{path}")
+        table.add_row("clients", f"{stand.listen} speaks for production; Ctrl-C ends everything")
+    else:
+        table.add_row(
+            "live page", "with --keep everything stays up and its addresses are told here"
+        )
+    return table
+
+
+def _figures(summary: Summary) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column()
+    low, high = summary.interval
+    share = summary.agreeing / summary.compared if summary.compared else 0.0
+    left = ", ".join(f"{reason} {n}" for reason, n in sorted(summary.skipped.items()))
+    failed = f", {summary.failed} failed" if summary.failed else ""
+    table.add_row("calls", f"{summary.calls:,} seen, {summary.compared:,} compared{failed}")
+    table.add_row("coverage", f"{summary.coverage:.1%}" + (f" (skipped: {left})" if left else ""))
+    table.add_row(
+        "agreement",
+        f"{share:.1%}, between {low:.1%} and {high:.1%} at {1 - ALPHA:.0%} confidence, "
+        "however often you look",
+    )
+    return table
+
+
+def _by_class(summary: Summary) -> Table:
+    table = Table(title="Where they differ, by the true digit", title_justify="left")
+    table.add_column("digit", justify="right")
+    table.add_column("calls", justify="right")
+    table.add_column("agree", justify="right")
+    table.add_column("production right", justify="right")
+    table.add_column("candidate right", justify="right")
+    worst = summary.worst_class
+    for row in summary.classes:
+        style = "bold red" if row is worst and _loss(row) > 0 else ""
+        table.add_row(
+            str(row.label),
+            str(row.calls),
+            f"{row.agreeing / row.calls:.1%}",
+            f"{row.production_right / row.calls:.1%}",
+            f"{row.candidate_right / row.calls:.1%}",
+            style=style,
+        )
+    ours, theirs = summary.accuracy
+    total = sum(row.calls for row in summary.classes)
+    agree = sum(row.agreeing for row in summary.classes) / max(1, total)
+    table.add_section()
+    table.add_row("all", str(total), f"{agree:.1%}", f"{ours:.1%}", f"{theirs:.1%}")
+    return table
+
+
+def _flips(summary: Summary) -> Table:
+    table = Table(title="What they say instead", title_justify="left")
+    table.add_column("production says", justify="right")
+    table.add_column("candidate says", justify="right")
+    table.add_column("calls", justify="right")
+    for flip in summary.flips[:FLIPS_SHOWN]:
+        table.add_row(str(flip.production), str(flip.candidate), str(flip.calls))
+    rest = sum(flip.calls for flip in summary.flips[FLIPS_SHOWN:])
+    if rest:
+        table.add_row("other", "", str(rest))
+    return table
+
+
+def _latency(summary: Summary) -> Table:
+    table = Table(title="Latency of the compared calls, ms", title_justify="left")
+    table.add_column("")
+    for name in QUANTILES:
+        table.add_column(name, justify="right")
+    for side, values in summary.latency.items():
+        table.add_row(side, *(f"{values[name]:.2f}" for name in QUANTILES))
+    return table
+
+
+def _in_words(summary: Summary) -> Text:
+    ours, theirs = summary.accuracy
+    worst = summary.worst_class
+    text = Text()
+    text.append(f"The candidate is right on {theirs:.1%} of the images, production on {ours:.1%}")
+    if _loss(worst) > 0:
+        text.append("; but on the digit ")
+        text.append(str(worst.label), style="bold red")
+        text.append(
+            f" it is right {worst.candidate_right / worst.calls:.0%} of the time, "
+            f"production {worst.production_right / worst.calls:.0%}. "
+            "An average would have hidden that."
+        )
+    else:
+        text.append(".")
+    return text
+
+
+def _loss(row: ClassRow) -> int:
+    return row.production_right - row.candidate_right
