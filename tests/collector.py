@@ -15,17 +15,17 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import grpc
-import rotel
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-_AGENT = Path(rotel.__file__).parent / "rotel-agent"
+_SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 _OTLP_HOST = "127.0.0.1"
 _HTTP_HOST = "127.0.0.2"  # the agent insists on this port too; another address tells them apart
 _PATIENCE = 30.0
@@ -82,7 +82,14 @@ class Collector:
         self._received: list[ReceivedSpan] = []
         self._arrived = threading.Condition()
         self._server = grpc.server(ThreadPoolExecutor(max_workers=2))
-        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Sink(self._take), self._server)
+        export = grpc.unary_unary_rpc_method_handler(
+            self._export,
+            request_deserializer=trace_service_pb2.ExportTraceServiceRequest.FromString,
+            response_serializer=trace_service_pb2.ExportTraceServiceResponse.SerializeToString,
+        )
+        self._server.add_generic_rpc_handlers(
+            [grpc.method_handlers_generic_handler(_SERVICE, {"Export": export})]
+        )
         self._agent: subprocess.Popen[bytes] | None = None
         self._directory = tempfile.TemporaryDirectory(prefix="collector-")
         self.endpoint = ""
@@ -103,7 +110,7 @@ class Collector:
         with (directory / "log").open("wb") as log:
             self._agent = subprocess.Popen(
                 [
-                    str(_AGENT),
+                    str(_agent()),
                     "start",
                     f"--otlp-grpc-endpoint={_OTLP_HOST}:0",
                     f"--otlp-http-endpoint={_HTTP_HOST}:0",
@@ -166,7 +173,9 @@ class Collector:
                 raise TimeoutError(f"the collector forwarded {len(self._received)} spans only")
             return list(self._received)
 
-    def _take(self, request: trace_service_pb2.ExportTraceServiceRequest) -> None:
+    def _export(
+        self, request: trace_service_pb2.ExportTraceServiceRequest, _: grpc.ServicerContext
+    ) -> trace_service_pb2.ExportTraceServiceResponse:
         spans = [
             _received(span, _plain(of_resource.resource.attributes), of_scope.scope.name)
             for of_resource in request.resource_spans
@@ -176,6 +185,7 @@ class Collector:
         with self._arrived:
             self._received += spans
             self._arrived.notify_all()
+        return trace_service_pb2.ExportTraceServiceResponse()
 
     def _port(self) -> int:
         assert self._agent is not None
@@ -192,15 +202,11 @@ class Collector:
         raise RuntimeError(f"the collector did not start:\n{log[-2000:]}")
 
 
-class _Sink(trace_service_pb2_grpc.TraceServiceServicer):
-    def __init__(self, take: Callable[[trace_service_pb2.ExportTraceServiceRequest], None]) -> None:
-        self._take = take
-
-    def Export(
-        self, request: trace_service_pb2.ExportTraceServiceRequest, context: grpc.ServicerContext
-    ) -> trace_service_pb2.ExportTraceServiceResponse:
-        self._take(request)
-        return trace_service_pb2.ExportTraceServiceResponse()
+def _agent() -> Path:
+    package = find_spec("rotel")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent / "rotel-agent"
 
 
 def _listening_port(pid: int, host: str) -> int | None:

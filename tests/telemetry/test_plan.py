@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from sidecar.call import Metadata
+from sidecar.telemetry.ids import parse_traceparent
+from sidecar.telemetry.plan import Layout, SpanPlan, plan
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+SPAN = "00f067aa0ba902b7"
+SAMPLED = (("traceparent", f"00-{TRACE}-{SPAN}-01"),)
+UNSAMPLED = (("traceparent", f"00-{TRACE}-{SPAN}-00"),)
+
+
+def planned(
+    metadata: Metadata = (),
+    layout: Layout = "joined",
+    draw: float = 0.5,
+    fraction: float = 0.1,
+) -> SpanPlan:
+    return plan(
+        metadata,
+        ("candidate", "control"),
+        layout,
+        draw=draw,
+        agreeing_fraction=fraction,
+        draw_bits=Random(7).getrandbits,
+        upstream="127.0.0.1:9000",
+    )
+
+
+def test_productions_span_is_in_the_callers_trace_below_the_callers_span() -> None:
+    it = planned(SAMPLED)
+    assert it.parent is not None
+    assert it.production is not None
+    assert (it.parent.trace_hex, it.parent.span_hex) == (TRACE, SPAN)
+    assert it.production.trace_hex == TRACE
+    assert it.production.span_hex != SPAN
+
+
+@pytest.mark.parametrize("metadata", [(), (("traceparent", "nonsense"),)])
+def test_productions_span_is_a_root_where_the_caller_has_none(metadata: Metadata) -> None:
+    it = planned(metadata)
+    assert it.parent is None
+    assert it.production is not None
+
+
+def test_joined_shadows_are_in_productions_trace() -> None:
+    it = planned(SAMPLED, "joined")
+    assert {context.trace_hex for context in it.shadows.values()} == {TRACE}
+
+
+def test_separate_shadows_have_a_trace_each() -> None:
+    it = planned(SAMPLED, "separate")
+    traces = {TRACE, *(context.trace_hex for context in it.shadows.values())}
+    assert len(traces) == 3
+
+
+@pytest.mark.parametrize("layout", ["joined", "separate"])
+def test_all_spans_have_ids_of_their_own(layout: Layout) -> None:
+    it = planned((), layout)
+    assert it.production is not None
+    assert len({it.production.span_id, *(c.span_id for c in it.shadows.values())}) == 3
+
+
+@pytest.mark.parametrize("layout", ["joined", "separate"])
+def test_a_shadow_is_told_its_own_span_as_parent(layout: Layout) -> None:
+    it = planned(SAMPLED, layout)
+    for name, context in it.shadows.items():
+        assert parse_traceparent(it.traceparent_for(name)) == context
+
+
+@pytest.mark.parametrize(
+    ("metadata", "draw", "fraction", "sampled"),
+    [
+        ((), 0.09, 0.1, True),
+        ((), 0.1, 0.1, False),
+        ((), 0.999999, 1.0, True),
+        ((), 0.0, 0.0, False),
+        (UNSAMPLED, 0.05, 0.1, True),
+        (UNSAMPLED, 0.5, 0.1, False),
+        (SAMPLED, 0.5, 0.0, True),
+    ],
+)
+def test_an_agreeing_call_is_kept_by_the_draw_or_because_the_caller_keeps_its_trace(
+    metadata: Metadata, draw: float, fraction: float, sampled: bool
+) -> None:
+    it = planned(metadata, draw=draw, fraction=fraction)
+    assert it.sampled is sampled
+    assert {context.sampled for context in it.shadows.values()} == {sampled}
+    assert it.traceparent_for("candidate")[-2:] == ("01" if sampled else "00")
+
+
+def test_with_traces_off_the_callers_field_goes_on_as_it_is() -> None:
+    it = planned((("traceparent", "ff-what-ever"),), "off", draw=0.0, fraction=1.0)
+    assert it.traceparent_for("candidate") == "ff-what-ever"
+    assert (it.sampled, it.production, it.ids("candidate")) == (False, None, {})
+    assert planned((), "off").traceparent_for("candidate") == ""
+
+
+def test_the_ids_for_people_name_both_halves() -> None:
+    it = planned(SAMPLED, "separate")
+    shadow = it.shadows["candidate"]
+    assert it.production is not None
+    assert it.ids("candidate") == {
+        "trace_id": TRACE,
+        "span_id": it.production.span_hex,
+        "shadow_trace_id": shadow.trace_hex,
+        "shadow_span_id": shadow.span_hex,
+    }
+    assert it.ids("unknown") == {}
