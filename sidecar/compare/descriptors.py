@@ -39,7 +39,7 @@ from sidecar.compare.payload import (
 
 MAX_NODES: Final = 100_000  # messages visited in one message: about a second's work
 
-_WELL_KNOWN: Final = frozenset(
+WELL_KNOWN: Final = frozenset(
     f"google/protobuf/{name}.proto"
     for name in ("any", "duration", "empty", "field_mask", "struct", "timestamp", "wrappers")
 )
@@ -127,7 +127,7 @@ def _add_all(
 
 
 def _well_known(name: str) -> descriptor_pb2.FileDescriptorProto:
-    if name not in _WELL_KNOWN:
+    if name not in WELL_KNOWN:
         raise ValueError(f"a descriptor is missing: {name}")
     import_module(name.removesuffix(".proto").replace("/", ".") + "_pb2")  # fills the default pool
     file = descriptor_pb2.FileDescriptorProto()
