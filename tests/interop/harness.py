@@ -15,10 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.interop.environments import PEERS, make
+from tests.interop.environments import PEERS, ROOT, make
 from tests.processes import Process, accepts, drained, free_port, http_json, is_ready, sidecar_run
 
 CLIENT_SECONDS = 60.0
+SERVICE = """
+service GRPCInferenceService {
+  rpc ModelInfer(ModelInferRequest) returns (ModelInferResponse) {}
+  rpc ModelStreamInfer(stream ModelInferRequest) returns (stream ModelStreamInferResponse) {}
+}
+"""
 
 Traffic = dict[str, Any]
 """What a client script prints: `calls`, and `answers` with `outputs` by name."""
@@ -110,6 +116,59 @@ def mlserver(role: str, directory: Path) -> Iterator[str]:
     with Process(command, name=f"mlserver {role}", cwd=directory) as server:
         server.wait_until(serves, timeout=90)
         yield address
+
+
+def inference_proto(directory: Path) -> Path:
+    """Write the protocol as its users have it: our messages in its package, with its service."""
+    ours = (ROOT / "protos" / "inference" / "open_inference.proto").read_text(encoding="utf-8")
+    proto = directory / "inference.proto"
+    theirs = ours.replace("package shadow.inference.v2;", "package inference;")
+    proto.write_text(theirs + SERVICE, encoding="utf-8")
+    return proto
+
+
+def node(script: str, *arguments: str) -> Process:
+    """Start a Node script with the packages of the environment grpc-js."""
+    modules = str(make("grpc-js").node_modules)
+    return Process(["node", PEERS / script, *arguments], name=script, env={"NODE_PATH": modules})
+
+
+def node_client(script: str, *arguments: str) -> Traffic:
+    """Run a Node client script to its end and return what it printed."""
+    with node(script, *arguments) as running:
+        line = running.wait_line(lambda line: line.startswith("{"), CLIENT_SECONDS)
+        assert running.wait(CLIENT_SECONDS) == 0
+    traffic: Traffic = json.loads(line)
+    return traffic
+
+
+def grpcurl(proto: Path, address: str, method: str, requests: list[dict[str, Any]]) -> list[Any]:
+    """Call a method of the protocol with grpcurl and return the answers."""
+    command: list[str | Path] = [
+        make("grpcurl").path / "bin" / "grpcurl",
+        "-plaintext",
+        "-format",
+        "json",
+    ]
+    command += ["-import-path", proto.parent, "-proto", proto.name, "-d", "@"]
+    command += [address, f"inference.GRPCInferenceService/{method}"]
+    lines = "\n".join(map(json.dumps, requests))
+    done = subprocess.run(
+        command, input=lines, text=True, capture_output=True, timeout=CLIENT_SECONDS
+    )
+    assert done.returncode == 0, done.stderr
+    return _json_values(done.stdout)
+
+
+def _json_values(text: str) -> list[Any]:
+    """Several JSON values, one after the other, on any number of lines."""
+    decoder, values, at = json.JSONDecoder(), [], 0
+    text = text.strip()
+    while at < len(text):
+        value, at = decoder.raw_decode(text, at)
+        values.append(value)
+        at += len(text[at:]) - len(text[at:].lstrip())
+    return values
 
 
 @contextmanager
