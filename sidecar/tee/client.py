@@ -21,7 +21,6 @@ Which of grpcio's calls
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
@@ -112,10 +111,10 @@ class ShadowClient:
         await self._channel.close()
 
     async def _unary(
-        self, method: str, request: bytes, metadata: GrpcMetadata, timeout: float
+        self, method: str, request: bytes, metadata: GrpcMetadata, deadline: float
     ) -> _Answer:
-        stub = self._channel.unary_unary(method)
-        call = stub(request, timeout=timeout, metadata=metadata)
+        stub: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(method)
+        call = stub(request, timeout=deadline, metadata=metadata)
         try:
             response: bytes | None = await call
         except grpc.aio.AioRpcError as error:
@@ -129,17 +128,19 @@ class ShadowClient:
         method: str,
         requests: tuple[bytes, ...],
         metadata: GrpcMetadata,
-        timeout: float,
+        deadline: float,
     ) -> _Answer:
         call: _StreamingCall
         if len(requests) == 1:
+            one: grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
             one = self._channel.unary_stream(method)
-            call = one(requests[0], timeout=timeout, metadata=metadata)
+            call = one(requests[0], timeout=deadline, metadata=metadata)
         else:
             # An iterator, because writing it all before reading could deadlock with a shadow
             # that answers as it reads and waits for us to take its answers.
+            many: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
             many = self._channel.stream_stream(method)
-            call = many(iter(requests), timeout=timeout, metadata=metadata)
+            call = many(iter(requests), timeout=deadline, metadata=metadata)
         received: list[bytes] = []
         size = 0
         try:

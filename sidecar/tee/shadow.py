@@ -1,0 +1,255 @@
+"""One shadow, driven: gate, wait, ask, and exactly one word back for each call it took.
+
+Rule: a dispatch that `offer` took (it returned None) ends in exactly one of
+    done(dispatch, Observation)   the shadow answered, or failed to
+    done(dispatch, EXPIRED)       it waited longer than `queue.max_wait_seconds`
+    done(dispatch, SHUTDOWN)      `close` came first
+    cancel(key) -> True           the caller of `cancel` knows; `done` is not called
+so whoever keeps the ledger can count each once. `offer` never waits. Counterpart: the composition
+root, which decides what to dispatch and pairs what comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sidecar.call import CallKey, Observation, SkipReason
+from sidecar.config import PairSettings, ShadowSettings
+from sidecar.tee.breaker import SICK, BreakerState
+from sidecar.tee.client import Clock, ShadowClient
+from sidecar.tee.gate import Gate
+from sidecar.tee.limits import NANOSECONDS
+from sidecar.tee.metadata import GrpcMetadata
+from sidecar.tee.queue import WaitingLine
+
+_LOGGER = logging.getLogger(__name__)
+
+LIVE = frozenset({"fraction", "rate", "queue", "deadline_seconds"})
+"""The settings that `Shadow.update` can change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """One request on its way to one shadow."""
+
+    key: CallKey
+    method: str
+    messages: tuple[bytes, ...]
+    metadata: GrpcMetadata  # from `MetadataPolicy.outgoing`
+    size: int  # bytes of all messages
+    offered_ns: int  # the wait is counted from here
+    expects_single: bool = False  # production answers this method with one message
+
+
+Done: TypeAlias = Callable[[Dispatch, Observation | SkipReason], None]
+_Admitted: TypeAlias = tuple[Dispatch, int]  # and the breaker's epoch
+
+
+class Shadow:
+    """A gate, a queue, and up to `concurrency` workers that share one channel.
+
+    `done` is called from within the event loop, also during `offer` and `close` of other calls.
+    Counters only grow: `started` calls, `answered` by status code, `expired`, `cancelled`.
+    """
+
+    def __init__(
+        self, settings: ShadowSettings, pairs: PairSettings, clock: Clock, done: Done
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._done = done
+        self._gate = Gate(settings, pairs.max_request_bytes)
+        self._line: WaitingLine[CallKey, _Admitted] = WaitingLine()
+        self._running: dict[CallKey, asyncio.Task[None]] = {}
+        self._workers: set[asyncio.Task[None]] = set()
+        self._idle: list[asyncio.Future[None]] = []
+        self._client: ShadowClient | None = None
+        self.started = 0
+        self.answered: dict[int, int] = {}
+        self.expired = 0
+        self.cancelled = 0
+
+    @property
+    def settings(self) -> ShadowSettings:
+        """The settings in force."""
+        return self._settings
+
+    @property
+    def queued_calls(self) -> int:
+        """Calls waiting for a worker."""
+        return len(self._line)
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes of the requests that wait."""
+        return self._line.bytes
+
+    @property
+    def running(self) -> int:
+        """Calls that the shadow is working on."""
+        return len(self._running)
+
+    @property
+    def breaker_state(self) -> BreakerState:
+        """The breaker's state."""
+        return self._gate.breaker.state
+
+    def start(self) -> None:
+        """Open the channel, within the running event loop; it connects with the first call.
+
+        Raises:
+            OSError: when a TLS file cannot be read.
+        """
+        self._client = ShadowClient(self._settings)
+
+    def offer(self, dispatch: Dispatch, draw: float) -> SkipReason | None:
+        """Take the call, or say why not. Never waits.
+
+        Args:
+            dispatch: its key must be new to this shadow.
+            draw: uniform in [0, 1), for the shadow's own fraction.
+        """
+        if self._client is None:
+            return SkipReason.SHUTDOWN
+        now_ns = self._clock()
+        self._expire(now_ns)
+        free = self._settings.concurrency - len(self._running)
+        refusal = self._gate.admit(
+            size=dispatch.size,
+            queued_calls=max(0, len(self._line) - free),
+            queued_bytes=self._line.bytes,
+            draw=draw,
+            now_ns=now_ns,
+        )
+        if refusal is not None:
+            return refusal
+        admitted = (dispatch, self._gate.breaker.epoch)
+        self._line.push(dispatch.key, admitted, dispatch.size, dispatch.offered_ns)
+        self._wake(self._client)
+        return None
+
+    def cancel(self, key: CallKey) -> bool:
+        """Forget a call, because its client gave up.
+
+        Returns:
+            Whether the call was waiting or running; then `done` is not called for it.
+        """
+        waiting = self._line.discard(key)
+        worker = self._running.pop(key, None)
+        if waiting is not None:
+            self._gate.breaker.released(waiting[1])
+        elif worker is not None:
+            worker.cancel()
+        else:
+            return False
+        self.cancelled += 1
+        return True
+
+    def update(self, settings: ShadowSettings) -> None:
+        """Take over the settings in `LIVE`, without a restart.
+
+        Raises:
+            ValueError: naming the other settings that differ; nothing is changed then.
+        """
+        fixed = [
+            name
+            for name in ShadowSettings.model_fields
+            if name not in LIVE and getattr(settings, name) != getattr(self._settings, name)
+        ]
+        if fixed:
+            raise ValueError(f"shadow {self._settings.name}: needs a restart: {', '.join(fixed)}")
+        self._settings = settings
+        self._gate.update(settings)
+
+    async def close(self) -> None:
+        """End everything that waits or runs with SHUTDOWN, and close the channel."""
+        client, self._client = self._client, None
+        while (waiting := self._line.pop()) is not None:
+            self._end_unasked(waiting, SkipReason.SHUTDOWN)
+        workers = list(self._workers)
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        if client is not None:
+            await client.close()
+
+    def _wake(self, client: ShadowClient) -> None:
+        while self._idle:
+            waker = self._idle.pop()
+            if not waker.done():
+                waker.set_result(None)
+                return
+        if len(self._workers) < self._settings.concurrency:
+            worker = asyncio.get_running_loop().create_task(self._work(client))
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+
+    async def _work(self, client: ShadowClient) -> None:
+        while self._client is client:
+            self._expire(self._clock())
+            admitted = self._line.pop()
+            if admitted is None:
+                waker = asyncio.get_running_loop().create_future()
+                self._idle.append(waker)
+                await waker
+            else:
+                await self._ask(client, admitted)
+
+    async def _ask(self, client: ShadowClient, admitted: _Admitted) -> None:
+        dispatch, epoch = admitted
+        me = asyncio.current_task()
+        assert me is not None
+        self._running[dispatch.key] = me
+        self.started += 1
+        result: Observation | None = None
+        try:
+            result = await client.call(
+                dispatch.method,
+                dispatch.messages,
+                dispatch.metadata,
+                deadline_seconds=self._settings.deadline_seconds,
+                now=self._clock,
+                expects_single=dispatch.expects_single,
+            )
+        except asyncio.CancelledError:
+            if self._running.pop(dispatch.key, None) is not None:
+                self._end_unasked(admitted, SkipReason.SHUTDOWN)
+                raise
+        else:
+            if self._running.pop(dispatch.key, None) is not None:
+                self._report(result, epoch)
+                self._tell(dispatch, result)
+                return
+        # `cancel` took the key away. It meant the call and not this worker, which goes on,
+        # whether grpcio passed the cancellation through or finished the call first.
+        me.uncancel()
+        self._gate.breaker.released(epoch)
+
+    def _report(self, observation: Observation, epoch: int) -> None:
+        status = observation.status
+        self.answered[status] = self.answered.get(status, 0) + 1
+        if status in SICK:
+            self._gate.breaker.failed(epoch, observation.ended_ns)
+        else:
+            self._gate.breaker.succeeded(epoch, observation.ended_ns)
+
+    def _expire(self, now_ns: int) -> None:
+        limit_ns = now_ns - round(self._settings.queue.max_wait_seconds * NANOSECONDS)
+        while (late := self._line.pop_older(limit_ns)) is not None:
+            self.expired += 1
+            self._end_unasked(late, SkipReason.EXPIRED)
+
+    def _end_unasked(self, admitted: _Admitted, reason: SkipReason) -> None:
+        dispatch, epoch = admitted
+        self._gate.breaker.released(epoch)
+        self._tell(dispatch, reason)
+
+    def _tell(self, dispatch: Dispatch, result: Observation | SkipReason) -> None:
+        try:
+            self._done(dispatch, result)
+        except Exception:  # a worker that dies would take its place in `concurrency` with it
+            _LOGGER.exception("shadow %s: %s was not taken", self._settings.name, dispatch.key)

@@ -1,0 +1,207 @@
+"""Admission by playbook: a header in, the one reason or None out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.call import CallKey, Metadata, SkipReason, Started
+from sidecar.config import MatchSettings, MetadataCondition, SampleSettings
+from sidecar.tee.admission import MAX_METHODS, Admission, unit_hash
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def started(metadata: Metadata = (), method: str = "/p.S/Predict", **fields: Any) -> Started:
+    return Started(
+        key=CallKey(1, 1),
+        method=method,
+        authority="h",
+        metadata=metadata,
+        peer="c:1",
+        started_ns=0,
+        **fields,
+    )
+
+
+def admission(**match: Any) -> Admission:
+    return Admission(MatchSettings(**match), SampleSettings())
+
+
+def by_key(key: str, fraction: float) -> Admission:
+    return Admission(MatchSettings(), SampleSettings(fraction=fraction, key=key))
+
+
+def test_an_ordinary_prediction_is_admitted() -> None:
+    assert admission().check(started(), 0.5) is None
+
+
+def test_the_reasons_come_in_the_order_of_the_vocabulary() -> None:
+    refuses_all = Admission(
+        MatchSettings(methods=("/only/This",), metadata=(MetadataCondition(name="a", equals="b"),)),
+        SampleSettings(fraction=0.0),
+        paused=True,
+        ended=True,
+    )
+    call = started(is_grpc=False, sampled=False)
+    reasons = []
+    cures: tuple[Callable[[Admission, Started], tuple[Admission, Started]], ...] = (
+        lambda a, c: (a, replace(c, is_grpc=True)),
+        lambda a, c: (a, replace(c, method="/only/This")),
+        lambda a, c: (a, replace(c, metadata=(("a", "b"),))),
+        lambda a, c: (replace(a, sample=SampleSettings()), replace(c, sampled=True)),
+        lambda a, c: (replace(a, paused=False), c),
+        lambda a, c: (replace(a, ended=False), c),
+    )
+    for cure in cures:
+        reasons.append(refuses_all.check(call, 0.0))
+        refuses_all, call = cure(refuses_all, call)
+
+    assert reasons == [
+        SkipReason.NOT_GRPC,
+        SkipReason.METHOD,
+        SkipReason.FILTERED,
+        SkipReason.NOT_SAMPLED,
+        SkipReason.PAUSED,
+        SkipReason.ENDED,
+    ]
+    assert refuses_all.check(call, 0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "matches"),
+    [
+        ("/p.S/Predict", True),
+        ("/p.S/PredictStream", True),
+        ("/p.S/PredictSlow", False),
+        ("/p.T/Predict", False),
+        ("/p.s/predict", False),
+        ("/x/p.S/Predict", False),
+        ("/p.S/Predict\n", False),
+    ],
+)
+def test_methods_match_a_glob_whole_and_are_not_excluded(method: str, matches: bool) -> None:
+    tee = admission(methods=("/q.S/*", "/p.S/Predict", "/p.S/PredictS*"), exclude=("*Slow",))
+    expected = None if matches else SkipReason.METHOD
+
+    assert tee.check(started(method=method), 0.0) is expected
+    assert tee.check(started(method=method), 0.0) is expected  # and so it is remembered
+
+
+def test_health_and_reflection_are_not_predictions() -> None:
+    for method in ("/grpc.health.v1.Health/Check", "/grpc.reflection.v1.ServerReflection/X"):
+        assert admission().check(started(method=method), 0.0) is SkipReason.METHOD
+
+
+def test_what_is_remembered_of_methods_is_bounded_and_right() -> None:
+    tee = admission(methods=("*7",), exclude=())
+    names = [f"/s/{i}" for i in range(2 * MAX_METHODS + 1)] + ["/s/" + "x" * 9000 + "7"]
+
+    admitted = [name for name in names if tee.check(started(method=name), 0.0) is None]
+
+    assert admitted == [name for name in names if name.endswith("7")]
+    assert len(tee._methods) <= MAX_METHODS
+    assert max(map(len, tee._methods)) < 9000
+
+
+@pytest.mark.parametrize(
+    ("condition", "metadata", "holds"),
+    [
+        ({"equals": "v"}, (("k", "v"),), True),
+        ({"equals": "v"}, (("k", "w"),), False),
+        ({"equals": "v"}, (("k", "w"), ("k", "v")), True),
+        ({"equals": "v"}, (), False),
+        ({"matches": "a+"}, (("k", "aaa"),), True),
+        ({"matches": "a+"}, (("k", "aaab"),), False),
+        ({"matches": ""}, (("k", ""),), True),
+        ({"matches": ".*"}, (), False),
+        ({"present": True}, (("k", ""),), True),
+        ({"present": True}, (("other", ""),), False),
+        ({"present": False}, (), True),
+        ({"present": False}, (("k", "v"),), False),
+    ],
+)
+def test_a_metadata_condition(condition: dict[str, Any], metadata: Metadata, holds: bool) -> None:
+    tee = admission(metadata=(MetadataCondition(name="k", **condition),))
+
+    assert tee.check(started(metadata), 0.0) is (None if holds else SkipReason.FILTERED)
+
+
+def test_all_metadata_conditions_must_hold() -> None:
+    tee = admission(
+        metadata=(
+            MetadataCondition(name="a", equals="1"),
+            MetadataCondition(name="b", present=False),
+        )
+    )
+
+    assert tee.check(started((("a", "1"),)), 0.0) is None
+    assert tee.check(started((("a", "1"), ("b", "x"))), 0.0) is SkipReason.FILTERED
+
+
+def test_without_a_key_the_wire_draws_and_is_believed() -> None:
+    tee = Admission(MatchSettings(), SampleSettings(fraction=0.25))
+
+    assert tee.wire_fraction == 0.25
+    assert tee.check(started(), 0.999) is None
+    assert tee.check(started(sampled=False), 0.0) is SkipReason.NOT_SAMPLED
+
+
+def test_with_a_key_the_wire_copies_everything() -> None:
+    assert by_key("trace_id", 0.25).wire_fraction == 1.0
+
+
+def test_a_fraction_of_nothing_admits_nothing_even_before_the_wire_has_heard_of_it() -> None:
+    tee = Admission(MatchSettings(), SampleSettings(fraction=0.0))
+
+    assert tee.check(started(), 0.0) is SkipReason.NOT_SAMPLED
+
+
+@given(st.text(), st.floats(0, 1), st.floats(0, 1, exclude_max=True))
+def test_all_calls_of_one_key_are_decided_alike(user: str, fraction: float, draw: float) -> None:
+    tee = by_key("metadata:user", fraction)
+    first = tee.check(started((("user", user),)), draw)
+    again = tee.check(started((("other", "x"), ("user", user)), method="/p.S/Other"), 1 - draw)
+
+    assert first is again
+    assert (first is None) == (unit_hash(user) < fraction)
+
+
+@given(st.floats(0, 1), st.floats(0, 1, exclude_max=True))
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        (),
+        (("traceparent", "junk"),),
+        (("traceparent", f"00-{'0' * 32}-{'1' * 16}-01"),),
+        (("traceparent", f"00-{TRACE}"),),
+    ],
+)
+def test_a_call_without_the_key_is_drawn(metadata: Metadata, fraction: float, draw: float) -> None:
+    admitted = by_key("trace_id", fraction).check(started(metadata), draw) is None
+
+    assert admitted == (draw < fraction)
+
+
+def test_the_trace_id_is_the_key_and_not_the_span() -> None:
+    at = unit_hash(TRACE)
+    for span in ("1" * 16, "2" * 16):
+        call = started((("traceparent", f"00-{TRACE}-{span}-00"),))
+
+        assert by_key("trace_id", at + 1e-9).check(call, 0.999) is None
+        assert by_key("trace_id", at).check(call, 0.0) is SkipReason.NOT_SAMPLED
+
+
+def test_keys_spread_evenly_and_the_same_in_every_sidecar() -> None:
+    values = [unit_hash(f"user-{i}") for i in range(10_000)]
+
+    assert all(0 <= value < 1 for value in values)
+    # Ten standard deviations of a binomial share: no run of this fixed set comes near.
+    assert abs(sum(value < 0.1 for value in values) / 10_000 - 0.1) < 0.03
+    # `printf user-0 | b2sum -l 64`
+    assert unit_hash("user-0") == pytest.approx(0x2BE37565257AA371 / 2**64, abs=2**-53)
