@@ -92,6 +92,7 @@ class Collector:
         )
         self._agent: subprocess.Popen[bytes] | None = None
         self._directory = tempfile.TemporaryDirectory(prefix="collector-")
+        self._behind = 0  # the port that the collector forwards to
         self.endpoint = ""
 
     @property
@@ -104,27 +105,10 @@ class Collector:
         }
 
     def __enter__(self) -> Collector:
-        behind = self._server.add_insecure_port(f"{_OTLP_HOST}:0")
+        self._behind = self._server.add_insecure_port(f"{_OTLP_HOST}:0")
         self._server.start()
-        directory = Path(self._directory.name)
-        with (directory / "log").open("wb") as log:
-            self._agent = subprocess.Popen(
-                [
-                    str(_agent()),
-                    "start",
-                    f"--otlp-grpc-endpoint={_OTLP_HOST}:0",
-                    f"--otlp-http-endpoint={_HTTP_HOST}:0",
-                    "--exporter=otlp",
-                    f"--otlp-exporter-endpoint=http://{_OTLP_HOST}:{behind}",
-                    "--otlp-exporter-compression=none",
-                    "--traces-batch-timeout=20ms",
-                    f"--pid-file={directory / 'pid'}",
-                ],
-                stdout=log,
-                stderr=log,
-            )
         try:
-            self.endpoint = f"http://{_OTLP_HOST}:{self._port()}"
+            self._start(port=0)
         except BaseException:
             self.close()
             raise
@@ -151,6 +135,10 @@ class Collector:
         assert self._agent is not None
         self._agent.kill()
         self._agent.wait()
+
+    def restart(self) -> None:
+        """Start it again, where it was."""
+        self._start(int(self.endpoint.rpartition(":")[2]))
 
     def spans(self, at_least: int = 0, seconds: float = _PATIENCE) -> list[ReceivedSpan]:
         """Give what has arrived, once that is at least so many spans.
@@ -187,19 +175,34 @@ class Collector:
             self._arrived.notify_all()
         return trace_service_pb2.ExportTraceServiceResponse()
 
-    def _port(self) -> int:
-        assert self._agent is not None
+    def _start(self, port: int) -> None:
+        directory = Path(self._directory.name)
+        with (directory / "log").open("wb") as log:
+            self._agent = subprocess.Popen(
+                [
+                    str(_agent()),
+                    "start",
+                    f"--otlp-grpc-endpoint={_OTLP_HOST}:{port}",
+                    f"--otlp-http-endpoint={_HTTP_HOST}:0",
+                    "--exporter=otlp",
+                    f"--otlp-exporter-endpoint=http://{_OTLP_HOST}:{self._behind}",
+                    "--otlp-exporter-compression=none",
+                    "--traces-batch-timeout=20ms",
+                    f"--pid-file={directory / 'pid'}",
+                ],
+                stdout=log,
+                stderr=log,
+            )
         pause = threading.Event()
         end = time.monotonic() + _PATIENCE
-        while time.monotonic() < end:
-            if self._agent.poll() is not None:
-                break
-            port = _listening_port(self._agent.pid, _OTLP_HOST)
-            if port is not None:
-                return port
+        while self._agent.poll() is None and time.monotonic() < end:
+            found = _listening_port(self._agent.pid, _OTLP_HOST)
+            if found is not None:
+                self.endpoint = f"http://{_OTLP_HOST}:{found}"
+                return
             pause.wait(0.01)
-        log = (Path(self._directory.name) / "log").read_text(encoding="utf-8", errors="replace")
-        raise RuntimeError(f"the collector did not start:\n{log[-2000:]}")
+        said = (directory / "log").read_text(encoding="utf-8", errors="replace")
+        raise RuntimeError(f"the collector did not start:\n{said[-2000:]}")
 
 
 def _agent() -> Path:

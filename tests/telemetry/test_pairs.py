@@ -1,0 +1,275 @@
+"""Pairs over a real socket into a real collector, and into none."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from random import Random
+
+import pytest
+
+from sidecar.call import CallKey, Observation, SkipReason, Started
+from sidecar.compare.result import Comparison, Outcome
+from sidecar.config import ShadowSettings, TelemetrySettings
+from sidecar.log import Log
+from sidecar.telemetry.exporter import SpanCounts
+from sidecar.telemetry.pairs import PairSpans
+from sidecar.telemetry.plan import Layout
+from tests.collector import Collector, ReceivedSpan
+from tests.telemetry.calls import DIFFERS, EQUAL, METHOD, OFFSET_NS, UPSTREAM, observation
+
+CANDIDATE = ShadowSettings(name="candidate", address="127.0.0.1:9001", version="2")
+NOISE = ShadowSettings(name="noise", address="127.0.0.1:9002", role="control")
+CALLER_SPAN = "00f067aa0ba902b7"
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    with Collector() as running:
+        for name, value in running.environ.items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+def pair_spans(
+    layout: Layout = "joined",
+    *,
+    shadows: tuple[ShadowSettings, ...] = (CANDIDATE,),
+    fraction: float = 0.0,
+    queue_spans: int = 4096,
+    log: Log | None = None,
+) -> PairSpans:
+    settings = TelemetrySettings(traces=layout, agreeing_fraction=fraction, queue_spans=queue_spans)
+    spans = PairSpans(settings, shadows, lambda: OFFSET_NS, Random(1), log=log)
+    spans.upstream(1, UPSTREAM)
+    return spans
+
+
+def started(number: int, *, sampled: bool = False) -> Started:
+    trace = f"{number + 1:032x}"
+    return Started(
+        key=CallKey(1, 2 * number + 1),
+        method=METHOD,
+        authority="model",
+        metadata=(("traceparent", f"00-{trace}-{CALLER_SPAN}-{sampled:02x}"),),
+        peer="10.0.0.7:51234",
+        started_ns=1_000_000 * (number + 1),
+    )
+
+
+def tell(
+    spans: PairSpans,
+    call: Started,
+    comparison: Comparison,
+    *names: str,
+    production: Observation | None = None,
+) -> None:
+    told = names or ("candidate",)
+    plan = spans.plan(call)
+    spans.tell(
+        call,
+        plan,
+        production or observation(),
+        {name: observation() for name in told},
+        dict.fromkeys(told, comparison),
+    )
+
+
+def by_role(spans: list[ReceivedSpan], role: str) -> dict[str, ReceivedSpan]:
+    return {span.span_id: span for span in spans if span.role == role}
+
+
+@pytest.mark.parametrize("layout", ["joined", "separate"])
+def test_every_exported_pair_is_linked_and_each_half_names_the_other(
+    collector: Collector, layout: Layout
+) -> None:
+    spans = pair_spans(layout)
+    for number in range(200):
+        tell(spans, started(number), DIFFERS)
+    received = collector.spans(at_least=400)
+    spans.close()
+
+    assert spans.counts == SpanCounts(exported=400)
+    production = by_role(received, "production")
+    shadows = by_role(received, "shadow")
+    assert len(production) == len(shadows) == 200
+    for shadow in shadows.values():
+        (link,) = shadow.links
+        peer = production[link.span_id]
+        assert link.trace_id == peer.trace_id
+        assert shadow.attributes["shadow.peer.span_id"] == peer.span_id
+        assert shadow.attributes["shadow.peer.trace_id"] == peer.trace_id
+        assert peer.attributes["shadow.peer.span_id"] == shadow.span_id
+        assert peer.attributes["shadow.peer.trace_id"] == shadow.trace_id
+        assert (shadow.parent_span_id == peer.span_id) is (layout == "joined")
+        assert (shadow.parent_span_id == "") is (layout == "separate")
+        assert (shadow.trace_id == peer.trace_id) is (layout == "joined")
+        backwards = [(back.trace_id, back.span_id) for back in peer.links]
+        assert backwards == ([] if layout == "joined" else [(shadow.trace_id, shadow.span_id)])
+        assert peer.parent_span_id == CALLER_SPAN
+
+
+def test_the_collector_sees_kinds_names_events_and_who_tells(collector: Collector) -> None:
+    spans = pair_spans()
+    tell(spans, started(0), DIFFERS)
+    received = collector.spans(at_least=2)
+    spans.close()
+    (production,) = by_role(received, "production").values()
+    (shadow,) = by_role(received, "shadow").values()
+    assert (production.kind, shadow.kind) == ("SERVER", "CLIENT")
+    assert production.name == shadow.name == METHOD[1:]
+    assert (production.status, shadow.status) == ("UNSET", "UNSET")
+    assert production.start_ns == OFFSET_NS + 1_000_000
+    assert production.attributes["server.port"] == 9000
+    (event,) = shadow.events
+    assert event.attributes["shadow.output.name"] == "scores"
+    assert event.attributes["shadow.output.max_abs"] == 0.5
+    assert shadow.attributes["shadow.outcome"] == "value"
+    assert shadow.resource["service.name"] == "shadow-sidecar"
+    assert shadow.resource["shadow.version.candidate"] == "2"
+    assert shadow.scope == "shadow-sidecar"
+
+
+def test_what_agrees_is_exported_only_where_it_was_drawn_or_the_caller_keeps_its_trace(
+    collector: Collector,
+) -> None:
+    spans = pair_spans(fraction=0.0)
+    tell(spans, started(0), EQUAL)
+    tell(spans, started(1, sampled=True), EQUAL)
+    tell(spans, started(2), Comparison(Outcome.SHADOW_ERROR))
+    received = collector.spans(at_least=4)
+    spans.close()
+    assert {int(span.trace_id, 16) for span in received} == {2, 3}
+    assert spans.counts == SpanCounts(exported=4)
+
+
+def test_the_shadow_was_sent_the_span_that_the_collector_got(collector: Collector) -> None:
+    spans = pair_spans()
+    call = started(0)
+    plan = spans.plan(call)
+    # The connection may end before the shadow has answered.
+    spans.gone(1)
+    spans.tell(call, plan, observation(), {"candidate": observation()}, {"candidate": DIFFERS})
+    (shadow,) = by_role(collector.spans(at_least=2), "shadow").values()
+    (production,) = by_role(collector.spans(), "production").values()
+    spans.close()
+    assert plan.traceparent_for("candidate") == f"00-{shadow.trace_id}-{shadow.span_id}-00"
+    assert plan.ids("candidate")["span_id"] == production.span_id
+    assert production.attributes["server.address"] == "127.0.0.1"
+
+
+def test_a_shadow_and_a_control_hang_below_one_production_span(collector: Collector) -> None:
+    spans = pair_spans(shadows=(NOISE, CANDIDATE))
+    tell(spans, started(0), DIFFERS, "noise", "candidate")
+    received = collector.spans(at_least=3)
+    spans.close()
+    (production,) = by_role(received, "production").values()
+    (shadow,) = by_role(received, "shadow").values()
+    (control,) = by_role(received, "control").values()
+    assert shadow.parent_span_id == control.parent_span_id == production.span_id
+    assert production.attributes["shadow.peer.span_id"] == shadow.span_id
+    assert production.attributes["shadow.peer.noise.span_id"] == control.span_id
+
+
+def test_a_skipped_call_is_told_where_it_is_sampled(collector: Collector) -> None:
+    spans = pair_spans()
+    call = started(0, sampled=True)
+    spans.tell(call, spans.plan(call), observation(), {}, {}, {"candidate": SkipReason.EXPIRED})
+    (production,) = collector.spans(at_least=1)
+    spans.close()
+    assert production.attributes["shadow.skip_reason"] == "expired"
+
+
+def test_a_call_that_production_never_finished_has_no_spans() -> None:
+    settings = TelemetrySettings(agreeing_fraction=1.0)
+    environ = {"OTEL_TRACES_EXPORTER": "none"}
+    spans = PairSpans(settings, (CANDIDATE,), lambda: 0, Random(1), environ=environ)
+    told: list[object] = []
+    spans.queue.add_sink(told.append)
+    call = started(0)
+    spans.tell(call, spans.plan(call), None, {"candidate": observation()}, {})
+    assert told == []
+    tell(spans, call, EQUAL)
+    assert len(told) == 2
+
+
+def test_with_traces_off_the_callers_trace_goes_on_and_nothing_is_told() -> None:
+    spans = pair_spans("off", fraction=1.0)
+    told: list[object] = []
+    spans.queue.add_sink(told.append)
+    call = started(0, sampled=True)
+    assert spans.plan(call).traceparent_for("candidate") == call.metadata[0][1]
+    tell(spans, call, DIFFERS)
+    assert told == []
+    spans.close()
+
+
+def test_a_collector_that_is_not_there_costs_spans_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as gone:
+        port = gone.getsockname()[1]
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    out = io.StringIO()
+    spans = pair_spans(queue_spans=10, log=Log("observer", out))
+    for number in range(1000):
+        tell(spans, started(number), DIFFERS)
+    assert spans.counts.held <= 10
+    assert spans.queue.flush(30.0)
+    spans.close()
+    counts = spans.counts
+    assert (counts.exported, counts.held) == (0, 0)
+    assert counts.failed + counts.dropped == 2000
+    assert counts.failed > 0
+    assert counts.dropped > 0
+    assert [json.loads(line)["level"] for line in out.getvalue().splitlines()] == ["warning"]
+    assert capfd.readouterr().err == ""
+
+
+def test_a_collector_that_never_answers_does_not_hold_up_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Accepts connections and says nothing.
+    with closing(socket.create_server(("127.0.0.1", 0))) as mute:
+        port = mute.getsockname()[1]
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+        spans = pair_spans()
+        tell(spans, started(0), DIFFERS)
+        tell(spans, started(1), DIFFERS)
+        spans.queue.shutdown(0.5)
+        assert spans.queue.flush(30.0)
+        assert spans.counts.exported == 0
+        assert spans.counts.failed + spans.counts.dropped == 4
+
+
+def test_spans_flow_again_after_the_collector_was_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = io.StringIO()
+    with Collector() as collector:
+        for name, value in collector.environ.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+        spans = pair_spans(log=Log("observer", out))
+        tell(spans, started(0), DIFFERS)
+        assert spans.queue.flush(30.0)
+        assert spans.counts == SpanCounts(exported=2)
+        collector.stop()
+        tell(spans, started(1), DIFFERS)
+        assert spans.queue.flush(30.0)
+        assert spans.counts == SpanCounts(exported=2, failed=2)
+        collector.restart()
+        # gRPC may wait a moment before it tries the address again; the exporter retries too.
+        for number in range(2, 60):
+            tell(spans, started(number), DIFFERS)
+            assert spans.queue.flush(30.0)
+            if spans.counts.exported > 2:
+                break
+        spans.close()
+        assert spans.counts.exported == 4
+    levels = [json.loads(line)["level"] for line in out.getvalue().splitlines()]
+    assert levels == ["warning", "info"]
