@@ -1,0 +1,119 @@
+"""What spans cost the observer, in microseconds of CPU: our way and the SDK's own tracer.
+
+Run with `python -m benchmarks.bench_spans`. The event loop pays "plan" for every dispatched call
+and "tell" for every finished one; the export thread pays "encode", under the same interpreter lock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from random import Random
+
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.trace import Link, SpanKind, Tracer, set_span_in_context
+
+from sidecar.call import CallKey, Observation, Started
+from sidecar.compare.result import Comparison, Outcome, OutputResult
+from sidecar.config import ShadowSettings, TelemetrySettings
+from sidecar.telemetry.exporter import SpanRing
+from sidecar.telemetry.pairs import PairSpans
+
+REPEAT = 7
+CALLS = 5_000
+CALL = Started(
+    CallKey(1, 1),
+    "/inference.GRPCInferenceService/ModelInfer",
+    "model",
+    (("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"),),
+    "10.0.0.7:51234",
+    1_000_000,
+)
+ANSWER = Observation(0, "", (b"",), 1_000_000, 3_000_000)
+EQUAL = Comparison(Outcome.EQUAL, (OutputResult("scores", Outcome.EQUAL, "tolerance", 0.0),))
+DIFFERS = Comparison(
+    Outcome.VALUE,
+    (OutputResult("scores", Outcome.VALUE, "tolerance", 0.3, {"max_abs": 0.5, "flips": 1.0}),),
+)
+
+
+def best(work: Callable[[], object]) -> float:
+    """Microseconds of CPU for one call of `work`, the best of several runs."""
+    times = []
+    for _ in range(REPEAT):
+        began = time.process_time_ns()
+        for _ in range(CALLS):
+            work()
+        times.append(time.process_time_ns() - began)
+    return min(times) / CALLS / 1e3
+
+
+def pair_spans(fraction: float) -> PairSpans:
+    """Our spans, without a collector behind them."""
+    spans = PairSpans(
+        TelemetrySettings(agreeing_fraction=fraction),
+        (ShadowSettings(name="candidate", address="127.0.0.1:9001"),),
+        lambda: time.time_ns() - time.monotonic_ns(),
+        Random(1),
+        environ={"OTEL_TRACES_EXPORTER": "none"},
+    )
+    spans.upstream(1, "127.0.0.1:9000")
+    return spans
+
+
+class _Nowhere(SpanExporter):
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return SpanExportResult.SUCCESS
+
+
+def sdk_pair(tracer: Tracer, attributes: dict[str, str | int | float | bool]) -> None:
+    """A pair as the SDK's tracer makes it; its ids cannot be known before the call is sent."""
+    production = tracer.start_span(CALL.method, kind=SpanKind.SERVER, attributes=attributes)
+    shadow = tracer.start_span(
+        CALL.method,
+        set_span_in_context(production),
+        SpanKind.CLIENT,
+        attributes,
+        [Link(production.get_span_context())],
+    )
+    shadow.add_event("shadow.difference", {"shadow.output.name": "scores"})
+    shadow.end()
+    production.end()
+
+
+def main() -> None:
+    """Print one line for each cost."""
+    told = SpanRing(2)
+    spans = pair_spans(0.0)
+    spans.queue.add_sink(told)
+    plan = spans.plan(CALL)
+    answers = {"candidate": ANSWER}
+    rows = [
+        ("plan, every dispatched call", best(lambda: spans.plan(CALL))),
+        (
+            "tell, agreeing and not sampled",
+            best(lambda: spans.tell(CALL, plan, ANSWER, answers, {"candidate": EQUAL})),
+        ),
+        (
+            "tell, differing: two spans built",
+            best(lambda: spans.tell(CALL, plan, ANSWER, answers, {"candidate": DIFFERS})),
+        ),
+    ]
+    pair = told.spans()
+    rows.append(("encode two spans, in the export thread", best(lambda: encode_spans(pair))))
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(_Nowhere()))
+    tracer = provider.get_tracer("bench")
+    attributes = dict(pair[1].attributes or {})
+    plain = {k: v for k, v in attributes.items() if isinstance(v, (str, int, float, bool))}
+    rows.append(("the SDK's tracer: two live spans", best(lambda: sdk_pair(tracer, plain))))
+    for name, microseconds in rows:
+        print(f"{microseconds:8.2f} us  {name}")
+    provider.shutdown()
+    spans.close()
+
+
+if __name__ == "__main__":
+    main()
