@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from sidecar.address import parse_address
+from sidecar.judge.settings import JudgeSettings
 
 ENV_PREFIX = "SHADOW_SIDECAR_"
 
@@ -270,6 +271,7 @@ class Settings(_Settings):
     pairs: PairSettings = PairSettings()
     shadows: tuple[ShadowSettings, ...] = ()
     compare: CompareSettings = CompareSettings()
+    judge: JudgeSettings = JudgeSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
     @model_validator(mode="after")

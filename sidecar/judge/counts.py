@@ -1,0 +1,181 @@
+"""What a judge has counted, in a form that adds: cells, snapshots, and their merge.
+
+Rule: within one key (instance, epoch) counters only grow. A merge keeps the newest snapshot of
+each key, and only a total adds; so pulling twice changes nothing and the order does not matter.
+Counterpart: `judge`, which makes snapshots, and `verdict`, which reads totals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+ALL = ""  # the slice that every call belongs to
+
+Cell: TypeAlias = dict[str, float]
+"""Additive counters by short name; which names depends on the criterion's kind (see `tally`)."""
+
+
+class CellKey(NamedTuple):
+    """Names one cell."""
+
+    criterion: str
+    slice: str  # ALL, or "name=value"
+
+
+class SnapshotKey(NamedTuple):
+    """Names one judge's evidence between two restarts."""
+
+    instance: str  # one observer process's life, for example pod name and start time
+    epoch: int  # counts the restarts of evidence within it
+
+
+class Coverage(NamedTuple):
+    """How much of what should have been compared was. See `call.INELIGIBLE`."""
+
+    compared: int
+    eligible: int
+
+    @property
+    def share(self) -> float | None:
+        """compared / eligible, at most 1; None when nothing was eligible."""
+        return min(1.0, self.compared / self.eligible) if self.eligible > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one judge counted in one epoch, up to now. Treated as immutable."""
+
+    key: SnapshotKey
+    sequence: int  # grows with every change: of two snapshots of a key the larger is the newer
+    rules: str  # digest of criteria and comparison rules: only equal ones may be added
+    models: Mapping[str, str]  # versions, by "production NAME" and "shadow NAME"
+    began_unix_ns: int
+    elapsed_ns: int
+    calls: int
+    coverage: Coverage
+    cells: Mapping[CellKey, Cell]
+    events: Mapping[str, int] = field(default_factory=dict)  # joined, late, repeats, ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "instance": self.key.instance,
+            "epoch": self.key.epoch,
+            "sequence": self.sequence,
+            "rules": self.rules,
+            "models": dict(self.models),
+            "began_unix_ns": self.began_unix_ns,
+            "elapsed_ns": self.elapsed_ns,
+            "calls": self.calls,
+            "compared": self.coverage.compared,
+            "eligible": self.coverage.eligible,
+            "cells": [
+                {"criterion": key.criterion, "slice": key.slice, "counts": dict(cell)}
+                for key, cell in sorted(self.cells.items())
+            ],
+            "events": dict(self.events),
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Snapshot:
+        """The inverse of `to_dict`.
+
+        Raises:
+            KeyError, TypeError, ValueError: for anything else.
+        """
+        return cls(
+            key=SnapshotKey(str(plain["instance"]), int(plain["epoch"])),
+            sequence=int(plain["sequence"]),
+            rules=str(plain["rules"]),
+            models={str(k): str(v) for k, v in plain["models"].items()},
+            began_unix_ns=int(plain["began_unix_ns"]),
+            elapsed_ns=int(plain["elapsed_ns"]),
+            calls=int(plain["calls"]),
+            coverage=Coverage(int(plain["compared"]), int(plain["eligible"])),
+            cells={
+                CellKey(str(c["criterion"]), str(c["slice"])): {
+                    str(k): float(v) for k, v in c["counts"].items()
+                }
+                for c in plain["cells"]
+            },
+            events={str(k): int(v) for k, v in plain["events"].items()},
+        )
+
+
+Counts: TypeAlias = Mapping[SnapshotKey, Snapshot]
+"""Snapshots of any number of judges, one per key."""
+
+
+def merge(*parts: Counts) -> dict[SnapshotKey, Snapshot]:
+    """Newest snapshot of each key: commutative, associative, idempotent."""
+    merged: dict[SnapshotKey, Snapshot] = {}
+    for part in parts:
+        for key, snapshot in part.items():
+            if key not in merged or snapshot.sequence > merged[key].sequence:
+                merged[key] = snapshot
+    return merged
+
+
+def counts_of(snapshots: Iterable[Snapshot]) -> dict[SnapshotKey, Snapshot]:
+    """Collect snapshots, the newest of each key."""
+    return merge(*({snapshot.key: snapshot} for snapshot in snapshots))
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """The sum that a verdict is about."""
+
+    calls: int
+    coverage: Coverage
+    elapsed_ns: int  # of the longest watch among the judges
+    cells: Mapping[CellKey, Cell]
+    models: Mapping[str, str]
+    events: Mapping[str, int]
+    judges: int  # how many snapshots were added
+    left_out: int  # how many were not: older evidence, other versions or other rules
+
+
+def total(counts: Counts) -> Total:
+    """Add what belongs together: the newest evidence, and all that agrees with it.
+
+    The snapshot whose evidence began last leads; others are added if they follow the same rules
+    and name no model version that contradicts those already taken.
+    """
+    order = sorted(counts.values(), key=lambda s: (-s.began_unix_ns, s.key))
+    models: dict[str, str] = {}
+    taken: list[Snapshot] = []
+    instances: set[str] = set()
+    for snapshot in order:
+        alike = not taken or snapshot.rules == taken[0].rules
+        agrees = all(models.get(k, v) == v for k, v in snapshot.models.items())
+        if alike and agrees and snapshot.key.instance not in instances:
+            taken.append(snapshot)
+            instances.add(snapshot.key.instance)
+            models.update(snapshot.models)
+    cells: dict[CellKey, Cell] = {}
+    events: dict[str, int] = {}
+    for snapshot in sorted(taken, key=lambda s: s.key):
+        for key, cell in snapshot.cells.items():
+            add(cells.setdefault(key, {}), cell)
+        for name, count in snapshot.events.items():
+            events[name] = events.get(name, 0) + count
+    return Total(
+        calls=sum(s.calls for s in taken),
+        coverage=Coverage(
+            sum(s.coverage.compared for s in taken), sum(s.coverage.eligible for s in taken)
+        ),
+        elapsed_ns=max((s.elapsed_ns for s in taken), default=0),
+        cells=cells,
+        models=models,
+        events=events,
+        judges=len(taken),
+        left_out=len(order) - len(taken),
+    )
+
+
+def add(into: Cell, other: Mapping[str, float]) -> None:
+    """Add counters to a cell in place."""
+    for name, count in other.items():
+        into[name] = into.get(name, 0.0) + count

@@ -1,0 +1,53 @@
+"""One call with both answers compared: everything the judge is told about it.
+
+Rule: whoever makes a pair decided to compare the call before seeing either answer. Values stay in
+the judge only as long as a label may still come, and never leave it. Counterpart: `tally`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidecar.call import CallKey
+from sidecar.compare.result import Comparison
+
+Value: TypeAlias = float | str | NDArray[np.generic]
+Values: TypeAlias = Mapping[str, tuple[Value | None, Value | None]]
+"""(production's, shadow's) by output name, for the outputs that decisions and labels are about."""
+
+DEADLINE_EXCEEDED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedPair:
+    """A pair as the judge sees it. Latencies are nanoseconds."""
+
+    key: CallKey
+    method: str
+    arrived_ns: int
+    comparison: Comparison
+    production_status: int = 0
+    shadow_status: int = 0
+    production_latency_ns: int = 0
+    shadow_latency_ns: int = 0
+    control: Comparison | None = None  # production against its second replica, if it was asked
+    correlation_id: str = ""
+    trace_ids: tuple[str, str] = ("", "")
+    slices: tuple[tuple[str, str], ...] = ()  # (name, value); see `slices.slices_of`
+    values: Values = field(default_factory=dict)
+    request_digest: bytes = b""  # equal for identical requests; empty: not known
+
+    @property
+    def answered(self) -> bool:
+        """Whether production answered, so that there is something to agree with."""
+        return self.production_status == 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether production answered and the shadow did not."""
+        return self.production_status == 0 and self.shadow_status != 0

@@ -1,0 +1,66 @@
+"""Production's observed range, learned from its first calls and fixed from then on.
+
+Rule: a range is fixed before the first output is held against it, so that the share outside it is
+evidence; a range that kept growing would hide what came late. Counterpart: `tally`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from sidecar.judge.pair import Value
+from sidecar.judge.settings import Criterion
+
+MAX_OUTPUTS = 1024  # outputs with a range, over all criteria: names come from the traffic
+
+
+class Ranges:
+    """Smallest and largest value of each output, by criterion."""
+
+    __slots__ = ("_learned",)
+
+    def __init__(self) -> None:
+        self._learned: dict[tuple[str, str], tuple[int, float, float]] = {}
+
+    def outside(
+        self, criterion: Criterion, outputs: Sequence[tuple[str, Value | None, Value | None]]
+    ) -> float | None:
+        """Share of the shadow's numbers outside the range; None while a range is being learned.
+
+        Not-a-number and infinities are outside every range.
+        """
+        shares = []
+        for name, a, b in outputs:
+            known = criterion.range or self._range(criterion, name, a)
+            if known is None or b is None:
+                continue
+            numbers = _numbers(b)
+            if numbers.size:
+                inside = (numbers >= known[0]) & (numbers <= known[1]) & np.isfinite(numbers)
+                shares.append(1.0 - float(np.mean(inside)))
+        return math.fsum(shares) / len(shares) if shares else None
+
+    def _range(
+        self, criterion: Criterion, name: str, production: Value | None
+    ) -> tuple[float, float] | None:
+        key = (criterion.name, name)
+        if key not in self._learned and len(self._learned) >= MAX_OUTPUTS:
+            return None
+        calls, low, high = self._learned.get(key, (0, math.inf, -math.inf))
+        if calls >= criterion.warmup_calls:
+            return low, high
+        if production is not None:
+            numbers = _numbers(production)
+            numbers = numbers[np.isfinite(numbers)]
+            if numbers.size:
+                low, high = min(low, float(numbers.min())), max(high, float(numbers.max()))
+                self._learned[key] = (calls + 1, low, high)
+        return None
+
+
+def _numbers(value: Value) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    array = np.atleast_1d(np.asarray(value))
+    return array.astype(np.float64) if array.dtype.kind in "biuf" else np.empty(0)

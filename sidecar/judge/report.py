@@ -1,0 +1,109 @@
+"""What a verdict says, as plain immutable data.
+
+Rule: nothing here decides; whoever shows a verdict (gate, page, table) needs only this module.
+Counterpart: `verdict`, which fills it in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from sidecar.judge.interval import Interval
+
+
+class State(StrEnum):
+    """Where a judgement stands."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    WATCHING = "WATCHING"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionVerdict:
+    """One criterion over all traffic. Evidence is ln E."""
+
+    name: str
+    kind: str
+    required: bool
+    weight: float
+    state: State
+    reason: str
+    margin: float
+    estimate: float | None  # in the margin's unit
+    interval: Interval | None  # holds at every look, with error alpha
+    n: float
+    log_pass: float
+    log_fail: float
+    calls_needed: int | None  # None: decided, no data, or too close to the margin to tell
+
+
+@dataclass(frozen=True, slots=True)
+class SliceVerdict:
+    """One criterion in one slice."""
+
+    criterion: str
+    slice: str  # "name=value"
+    required: bool
+    flagged: bool  # found worse; false discoveries are controlled over all slices
+    n: float
+    estimate: float | None
+    log_fail: float
+    interval: Interval | None = None
+    share: float = 0.0  # of the criterion's calls
+
+    @property
+    def effect(self) -> float:
+        """The least it can be, times its share of the traffic: what to look at first."""
+        return self.interval[0] * self.share if self.interval else 0.0
+
+    def bounded(self, interval: Interval | None, share: float) -> SliceVerdict:
+        """The same with its interval and its share of the traffic."""
+        return replace(self, interval=interval, share=share)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """May the new version replace the old one?"""
+
+    state: State
+    reason: str
+    ended: bool  # the budget of calls or time is used up: the shadow may stop
+    calls: int
+    coverage: float | None  # compared / eligible; None when nothing was eligible
+    elapsed_seconds: float
+    criteria: tuple[CriterionVerdict, ...]
+    slices: tuple[SliceVerdict, ...]  # those worth a look, most effect first
+    models: Mapping[str, str]
+    events: Mapping[str, int]
+    judges: int = 1
+    left_out: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; what is not finite becomes null."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value
+
+
+def figure(estimate: float | None, interval: Interval | None) -> str:
+    """An estimate and its interval in a few digits."""
+    if estimate is None:
+        return "no data"
+    if interval is None:
+        return f"{estimate:.4g}"
+    return f"{estimate:.4g} ({interval[0]:.4g} to {interval[1]:.4g})"

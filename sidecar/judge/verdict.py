@@ -1,0 +1,262 @@
+"""The verdict: PASS, FAIL, WATCHING or INCONCLUSIVE, always with its reason.
+
+Rules
+    1. No data is never PASS.
+    2. PASS when every required criterion passes, each with error alpha/2 (intersection-union: no
+       correction), on enough coverage, calls and time. Without a required criterion there is none.
+    3. FAIL when the weighted mean of the required criteria's evidence against the shadow reaches
+       its threshold; harm needs no minimum time. Where slices may fail a shadow, half the error
+       is theirs.
+    4. Coverage below the floor decides nothing: INCONCLUSIVE until it recovers. One exception: a
+       shadow's errors open its breaker, which lowers coverage; so their evidence stands.
+    5. Decisions latch: the first one stands, however the figures drift afterwards.
+    6. When the budget of calls or time is used up undecided, INCONCLUSIVE, and that stands too.
+
+Pure: the same function judges one pod's counts and those of many, merged. Counterparts: `counts`,
+which it reads, `report`, which holds what it says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from sidecar.judge.counts import ALL, Cell, CellKey, Total
+from sidecar.judge.evidence import Side, average, discoveries, threshold
+from sidecar.judge.measure import NOTHING, Measurement, calls_needed, interval_of, limits, measure
+from sidecar.judge.report import CriterionVerdict, SliceVerdict, State, Verdict, figure
+from sidecar.judge.settings import JudgeSettings
+from sidecar.judge.tally import Plan, plan_of
+
+SLICE_SHARE = 0.5  # of the rejecting alpha, where slices may fail a shadow
+SHOWN_SLICES = 20
+MIN_CONTROLS = 20  # expected answers of a control before their number is held against it
+
+
+@dataclass(slots=True)
+class Latches:
+    """The decisions that stand. Belongs to one epoch of one judge."""
+
+    overall: tuple[State, str] | None = None
+    criteria: dict[str, State] = field(default_factory=dict)
+
+
+def plans_of(settings: JudgeSettings, control_fraction: float = 0.0) -> tuple[Plan, ...]:
+    """Prepare every criterion; see `tally.plan_of`."""
+    return tuple(plan_of(criterion, control_fraction) for criterion in settings.criteria)
+
+
+def decide(
+    settings: JudgeSettings, plans: Sequence[Plan], total: Total, latches: Latches | None = None
+) -> Verdict:
+    """Judge what has been counted.
+
+    Args:
+        settings: what was declared.
+        plans: its criteria, from `plans_of`.
+        total: the counts.
+        latches: decisions that stand; changed in place. None judges this moment alone.
+    """
+    latches = Latches() if latches is None else latches
+    covered = _is_covered(settings, total)
+    criteria = [_criterion(settings, plan, total, latches, covered) for plan in plans]
+    slices = _slices(settings, plans, total)
+    decision, reason = latches.overall or _overall(settings, criteria, slices, total)
+    ended = _is_spent(settings, total)
+    if ended and decision in {State.WATCHING, State.INCONCLUSIVE} and latches.overall is None:
+        decision, reason = State.INCONCLUSIVE, f"the budget is used up: {reason}"
+    if decision in {State.PASS, State.FAIL} or ended:
+        latches.overall = (decision, reason)
+    return Verdict(
+        state=decision,
+        reason=reason,
+        ended=ended,
+        calls=total.calls,
+        coverage=total.coverage.share,
+        elapsed_seconds=total.elapsed_ns / 1e9,
+        criteria=tuple(criteria),
+        slices=_shown(settings, plans, total, slices),
+        models=dict(total.models),
+        events=dict(total.events),
+        judges=total.judges,
+        left_out=total.left_out,
+    )
+
+
+def _is_covered(settings: JudgeSettings, total: Total) -> bool:
+    share = total.coverage.share
+    return share is not None and share >= settings.coverage_floor
+
+
+def _is_spent(settings: JudgeSettings, total: Total) -> bool:
+    longest, most = settings.max_duration_seconds, settings.max_calls
+    return (longest is not None and total.elapsed_ns >= longest * 1e9) or (
+        most is not None and total.calls >= most
+    )
+
+
+def _criterion(
+    settings: JudgeSettings, plan: Plan, total: Total, latches: Latches, covered: bool
+) -> CriterionVerdict:
+    criterion = plan.criterion
+    cell = total.cells.get(CellKey(criterion.name, ALL), {})
+    short = _short_of_controls(settings, plan, cell)
+    found = _fair(measure(plan, cell), short)
+    interval = interval_of(plan, cell, settings.alpha)
+    bounds = limits(settings.alpha / 2, settings.alpha / 2)
+    state, needed = latches.criteria.get(criterion.name, State.WATCHING), None
+    if state is not State.WATCHING:
+        reason = f"decided before, now {figure(found.estimate, interval)}"
+    elif found.n <= 0:
+        reason = "no data"
+    elif found.log_pass >= bounds[Side.PASS]:
+        state, reason = State.PASS, f"below its margin: {figure(found.estimate, interval)}"
+    elif found.log_fail >= bounds[Side.FAIL]:
+        state, reason = State.FAIL, f"above its margin: {figure(found.estimate, interval)}"
+    else:
+        needed = calls_needed(plan, cell, bounds)
+        more = (
+            "too close to its margin to tell" if needed is None else f"about {needed:,} more calls"
+        )
+        reason = f"undecided at {figure(found.estimate, interval)}; {more}"
+    if state is not State.WATCHING and covered:
+        latches.criteria.setdefault(criterion.name, state)
+    return CriterionVerdict(
+        name=criterion.name,
+        kind=criterion.kind,
+        required=criterion.required,
+        weight=criterion.weight,
+        state=state,
+        reason=reason,
+        margin=criterion.margin,
+        estimate=found.estimate,
+        interval=interval,
+        n=found.n,
+        log_pass=found.log_pass,
+        log_fail=found.log_fail,
+        calls_needed=needed,
+    )
+
+
+def _short_of_controls(settings: JudgeSettings, plan: Plan, cell: Cell) -> str | None:
+    """Whether the control answered too few of its calls to stand for the noise."""
+    if not plan.net:
+        return None
+    expected = plan.control_fraction * cell.get("n", 0.0)
+    answered = cell.get("controls", 0.0)
+    # Three standard deviations of a draw with the control's fraction are no shortage.
+    slack = 3 * math.sqrt(expected * (1 - plan.control_fraction))
+    if expected < MIN_CONTROLS or answered >= settings.coverage_floor * expected - slack:
+        return None
+    return f"the control answered {answered:,.0f} calls of {expected:,.0f} expected"
+
+
+def _fair(found: Measurement, short: str | None) -> Measurement:
+    """Without its control's answers noise counts against the shadow: only PASS may follow."""
+    return replace(found, log_fail=-math.inf) if short else found
+
+
+def _overall(
+    settings: JudgeSettings,
+    criteria: Sequence[CriterionVerdict],
+    slices: Sequence[SliceVerdict],
+    total: Total,
+) -> tuple[State, str]:
+    required = [c for c in criteria if c.required]
+    covered = _is_covered(settings, total)
+    fails = settings.flagged == "fail"
+    worse = [s for s in slices if s.flagged and s.required]
+    sliced = fails and any(s.required for s in slices)
+    alpha = settings.alpha / 2 * (1 - SLICE_SHARE if sliced else 1)
+    against = average(
+        [c.log_fail if covered or c.kind == "shadow_error_rate" else -math.inf for c in required],
+        [c.weight for c in required],
+    )
+    if required and against >= threshold(alpha):
+        worst = max(required, key=lambda c: c.log_fail)
+        return State.FAIL, f"{worst.name}: {worst.reason}"
+    if total.calls == 0 or total.coverage.share is None:
+        return State.WATCHING, "no call has been compared yet"
+    if total.calls < settings.min_calls:
+        return State.WATCHING, f"{total.calls:,} of at least {settings.min_calls:,} calls"
+    if not covered:
+        share, floor = total.coverage.share, settings.coverage_floor
+        return State.INCONCLUSIVE, f"coverage is {share:.1%}, its floor {floor:.1%}"
+    if fails and worse:
+        return State.FAIL, f"{worse[0].criterion} is above its margin in {_named(worse)}"
+    if not required:
+        return State.WATCHING, "no criterion is required, so nothing can pass"
+    waiting = [c for c in required if c.state is not State.PASS]
+    if waiting:
+        first = max(waiting, key=_distance)
+        return State.WATCHING, f"{first.name}: {first.reason}"
+    if settings.flagged == "hold" and worse:
+        return State.WATCHING, f"{worse[0].criterion} is above its margin in {_named(worse)}"
+    if total.elapsed_ns < settings.min_duration_seconds * 1e9:
+        left = settings.min_duration_seconds - total.elapsed_ns / 1e9
+        return State.WATCHING, f"every required criterion passes; {left:,.0f} s to go"
+    return State.PASS, f"every required criterion passes: {', '.join(c.name for c in required)}"
+
+
+def _distance(criterion: CriterionVerdict) -> float:
+    if criterion.calls_needed is None:
+        return math.inf
+    return criterion.calls_needed
+
+
+def _named(slices: Iterable[SliceVerdict]) -> str:
+    names = list(dict.fromkeys(s.slice for s in slices))
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _slices(settings: JudgeSettings, plans: Sequence[Plan], total: Total) -> list[SliceVerdict]:
+    """Evidence in every slice; flagged by e-BH, required and informative criteria apart."""
+    by_name = {plan.criterion.name: plan for plan in plans}
+    cells = [
+        (by_name[key.criterion], key.slice, cell)
+        for key, cell in sorted(total.cells.items())
+        if key.slice != ALL and key.criterion in by_name
+    ]
+    found = []
+    for required in (True, False):
+        group = [c for c in cells if c[0].criterion.required is required]
+        measured = [
+            _fair(measure(plan, cell), _short_of_controls(settings, plan, cell))
+            for plan, _, cell in group
+        ]
+        share = SLICE_SHARE if required and settings.flagged == "fail" else 1.0
+        flagged = set(discoveries([m.log_fail for m in measured], settings.alpha / 2 * share))
+        found += [
+            _slice(plan, name, m, i in flagged)
+            for i, ((plan, name, _), m) in enumerate(zip(group, measured, strict=True))
+        ]
+    return sorted(found, key=lambda s: (not s.flagged, -s.log_fail, s.criterion, s.slice))
+
+
+def _slice(plan: Plan, name: str, found: Measurement, flagged: bool) -> SliceVerdict:
+    return SliceVerdict(
+        criterion=plan.criterion.name,
+        slice=name,
+        required=plan.criterion.required,
+        flagged=flagged,
+        n=found.n,
+        estimate=found.estimate,
+        log_fail=found.log_fail,
+    )
+
+
+def _shown(
+    settings: JudgeSettings, plans: Sequence[Plan], total: Total, slices: Sequence[SliceVerdict]
+) -> tuple[SliceVerdict, ...]:
+    """The slices worth a look, with intervals, ranked by lower bound times share of traffic."""
+    by_name = {plan.criterion.name: plan for plan in plans}
+    shown = []
+    for s in slices[:SHOWN_SLICES]:
+        plan, cells = by_name[s.criterion], total.cells
+        interval = interval_of(plan, cells[CellKey(s.criterion, s.slice)], settings.alpha)
+        whole = measure(plan, cells.get(CellKey(s.criterion, ALL), {})) if s.n else NOTHING
+        share = min(1.0, s.n / whole.n) if whole.n else 0.0
+        shown.append(s.bounded(interval, share))
+    return tuple(sorted(shown, key=lambda s: (not s.flagged, -s.effect)))
