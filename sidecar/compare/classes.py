@@ -46,7 +46,7 @@ def flips(a: Array, b: Array, atol: float, rtol: float) -> Array:
     best = np.take_along_axis(x, top[..., None], axis=-1)[..., 0]
     chosen = np.take_along_axis(x, other[..., None], axis=-1)[..., 0]
     with np.errstate(over="ignore", invalid="ignore"):
-        tied = best - chosen <= atol + rtol * np.abs(best)  # inf - inf is NaN: no tie
+        tied = np.isfinite(best) & (best - chosen <= atol + rtol * np.abs(best))
     return np.asarray((top != other) & ~(tied | (best == chosen)))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from sidecar.call import Observation
-from sidecar.compare.payload import Decoded, Output, UndecodableError
+from sidecar.compare.payload import Decoded, Output, Reader, UndecodableError
 from sidecar.compare.registry import Registry
 from sidecar.compare.result import Comparison, Outcome, OutputResult
 from sidecar.compare.rules import IGNORE, Rules, compare_outputs
@@ -95,17 +95,16 @@ class Comparer:
         read_b: list[Decoded] = []
         problems: list[str] = []
         for a, b in zip(ours, theirs, strict=True):
-            try:
-                read_a.append(_bounded(reader.read_response(a)))
-            except UndecodableError as error:
-                if a != b:
-                    problems.append(f"production: {error}")
-                continue
-            try:
-                read_b.append(read_a[-1] if a == b else _bounded(reader.read_response(b)))
-            except UndecodableError as error:
-                problems.append(f"shadow: {error}")
-                read_a.pop()
+            one = _read(reader, a)
+            other = one if a == b else _read(reader, b)
+            if isinstance(one, Decoded):
+                read_a.append(one)
+            elif a != b:
+                problems.append(f"production: {one}")
+            if isinstance(other, Decoded):
+                read_b.append(other)
+            elif a != b:
+                problems.append(f"shadow: {other}")
         models = (_first_model(read_a), _first_model(read_b))
         if problems:
             found = Comparison(
@@ -149,12 +148,16 @@ class Comparer:
                 yield OutputResult(prefix + name, Outcome.EXTRA_OUTPUT, rule.rule, 1.0)
 
 
-def _bounded(message: Decoded) -> Decoded:
-    if len(message.outputs) > MAX_OUTPUTS:
-        raise UndecodableError(f"{len(message.outputs)} outputs")
-    if max((len(output.name) for output in message.outputs), default=0) > MAX_NAME:
-        raise UndecodableError(f"an output's name of more than {MAX_NAME} characters")
-    return message
+def _read(reader: Reader, message: bytes) -> Decoded | UndecodableError:
+    try:
+        decoded = reader.read_response(message)
+    except UndecodableError as error:
+        return error
+    if len(decoded.outputs) > MAX_OUTPUTS:
+        return UndecodableError(f"{len(decoded.outputs)} outputs")
+    if max((len(output.name) for output in decoded.outputs), default=0) > MAX_NAME:
+        return UndecodableError(f"an output's name of more than {MAX_NAME} characters")
+    return decoded
 
 
 def _errors(production: int, shadow: int) -> Comparison:
