@@ -61,7 +61,8 @@ def response_head(fields: list[Field]) -> ResponseHead:
     return ResponseHead(
         int(status) if len(status) == 3 and status.isascii() and status.isdigit() else 0,
         tuple([field for field in fields if field[0][:1] != ":"]),
-        _is_grpc(values.get("content-type", "")),
+        # gRPC's C core takes an answer without content-type for gRPC, and so do we.
+        _is_grpc(values.get("content-type", "application/grpc")),
         values.get("grpc-encoding", "identity"),
         values.get("grpc-status"),
         values.get("grpc-message", ""),

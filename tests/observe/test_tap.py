@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.call import Direction
@@ -47,6 +48,7 @@ def test_a_session_is_read_in_order() -> None:
 
 
 @given(st.data())
+@settings(deadline=None)
 def test_records_do_not_depend_on_how_the_stream_is_cut(data: st.DataObject) -> None:
     kinds = st.sampled_from([Kind.BYTES, Kind.OPAQUE, Kind.STATS])
     records = data.draw(
@@ -113,8 +115,7 @@ def test_a_broken_payload_is_refused_alone() -> None:
 
 
 @given(st.lists(st.binary()))
+@settings(deadline=None)
 def test_arbitrary_bytes_raise_nothing_else(chunks: list[bytes]) -> None:
-    try:
+    with contextlib.suppress(TapError):
         read(HELLO, *chunks)
-    except TapError as error:
-        assert str(error)
