@@ -9,7 +9,6 @@ which read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from sidecar.call import Observation, SkipReason
 from sidecar.compare.result import Comparison, Outcome
@@ -30,15 +29,6 @@ class Counts:
         self.in_flight = 0
         # Every reason is there from the start, so that a rate over it begins at 0.
         self.skipped: dict[SkipReason, int] = dict.fromkeys(SkipReason, 0)
-
-    def as_json(self) -> dict[str, Any]:
-        """Lay the counts out for the status page: seen, compared, in_flight, skipped by reason."""
-        return {
-            "seen": self.seen,
-            "compared": self.compared,
-            "in_flight": self.in_flight,
-            "skipped": {reason.value: count for reason, count in self.skipped.items()},
-        }
 
     def check(self) -> bool:
         """Whether law 3 holds."""
@@ -61,21 +51,6 @@ class ShadowCounts(Counts):
         self.production_latency = Histogram()
         self.latency = Histogram()
 
-    def as_json(self) -> dict[str, Any]:
-        """Add to the counts what the comparisons found, and the quantiles of both latencies."""
-        return {
-            **super().as_json(),
-            "outcomes": {o.value: count for o, count in self.outcomes.items() if count},
-            "outputs": {
-                name: {o.value: count for o, count in outcomes.items()}
-                for name, outcomes in self.output_outcomes.items()
-            },
-            "latency_ms": {
-                "production": _quantiles(self.production_latency),
-                "shadow": _quantiles(self.latency),
-            },
-        }
-
     def add(self, comparison: Comparison, production: Observation, shadow: Observation) -> None:
         """Count what one comparison found."""
         self.outcomes[comparison.outcome] += 1
@@ -90,14 +65,6 @@ class ShadowCounts(Counts):
                     name = OTHER_OUTPUT
                 outcomes = self.output_outcomes.setdefault(name, {})
             outcomes[output.outcome] = outcomes.get(output.outcome, 0) + 1
-
-
-def _quantiles(latency: Histogram) -> dict[str, float]:
-    """Give the quantiles in milliseconds; none of nothing."""
-    quantiles = {
-        name: latency.quantile(p) for name, p in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
-    }
-    return {name: ns / 1e6 for name, ns in quantiles.items() if ns is not None}
 
 
 class Entry:
@@ -165,7 +132,7 @@ class Ledger:
         Args:
             shadows: name and role ("shadow" or "control") of each receiver, as configured.
         """
-        self.totals = Counts()
+        self.calls = Counts()
         self.shadows = tuple(ShadowCounts(name, role) for name, role in shadows)
         self.index = {counts.name: i for i, counts in enumerate(self.shadows)}
         leading = [i for i, counts in enumerate(self.shadows) if counts.role == "shadow"]
@@ -173,8 +140,8 @@ class Ledger:
 
     def see(self) -> Entry:
         """Count a call whose header has been read; its fates are written into the entry."""
-        self.totals.seen += 1
-        self.totals.in_flight += 1
+        self.calls.seen += 1
+        self.calls.in_flight += 1
         for counts in self.shadows:
             counts.seen += 1
             counts.in_flight += 1
@@ -184,28 +151,20 @@ class Ledger:
 
     def refuse(self, reason: SkipReason) -> None:
         """Count a call that no shadow will get, in one step."""
-        for counts in (self.totals, *self.shadows):
+        for counts in (self.calls, *self.shadows):
             counts.seen += 1
             counts.skipped[reason] += 1
 
     def settle(self, fates: Sequence[SkipReason | bool]) -> None:
         """Close a call as a whole; called by its entry, once, when every fate is known."""
-        self.totals.in_flight -= 1
+        self.calls.in_flight -= 1
         leading = [fates[i] for i in self._leading]
         reasons = [fate for fate in leading if isinstance(fate, SkipReason)]
         if len(reasons) < len(leading):
-            self.totals.compared += 1
+            self.calls.compared += 1
         else:
-            self.totals.skipped[reasons[0] if reasons else SkipReason.NO_SHADOW] += 1
-
-    def calls(self) -> dict[str, Any]:
-        """The calls as a whole, ready for JSON."""
-        return self.totals.as_json()
-
-    def of(self, shadow: str) -> dict[str, Any]:
-        """One shadow's counts, ready for JSON."""
-        return self.shadows[self.index[shadow]].as_json()
+            self.calls.skipped[reasons[0] if reasons else SkipReason.NO_SHADOW] += 1
 
     def check(self) -> bool:
         """Whether law 3 holds for the calls as a whole and for every shadow."""
-        return all(counts.check() for counts in (self.totals, *self.shadows))
+        return all(counts.check() for counts in (self.calls, *self.shadows))

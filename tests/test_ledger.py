@@ -61,7 +61,7 @@ def test_every_call_is_accounted_for_at_every_moment(
                     assert told.entry.compare(name, EQUAL, PRODUCTION, ANSWER) is first
                     told.fates.setdefault(name, None)
         assert ledger.check()
-        assert ledger.totals.in_flight == sum(len(t.fates) < len(names) for t in calls)
+        assert ledger.calls.in_flight == sum(len(t.fates) < len(names) for t in calls)
 
     for shadow in ledger.shadows:
         fates = [t.fates[shadow.name] for t in calls if shadow.name in t.fates]
@@ -81,10 +81,10 @@ def test_a_call_is_compared_when_one_of_its_shadows_was() -> None:
     ledger = Ledger([("a", "shadow"), ("b", "shadow")])
     entry = ledger.see()
     entry.skip("a", SkipReason.QUEUE_FULL)
-    assert ledger.totals.in_flight == 1
+    assert ledger.calls.in_flight == 1
     entry.compare("b", EQUAL, PRODUCTION, ANSWER)
-    assert (ledger.totals.compared, ledger.totals.in_flight) == (1, 0)
-    assert sum(ledger.totals.skipped.values()) == 0
+    assert (ledger.calls.compared, ledger.calls.in_flight) == (1, 0)
+    assert sum(ledger.calls.skipped.values()) == 0
 
 
 def test_a_skipped_calls_reason_is_that_of_the_first_shadow() -> None:
@@ -94,7 +94,7 @@ def test_a_skipped_calls_reason_is_that_of_the_first_shadow() -> None:
     entry.skip("noise", SkipReason.NOT_SAMPLED)
     entry.skip("a", SkipReason.BREAKER_OPEN)
     assert entry.settled
-    assert +Counter(ledger.totals.skipped) == {SkipReason.BREAKER_OPEN: 1}
+    assert +Counter(ledger.calls.skipped) == {SkipReason.BREAKER_OPEN: 1}
 
 
 def test_a_control_does_not_stand_in_for_the_candidate() -> None:
@@ -102,21 +102,21 @@ def test_a_control_does_not_stand_in_for_the_candidate() -> None:
     entry = ledger.see()
     entry.compare("noise", EQUAL, PRODUCTION, ANSWER)
     entry.skip("a", SkipReason.BREAKER_OPEN)
-    assert ledger.totals.compared == 0
-    assert ledger.totals.skipped[SkipReason.BREAKER_OPEN] == 1
+    assert ledger.calls.compared == 0
+    assert ledger.calls.skipped[SkipReason.BREAKER_OPEN] == 1
 
 
 def test_a_control_alone_counts() -> None:
     ledger = one(role="control")
     ledger.see().compare("candidate", EQUAL, PRODUCTION, ANSWER)
-    assert ledger.totals.compared == 1
+    assert ledger.calls.compared == 1
 
 
 def test_without_any_shadow_a_call_is_skipped_for_that_reason() -> None:
     ledger = Ledger([])
     entry = ledger.see()
     assert entry.settled
-    assert +Counter(ledger.totals.skipped) == {SkipReason.NO_SHADOW: 1}
+    assert +Counter(ledger.calls.skipped) == {SkipReason.NO_SHADOW: 1}
     assert ledger.check()
 
 
@@ -167,18 +167,3 @@ def test_names_of_outputs_have_a_bound_and_the_rest_is_other() -> None:
     assert len(outputs) == OUTPUT_NAMES + 1
     assert outputs[OTHER_OUTPUT] == {Outcome.VALUE: 10}
     assert sum(sum(found.values()) for found in outputs.values()) == OUTPUT_NAMES + 10
-
-
-def test_the_status_pages_numbers() -> None:
-    ledger = one()
-    ledger.see().compare("candidate", EQUAL, PRODUCTION, ANSWER)
-    ledger.refuse(SkipReason.METHOD)
-    ledger.see()
-    calls = ledger.calls()
-    assert (calls["seen"], calls["compared"], calls["in_flight"]) == (3, 1, 1)
-    assert calls["skipped"]["method"] == 1
-    assert set(calls["skipped"]) == {reason.value for reason in SkipReason}
-    shadow = ledger.of("candidate")
-    assert shadow["outcomes"] == {"equal": 1}
-    assert 2.0 <= shadow["latency_ms"]["production"]["p50"] <= 2.05
-    assert 7.0 <= shadow["latency_ms"]["shadow"]["p99"] <= 7.15

@@ -92,14 +92,14 @@ def _counter(name: str, text: str, value: float) -> Metric:
 
 
 def _calls(now: Snapshot) -> Iterator[Metric]:
-    totals = now.ledger.totals
-    yield _counter("calls_seen", "Calls whose request header was read.", totals.seen)
-    yield _counter("calls_compared", "Calls compared with a shadow.", totals.compared)
-    yield _gauge("calls_in_flight", "Calls whose fate is open.", totals.in_flight)
+    calls = now.ledger.calls
+    yield _counter("calls_seen", "Calls whose request header was read.", calls.seen)
+    yield _counter("calls_compared", "Calls compared with a shadow.", calls.compared)
+    yield _gauge("calls_in_flight", "Calls whose fate is open.", calls.in_flight)
     skipped = CounterMetricFamily(
         PREFIX + "calls_skipped", "Calls not compared with any shadow.", labels=("reason",)
     )
-    for reason, count in totals.skipped.items():
+    for reason, count in calls.skipped.items():
         skipped.add_metric((reason.value,), count)
     yield skipped
 
