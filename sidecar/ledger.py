@@ -16,6 +16,7 @@ from sidecar.telemetry.histogram import Histogram
 
 OUTPUT_NAMES = 64  # names of differing outputs that are counted by themselves, for each shadow
 OTHER_OUTPUT = "other"
+NAME = 128  # characters of such a name
 
 
 class Counts:
@@ -57,7 +58,7 @@ class ShadowCounts(Counts):
         self.production_latency.add(production.latency_ns)
         self.latency.add(shadow.latency_ns)
         for output in comparison.differing:
-            name = output.name
+            name = output.name[:NAME]
             outcomes = self.output_outcomes.get(name)
             if outcomes is None:
                 # Names come from the answers: what an answer can grow must have a bound.

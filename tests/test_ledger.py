@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sidecar.call import Observation, SkipReason
 from sidecar.compare.result import Comparison, Outcome, OutputResult
-from sidecar.ledger import OTHER_OUTPUT, OUTPUT_NAMES, Entry, Ledger
+from sidecar.ledger import NAME, OTHER_OUTPUT, OUTPUT_NAMES, Entry, Ledger
 
 PRODUCTION = Observation(0, "", (b"a",), 1_000_000, 3_000_000)
 ANSWER = Observation(0, "", (b"b",), 2_000_000, 9_000_000)
@@ -167,3 +167,10 @@ def test_names_of_outputs_have_a_bound_and_the_rest_is_other() -> None:
     assert len(outputs) == OUTPUT_NAMES + 1
     assert outputs[OTHER_OUTPUT] == {Outcome.VALUE: 10}
     assert sum(sum(found.values()) for found in outputs.values()) == OUTPUT_NAMES + 10
+
+
+def test_the_length_of_an_outputs_name_has_a_bound() -> None:
+    ledger = one()
+    output = OutputResult("x" * 1_000_000, Outcome.VALUE, "exact", 1.0)
+    ledger.see().compare("candidate", Comparison(Outcome.VALUE, (output,)), PRODUCTION, ANSWER)
+    assert ledger.shadows[0].output_outcomes == {"x" * NAME: {Outcome.VALUE: 1}}
