@@ -111,10 +111,20 @@ def summarize(
         interval=(1 - high, 1 - low),
         classes=_classes(answered, candidate, apart),
         flips=_flips(answered, candidate, apart),
-        latency=counts.get("latency_ms", {}),
+        latency=_latency(counts["latency_ms"], shadow),
         agreeing_trace=agreed[0] if agreed else "",
         differing_trace=differing[0] if differing else "",
     )
+
+
+def _latency(sides: dict[str, dict[str, float | None]], shadow: str) -> dict[str, dict[str, float]]:
+    """Production's and the shadow's quantiles; empty where nothing was compared."""
+    named = {"production": sides["production"], shadow: sides["shadow"]}
+    return {
+        side: {name: ms for name, ms in values.items() if ms is not None}
+        for side, values in named.items()
+        if None not in values.values()
+    }
 
 
 def _classes(

@@ -23,6 +23,10 @@ def _status(seen: int, equal: int, differs: int, **skipped: int) -> dict[str, An
         "compared": equal + differs,
         "skipped": skipped,
         "outcomes": {"equal": equal, "value": differs},
+        "latency_ms": {
+            "production": {"p50": 1.0, "p95": 2.0, "p99": 3.0},
+            "shadow": {"p50": 1.5, "p95": 2.5, "p99": 3.5},
+        },
     }
     return {"shadows": {"candidate": shadow}}
 
@@ -66,6 +70,16 @@ def test_differences_are_joined_with_the_truth_by_trace_id() -> None:
     assert summary.worst_class.label == 8
     assert summary.flips == (Flip(production=8, candidate=1, calls=1),)
     assert (summary.agreeing_trace, summary.differing_trace) == ("t0", "t1")
+
+
+def test_latencies_carry_the_shadows_name_and_are_left_out_when_there_are_none() -> None:
+    assert _summary().latency["candidate"] == {"p50": 1.5, "p95": 2.5, "p99": 3.5}
+    status = _status(seen=1, equal=0, differs=0, queue_full=1)
+    nothing = {"p50": None, "p95": None, "p99": None}
+    status["shadows"]["candidate"]["latency_ms"] = {"production": nothing, "shadow": nothing}
+    summary = summarize(_answers((1, 1)), [1], status, [], "candidate")
+    assert (summary.latency, summary.agreeing, summary.coverage) == ({}, 0, 0.0)
+    assert summary.interval == (0.0, 1.0)
 
 
 def test_the_report_names_the_class_that_got_worse() -> None:

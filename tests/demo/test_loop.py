@@ -1,0 +1,77 @@
+"""The whole demo, with real processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from sidecar.demo import loop
+from sidecar.demo.data import digits
+from sidecar.demo.models import WEAK_CLASS, candidate, production
+from sidecar.demo.summary import Summary
+
+COMMAND = "import typer; from sidecar.demo.command import demo; typer.run(demo)"
+
+
+@pytest.fixture(scope="module")
+def found() -> Iterator[tuple[Summary, loop.Running]]:
+    console = Console(file=StringIO(), width=100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_TRACES_EXPORTER", "none")
+        with loop.running(console) as (stand, model):
+            yield loop.drive(console, stand, model, 4), stand
+
+
+def test_every_call_is_compared(found: tuple[Summary, loop.Running]) -> None:
+    summary, _ = found
+    assert (summary.calls, summary.compared, summary.failed) == (1000, 1000, 0)
+    assert summary.coverage == 1.0
+
+
+def test_the_sidecar_finds_what_the_models_themselves_say(
+    found: tuple[Summary, loop.Running],
+) -> None:
+    summary, _ = found
+    images = digits().images
+    ours = production().probabilities(images).argmax(axis=1)
+    theirs = candidate().probabilities(images).argmax(axis=1)
+    assert summary.agreeing == int((ours == theirs).sum())
+    assert sum(row.agreeing for row in summary.classes) == summary.agreeing
+    assert sum(flip.calls for flip in summary.flips) == 1000 - summary.agreeing
+    assert all(flip.production != flip.candidate for flip in summary.flips)
+    assert summary.worst_class.label == WEAK_CLASS
+
+
+def test_the_report_has_latencies_of_both_sides_and_a_trace_of_either_kind(
+    found: tuple[Summary, loop.Running],
+) -> None:
+    summary, stand = found
+    assert sorted(summary.latency) == ["candidate", "production"]
+    assert all(0 < side["p50"] <= side["p99"] for side in summary.latency.values())
+    assert len(summary.agreeing_trace) == len(summary.differing_trace) == 32
+    assert summary.agreeing_trace != summary.differing_trace
+    assert (stand.collector, stand.trace_page) == ("", "")
+
+
+def test_the_command_prints_the_report_and_leaves_nothing_running() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import typer; from sidecar.demo.command import demo as d; typer.run(d)",
+        ],
+        env={**os.environ, "OTEL_TRACES_EXPORTER": "none", "COLUMNS": "100"},
+        text=True,
+        capture_output=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    words = " ".join(done.stdout.split())
+    assert "1,000 seen, 1,000 compared" in words
+    assert f"on the digit {WEAK_CLASS} it is right" in words
