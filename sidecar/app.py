@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from sidecar.admin.recent import RecentPairs
 from sidecar.call import (
     Answered,
     CallKey,
+    Chunk,
     Direction,
     Event,
     Lost,
@@ -29,7 +30,8 @@ from sidecar.compare.result import Comparison
 from sidecar.config import Settings
 from sidecar.ledger import Entry, Ledger
 from sidecar.log import Log
-from sidecar.observe.connection import Connection, ReadLimits
+from sidecar.observe.connection import Connection
+from sidecar.observe.limits import ReadLimits
 from sidecar.tee.admission import Admission
 from sidecar.tee.metadata import MetadataPolicy
 from sidecar.tee.shadow import Dispatch, Shadow
@@ -114,9 +116,9 @@ class Observer:
 
     def opened(self, conn: int, about: dict[str, Any]) -> None:
         self.connections[conn] = Connection(conn, about["peer"], self._seen, self._limits)
-        self.spans.opened(conn, about["upstream"])
+        self.spans.upstream(conn, about["upstream"])
 
-    def copied(self, conn: int, direction: Direction, data: bytes, now_ns: int) -> None:
+    def copied(self, conn: int, direction: Direction, data: Chunk, now_ns: int) -> None:
         connection = self.connections.get(conn)
         if connection is not None:
             self._read(connection, lambda: connection.feed(direction, data, now_ns))
@@ -134,14 +136,15 @@ class Observer:
     def out_of_sight(self, conn: int, kind: Kind, reason: str) -> None:
         connection = self.connections.pop(conn, None)
         if connection is not None:
-            self._read(connection, lambda: connection.lose_sight(reason))
-            self.spans.closed(conn)
+            state: Literal["opaque", "blind"] = "opaque" if kind is Kind.OPAQUE else "blind"
+            self._read(connection, lambda: connection.lose_sight(state, reason))
+            self.spans.gone(conn)
 
     def closed(self, conn: int, by: Direction, how: str, now_ns: int) -> None:
         connection = self.connections.pop(conn, None)
         if connection is not None:
             self._read(connection, lambda: connection.close(by, how, now_ns))
-            self.spans.closed(conn)
+            self.spans.gone(conn)
 
     def _read(self, connection: Connection, step: Callable[[], Sequence[Event]]) -> None:
         before = connection.buffered_bytes
@@ -156,13 +159,17 @@ class Observer:
                 case Lost():
                     self._lost(event)
         while self.held_bytes + self.reading_bytes > self.settings.pairs.bytes:
-            # The bound on memory is the operator's: the call that is growing gives way.
-            before = connection.buffered_bytes
-            key = connection.shed()
-            self.reading_bytes += connection.buffered_bytes - before
+            # The bound on memory is the operator's: the youngest call that is growing gives way.
+            key = self._youngest_reading(connection.conn)
             if key is None:
                 break
             self._lost(Lost(key, SkipReason.PAIRS_FULL))
+
+    def _youngest_reading(self, conn: int) -> CallKey | None:
+        for key in reversed(self.pairs):
+            if key.connection == conn and self.pairs[key].production is None:
+                return key
+        return None
 
     # ---- 2. admitted: decided before any answer is known --------------------------------------
 
@@ -274,11 +281,7 @@ class Observer:
             return
         self._hold(pair, -pair.held_bytes)
         if pair.production is None:
-            connection = self.connections.get(pair.call.key.connection)
-            if connection is not None:
-                before = connection.buffered_bytes
-                connection.forget(pair.call.key)
-                self.reading_bytes += connection.buffered_bytes - before
+            self._stop_reading(pair.call.key)
         if pair.plan is not None:
             self.spans.tell(
                 pair.call, pair.plan, pair.production, pair.shadowed, pair.compared, pair.skipped
@@ -288,6 +291,13 @@ class Observer:
             self.recent.add(
                 pair.call, pair.plan, name, comparison, pair.production, pair.shadowed[name]
             )
+
+    def _stop_reading(self, key: CallKey) -> None:
+        connection = self.connections.get(key.connection)
+        if connection is not None:
+            before = connection.buffered_bytes
+            connection.forget(key)
+            self.reading_bytes += connection.buffered_bytes - before
 
     def _hold(self, pair: Pair, size: int) -> None:
         pair.held_bytes += size

@@ -15,6 +15,10 @@ Metadata: TypeAlias = tuple[tuple[str, str], ...]
 """Header fields in wire order; names are lower case, `-bin` values stay base64 as on the wire."""
 
 
+Chunk: TypeAlias = bytes | memoryview
+"""Bytes that are good until the function they were given to returns."""
+
+
 class Direction(IntEnum):
     """Who sent the bytes."""
 

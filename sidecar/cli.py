@@ -18,6 +18,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from sidecar.config import ConfigError, Settings, load
+from sidecar.demo.command import demo as demo_command
+from sidecar.kube.command import inject_command, webhook_command
 from sidecar.log import Log
 
 EXIT_CONFIG = 2
@@ -231,14 +233,14 @@ def observe(
     def again() -> Settings:
         return load(config, flags=_tree(context.params))
 
-    from sidecar import observer
+    from sidecar.observer import main as observe_main
 
     def on_ready(address: str) -> None:
         if ready_fd is not None:
             with os.fdopen(ready_fd, "w") as pipe:
                 pipe.write(json.dumps({"http": address, "pid": os.getpid()}) + "\n")
 
-    raise SystemExit(observer.main(chosen, config, again, on_ready))
+    raise SystemExit(observe_main(chosen, config, again, on_ready))
 
 
 @app.command("check-config")
@@ -268,6 +270,11 @@ def wire(context: typer.Context) -> None:
     from sidecar.wire.cli import main as wire_main
 
     raise SystemExit(wire_main(context.args))
+
+
+app.command("demo")(demo_command)
+app.command("inject")(inject_command)
+app.command("webhook")(webhook_command)
 
 
 def main() -> None:

@@ -20,10 +20,13 @@ import uvloop
 from sidecar.admin.http import Pages, serve
 from sidecar.app import Observer
 from sidecar.compare.comparer import Comparer
+from sidecar.compare.registry import Registry
 from sidecar.config import Settings
 from sidecar.log import Log
 from sidecar.reload import Reloader
 from sidecar.session import Session, attach
+from sidecar.telemetry.metrics import Metrics
+from sidecar.telemetry.observed import snapshot_of
 from sidecar.telemetry.pairs import PairSpans
 
 SWEEP_SECONDS = 1.0
@@ -82,8 +85,8 @@ async def _run(
         loop.add_signal_handler(number, stop.set)
 
     dice = random.Random(random.SystemRandom().getrandbits(64))
-    spans = PairSpans(settings.telemetry, settings.shadows, unix_offset_ns, dice, log)
-    comparer = Comparer(settings.compare)
+    spans = PairSpans(settings.telemetry, settings.shadows, unix_offset_ns, dice, log=log)
+    comparer = Comparer(settings.compare, Registry.from_settings(settings.compare))
     observer = Observer(settings, comparer, spans, time.monotonic_ns, dice.random, log)
     await observer.start()
 
@@ -105,7 +108,8 @@ async def _run(
     reloader = Reloader(file, settings, again, apply, log)
     loop.add_signal_handler(signal.SIGHUP, reloader.reload)
 
-    pages = Pages(observer, spans.metrics, unix_offset_ns)
+    metrics = Metrics(lambda: snapshot_of(observer))
+    pages = Pages(observer, metrics.expose, unix_offset_ns)
     runner, address = await serve(pages, settings.http.listen)
     tasks = [
         asyncio.create_task(attach(settings.wire.tap, observer, log, on_session)),

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from sidecar.call import Direction
+from sidecar.call import Chunk, Direction
 from sidecar.log import Log
 from sidecar.observe.tap import Record, TapError, TapReader
 from sidecar.wire.records import Kind, record
@@ -36,7 +35,7 @@ class Listener(Protocol):
     def opened(self, conn: int, about: dict[str, Any]) -> None:
         """A connection that is observed from its first byte."""
 
-    def copied(self, conn: int, direction: Direction, data: bytes, now_ns: int) -> None:
+    def copied(self, conn: int, direction: Direction, data: Chunk, now_ns: int) -> None:
         """The next bytes of one direction."""
 
     def gap(self, conn: int, direction: Direction, size: int, now_ns: int) -> None:
@@ -79,7 +78,7 @@ class Session(asyncio.Protocol):
         try:
             for item in self._reader.feed(data):
                 self._tell(item)
-        except (TapError, ValueError, struct.error) as error:
+        except TapError as error:
             # What is on the other end is not a wire of our version; start over.
             self._log.warning("tap_unreadable", error=str(error))
             self.close()
@@ -88,24 +87,21 @@ class Session(asyncio.Protocol):
         listener = self._listener
         match item.kind:
             case Kind.BYTES:
-                listener.copied(item.conn, Direction(item.direction), item.payload, item.time_ns)
+                listener.copied(item.conn, item.direction, item.payload, item.time_ns)
             case Kind.GAP:
-                size = int.from_bytes(item.payload, "big")
-                listener.gap(item.conn, Direction(item.direction), size, item.time_ns)
+                listener.gap(item.conn, item.direction, item.number, item.time_ns)
             case Kind.UNSAMPLED:
-                listener.unsampled(item.conn, int.from_bytes(item.payload, "big"))
+                listener.unsampled(item.conn, item.number)
             case Kind.OPEN:
-                listener.opened(item.conn, json.loads(item.payload))
+                listener.opened(item.conn, item.json())
             case Kind.CLOSE:
-                how = bytes(item.payload).decode()
-                listener.closed(item.conn, Direction(item.direction), how, item.time_ns)
+                listener.closed(item.conn, item.direction, item.text, item.time_ns)
             case Kind.OPAQUE | Kind.BLIND:
-                reason = bytes(item.payload).decode("utf-8", "replace")
-                listener.out_of_sight(item.conn, Kind(item.kind), reason)
+                listener.out_of_sight(item.conn, item.kind, item.text)
             case Kind.STATS:
-                listener.stats(json.loads(item.payload))
+                listener.stats(item.json())
             case Kind.HELLO:
-                listener.attached(json.loads(item.payload))
+                listener.attached(item.json())
 
     def sample(self, fraction: float) -> None:
         """Ask the wire to copy the DATA of this share of new streams."""

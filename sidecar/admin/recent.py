@@ -87,5 +87,15 @@ def _row(
         ],
     }
     if plan is not None:
-        row.update(plan.ids(shadow))
+        row.update(_ids(plan, shadow))
     return row
+
+
+def _ids(plan: SpanPlan, shadow: str) -> dict[str, Any]:
+    if plan.production is None:
+        return {}
+    ids = {"trace_id": plan.production.trace_hex, "span_id": plan.production.span_hex}
+    context = plan.shadows.get(shadow)
+    if context is not None:
+        ids |= {"shadow_trace_id": context.trace_hex, "shadow_span_id": context.span_hex}
+    return ids

@@ -2,37 +2,62 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from sidecar.app import Observer
+from sidecar.ledger import Counts
+from sidecar.telemetry.histogram import Histogram
+from sidecar.telemetry.observed import snapshot_of
 
 
 def status(observer: Observer) -> dict[str, Any]:
     """The state right now; `seen = compared + sum(skipped) + in_flight`, for every shadow too."""
-    stats = observer.wire_stats
-    opaque_here = sum(c.state == "opaque" for c in observer.connections.values())
-    blind_here = sum(c.state == "blind" for c in observer.connections.values())
+    now = snapshot_of(observer)
     return {
-        "attached": observer.wire_hello is not None,
-        "paused": observer.settings.paused,
-        "sample": observer.settings.sample.fraction,
-        "calls": observer.ledger.calls(),
-        "connections": {
-            "open": stats.get("connections_open", 0),
-            "opaque": stats.get("connections_opaque", 0) + opaque_here,
-            "blind": stats.get("connections_blind", 0) + blind_here,
-        },
-        "held_bytes": observer.held_bytes + observer.reading_bytes,
-        "wire": stats,
+        "attached": now.attached,
+        "paused": now.paused,
+        "sample": now.sample,
+        "calls": _counts(now.ledger.calls),
+        "connections": dict(now.connections),
+        "held_bytes": now.held_bytes,
+        "wire": dict(now.wire),
+        "spans": asdict(now.spans),
         "shadows": {
-            name: {
-                "address": shadow.settings.address,
-                "role": shadow.settings.role,
-                **observer.ledger.of(name),
-                "queue": {"calls": shadow.queued_calls, "bytes": shadow.queued_bytes},
-                "running": shadow.running,
-                "breaker": shadow.breaker_state,
+            counts.name: {
+                "address": observer.shadows[counts.name].settings.address,
+                "role": counts.role,
+                **_counts(counts),
+                "outcomes": {outcome.value: n for outcome, n in counts.outcomes.items()},
+                "outputs": {
+                    name: {outcome.value: n for outcome, n in outcomes.items()}
+                    for name, outcomes in counts.output_outcomes.items()
+                },
+                "latency_ms": {
+                    "production": _quantiles(counts.production_latency),
+                    "shadow": _quantiles(counts.latency),
+                },
+                "queue": {"calls": state.queued_calls, "bytes": state.queued_bytes},
+                "running": state.running,
+                "breaker": state.breaker,
             }
-            for name, shadow in observer.shadows.items()
+            for counts, state in zip(now.ledger.shadows, now.shadows, strict=True)
         },
     }
+
+
+def _counts(counts: Counts) -> dict[str, Any]:
+    return {
+        "seen": counts.seen,
+        "compared": counts.compared,
+        "in_flight": counts.in_flight,
+        "skipped": {reason.value: n for reason, n in counts.skipped.items()},
+    }
+
+
+def _quantiles(latency: Histogram) -> dict[str, float | None]:
+    return {f"p{p:g}": _milliseconds(latency.quantile(p / 100)) for p in (50, 95, 99)}
+
+
+def _milliseconds(ns: float | None) -> float | None:
+    return None if ns is None else ns / 1e6

@@ -56,7 +56,14 @@ def envoy(
         config = Path(directory) / "bootstrap.json"
         config.write_text(json.dumps(bootstrap(upstream, layer, mirror, percent)))
         admin = Path(directory) / "admin"
-        command = [ENVOY, "-c", config, "--use-dynamic-base-id", "--concurrency", "1"]
+        command: list[str | Path] = [
+            ENVOY,
+            "-c",
+            config,
+            "--use-dynamic-base-id",
+            "--concurrency",
+            "1",
+        ]
         command += ["-l", "warning", "--admin-address-path", admin]
         with Process(command, name="envoy") as process:
             process.wait_until(lambda: admin.exists() and _live(admin.read_text()))

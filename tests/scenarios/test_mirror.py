@@ -144,7 +144,9 @@ def test_a_client_deadline_reaches_production_and_the_call_is_cancelled_here() -
 def test_a_client_that_resets_its_connection_leaves_nothing_in_flight() -> None:
     async def leave(address: str) -> None:
         client = Client(address, connections=1)
-        calls = [client.channel(0).unary_unary(f"{SERVICE}/Unary")(b"x") for _ in range(20)]
+        stub: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+        stub = client.channel(0).unary_unary(f"{SERVICE}/Unary")
+        calls = [stub(b"x") for _ in range(20)]
         await asyncio.wait([asyncio.ensure_future(_code(call)) for call in calls], timeout=0.3)
         for call in calls:
             call.cancel()
@@ -163,9 +165,9 @@ async def _code(call: grpc.aio.UnaryUnaryCall[bytes, bytes]) -> grpc.StatusCode:
 
 async def _one(address: str, request: bytes, timeout: float = 30.0) -> bytes:
     async with grpc.aio.insecure_channel(address, OPTIONS) as channel:
-        answer = await channel.unary_unary(f"{SERVICE}/Unary")(request, timeout=timeout)
-    assert isinstance(answer, bytes)
-    return answer
+        stub: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+        stub = channel.unary_unary(f"{SERVICE}/Unary")
+        return await stub(request, timeout=timeout)
 
 
 def _shadow(address: str, **settings: object) -> dict[str, object]:

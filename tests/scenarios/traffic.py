@@ -66,7 +66,9 @@ class Client:
 
     async def unary(self, number: int, method: str = "Unary") -> Answer:
         """One message each way; every tenth is sent compressed."""
-        call = self.channel(number).unary_unary(f"{SERVICE}/{method}")(
+        stub: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+        stub = self.channel(number).unary_unary(f"{SERVICE}/{method}")
+        call = stub(
             payload(number),
             metadata=self.metadata(number),
             timeout=PATIENCE,
@@ -79,7 +81,9 @@ class Client:
         return await _answer(f"{method} {number}", call, read)
 
     async def server_stream(self, number: int) -> Answer:
-        call = self.channel(number).unary_stream(f"{SERVICE}/ServerStream")(
+        stub: grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
+        stub = self.channel(number).unary_stream(f"{SERVICE}/ServerStream")
+        call = stub(
             b"\n".join(b"line %d" % i for i in range(number % 7 + 1)),
             metadata=self.metadata(number),
             timeout=PATIENCE,
@@ -87,9 +91,9 @@ class Client:
         return await _answer(f"ServerStream {number}", call, _all(call))
 
     async def client_stream(self, number: int) -> Answer:
-        call = self.channel(number).stream_unary(f"{SERVICE}/ClientStream")(
-            _messages(number), metadata=self.metadata(number), timeout=PATIENCE
-        )
+        stub: grpc.aio.StreamUnaryMultiCallable[bytes, bytes]
+        stub = self.channel(number).stream_unary(f"{SERVICE}/ClientStream")
+        call = stub(_messages(number), metadata=self.metadata(number), timeout=PATIENCE)
 
         async def read() -> tuple[bytes, ...]:
             return (await call,)
@@ -97,16 +101,17 @@ class Client:
         return await _answer(f"ClientStream {number}", call, read)
 
     async def bidi(self, number: int) -> Answer:
-        call = self.channel(number).stream_stream(f"{SERVICE}/Bidi")(
+        call = self._bidi(number)(
             _messages(number), metadata=self.metadata(number), timeout=PATIENCE
         )
         return await _answer(f"Bidi {number}", call, _all(call))
 
+    def _bidi(self, number: int) -> grpc.aio.StreamStreamMultiCallable[bytes, bytes]:
+        return self.channel(number).stream_stream(f"{SERVICE}/Bidi")
+
     async def cancelled(self, number: int) -> Answer:
         """A stream that the client gives up after the first answer, request unfinished."""
-        call = self.channel(number).stream_stream(f"{SERVICE}/Bidi")(
-            metadata=self.metadata(number), timeout=PATIENCE
-        )
+        call = self._bidi(number)(metadata=self.metadata(number), timeout=PATIENCE)
         await call.write(b"first")
         first = await call.read()
         call.cancel()
