@@ -106,6 +106,11 @@ class ShadowClient:
             trailers=trailers,
         )
 
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """The channel itself, for asking the shadow about itself (server reflection)."""
+        return self._channel
+
     async def close(self) -> None:
         """Close the channel; calls in flight are cancelled."""
         await self._channel.close()

@@ -24,16 +24,13 @@ class TokenBucket:
         self._rate = rate
         self._burst = burst
         self._tokens = burst
-        self._seen_ns: int | None = None
+        self._seen_ns = 0
 
     def has_room(self, n: float, now_ns: int) -> bool:
-        """Whether `take` would succeed. A clock that steps back adds nothing."""
-        if self._seen_ns is None:
-            self._seen_ns = now_ns
-        elif now_ns > self._seen_ns:
-            flow = self._rate * (now_ns - self._seen_ns) / NANOSECONDS
-            self._tokens = min(self._burst, self._tokens + flow)
-            self._seen_ns = now_ns
+        """Whether `take` would succeed. A clock that steps back takes its flow back with it."""
+        flow = self._rate * (now_ns - self._seen_ns) / NANOSECONDS
+        self._tokens = min(self._burst, self._tokens + flow)
+        self._seen_ns = now_ns
         return self._tokens >= min(n, self._burst)
 
     def take(self, n: float, now_ns: int) -> bool:

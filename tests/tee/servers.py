@@ -118,8 +118,8 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return len(payload).to_bytes(3, "big") + struct.pack("!BBI", kind, flags, stream) + payload
 
 
-def resets_streams(blocks: list[bytes]) -> Peer:
-    """Speak just enough HTTP/2 to answer every HEADERS with RST_STREAM(INTERNAL_ERROR).
+def resets_streams(blocks: list[bytes], error: int = 2) -> Peer:
+    """Speak just enough HTTP/2 to answer every HEADERS with RST_STREAM, INTERNAL_ERROR unless told.
 
     The header blocks that came are put into `blocks`.
     """
@@ -135,6 +135,6 @@ def resets_streams(blocks: list[bytes]) -> Peer:
                 writer.write(frame(settings, ack, 0))
             elif kind == headers:
                 blocks.append(payload)
-                writer.write(frame(rst_stream, 0, stream, struct.pack("!I", 2)))
+                writer.write(frame(rst_stream, 0, stream, struct.pack("!I", error)))
 
     return peer

@@ -132,12 +132,14 @@ def test_a_stream_that_fails_midway_keeps_what_came() -> None:
 
 
 def test_an_unexpected_second_message_is_never_taken_for_agreement_and_heals() -> None:
-    async def two(_: AsyncIterator[bytes], __: Any) -> AsyncIterator[bytes]:
-        yield b"1"
-        yield b"2"
+    answers = iter(([b"1", b"2"], [b"1", b"2"], [b"1"], [b"1", b"2"]))
 
-    async def main() -> list[Observation]:
-        async with grpc_server(two) as address:
+    async def one_or_two(_: AsyncIterator[bytes], __: Any) -> AsyncIterator[bytes]:
+        for message in next(answers):
+            yield message
+
+    async def main() -> list[tuple[int, int]]:
+        async with grpc_server(one_or_two) as address:
             client = ShadowClient(ShadowSettings(address=address))
             seen = [
                 await client.call(
@@ -148,15 +150,16 @@ def test_an_unexpected_second_message_is_never_taken_for_agreement_and_heals() -
                     now=time.monotonic_ns,
                     expects_single=True,
                 )
-                for deadline in (SOON, LATE)
+                for deadline in (SOON, LATE, LATE, SOON)
             ]
             await client.close()
-            return seen
+            return [(each.status, len(each.messages)) for each in seen]
 
-    wrong, healed = asyncio.run(main())
+    surprised, streaming, trusted_again, surprised_again = asyncio.run(main())
 
-    assert (wrong.status, wrong.messages) == (DEADLINE_EXCEEDED, ())
-    assert (healed.status, healed.messages) == (OK, (b"1", b"2"))
+    assert surprised == surprised_again == (DEADLINE_EXCEEDED, 0)
+    assert streaming == (OK, 2)
+    assert trusted_again == (OK, 1)
 
 
 @pytest.mark.parametrize("single", [True, False])
@@ -191,6 +194,28 @@ def test_a_peer_that_does_not_speak_http2_is_unavailable(peer: Peer, single: boo
 @pytest.mark.parametrize("single", [True, False])
 def test_a_stream_reset_by_the_shadow_is_internal(single: bool) -> None:
     assert ask_raw(resets_streams([]), single=single).status == INTERNAL
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_a_stream_that_the_shadow_refuses_is_not_tried_again(single: bool) -> None:
+    blocks: list[bytes] = []
+    refused_stream = 7  # what a client may retry without asking anyone
+
+    seen = ask_raw(resets_streams(blocks, refused_stream), single=single)
+
+    assert seen.status == UNAVAILABLE
+    assert len(blocks) == 1
+
+
+def test_no_environment_variable_leads_a_copy_through_a_proxy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("grpc_proxy", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, f"http://{nobody()}")
+
+    assert ask_grpc(last, b"x").status == OK
 
 
 @pytest.mark.parametrize("single", [True, False])

@@ -79,6 +79,7 @@ def test_added_fields_replace_the_callers_but_never_ours_or_grpcs() -> None:
         ("", [b""]),
         ("/wA,AQ==", [b"\xff\x00", b"\x01"]),
         ("not base64!", []),
+        ("/w.A", []),
         ("A", []),
     ],
 )
@@ -86,6 +87,10 @@ def test_binary_values_are_decoded_with_or_without_padding(
     value: str, expected: list[bytes]
 ) -> None:
     assert sent((("k-bin", value),)) == tuple(("k-bin", data) for data in expected)
+
+
+def test_a_suffix_without_a_name_is_not_a_name() -> None:
+    assert sent((("-bin", "AAAA"),)) == ()
 
 
 @given(st.lists(st.binary()))
