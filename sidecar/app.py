@@ -7,6 +7,7 @@ to the next. Counterpart: `session.py` brings the bytes in, `admin/` shows what 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +27,7 @@ from sidecar.call import (
     Started,
 )
 from sidecar.compare.comparer import Comparer
+from sidecar.compare.reflection import Reflection
 from sidecar.compare.result import Comparison
 from sidecar.config import Settings
 from sidecar.ledger import Entry, Ledger
@@ -97,6 +99,8 @@ class Observer:
             max_response_bytes=settings.pairs.max_response_bytes,
         )
         self._single: dict[str, bool] = {}  # method: production answers with one message
+        self._reflection: Reflection | None = None
+        self._asking: set[asyncio.Task[bool]] = set()
 
     # ---- 1. seen: a connection's bytes become calls -------------------------------------------
 
@@ -217,6 +221,11 @@ class Observer:
             if reason is not None:
                 self._skip(pair, name, reason)
         self._settle(pair)
+        if self._reflection is not None and self._reflection.wants(call.method):
+            # A method that nobody told us about: its shadow may know what its messages mean.
+            task = asyncio.create_task(self._reflection.resolve(call.method))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
 
     def _shadowed(self, name: str, dispatch: Dispatch, result: Observation | SkipReason) -> None:
         pair = self.pairs.get(dispatch.key)
@@ -328,9 +337,16 @@ class Observer:
         """Make the shadows ready to be called."""
         for shadow in self.shadows.values():
             shadow.start()
+        first = next((s.client for s in self.shadows.values() if s.client is not None), None)
+        if first is not None and self.settings.compare.reflection:
+            self._reflection = Reflection(
+                first.channel, self.comparer.registry, clock=lambda: self.now_ns() / 1e9
+            )
 
     async def close(self) -> None:
         """End every call in flight as `shutdown`, and let the shadows go."""
+        for task in self._asking:
+            task.cancel()
         for shadow in self.shadows.values():
             await shadow.close()
         for key in list(self.pairs):

@@ -144,10 +144,16 @@ def _shadow(text: str, rate: float | None) -> dict[str, Any]:
 
 
 def _load(context: typer.Context) -> Settings:
+    from sidecar.telemetry.environment import environment_errors
+
+    errors = environment_errors(os.environ)
     try:
-        return load(context.params["config"], flags=_tree(context.params))
+        settings = load(context.params["config"], flags=_tree(context.params))
     except ConfigError as error:
-        _refuse(error.errors)
+        _refuse([*error.errors, *errors])
+    if errors:
+        _refuse(errors)
+    return settings
 
 
 def _refuse(errors: list[str]) -> NoReturn:

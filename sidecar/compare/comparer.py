@@ -41,7 +41,7 @@ class Comparer:
 
     def __init__(self, settings: CompareSettings, registry: Registry) -> None:
         self._rules = Rules(settings)
-        self._registry = registry
+        self.registry = registry
 
     def compare(
         self,
@@ -64,7 +64,7 @@ class Comparer:
         try:
             return self._examine(method, request, production, shadow)
         except Exception as error:  # a payload must not end the observer; the kind of error tells
-            reader = self._registry.reader(method).name
+            reader = self.registry.reader(method).name
             return Examination(
                 Comparison(Outcome.UNDECODABLE, reader=reader, detail=type(error).__name__)
             )
@@ -72,7 +72,7 @@ class Comparer:
     def read_request(self, method: str, request: tuple[bytes, ...]) -> tuple[Decoded, ...]:
         """Read a request's messages, as far as they can be read; never raises."""
         try:
-            return tuple(map(self._registry.reader(method).read_request, request))
+            return tuple(map(self.registry.reader(method).read_request, request))
         except Exception:
             return ()
 
@@ -85,7 +85,7 @@ class Comparer:
     ) -> Examination:
         if production.status != _OK or shadow.status != _OK:
             return Examination(_errors(production.status, shadow.status))
-        reader = self._registry.reader(method)
+        reader = self.registry.reader(method)
         ours, theirs = production.messages, shadow.messages
         if len(ours) != len(theirs):
             detail = f"{len(ours)} messages against {len(theirs)}"
