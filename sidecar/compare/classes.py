@@ -41,15 +41,18 @@ def flips(a: Array, b: Array, atol: float, rtol: float) -> Array:
     Where production scores the shadow's class within the tolerance of its own top, the two are
     tied and there is no flip. A NaN is never the top, unless there is nothing else.
     """
-    x, y = (_comparable(z) for z in (a, b))
+    x, y = _comparable(a), _comparable(b)
     top, other = x.argmax(axis=-1), y.argmax(axis=-1)
+    differs = np.asarray(top != other)
+    if not differs.any():
+        return differs
     best = np.take_along_axis(x, top[..., None], axis=-1)[..., 0]
     chosen = np.take_along_axis(x, other[..., None], axis=-1)[..., 0]
     with np.errstate(over="ignore", invalid="ignore"):
         tied = np.isfinite(best) & (best - chosen <= atol + rtol * np.abs(best))
-    return np.asarray((top != other) & ~(tied | (best == chosen)))
+    return np.asarray(differs & ~(tied | (best == chosen)))
 
 
 def _comparable(array: Array) -> Array:
     wide = array.astype(np.float64)
-    return np.where(np.isnan(wide), -np.inf, wide)
+    return np.where(np.isnan(wide), -np.inf, wide) if np.isnan(wide.min()) else wide

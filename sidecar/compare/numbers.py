@@ -8,11 +8,13 @@ Counterpart: `rules`, which turn a `Distance` into a score.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from sidecar.compare.payload import Array
+
+_CHUNK: Final = 8192  # elements whose intermediate results stay in a core's cache
 
 # None of the figures may be infinite: an overflowing difference is reported as the largest float.
 _MAX: Final = float(np.finfo(np.float64).max)
@@ -69,65 +71,95 @@ def measure(a: Array, b: Array, dtype: str, atol: float, rtol: float) -> Distanc
     `dtype` is the payload's word for the type. An element is outside when |b - a| exceeds
     atol + rtol * |a|, computed in float64, or, for 64-bit integers, in numpy's long double.
     """
-    shape = a.shape
+    shape, count = a.shape, a.size
     a, b = a.reshape(-1), b.reshape(-1)
-    nonfinite = np.zeros(a.size, np.bool_)
-    outside = np.zeros(a.size, np.bool_)
-    changed = np.flatnonzero(a != b)  # NaN is unlike itself: its pairs are among these
-    if a.dtype.kind == "f" and changed.size:
-        x, y = a[changed], b[changed]
-        finite = np.isfinite(x) & np.isfinite(y)
-        nonfinite[changed[~finite & ~(np.isnan(x) & np.isnan(y))]] = True
-        changed = changed[finite]
-    if not changed.size:
-        return Distance(nonfinite.reshape(shape), outside.reshape(shape), dict(ZERO))
-    x, y = a[changed], b[changed]
-    wide = np.longdouble if a.dtype.kind in "iu" and a.itemsize == 8 else np.float64
+    nonfinite = np.zeros(count, np.bool_)
+    outside = np.zeros(count, np.bool_)
+    sums = _Sums()
     with np.errstate(over="ignore", invalid="ignore"):
-        figures, beyond = _figures(x.astype(wide), y.astype(wide), a.size, atol, rtol)
-    outside[changed[beyond]] = True
-    figures["max_ulp"] = float(_ulps(x, y, dtype).max())
-    figures["outside_share"] = float(np.count_nonzero(beyond)) / a.size
+        for start in range(0, count, _CHUNK):
+            part = slice(start, start + _CHUNK)
+            if not same_bits(a[part], b[part]):
+                sums.add(a[part], b[part], dtype, (atol, rtol), nonfinite[part], outside[part])
+    figures = sums.figures(count, int(np.count_nonzero(outside)))
     return Distance(nonfinite.reshape(shape), outside.reshape(shape), figures)
 
 
-def _figures(
-    x: Array, y: Array, count: int, atol: float, rtol: float
-) -> tuple[dict[str, float], Array]:
-    size = np.abs(x)
-    apart = np.abs(y - x)
-    nonzero = size > 0
-    relative = apart[nonzero] / size[nonzero]
-    largest = np.maximum(size, np.abs(y))  # not zero, as x and y differ
-    u, v = x / largest, y / largest  # so that nothing overflows
-    bias = 2 * (v - u) / (np.abs(u) + np.abs(v))
-    return {
-        "max_abs": _finite(apart.max()),
-        "max_rel": _finite(relative.max()) if relative.size else 0.0,
-        "mean_abs": _finite(apart.sum() / count),
-        "bias": _finite(bias.sum() / count),
-    }, apart > atol + rtol * size
+class _Sums:
+    """What adds up, chunk by chunk, to the figures."""
+
+    def __init__(self) -> None:
+        self.max_abs = self.max_rel = self.sum_abs = self.sum_bias = self.max_ulp = 0.0
+
+    def figures(self, count: int, outside: int) -> dict[str, float]:
+        count = max(count, 1)
+        return {
+            "max_abs": min(self.max_abs, _MAX),
+            "max_rel": min(self.max_rel, _MAX),
+            "mean_abs": min(self.sum_abs / count, _MAX),
+            "bias": self.sum_bias / count,
+            "max_ulp": self.max_ulp,
+            "outside_share": outside / count,
+        }
+
+    def add(
+        self,
+        a: Array,
+        b: Array,
+        dtype: str,
+        tolerances: tuple[float, float],
+        nonfinite: Array,
+        outside: Array,
+    ) -> None:
+        """Measure one chunk; `nonfinite` and `outside` are its parts of the masks, all false."""
+        wide = np.longdouble if a.dtype.kind in "iu" and a.itemsize == 8 else np.float64
+        x: Array = a.astype(wide)
+        y: Array = b.astype(wide)
+        apart = np.abs(y - x)
+        where: Array | slice = slice(None)
+        if not np.isfinite(apart.max()):  # NaN, infinities, or two numbers too far apart
+            finite = np.isfinite(x) & np.isfinite(y)
+            nonfinite[:] = ~(finite | (x == y) | (np.isnan(x) & np.isnan(y)))
+            where = np.flatnonzero(finite)
+            if not where.size:
+                return
+            a, b, x, y, apart = a[where], b[where], x[where], y[where], apart[where]
+        size = np.abs(x)
+        atol, rtol = tolerances
+        outside[where] = apart > atol + rtol * size
+        relative = np.divide(apart, size, out=np.zeros_like(size), where=size > 0)
+        self.max_abs = max(self.max_abs, float(apart.max()))
+        self.max_rel = max(self.max_rel, float(relative.max()))
+        self.sum_abs += float(apart.sum())
+        self.sum_bias += float(_bias(x, y).sum())
+        self.max_ulp = max(self.max_ulp, float(_ulps(a, b, dtype).max()))
 
 
-def _finite(value: Any) -> float:
-    return min(float(value), _MAX)
+def _bias(x: Array, y: Array) -> Array:
+    total = np.abs(x) + np.abs(y)
+    if np.isinf(total.max()):
+        return _bias(x / 4, y / 4)
+    halves = np.divide(y - x, total, out=np.zeros_like(total), where=total > 0)
+    return np.asarray(2 * halves)
 
 
 def _ulps(x: Array, y: Array, dtype: str) -> Array:
-    """Count the representable numbers between elements; integers count as themselves.
+    """Count the representable numbers from one element to the other; integers count as themselves.
 
-    The bits of IEEE numbers of one sign are ordered as the numbers are, so within one sign it is
-    the difference of the magnitudes' bits, and across zero their sum.
+    The magnitudes of IEEE numbers are ordered as their bits are, so bits with the sign taken off
+    and put before them as a minus count representable numbers from zero.
     """
-    if x.dtype.kind != "f":
-        low, high = np.minimum(x, y), np.maximum(x, y)
-        return high.astype(np.uint64) - low.astype(np.uint64)  # modulo 2**64: exact
-    bits, shift = x.itemsize * 8, np.uint64(0)
+    if x.dtype.kind == "f":
+        x, y = _steps_from_zero(x, dtype), _steps_from_zero(y, dtype)
+    unsigned = f"u{x.itemsize}"  # the difference of two signed numbers needs its whole width
+    apart: Array = np.maximum(x, y).view(unsigned) - np.minimum(x, y).view(unsigned)
+    return apart
+
+
+def _steps_from_zero(x: Array, dtype: str) -> Array:
+    bits = x.view(f"i{x.itemsize}")
+    magnitude: Array = bits & np.iinfo(bits.dtype).max
     if dtype == "BF16":
-        bits, shift = 16, np.uint64(16)
-    whole = f"u{x.itemsize}"
-    u, v = (z.view(whole).astype(np.uint64) >> shift for z in (x, y))
-    sign = np.uint64(1 << (bits - 1))
-    p, q = u & ~sign, v & ~sign
-    apart = np.maximum(p, q) - np.minimum(p, q)
-    return np.where((u & sign) == (v & sign), apart, p + q)
+        magnitude >>= 16
+    steps: Array = np.where(bits < 0, -magnitude, magnitude)
+    return steps

@@ -137,3 +137,18 @@ def test_complex_numbers_are_seen_as_their_parts() -> None:
     assert as_reals(np.array([[1 + 2j]], np.complex64)).tolist() == [[[1, 2]]]
     assert same_bits(np.array([1j]), np.array([1j]))
     assert not same_bits(np.array([1j]), np.array([2j]))
+
+
+@given(st.integers(1, 30_000), st.integers(0, 2**32))
+def test_large_arrays_are_measured_in_parts_that_add_up(size: int, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    a = draw.normal(size=size)
+    b = np.where(draw.random(size) < 0.001, draw.normal(size=size), a)
+    found = measure(a, b, "FP64", 0.1, 0.1)
+    figures = found.figures
+    assert figures["max_abs"] == np.abs(b - a).max()
+    assert figures["max_rel"] == (np.abs(b - a) / np.abs(a)).max()
+    assert figures["mean_abs"] == pytest.approx(np.abs(b - a).mean())
+    assert figures["bias"] == pytest.approx((2 * (b - a) / (np.abs(a) + np.abs(b))).mean())
+    np.testing.assert_array_equal(found.outside, ~np.isclose(b, a, rtol=0.1, atol=0.1))
+    assert figures["outside_share"] == found.outside.mean()
