@@ -1,4 +1,6 @@
-"""What reading a call costs: microseconds of one core, by stage. `python -m benchmarks.bench_observe`
+"""What reading a call costs, in microseconds of one core, by stage.
+
+Run with `python -m benchmarks.bench_observe`.
 
 Bytes are made beforehand; nothing but the reader is timed. Each figure is the best of several
 rounds, because other processes can only make one slower. Header blocks are read by hpack's own

@@ -54,7 +54,8 @@ class Connection:
         conn: the wire's number for the connection.
         peer: the client's address.
         wants: is told of every call when its request's head has been read, and answers whether
-            its events are wanted. It is what bounds the number of calls held.
+            its events are wanted. It is what bounds the number of calls held. It may forget
+            other calls, and must not call anything else here.
         limits: what may be held.
         """
         self.conn = conn
@@ -65,10 +66,7 @@ class Connection:
         self._why = ""
         self._calls: dict[int, Exchange] = {}
         self._calls_held = 0
-        self._client = FrameReader(PREFACE, limits.max_header_bytes)
-        self._server = FrameReader(b"", limits.max_header_bytes)
-        self._requests = HeaderDecoder(request_head, limits.max_header_bytes)
-        self._responses = HeaderDecoder(response_head, limits.max_header_bytes)
+        self._begin_reading(limits.max_header_bytes)
         self._last_stream = 0
         self._last_processed = 1 << 31  # as the server's GOAWAY says
         self._unsampled: set[int] = set()
@@ -90,7 +88,10 @@ class Connection:
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes held: messages and metadata of calls in flight, unfinished frames and blocks."""
+        """Bytes held: messages and metadata of calls in flight, unfinished frames and blocks.
+
+        HPACK's two tables, with their own bound, are not counted.
+        """
         return self._calls_held + self._client.held + self._server.held
 
     def feed(self, direction: Direction, data: bytes | memoryview, now_ns: int) -> list[Event]:
@@ -159,10 +160,15 @@ class Connection:
         self._calls.clear()
         self._calls_held = 0
         self._unsampled.clear()
-        self._client = FrameReader(PREFACE, 0)
-        self._server = FrameReader(b"", 0)
+        self._begin_reading(0)
         self._state, self._why = state, why
         return calls
+
+    def _begin_reading(self, max_header_bytes: int) -> None:
+        self._client = FrameReader(PREFACE, max_header_bytes)
+        self._server = FrameReader(b"", max_header_bytes)
+        self._requests = HeaderDecoder(request_head, max_header_bytes)
+        self._responses = HeaderDecoder(response_head, max_header_bytes)
 
     def _drop(self, stream: int, call: Exchange) -> None:
         del self._calls[stream]

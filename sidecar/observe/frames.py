@@ -30,6 +30,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEADER = struct.Struct("!HBBBI")  # length in two parts, type, flags, stream
 HEADER_BYTES = 9
 _READ = frozenset({HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, GOAWAY, CONTINUATION})
+_COPIED_BYTES = 4096
 _AROUND_BLOCK_BYTES = 512  # padding, priority and promised stream around a block's fragment
 
 Frame: TypeAlias = tuple[int, int, int, bytes | memoryview]
@@ -103,7 +104,16 @@ class FrameReader:
             high, low, kind, flags, stream = HEADER.unpack_from(source, at)
             length = high << 8 | low
             stream &= 0x7FFFFFFF
-            self._check_order(kind, flags, stream)
+            if self._first or self._block is not None or kind == CONTINUATION:
+                self._check_order(kind, flags, stream)
+            if kind == DATA and stream and not flags & PADDED and source is data:
+                # Nearly every frame of DATA begins so, and many are there as a whole.
+                start = position + HEADER_BYTES
+                if start + length <= end:
+                    position = start + length
+                    if length or flags & END_STREAM:
+                        yield DATA, flags & END_STREAM, stream, _slice(data, start, position)
+                    continue
             if kind not in _READ:
                 position += HEADER_BYTES if source is data else 0
                 tail.clear()
@@ -119,9 +129,7 @@ class FrameReader:
                     position = self._keep(data, position)
                 if len(tail) < self._need:
                     return
-                payload = bytes(tail[HEADER_BYTES:])
-                tail.clear()
-                self._need = HEADER_BYTES
+                payload = self._take_tail()
             else:
                 payload = bytes(data[position + HEADER_BYTES : position + HEADER_BYTES + length])
                 position += HEADER_BYTES + length
@@ -141,6 +149,12 @@ class FrameReader:
         kept = data[position : position + self._need - len(self._tail)]
         self._tail += kept
         return position + len(kept)
+
+    def _take_tail(self) -> bytes:
+        payload = bytes(self._tail[HEADER_BYTES:])
+        self._tail.clear()
+        self._need = HEADER_BYTES
+        return payload
 
     def gap(self, size: int) -> int:
         """The next `size` bytes were payload of DATA and are not there; returns the stream.
@@ -192,14 +206,15 @@ class FrameReader:
             if self._padding > self._left:
                 raise FrameError("more padding than frame")
         there = min(self._left, len(data) - position)
-        piece = data[position : position + max(0, min(there, self._left - self._padding))]
+        piece = _slice(data, position, position + max(0, min(there, self._left - self._padding)))
         self._left -= there
         return piece, position + there
 
     def _whole(self, kind: int, flags: int, stream: int, payload: bytes) -> Frame | None:
         """Make sense of a frame that is read whole; None when there is nothing to say yet."""
         if kind in (HEADERS, PUSH_PROMISE):
-            fragment = _fragment(kind, flags, payload)
+            plain = kind == HEADERS and not flags & (PADDED | PRIORITY)
+            fragment = payload if plain else _fragment(kind, flags, payload)
             if not stream:
                 raise FrameError("a header block on stream 0")
             if flags & END_HEADERS:
@@ -231,6 +246,11 @@ class FrameReader:
         if len(block) > self._max_header_bytes:
             raise FrameError(f"header block of more than {self._max_header_bytes} bytes")
         return *frame, block
+
+
+def _slice(data: bytes | memoryview, start: int, stop: int) -> bytes | memoryview:
+    """A part of `data`: a copy of a few bytes costs less than a view of them."""
+    return data[start:stop] if stop - start < _COPIED_BYTES else memoryview(data)[start:stop]
 
 
 def _fragment(kind: int, flags: int, payload: bytes) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from io import BytesIO
 
 from sidecar.call import SkipReason
 from sidecar.observe.limits import ReadLimits
@@ -47,7 +48,7 @@ class MessageReader:
         self._prefix = b""
         self._left = -1  # bytes missing from the message; -1: its prefix is not complete
         self._compressed = False
-        self._partial = bytearray()
+        self._partial: BytesIO | None = None  # grows in place and is handed over uncopied
 
     def feed(self, data: bytes | memoryview) -> SkipReason | None:
         """Take the next bytes; a reason when the messages cannot be read any further."""
@@ -76,7 +77,9 @@ class MessageReader:
             position += len(piece)
             self._left -= len(piece)
             if self._left:
-                self._partial += piece
+                if self._partial is None:
+                    self._partial = BytesIO()
+                self._partial.write(piece)
                 self.held += len(piece)
                 return None
             reason = self._finish(piece)
@@ -89,11 +92,12 @@ class MessageReader:
         return SkipReason.MALFORMED if self._left >= 0 or self._prefix else None
 
     def _finish(self, piece: bytes | memoryview) -> SkipReason | None:
-        message = bytes(piece)
-        if self._partial:
-            self._partial += piece
-            message = bytes(self._partial)
-            self._partial = bytearray()
+        if self._partial is None:
+            message = bytes(piece)
+        else:
+            self._partial.write(piece)
+            message = self._partial.getvalue()
+            self._partial = None
         self._left = -1
         if self._compressed:
             try:

@@ -119,6 +119,15 @@ def test_a_request_may_end_with_trailers() -> None:
     assert len([event for event in book.events if isinstance(event, Started)]) == 1
 
 
+def test_what_follows_the_end_of_a_request_is_ignored() -> None:
+    book = Playbook()
+    book.asked(1)
+    assert book.client(frame(DATA, 1, message(b"more"), END_STREAM)) == []
+    block = book.block(CLIENT, (("x-late", "1"),))
+    assert book.client(frame(HEADERS, 1, block, END_HEADERS | END_STREAM)) == []
+    assert status(book.server(book.answer(1), book.trailers(1))) == (0, "")
+
+
 def test_streams_interleave() -> None:
     book = Playbook()
     book.client(book.request(1), book.request(3))
@@ -590,6 +599,7 @@ def test_a_server_that_speaks_another_protocol() -> None:
         frame(GOAWAY, 0, b"abc"),
         frame(PUSH_PROMISE, 1, b"\0\0\0\2", END_HEADERS),
         frame(HEADERS, 3, bytes(70_000), END_HEADERS),
+        frame(HEADERS, 3, bytes((64 << 10) + 1), END_HEADERS),
         frame(HEADERS, 3) + frame(CONTINUATION, 3, bytes(16_000)) * 5,
         frame(HEADERS, 3, b"\x40\x01a\x7f\xa1\x1e" + bytes(4000) + b"\xbe" * 20, END_HEADERS),
     ],
