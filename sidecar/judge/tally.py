@@ -50,6 +50,11 @@ class Plan:
     net: bool  # a disagreement, judged net of the control's
     edges: tuple[float, ...]  # of its splat histogram
 
+    def covers(self, slice_name: str) -> bool:
+        """Whether the criterion is watched in the slices of that name."""
+        globs = self.criterion.slices
+        return "*" in globs or any(fnmatchcase(slice_name, glob) for glob in globs)
+
 
 def plan_of(criterion: Criterion, control_fraction: float) -> Plan:
     """Prepare a criterion.
@@ -216,3 +221,31 @@ def _decision(plan: Plan, pair: JudgedPair) -> Increments:
     else:
         cost = math.fsum(mean_cost(rule, a, b) for a, b in decided) / len(decided)
     return [("n", 1.0), *splatted(cost, plan.edges)]
+
+
+def magnitude(plan: Plan, pair: JudgedPair, counted: Increments) -> float:
+    """How bad one call was for a criterion, to rank calls by; 0 or less is not bad.
+
+    Args:
+        plan: the criterion.
+        pair: the call.
+        counted: what it added, from `increments`.
+    """
+    if plan.criterion.kind.startswith("latency"):
+        return (pair.shadow_latency_ns - pair.production_latency_ns) / 1e9
+    if plan.criterion.kind == "bias":
+        toward = -1.0 if plan.criterion.direction == "decrease" else 1.0
+        mean = _splat_mean(plan, counted)
+        return abs(mean) if plan.criterion.direction == "both" else toward * mean
+    if plan.criterion.decision is not None and plan.criterion.decision.cost is not None:
+        return _splat_mean(plan, counted) - plan.edges[0]
+    share = math.fsum(weight for name, weight in counted if name == "k")
+    if plan.criterion.kind != "disagreement" or not share:
+        return share
+    # Among calls that disagree alike, those whose outputs are further apart come first.
+    scores = [o.score for o in pair.comparison.outputs]
+    return share + (math.fsum(scores) / len(scores) if scores else 1.0)
+
+
+def _splat_mean(plan: Plan, counted: Increments) -> float:
+    return math.fsum(plan.edges[int(n)] * weight for n, weight in counted if n.isdigit())

@@ -114,12 +114,14 @@ def _criterion(
         state, reason = State.PASS, f"below its margin: {figure(found.estimate, interval)}"
     elif found.log_fail >= bounds[Side.FAIL]:
         state, reason = State.FAIL, f"above its margin: {figure(found.estimate, interval)}"
+    elif short:
+        reason = short
     else:
         needed = calls_needed(plan, cell, bounds)
-        more = (
-            "too close to its margin to tell" if needed is None else f"about {needed:,} more calls"
-        )
-        reason = f"undecided at {figure(found.estimate, interval)}; {more}"
+        more = "too close to its margin to tell"
+        if needed is not None:
+            more = f"about {needed:,} more calls"
+        reason = f"undecided at {figure(found.estimate, interval)}, {more}"
     if state is not State.WATCHING and covered:
         latches.criteria.setdefault(criterion.name, state)
     return CriterionVerdict(

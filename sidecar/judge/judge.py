@@ -1,0 +1,241 @@
+"""The judge: told of every pair, asked for the verdict.
+
+Rule: observing only counts; evidence is evaluated on read. Evidence restarts when a model's
+version changes on either side, because what was counted was about another model. Counterparts:
+`tally` (what a pair adds), `verdict` (what the sums say), `counts` (how sums of pods merge).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sidecar.judge.counts import (
+    ALL,
+    Cell,
+    CellKey,
+    Coverage,
+    Snapshot,
+    SnapshotKey,
+    add,
+    counts_of,
+    total,
+)
+from sidecar.judge.labels import Label, LabelStore
+from sidecar.judge.pair import JudgedPair
+from sidecar.judge.ranges import Ranges
+from sidecar.judge.repeats import Repeats
+from sidecar.judge.report import Verdict
+from sidecar.judge.settings import LABELLED, JudgeSettings
+from sidecar.judge.slices import OTHER, Place, Slices
+from sidecar.judge.tally import Increments, Plan, increments, magnitude
+from sidecar.judge.truth import Decisions, counted_at_once, counted_by_label, decided
+from sidecar.judge.verdict import Latches, decide, plans_of
+from sidecar.judge.worst import Example, Examples, identity_of, note_of, rank_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """What a label will be joined to."""
+
+    places: tuple[Place, ...]
+    decisions: tuple[tuple[Plan, Decisions], ...]
+
+
+class Judge:
+    """Counts pairs and judges the counts. One for each shadow."""
+
+    def __init__(
+        self,
+        settings: JudgeSettings,
+        instance: str,
+        now_ns: int,
+        *,
+        unix_offset_ns: int = 0,
+        control_fraction: float = 0.0,
+        rules: str = "",
+    ) -> None:
+        """Start judging.
+
+        Args:
+            settings: what was declared.
+            instance: names this process's life among all pods and restarts.
+            now_ns: the present, on the monotonic clock; the budget of time begins here.
+            unix_offset_ns: what to add to that clock for the time since 1970.
+            control_fraction: share of the calls that also go to a control; 0 without one.
+            rules: how outputs are compared, in any fixed form: evidence under different rules
+                is not added.
+        """
+        self._settings = settings
+        self._instance = instance
+        self._unix_offset_ns = unix_offset_ns
+        self._plans = plans_of(settings, control_fraction)
+        self._labelled = [plan for plan in self._plans if plan.criterion.kind in LABELLED]
+        # Rules of the whole evidence, so that only like is added to like.
+        text = f"{settings.model_dump_json()}\n{control_fraction!r}\n{rules}"
+        self._rules = sha256(text.encode()).hexdigest()[:16]
+        self._labels: LabelStore[_Waiting] = LabelStore(settings.labels)
+        self._sequence = 0
+        self._epoch = -1
+        self._coverage = Coverage(0, 0)  # as last told
+        self._versions: dict[str, str] = {}
+        self._restart(now_ns)
+
+    def _restart(self, now_ns: int) -> None:
+        self._epoch += 1
+        self._began_ns = self._latest_ns = now_ns
+        self._before = self._coverage
+        self._calls = 0
+        self._repeated = 0
+        self._cells: dict[CellKey, Cell] = {}
+        self._repeats = Repeats(self._settings.repeat_seconds)
+        self._slices = Slices(self._settings)
+        self._ranges = Ranges()
+        self._latches = Latches()
+        self._examples = Examples(self._settings.worst, self._settings.sample)
+        self._labels.forget()
+
+    def observe(self, pair: JudgedPair, now_ns: int) -> None:
+        """Count one pair."""
+        if self._changed(pair.comparison.models):
+            self._restart(now_ns)
+        self._sequence += 1
+        self._latest_ns = max(self._latest_ns, now_ns)
+        if self._repeats.is_repeat(pair.request_digest, now_ns):
+            self._repeated += 1
+            return
+        self._calls += 1
+        places, gone = self._slices.see(pair.slices)
+        for name in gone:
+            self._fold(name)
+        identity = identity_of(pair)
+        rank, note = rank_of(identity), None
+        for plan in self._plans:
+            counted = increments(plan, pair, self._ranges)
+            if not counted:
+                continue
+            bad = magnitude(plan, pair, counted)
+            for key in self._keys(plan, places):
+                add_all(self._cells.setdefault(key, {}), counted)
+                if self._examples.wants(key, bad, rank):
+                    note = note or note_of(pair, pair.arrived_ns + self._unix_offset_ns)
+                    self._examples.add(key, Example(bad, rank, note))
+        if self._labelled:
+            self._await_label(pair, places, identity, now_ns)
+
+    def label(self, label: Label, now_ns: int) -> None:
+        """Count what turned out to be true about a call, now or when its pair comes."""
+        self._sequence += 1
+        self._latest_ns = max(self._latest_ns, now_ns)
+        waiting = self._labels.label(label, now_ns)
+        if waiting is not None:
+            self._use(waiting, label)
+
+    def wanted(self, most: int) -> list[str]:
+        """Correlation ids of the disagreements whose labels would decide soonest."""
+        return self._labels.wanted(most)
+
+    def verdict(self, now_ns: int, coverage: Coverage) -> Verdict:
+        """Judge what has been counted so far.
+
+        Args:
+            now_ns: the present.
+            coverage: of the whole life of the process; what preceded a restart is taken off.
+        """
+        sums = total(counts_of([self.snapshot(now_ns, coverage)]))
+        return decide(self._settings, self._plans, sums, self._latches)
+
+    def snapshot(self, now_ns: int, coverage: Coverage) -> Snapshot:
+        """The counts so far, for merging with other pods'; arguments as for `verdict`."""
+        self._coverage = coverage
+        self._latest_ns = max(self._latest_ns, now_ns)
+        self._sequence += 1  # time and coverage are counted too
+        return Snapshot(
+            key=SnapshotKey(self._instance, self._epoch),
+            sequence=self._sequence,
+            rules=self._rules,
+            models=dict(self._versions),
+            began_unix_ns=self._began_ns + self._unix_offset_ns,
+            elapsed_ns=self._latest_ns - self._began_ns,
+            calls=self._calls,
+            coverage=Coverage(
+                max(0, coverage.compared - self._before.compared),
+                max(0, coverage.eligible - self._before.eligible),
+            ),
+            cells={key: dict(cell) for key, cell in self._cells.items()},
+            events={"repeats": self._repeated, "restarts": self._epoch, **self._labels.fates},
+        )
+
+    def worst(self, criterion: str, slice_: str = ALL) -> list[Example]:
+        """The worst calls for a criterion, worst first."""
+        return self._examples.worst(CellKey(criterion, slice_))
+
+    def sample(self, criterion: str, slice_: str = ALL) -> list[Example]:
+        """A uniform sample of the calls that a criterion counted."""
+        return self._examples.sample(CellKey(criterion, slice_))
+
+    def _changed(self, models: tuple[str, str]) -> bool:
+        """Whether a known model has another version than before, on either side."""
+        changed = False
+        for side, model in zip(("production", "shadow"), models, strict=True):
+            name, _, version = model.rpartition(":")
+            if not version:
+                continue  # not told in this answer
+            known = self._versions.get(f"{side} {name}")
+            changed = changed or known not in {None, version}
+            self._versions[f"{side} {name}"] = version
+        return changed
+
+    def _keys(self, plan: Plan, places: Iterable[Place]) -> list[CellKey]:
+        """The cells that a call counts in."""
+        name = plan.criterion.name
+        return [
+            CellKey(name, ALL),
+            *(CellKey(name, place.full) for place in places if plan.covers(place.name)),
+        ]
+
+    def _fold(self, gone: str) -> None:
+        """Move what a slice counted to its division's others."""
+        others = f"{gone.partition('=')[0]}={OTHER}"
+        for plan in self._plans:
+            cell = self._cells.pop(CellKey(plan.criterion.name, gone), None)
+            if cell is not None:
+                add(self._cells.setdefault(CellKey(plan.criterion.name, others), {}), cell)
+        self._examples.drop(gone)
+
+    def _await_label(
+        self,
+        pair: JudgedPair,
+        places: list[Place],
+        identity: str,
+        now_ns: int,
+    ) -> None:
+        rows = [(plan, d) for plan in self._labelled if (d := decided(plan, pair)) is not None]
+        interest = 0.0
+        for plan, d in rows:
+            if d.differ:
+                interest += 2.0 if plan.criterion.required else 1.0
+            if counted := counted_at_once(plan, d):
+                for key in self._keys(plan, places):
+                    add_all(self._cells.setdefault(key, {}), counted)
+        waiting = _Waiting(tuple(places), tuple(rows))
+        label = self._labels.pair(identity, waiting, interest, now_ns)
+        if label is not None:
+            self._use(waiting, label)
+
+    def _use(self, waiting: _Waiting, label: Label) -> None:
+        places = self._slices.settle(waiting.places)
+        for plan, rows in waiting.decisions:
+            counted = counted_by_label(plan, rows, label)
+            if counted is None:
+                self._labels.unusable()
+                continue
+            for key in self._keys(plan, places):
+                add_all(self._cells.setdefault(key, {}), counted)
+
+
+def add_all(cell: Cell, counted: Increments) -> None:
+    """Add increments to a cell in place."""
+    for name, weight in counted:
+        cell[name] = cell.get(name, 0.0) + weight

@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sidecar.compare.result import Comparison, Outcome
+from sidecar.judge.counts import Coverage, counts_of, merge, total
+from sidecar.judge.judge import Judge
+from sidecar.judge.labels import Label
+from sidecar.judge.report import State
+from sidecar.judge.settings import Decision, JudgeSettings, SliceSettings
+from sidecar.judge.verdict import decide, plans_of
+from tests.judge.pairs import MS, SECOND, compared, failed, judged, pair, required, settings
+
+DISAGREEMENT = required("disagreement", 0.01)
+
+
+def test_an_equal_candidate_passes() -> None:
+    judge = Judge(settings(DISAGREEMENT, required("shadow_error_rate", 0.01)), "pod", 0)
+    for i in range(1000):
+        judge.observe(pair(i), i * MS)
+    verdict = judged(judge, 1000)
+    assert verdict.state is State.PASS
+    assert "disagreement" in verdict.reason
+    assert verdict.coverage == 1.0
+    assert verdict.calls == 1000
+    for criterion in verdict.criteria:
+        assert criterion.state is State.PASS
+        assert criterion.estimate == 0.0
+        assert criterion.interval is not None
+        assert criterion.interval[1] < 0.02
+
+
+def test_a_worse_candidate_fails_and_the_worst_calls_are_named() -> None:
+    judge = Judge(settings(DISAGREEMENT, worst=3, sample=5), "pod", 0, unix_offset_ns=7)
+    for i in range(500):
+        judge.observe(pair(i, differs=i % 10 == 0, trace_ids=(f"a{i}", f"b{i}")), i * MS)
+    verdict = judged(judge, 500)
+    assert verdict.state is State.FAIL
+    assert "disagreement" in verdict.reason
+    worst = judge.worst("disagreement")
+    assert len(worst) == 3
+    for example in worst:
+        i = int(example.note.identity.removeprefix("id-"))
+        assert i % 10 == 0
+        assert example.note.trace_ids == (f"a{i}", f"b{i}")
+        assert example.note.unix_ns == i * MS + 7
+        assert example.note.outputs == (("score", "value", 1.0),)
+    assert len({e.note.identity for e in judge.sample("disagreement")}) == 5
+
+
+def test_no_traffic_is_never_a_pass_even_at_the_end_of_the_budget() -> None:
+    judge = Judge(settings(DISAGREEMENT, max_duration_seconds=10.0), "pod", 0)
+    early = judge.verdict(5 * SECOND, Coverage(0, 0))
+    assert (early.state, early.ended) == (State.WATCHING, False)
+    assert early.coverage is None
+    late = judge.verdict(11 * SECOND, Coverage(0, 0))
+    assert (late.state, late.ended) == (State.INCONCLUSIVE, True)
+    assert late.criteria[0].reason == "no data"
+
+
+def test_without_a_required_criterion_nothing_passes() -> None:
+    judge = Judge(JudgeSettings(min_duration_seconds=0), "pod", 0)
+    for i in range(5000):
+        judge.observe(pair(i), i * MS)
+    verdict = judged(judge, 5000)
+    assert verdict.state is State.WATCHING
+    assert "no criterion is required" in verdict.reason
+    assert verdict.criteria[0].state is State.PASS
+
+
+def test_a_candidate_worse_on_one_class_is_caught_in_that_slice_and_no_other() -> None:
+    rng = np.random.default_rng(4)
+    judge = Judge(settings(DISAGREEMENT, slices=(SliceSettings(source="class:label"),)), "pod", 0)
+    for i in range(6000):
+        name = str(rng.choice(10, p=[0.95] + [0.05 / 9] * 9))
+        differs = name == "3" and bool(rng.random() < 0.5)
+        judge.observe(pair(i, differs, slices=(("label", name),)), i * MS)
+    verdict = judged(judge, 6000)
+    assert verdict.state is State.FAIL
+    assert "label=3" in verdict.reason
+    assert [s.slice for s in verdict.slices if s.flagged] == ["label=3"]
+    assert verdict.slices[0].slice == "label=3"
+    assert verdict.criteria[0].estimate is not None
+    assert verdict.criteria[0].estimate < 0.01
+
+
+def test_a_slower_candidate_fails_on_latency_alone() -> None:
+    rng = np.random.default_rng(5)
+    criteria = (DISAGREEMENT, required("latency_ratio", 0.1, quantile=0.5))
+    judge = Judge(settings(*criteria), "pod", 0)
+    for i in range(2000):
+        a, b = rng.lognormal(np.log(10 * MS), 0.3, 2)
+        slower = pair(i, production_latency_ns=int(a), shadow_latency_ns=int(1.5 * b))
+        judge.observe(slower, i * MS)
+    verdict = judged(judge, 2000)
+    assert verdict.state is State.FAIL
+    states = {c.name: c.state for c in verdict.criteria}
+    assert states == {"disagreement": State.PASS, "latency-ratio": State.FAIL}
+    assert verdict.criteria[1].estimate == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("fraction", [1.0, 0.5])
+def test_a_candidate_as_random_as_production_does_not_fail_net_of_a_control(
+    fraction: float,
+) -> None:
+    rng = np.random.default_rng(6)
+
+    def run(net: bool) -> State:
+        criterion = required("disagreement", 0.02, net=net)
+        judge = Judge(settings(criterion), "pod", 0, control_fraction=fraction)
+        for i in range(8000):
+            control = compared(bool(rng.random() < 0.3)) if rng.random() < fraction else None
+            judge.observe(pair(i, bool(rng.random() < 0.3), control=control), i * MS)
+        return judged(judge, 8000).state
+
+    assert run(net=True) is not State.FAIL
+    assert run(net=False) is State.FAIL
+
+
+def test_a_control_that_does_not_answer_excuses_nothing_and_condemns_nothing() -> None:
+    judge = Judge(settings(DISAGREEMENT), "pod", 0, control_fraction=1.0)
+    for i in range(400):
+        judge.observe(pair(i, i % 2 == 0, control=Comparison(Outcome.SHADOW_ERROR)), i * MS)
+    verdict = judged(judge, 400)
+    assert verdict.state is State.WATCHING
+    assert "control answered 0" in verdict.reason
+
+
+def test_a_shadow_that_fails_is_rejected_though_its_breaker_ruins_coverage() -> None:
+    judge = Judge(settings(DISAGREEMENT, required("shadow_error_rate", 0.01)), "pod", 0)
+    for i in range(40):
+        judge.observe(failed(i), i * MS)
+    verdict = judge.verdict(SECOND, Coverage(40, 4000))
+    assert verdict.state is State.FAIL
+    assert "shadow-error-rate" in verdict.reason or "disagreement" in verdict.reason
+
+
+def test_low_coverage_is_inconclusive_until_it_recovers() -> None:
+    judge = Judge(settings(DISAGREEMENT), "pod", 0)
+    for i in range(1000):
+        judge.observe(pair(i), i * MS)
+    low = judge.verdict(SECOND, Coverage(1000, 2000))
+    assert (low.state, low.coverage) == (State.INCONCLUSIVE, 0.5)
+    assert "coverage is 50.0%" in low.reason
+    assert judged(judge, 1000).state is State.PASS
+
+
+def test_a_decision_stands_however_the_figures_drift() -> None:
+    judge = Judge(settings(DISAGREEMENT), "pod", 0)
+    for i in range(1000):
+        judge.observe(pair(i), i * MS)
+    assert judged(judge, 1000).state is State.PASS
+    for i in range(1000, 2000):
+        judge.observe(pair(i, differs=True), i * MS)
+    later = judged(judge, 2000)
+    assert later.state is State.PASS
+    assert later.criteria[0].estimate == 0.5
+
+
+def test_a_pass_waits_for_the_minimum_time_and_a_failure_does_not() -> None:
+    good, bad = (
+        Judge(settings(DISAGREEMENT, min_duration_seconds=60.0), "pod", 0) for _ in range(2)
+    )
+    for i in range(1000):
+        good.observe(pair(i), i)
+        bad.observe(pair(i, differs=True), i)
+    assert good.verdict(59 * SECOND, Coverage(1000, 1000)).state is State.WATCHING
+    assert bad.verdict(59 * SECOND, Coverage(1000, 1000)).state is State.FAIL
+    assert good.verdict(60 * SECOND, Coverage(1000, 1000)).state is State.PASS
+
+
+def test_watching_says_how_many_more_calls_it_needs() -> None:
+    judge = Judge(settings(DISAGREEMENT), "pod", 0)
+    for i in range(200):
+        judge.observe(pair(i), i * MS)
+    watching = judged(judge, 200)
+    needed = watching.criteria[0].calls_needed
+    assert watching.state is State.WATCHING
+    assert needed is not None
+    for i in range(200, 200 + needed - 10):
+        judge.observe(pair(i), i * MS)
+    assert judged(judge, 200 + needed).state is State.WATCHING
+    for i in range(10_000, 10_020):
+        judge.observe(pair(i), i * MS)
+    assert judged(judge, 210 + needed).state is State.PASS
+
+
+def test_the_budget_of_calls_ends_the_watch() -> None:
+    judge = Judge(settings(DISAGREEMENT, max_calls=150), "pod", 0)
+    for i in range(150):
+        judge.observe(pair(i), i * MS)
+    verdict = judged(judge, 150)
+    assert (verdict.state, verdict.ended) == (State.INCONCLUSIVE, True)
+    assert "budget" in verdict.reason
+    for i in range(150, 3000):
+        judge.observe(pair(i), i * MS)
+    assert judged(judge, 3000).state is State.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("models", [("m:1", "m:3"), ("m:2", "m:2")])
+def test_evidence_restarts_when_a_version_changes_on_either_side(models: tuple[str, str]) -> None:
+    judge = Judge(settings(DISAGREEMENT), "pod", 0)
+    for i in range(1000):
+        judge.observe(pair(i), i * MS)
+    assert judged(judge, 1000).state is State.PASS
+    judge.observe(pair(1000, comparison=compared(models=models)), SECOND)
+    verdict = judge.verdict(2 * SECOND, Coverage(1001, 1001))
+    assert verdict.state is State.WATCHING
+    assert (verdict.calls, verdict.events["restarts"]) == (1, 1)
+    assert verdict.elapsed_seconds == 1.0
+    assert verdict.coverage == 1.0
+
+
+def test_an_answer_that_names_no_version_changes_nothing() -> None:
+    judge = Judge(settings(DISAGREEMENT), "pod", 0)
+    judge.observe(pair(0), 0)
+    judge.observe(failed(1), MS)
+    judge.observe(pair(2, comparison=compared(models=("", ""))), 2 * MS)
+    judge.observe(pair(3, comparison=compared(models=("other:9", "other:9"))), 3 * MS)
+    assert judged(judge, 4).calls == 4
+
+
+def test_identical_requests_within_the_window_count_once() -> None:
+    judge = Judge(settings(DISAGREEMENT), "pod", 0)
+    for i in range(5):
+        judge.observe(pair(i, request_digest=b"same"), i * MS)
+    judge.observe(pair(6, request_digest=b"other"), 6 * MS)
+    judge.observe(pair(7, request_digest=b"same"), 2 * SECOND)
+    verdict = judged(judge, 7)
+    assert (verdict.calls, verdict.events["repeats"]) == (3, 4)
+
+
+def test_a_call_that_production_did_not_answer_is_no_evidence() -> None:
+    judge = Judge(settings(DISAGREEMENT, required("shadow_error_rate", 0.01)), "pod", 0)
+    error = Comparison(Outcome.PRODUCTION_ERROR)
+    for i in range(2000):
+        judge.observe(pair(i, comparison=error, production_status=13), i * MS)
+    verdict = judged(judge, 2000)
+    assert verdict.state is State.WATCHING
+    assert all(c.n == 0 for c in verdict.criteria)
+
+
+def test_labels_of_disagreements_decide_about_accuracy() -> None:
+    """The shadow is right where they differ; without labels that stays open."""
+    criterion = required("accuracy", 0.02, decision=Decision(threshold=0.5))
+    judge = Judge(settings(criterion), "pod", 0)
+    for i in range(3000):
+        b = 0.9 if i % 20 == 0 else 0.1
+        judge.observe(pair(i, values={"score": (0.1, b)}), i * MS)
+    assert judged(judge, 3000).state is State.WATCHING
+    wanted = judge.wanted(1000)
+    assert sorted(wanted) == sorted(f"id-{i}" for i in range(0, 3000, 20))
+    for name in wanted:
+        judge.label(Label(name, 1), 4 * SECOND)
+        judge.label(Label(name, 1), 4 * SECOND)
+    verdict = judged(judge, 3000)
+    assert verdict.state is State.PASS
+    assert verdict.criteria[0].estimate == pytest.approx(-0.05)
+    assert verdict.events["joined"] == verdict.events["duplicate"] == 150
+    assert judge.wanted(10) == []
+
+
+def test_pods_merge_into_the_verdict_that_one_pod_would_have_reached() -> None:
+    declared = settings(
+        DISAGREEMENT,
+        required("latency_ratio", 0.2, quantile=0.5),
+        slices=(SliceSettings(source="method"),),
+    )
+    rng = np.random.default_rng(8)
+    one, *pods = (Judge(declared, name, 0) for name in ("one", "a", "b", "c"))
+    for i in range(3000):
+        a, b = (int(x) for x in rng.lognormal(np.log(10 * MS), 0.2, 2))
+        call = pair(
+            i,
+            bool(rng.random() < 0.003),
+            production_latency_ns=a,
+            shadow_latency_ns=b,
+        )
+        one.observe(call, i * MS)
+        pods[i % 3].observe(call, i * MS)
+    snapshots = [pod.snapshot(5 * SECOND, Coverage(1000, 1000)) for pod in pods]
+    merged = total(merge(counts_of(snapshots), counts_of(snapshots[:1])))
+    whole = decide(declared, plans_of(declared), merged)
+    alone = one.verdict(5 * SECOND, Coverage(3000, 3000))
+    assert whole.state is alone.state
+    assert whole.judges == 3
+    for ours, theirs in zip(whole.criteria, alone.criteria, strict=True):
+        assert ours.n == theirs.n
+        assert ours.log_pass == pytest.approx(theirs.log_pass)
+        assert ours.log_fail == pytest.approx(theirs.log_fail)
+        assert ours.interval == pytest.approx(theirs.interval)
