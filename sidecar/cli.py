@@ -17,7 +17,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from sidecar.config import ConfigError, Settings, load
+from sidecar.config import ConfigError, Settings, load, put
 from sidecar.demo.command import demo as demo_command
 from sidecar.kube.command import inject_command, webhook_command
 from sidecar.log import Log
@@ -86,20 +86,8 @@ def _tree(flags: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: when flags contradict each other.
     """
-    import yaml
-
     tree: dict[str, Any] = json.loads(flags.get("tree") or "{}")
     errors = []
-    for item in flags["settings"] or ():
-        path, equals, value = item.partition("=")
-        if not equals:
-            errors.append(f"--set {item!r}: write it as key.path=value")
-            continue
-        *parents, leaf = path.split(".")
-        node = tree
-        for part in parents:
-            node = node.setdefault(part, {})
-        node[leaf] = yaml.safe_load(value)
     if flags["listen"] or flags["upstream"]:
         listens, upstreams = flags["listen"] or [], flags["upstream"] or []
         if len(listens) != len(upstreams):
@@ -126,6 +114,16 @@ def _tree(flags: Mapping[str, Any]) -> dict[str, Any]:
     ):
         if flags[flag] is not None:
             tree.setdefault(section, {})[key] = flags[flag]
+    # Last, so that --set can refine what --shadow made: --set shadows.0.deadline_seconds=1.
+    for item in flags["settings"] or ():
+        path, equals, value = item.partition("=")
+        if not equals:
+            errors.append(f"--set {item!r}: write it as key.path=value")
+            continue
+        try:
+            put(tree, path.split("."), value)
+        except ValueError as error:
+            errors.append(f"--set {item!r}: {error}")
     if errors:
         raise ConfigError(errors)
     return tree

@@ -9,7 +9,8 @@ Sizes are bytes and durations are seconds unless the key says otherwise.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -345,15 +346,37 @@ def _from_environment(environ: Mapping[str, str], errors: list[str]) -> dict[str
     for name in sorted(environ):
         if not name.startswith(ENV_PREFIX):
             continue
-        *path, leaf = name.removeprefix(ENV_PREFIX).lower().split("__")
-        node = tree
-        for part in path:
-            node = node.setdefault(part, {})
+        path = name.removeprefix(ENV_PREFIX).lower().split("__")
         try:
-            node[leaf] = yaml.safe_load(environ[name])
-        except yaml.YAMLError:
-            errors.append(f"{name}: {environ[name]!r} is not a YAML value")
+            put(tree, path, environ[name])
+        except ValueError as error:
+            errors.append(f"{name}: {error}")
     return tree
+
+
+def put(tree: dict[str, Any], path: Sequence[str], text: str) -> None:
+    """Set the value at a path of keys and list positions, making mappings on the way.
+
+    Raises:
+        ValueError: the text is no YAML value, or the path leads through a list that is shorter.
+    """
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ValueError(f"{text!r} is not a YAML value") from None
+    node: Any = tree
+    for part, following in pairwise([*path, None]):
+        key: Any = part
+        if isinstance(node, list):
+            if not (part or "").isdecimal() or int(part or "") >= len(node):
+                raise ValueError(f"{part!r} is not a position in a list of {len(node)}")
+            key = int(part or "")
+        if following is None:
+            node[key] = value
+            return
+        if isinstance(node, dict) and not isinstance(node.get(key), (dict, list)):
+            node[key] = {}
+        node = node[key]
 
 
 def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:

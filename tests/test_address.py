@@ -1,0 +1,46 @@
+"""Addresses as people write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from sidecar.address import MAX_UNIX_PATH, TCP, Unix, format_address, parse_address
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:9000", TCP("127.0.0.1", 9000)),
+        ("model.svc:0", TCP("model.svc", 0)),
+        ("[::1]:65535", TCP("::1", 65535)),
+        ("unix:/run/model.sock", Unix("/run/model.sock")),
+    ],
+)
+def test_an_address_is_read(text: str, address: TCP | Unix) -> None:
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("9000", "host:port"),
+        (":9000", "host:port"),
+        ("::1:9000", r"\[v6\]:port"),
+        ("host:http", "0 to 65535, not 'http'"),
+        ("host:65536", "0 to 65535"),
+        ("host:١", "0 to 65535"),  # noqa: RUF001 (a digit, but not one of ours)
+        ("unix:", "1 to 107"),
+        ("unix:/" + "x" * MAX_UNIX_PATH, "1 to 107"),
+        ("", "host:port"),
+    ],
+)
+def test_what_is_no_address_is_refused_with_what_is_allowed(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        parse_address(text)
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:9000", "[::1]:1"])
+def test_what_is_written_is_read_back(text: str) -> None:
+    address = parse_address(text)
+    assert isinstance(address, TCP)
+    assert format_address(*address) == text
