@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from tests.interop.environments import PEERS, ROOT, make
 from tests.processes import Process, accepts, drained, free_port, http_json, is_ready, sidecar_run
 
 CLIENT_SECONDS = 60.0
+LIBPYTHON = Path(
+    str(sysconfig.get_config_var("LIBDIR")), str(sysconfig.get_config_var("INSTSONAME"))
+)
+"""What Triton's Python backend loads; not every Python is built with it."""
 SERVICE = """
 service GRPCInferenceService {
   rpc ModelInfer(ModelInferRequest) returns (ModelInferResponse) {}
@@ -105,17 +110,36 @@ def mlserver(role: str, directory: Path) -> Iterator[str]:
     }
     (directory / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     address = f"127.0.0.1:{port}"
-    ask = _peer("tritonclient", "triton_client.py", address, "ready")
+    command = [str(make("mlserver").path / "bin" / "mlserver"), "start", str(directory)]
+    with Process(command, name=f"mlserver {role}", cwd=directory) as server:
+        server.wait_until(_serves(address, "iris", "text"), timeout=90)
+        yield address
+
+
+@contextmanager
+def triton(bias: float) -> Iterator[str]:
+    """The real Triton; gives its gRPC address once both models are ready."""
+    ports = [free_port() for _ in range(3)]  # Triton cannot say which ports it got
+    command = _peer("pytriton", "triton_server.py", str(bias), *map(str, ports))
+    with Process(
+        command, name=f"triton {bias:g}", env={"LD_LIBRARY_PATH": str(LIBPYTHON.parent)}
+    ) as server:
+        address = f"127.0.0.1:{ports[0]}"
+        server.wait_until(_serves(address, "doubler", "counter"), timeout=90)
+        yield address
+
+
+def _serves(address: str, *models: str) -> Callable[[], bool]:
+    """A predicate: whether a server says that all of its models are ready."""
+    ask = _peer("tritonclient", "triton_client.py", address, "ready", *models)
+    is_open = accepts(address)
 
     def serves() -> bool:
-        if not accepts(address)():
+        if not is_open():
             return False
         return subprocess.run(ask, capture_output=True, timeout=CLIENT_SECONDS).returncode == 0
 
-    command = [str(make("mlserver").path / "bin" / "mlserver"), "start", str(directory)]
-    with Process(command, name=f"mlserver {role}", cwd=directory) as server:
-        server.wait_until(serves, timeout=90)
-        yield address
+    return serves
 
 
 def inference_proto(directory: Path) -> Path:

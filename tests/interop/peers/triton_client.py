@@ -1,14 +1,16 @@
 """NVIDIA's own client, `tritonclient.grpc`; runs in its environment.
 
 `python triton_client.py ADDRESS MODEL` sends the model's traffic and prints one JSON line: `calls`,
-and for each of them in `answers` the outputs by name and a digest of everything that it got. With
-MODEL "ready" it only asks whether both models are ready.
+and for each of them in `answers` the outputs by name and a digest of everything that it got. In a
+stream the outputs of the second message on are called "[1]NAME", "[2]NAME", ...
+`python triton_client.py ADDRESS ready MODEL...` only asks whether the models are ready.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import queue
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +20,10 @@ import tritonclient.grpc as triton
 
 TEXTS = ("already lower", "Mixed Case", "UPPER", "", "grüße, 世界", "ÄÖÜ", "123", "Tab\tAnd\nLine")
 ROWS = 150  # as many as there are irises
+DOUBLED = 40
+COUNTED = 3
+
+Answer = dict[str, Any]
 
 
 def iris(client: triton.InferenceServerClient) -> Iterator[triton.InferResult]:
@@ -41,7 +47,38 @@ def text(client: triton.InferenceServerClient) -> Iterator[triton.InferResult]:
         yield client.infer("text", [tensor], request_id=f"text-{i}")
 
 
-def describe(result: triton.InferResult) -> dict[str, Any]:
+def doubler(client: triton.InferenceServerClient) -> Iterator[triton.InferResult]:
+    """One FP32 tensor a call."""
+    for i in range(DOUBLED):
+        row = np.arange(4, dtype=np.float32).reshape(1, 4) * (i / 7)
+        tensor = triton.InferInput("x", row.shape, "FP32")
+        tensor.set_data_from_numpy(row)
+        yield client.infer("doubler", [tensor], request_id=f"doubler-{i}")
+
+
+def counter(client: triton.InferenceServerClient) -> Answer:
+    """One decoupled request on a stream: three answers, and an empty one that ends it."""
+    got: queue.Queue[tuple[triton.InferResult, Exception | None]] = queue.Queue()
+    client.start_stream(lambda result, error: got.put((result, error)))
+    row = np.array([[COUNTED]], dtype=np.int32)
+    tensor = triton.InferInput("n", row.shape, "INT32")
+    tensor.set_data_from_numpy(row)
+    client.async_stream_infer("counter", [tensor], enable_empty_final_response=True)
+    outputs: dict[str, list[Any]] = {}
+    number = 0
+    while True:
+        result, error = got.get(timeout=30)
+        if error is not None:
+            raise error
+        for name, values in describe(result)["outputs"].items():
+            outputs[f"[{number}]{name}" if number else name] = values
+        number += 1
+        if result.get_response().parameters["triton_final_response"].bool_param:
+            client.stop_stream()
+            return {"outputs": outputs}
+
+
+def describe(result: triton.InferResult) -> Answer:
     """The outputs as lists, and a digest of the whole message, whatever else it says."""
     response = result.get_response()
     message = response.SerializeToString(deterministic=True)
@@ -55,14 +92,16 @@ def _list(array: Any) -> list[Any]:
     return [item.decode() if isinstance(item, bytes) else item for item in flat]
 
 
-def main(address: str, model: str) -> None:
+def main(address: str, model: str, *names: str) -> None:
     """Send and print."""
     with triton.InferenceServerClient(address) as client:
         if model == "ready":
-            ready = all(client.is_model_ready(name) for name in ("iris", "text"))
-            raise SystemExit(0 if ready else 1)
-        send = {"iris": iris, "text": text}[model]
-        answers = [describe(result) for result in send(client)]
+            raise SystemExit(0 if all(map(client.is_model_ready, names)) else 1)
+        if model == "counter":
+            answers = [counter(client)]
+        else:
+            send = {"iris": iris, "text": text, "doubler": doubler}[model]
+            answers = [describe(result) for result in send(client)]
     print(json.dumps({"calls": len(answers), "answers": answers}))
 
 
