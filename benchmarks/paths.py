@@ -27,7 +27,7 @@ class Standing:
     address: str
     in_path: tuple[int, ...] = ()  # production's bytes go through these processes
     behind: tuple[int, ...] = ()  # these do the rest
-    sidecar: stack.Sidecar | None = None
+    shadowed: Callable[[], int] = lambda: 0  # calls that the shadow has answered so far
 
 
 Open: TypeAlias = Callable[[str, str], AbstractContextManager[Standing]]
@@ -62,7 +62,12 @@ def sidecar(fraction: float) -> Way:
         settings = {"sample.fraction": fraction, "observer.nice": 0}
         with stack.sidecar(production, shadow, settings=settings) as it:
             pids = it.pids
-            yield Standing(it.address, (pids["wire"],), (pids["observer"],), it)
+            yield Standing(
+                it.address,
+                (pids["wire"],),
+                (pids["observer"],),
+                lambda: int(it.status()["shadows"]["shadow"]["compared"]),
+            )
 
     return Way(f"shadow-sidecar, {fraction:.0%}", opened, fraction)
 
@@ -86,7 +91,8 @@ def envoy_http(fraction: float) -> Way:
     def opened(production: str, shadow: str) -> Iterator[Standing]:
         mirror = shadow if fraction else None
         with envoy(production, mirror=mirror, percent=fraction * 100) as it:
-            yield Standing(it.address, (it.process.pid,))
+            answered = "cluster.mirror.upstream_rq_completed"
+            yield Standing(it.address, (it.process.pid,), (), lambda: it.counter(answered))
 
     name = f"Envoy, HTTP mirror, {fraction:.0%}" if fraction else "Envoy, HTTP"
     return Way(name, opened, fraction)

@@ -36,7 +36,7 @@ from sidecar.observe.connection import Connection
 from sidecar.observe.limits import ReadLimits
 from sidecar.tee.admission import Admission
 from sidecar.tee.metadata import MetadataPolicy
-from sidecar.tee.shadow import Dispatch, Shadow
+from sidecar.tee.shadow import LIVE, Dispatch, Shadow
 from sidecar.telemetry.pairs import PairSpans
 from sidecar.telemetry.plan import SpanPlan
 from sidecar.wire.records import Kind
@@ -324,14 +324,19 @@ class Observer:
             self._lost(Lost(key, SkipReason.ABANDONED))
 
     def change(self, settings: Settings) -> None:
-        """Take over what may change while running: sample, rates and pause."""
+        """Take over what may change while running: sample, pause, and what `tee.shadow.LIVE` names.
+
+        The rest of the new settings waits for a restart.
+        """
         self.settings = self.settings.model_copy(
             update={"sample": settings.sample, "paused": settings.paused}
         )
         self.admission = Admission(settings.match, settings.sample, settings.paused)
-        for shadow in settings.shadows:
-            if shadow.name in self.shadows:
-                self.shadows[shadow.name].update(shadow)
+        for wanted in settings.shadows:
+            shadow = self.shadows.get(wanted.name)
+            if shadow is not None:
+                live = {name: getattr(wanted, name) for name in LIVE}
+                shadow.update(shadow.settings.model_copy(update=live))
 
     async def start(self) -> None:
         """Make the shadows ready to be called."""

@@ -1,0 +1,107 @@
+"""One measurement of one way under one load, and many of them in shuffled order.
+
+Rule: a way is measured alone; every figure that is quoted is a median over repeats of one run, with
+its spread, and ratios are taken within the run.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.account import cpu_ns, peak_bytes
+from benchmarks.load import Shape, closed_loop
+from benchmarks.paths import Way
+
+
+@dataclass(slots=True)
+class Figure:
+    """Repeated measurements of one thing."""
+
+    values: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return statistics.median(self.values)
+
+    @property
+    def spread(self) -> float:
+        """Half the distance from the smallest to the largest, as a share of the median."""
+        if len(self.values) < 2 or not self.median:
+            return 0.0
+        return (max(self.values) - min(self.values)) / 2 / self.median
+
+
+@dataclass(slots=True)
+class Cell:
+    """A way under a shape."""
+
+    rate: Figure = field(default_factory=Figure)  # calls a second
+    path_us: Figure = field(default_factory=Figure)  # CPU per call of the processes in the path
+    all_us: Figure = field(default_factory=Figure)  # CPU per call, with what works behind
+    shadowed: Figure = field(default_factory=Figure)  # share of the calls that reached the shadow
+    failed: int = 0
+    peak: int = 0  # bytes, path and behind
+    peak_path: int = 0
+
+
+Table = dict[tuple[str, Shape], Cell]
+
+
+def measure(
+    ways: Sequence[Way],
+    shapes: Sequence[Shape],
+    *,
+    production: str,
+    shadow: str,
+    repeats: int,
+    seconds: float,
+    step: Callable[[str], None],
+) -> Table:
+    """Measure every way under every shape.
+
+    Args:
+        production, shadow: servers' addresses.
+        repeats: how often each way is put up.
+        seconds: of load for each cell and repeat.
+        step: told what is being measured.
+    """
+    table: Table = defaultdict(Cell)
+    order = random.Random(0)
+    for repeat in range(repeats):
+        for way in order.sample(list(ways), len(ways)):
+            with way.open(production, shadow) as it:
+                everyone = (*it.in_path, *it.behind)
+                # The first calls pay for imports, connections and growing buffers.
+                closed_loop(it.address, shapes[0], 0.3)
+                for shape in order.sample(list(shapes), len(shapes)):
+                    step(f"{repeat + 1}/{repeats} {way.name} · {shape}")
+                    cell = table[way.name, shape]
+                    before = cpu_ns(it.in_path), cpu_ns(everyone), it.shadowed()
+                    result = closed_loop(it.address, shape, seconds)
+                    after = cpu_ns(it.in_path), cpu_ns(everyone), it.shadowed()
+                    calls = max(1, result.calls)
+                    cell.rate.values.append(result.rate)
+                    cell.path_us.values.append((after[0] - before[0]) / 1e3 / calls)
+                    cell.all_us.values.append((after[1] - before[1]) / 1e3 / calls)
+                    cell.shadowed.values.append((after[2] - before[2]) / calls)
+                    cell.failed += result.failed
+                    cell.peak = max(cell.peak, peak_bytes(everyone))
+                    cell.peak_path = max(cell.peak_path, peak_bytes(it.in_path))
+    return dict(table)
+
+
+def ratio(
+    table: Table, shape: Shape, one: str, other: str, what: Callable[[Cell], Figure]
+) -> float:
+    """One way's median over another's."""
+    return what(table[one, shape]).median / what(table[other, shape]).median
+
+
+def names(ways: Iterable[Way]) -> list[str]:
+    """The ways' names, in order."""
+    return [way.name for way in ways]
