@@ -50,8 +50,6 @@ compare:
   rules:
     - {output: probabilities, rule: argmax}
     - {output: class, rule: exact}
-telemetry:
-  agreeing_fraction: 1.0
 """
 
 
