@@ -37,7 +37,7 @@ from sidecar.kube.options import (
     STATUS_ANNOTATION,
     InjectError,
     Options,
-    read_options,
+    parse_options,
 )
 
 Pod: TypeAlias = dict[str, Any]
@@ -82,19 +82,17 @@ def inject(pod: Pod, defaults: Mapping[str, str] | None = None) -> Pod:
     """
     if not wants_injection(pod) or is_injected(pod):
         return pod
-    errors: list[str] = []
-    try:
-        options = read_options(pod["metadata"].get("annotations") or {}, defaults or {})
-    except InjectError as error:
-        errors, options = error.errors, Options()
+    options, wrong = parse_options(pod["metadata"].get("annotations") or {}, defaults or {})
     pod = copy.deepcopy(pod)
     spec = pod.get("spec") or {}
-    errors += _obstacles(spec, options)
+    errors = _obstacles(spec, options)
     model, upstream = _find_model(spec, options, errors)
     listen = options.listen_port or DEFAULT_LISTEN
     errors += _port_conflicts(spec, options, listen, upstream)
-    if errors:
-        raise InjectError(errors)
+    if wrong or errors:
+        # What cannot be read was not missing: one complaint about a key is enough.
+        told = {line.partition(":")[0] for line in wrong}
+        raise InjectError(wrong + [e for e in errors if e.partition(":")[0] not in told])
 
     mesh = _has_mesh(pod) if options.mesh == "auto" else options.mesh == "true"
     if options.intercept == "port":
@@ -140,6 +138,8 @@ def _obstacles(spec: Mapping[str, Any], options: Options) -> list[str]:
         found.append(f"{PREFIX}intercept: redirect would change the node's own packet filter")
     if not options.shadow and options.config_map is None:
         found.append(f"{PREFIX}shadow: required, unless {PREFIX}config-map names the shadows")
+    if options.rate is not None and not options.shadow:
+        found.append(f"{PREFIX}rate: goes with {PREFIX}shadow; else the config map sets it")
     return found
 
 

@@ -191,14 +191,29 @@ READERS: dict[str, _Reader] = {
 
 
 def read_options(annotations: Mapping[str, Any], defaults: Mapping[str, str]) -> Options:
-    """Read the options of one pod.
+    """Read the options of one pod; see `parse_options`.
+
+    Raises:
+        InjectError: with every error at once.
+    """
+    options, errors = parse_options(annotations, defaults)
+    if errors:
+        raise InjectError(errors)
+    return options
+
+
+def parse_options(
+    annotations: Mapping[str, Any], defaults: Mapping[str, str]
+) -> tuple[Options, list[str]]:
+    """Read what can be read of the options of one pod, and say what cannot.
 
     Args:
         annotations: the pod's annotations; those of others are ignored.
         defaults: values by option name, without the prefix.
 
-    Raises:
-        InjectError: with every error at once, each naming the key, the value and what is allowed.
+    Returns:
+        The options without the wrong ones, and an error for each of those: the key, a colon, the
+        value and what is allowed.
     """
     own = {
         key.removeprefix(PREFIX): value
@@ -219,6 +234,4 @@ def read_options(annotations: Mapping[str, Any], defaults: Mapping[str, str]) ->
             given[name.replace("-", "_")] = read(value.strip())
         except ValueError:
             errors.append(f"{key}: {value!r} is not allowed: {allowed} (as a string)")
-    if errors:
-        raise InjectError(errors)
-    return Options(**given)
+    return Options(**given), errors

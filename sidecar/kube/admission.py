@@ -1,0 +1,132 @@
+"""One admission review: the API server's question in, our answer out.
+
+Rule: pure; whatever the object holds, the answer is one that keeps no model from starting. A
+wrong annotation is refused where a person is waiting for the answer, and only there: when a
+workload or a bare pod is created, or its template changed. A pod that a controller makes, to
+replace one that was evicted perhaps, is admitted as it came, with a warning.
+
+Counterparts: `workloads` and `inject`, which decide what changes; `webhook`, which carries it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sidecar.kube import patch
+from sidecar.kube.inject import inject, is_injected, wants_injection
+from sidecar.kube.options import InjectError
+from sidecar.kube.workloads import TEMPLATES, pod_of, spread_request
+
+API_VERSION = "admission.k8s.io/v1"
+MAX_WARNING = 256  # characters; the API server cuts longer ones itself
+MESSAGE = "shadow-sidecar: "
+
+
+class MalformedReviewError(ValueError):
+    """The request is not an AdmissionReview of version v1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent back, and one word for the counters."""
+
+    review: dict[str, Any]
+    outcome: str  # one of OUTCOMES
+
+
+OUTCOMES = ("injected", "spread", "unchanged", "refused", "warned", "foreign", "error")
+
+
+def answer(body: bytes, defaults: Mapping[str, str]) -> Answer:
+    """Answer the AdmissionReview in `body`.
+
+    Raises:
+        MalformedReviewError: saying what is missing.
+    """
+    request = _read(body)
+    try:
+        return _decide(request, defaults)
+    except Exception as error:  # a defect of ours must not keep a model from starting
+        text = f"not injected: {type(error).__name__}: {error}"
+        return _allow(request, "error", warning=text)
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    try:
+        review = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise MalformedReviewError(f"not JSON: {error}") from None
+    if not isinstance(review, dict) or review.get("kind") != "AdmissionReview":
+        raise MalformedReviewError('not an AdmissionReview: kind must be "AdmissionReview"')
+    if review.get("apiVersion") != API_VERSION:
+        raise MalformedReviewError(f"apiVersion must be {API_VERSION!r}")
+    request = review.get("request")
+    if not isinstance(request, dict) or not isinstance(request.get("uid"), str):
+        raise MalformedReviewError("request.uid is required")
+    return request
+
+
+def _decide(request: dict[str, Any], defaults: Mapping[str, str]) -> Answer:
+    kind = (request.get("kind") or {}).get("kind")
+    before = request.get("object")
+    operation = request.get("operation")
+    if not isinstance(before, dict) or request.get("subResource") or kind not in TEMPLATES:
+        return _allow(request, "foreign")
+    if kind == "Pod":
+        # Only a new pod: the containers of one that exists cannot be added to.
+        if operation != "CREATE" or not wants_injection(before) or is_injected(before):
+            return _allow(request, "unchanged")
+        try:
+            return _allow(request, "injected", patch.diff(before, inject(before, defaults)))
+        except InjectError as error:
+            owned = bool((before.get("metadata") or {}).get("ownerReferences"))
+            return (
+                _allow(request, "warned", warning=str(error)) if owned else _refuse(request, error)
+            )
+    if operation not in {"CREATE", "UPDATE"} or (before.get("metadata") or {}).get(
+        "ownerReferences"
+    ):
+        return _allow(request, "unchanged")  # its owner's template is the one to look at
+    old = request.get("oldObject") if isinstance(request.get("oldObject"), dict) else None
+    workload, old_workload = {**before, "kind": kind}, {**(old or {}), "kind": kind}
+    # A Job's template cannot change any more: adding to it would fail the whole update.
+    fixed = kind == "Job" and operation == "UPDATE"
+    after = workload if fixed else spread_request(workload, old_workload)
+    pod = pod_of(after)
+    if pod is not None and pod != pod_of(old_workload):
+        try:
+            inject(pod, defaults)
+        except InjectError as error:
+            return _refuse(request, error)
+    changes = patch.diff(workload, after)
+    return _allow(request, "spread" if changes else "unchanged", changes)
+
+
+def _allow(
+    request: Mapping[str, Any],
+    outcome: str,
+    changes: list[patch.Operation] | None = None,
+    warning: str | None = None,
+) -> Answer:
+    response: dict[str, Any] = {"uid": request["uid"], "allowed": True}
+    if changes:
+        response["patchType"] = "JSONPatch"
+        response["patch"] = base64.b64encode(json.dumps(changes).encode()).decode()
+    if warning is not None:
+        response["warnings"] = [
+            (MESSAGE + line)[:MAX_WARNING] for line in warning.splitlines() if line
+        ]
+    return Answer(_review(response), outcome)
+
+
+def _refuse(request: Mapping[str, Any], error: InjectError) -> Answer:
+    status = {"code": 422, "reason": "Invalid", "message": MESSAGE + "; ".join(error.errors)}
+    return Answer(_review({"uid": request["uid"], "allowed": False, "status": status}), "refused")
+
+
+def _review(response: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response}

@@ -1,0 +1,114 @@
+"""The commands `inject` and `webhook`, to be mounted by the command line.
+
+Rule: arguments in, exit status out; the work is done by `manifests` and `webhook`. Exit status 2
+with every error on standard error, and nothing on standard output, when something is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXIT_WRONG = 2
+
+Defaults = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="A default for pods that do not say otherwise: an annotation's name without its "
+        "prefix, as in shadow=candidate:9000 or image=registry/shadow-sidecar:1.",
+        metavar="NAME=VALUE",
+    ),
+]
+
+
+def inject_command(
+    files: Annotated[
+        list[str], typer.Option("--file", "-f", help="Manifests; - is standard input.")
+    ],
+    defaults: Defaults = None,
+) -> None:
+    """Print manifests with the sidecar in every pod that is labelled shadow-sidecar/inject: "true".
+
+    The label and the annotations may stand on the pod template or on the object around it.
+    """
+    from sidecar.kube.manifests import inject_text
+    from sidecar.kube.options import InjectError
+
+    chosen = _read_defaults(defaults)
+    errors: list[str] = []
+    outcomes = []
+    for name in files:
+        try:
+            text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+            outcomes.append(inject_text(text, chosen))
+        except (OSError, UnicodeDecodeError) as error:
+            errors.append(f"{name}: {error}")
+        except InjectError as error:
+            errors += [f"{name}: {line}" for line in error.errors]
+    _refuse(errors)
+    texts = [outcome.text for outcome in outcomes if outcome.text]
+    for number, text in enumerate(texts):
+        separate = number > 0 and not text.startswith("---")
+        sys.stdout.write(("---\n" if separate else "") + text)
+        if not text.endswith("\n"):
+            sys.stdout.write("\n")
+    for outcome in outcomes:
+        for line in outcome.injected:
+            typer.echo(f"injected: {line}", err=True)
+        for line in outcome.warnings:
+            typer.echo(f"warning: {line}", err=True)
+    if not any(outcome.injected for outcome in outcomes):
+        typer.echo("nothing asked to be injected, or everything has been already", err=True)
+
+
+def webhook_command(
+    cert: Annotated[Path, typer.Option(help="The server's certificate chain, PEM.")],
+    key: Annotated[Path, typer.Option(help="Its private key, PEM.")],
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT")] = "0.0.0.0:8443",
+    defaults: Defaults = None,
+) -> None:
+    """Serve the mutating admission webhook over TLS; a changed certificate is read again."""
+    import asyncio
+
+    from sidecar.address import TCP, parse_address
+    from sidecar.kube.certificate import CertificateError
+    from sidecar.kube.webhook import serve
+
+    chosen = _read_defaults(defaults)
+    try:
+        address = parse_address(listen)
+    except ValueError as error:
+        _refuse([f"--listen {listen}: {error}"])
+        raise
+    if not isinstance(address, TCP):
+        _refuse([f"--listen {listen}: the webhook listens on host:port"])
+        return
+    try:
+        asyncio.run(serve(address, cert, key, chosen))
+    except (CertificateError, OSError) as error:
+        _refuse([str(error)])
+
+
+def _read_defaults(given: list[str] | None) -> dict[str, str]:
+    """The defaults, checked: a wrong one would refuse every pod."""
+    from sidecar.kube.options import InjectError, read_options
+
+    errors = [f"--set {text!r}: write it as name=value" for text in given or () if "=" not in text]
+    defaults = dict(text.split("=", 1) for text in given or () if "=" in text)
+    try:
+        read_options({}, defaults)
+    except InjectError as error:
+        errors += [f"--set: {line}" for line in error.errors]
+    _refuse(errors)
+    return defaults
+
+
+def _refuse(errors: list[str]) -> None:
+    for line in errors:
+        typer.echo(f"error: {line}", err=True)
+    if errors:
+        raise typer.Exit(EXIT_WRONG)

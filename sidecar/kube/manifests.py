@@ -1,0 +1,197 @@
+"""YAML in, YAML out: injects the manifests of a file and leaves the rest of the text alone.
+
+Rule: a document that does not change is printed byte for byte; in one that does, only the changed
+nodes are touched, so that comments, order, quotes and anchors stay. Counterpart: `workloads`,
+which says what changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.scalarbool import ScalarBoolean
+from ruamel.yaml.scalarfloat import ScalarFloat
+from ruamel.yaml.scalarint import ScalarInt
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+from sidecar.kube import patch
+from sidecar.kube.options import InjectError
+from sidecar.kube.workloads import inject_object, pod_of, title
+
+_MARKER = re.compile(r"^---(?=\s|$).*\n?", re.MULTILINE)
+_LIST_INDENT = re.compile(
+    r"^( *)(?!- )[^\s#][^\n]*:[ \t]*(?:#[^\n]*)?\n(?:\s*#[^\n]*\n)*( *)- ", re.M
+)
+_MAP_INDENT = re.compile(r"^[^\s#-][^\n]*:[ \t]*(?:#[^\n]*)?\n( +)[^\s#-]", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The changed text, and what a person should know about it."""
+
+    text: str
+    injected: tuple[str, ...] = ()  # kind and name
+    unchanged: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = field(default=())
+
+
+def inject_text(text: str, defaults: Mapping[str, str]) -> Outcome:
+    """Inject every manifest of a YAML or JSON text, which may hold several documents.
+
+    Raises:
+        InjectError: with every error of every document.
+    """
+    errors: list[str] = []
+    pieces: list[str] = []
+    injected: list[str] = []
+    unchanged: list[str] = []
+    before: list[dict[str, Any]] = []
+    after: list[dict[str, Any]] = []
+    line = 1
+    for piece in _documents(text):
+        reader = _reader(piece)
+        try:
+            tree = reader.load(piece)
+            document = _plain(tree)
+            made = inject_object(document, defaults) if isinstance(document, dict) else document
+        except YAMLError as error:
+            errors.append(f"the document at line {line}: not YAML: {' '.join(str(error).split())}")
+        except InjectError as error:
+            errors += error.errors
+        else:
+            changed = isinstance(document, dict) and made != document
+            if isinstance(document, dict):
+                (injected if changed else unchanged).append(title(document))
+                before.append(document)
+                after.append(made)
+            pieces.append(_rewritten(piece, reader, tree, document, made) if changed else piece)
+        line += piece.count("\n")
+    if errors:
+        raise InjectError(errors)
+    warnings = _numeric_targets(before, after)
+    return Outcome("".join(pieces), tuple(injected), tuple(unchanged), tuple(warnings))
+
+
+def _documents(text: str) -> Iterator[str]:
+    """The text, cut before each document's marker; joined again it is the same."""
+    starts = sorted({0, *(match.start() for match in _MARKER.finditer(text))})
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        if start < end:
+            yield text[start:end]
+
+
+def _reader(piece: str) -> YAML:
+    reader = YAML(typ="rt")
+    reader.preserve_quotes = True
+    reader.width = 1 << 16
+    lists, maps = _LIST_INDENT.search(piece), _MAP_INDENT.search(piece)
+    mapping = len(maps[1]) if maps else 2
+    offset = len(lists[2]) - len(lists[1]) if lists else 0
+    reader.indent(mapping=mapping, sequence=offset + 2, offset=offset)
+    return reader
+
+
+def _rewritten(
+    piece: str, reader: YAML, tree: Any, document: dict[str, Any], made: dict[str, Any]
+) -> str:
+    if _MARKER.match(piece) is None and piece.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError):
+            json.loads(piece)
+            return json.dumps(made, indent=2) + "\n"
+    operations = patch.diff(document, made)
+    for operation in operations:
+        if "value" in operation:
+            operation["value"] = _quoted(operation["value"])
+    patch.apply(tree, operations)
+    if _plain(tree) != made:
+        tree = _quoted(made)  # an anchor is shared by parts that are no longer the same
+    out = io.StringIO()
+    reader.explicit_start = False
+    reader.dump(tree, out)
+    marker = _MARKER.match(piece)
+    if marker is None:
+        return out.getvalue()
+    line = marker[0].strip()
+    return f"{line if line.startswith('--- #') else '---'}\n{out.getvalue()}"
+
+
+def _plain(node: Any) -> Any:
+    """The tree without what the round trip needs."""
+    if isinstance(node, dict):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    if isinstance(node, ScalarBoolean):
+        return bool(node)
+    for wrapper, kind in ((ScalarInt, int), (ScalarFloat, float), (str, str)):
+        if isinstance(node, wrapper):
+            return kind(node)
+    return node
+
+
+def _quoted(value: Any) -> Any:
+    """Quotes around what YAML 1.1, which cluster tools read, would not take for a string."""
+    if isinstance(value, dict):
+        return {key: _quoted(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_quoted(item) for item in value]
+    if isinstance(value, str):
+        try:
+            same = yaml.safe_load(value) == value
+        except yaml.YAMLError:
+            same = False
+        return value if same else DoubleQuotedScalarString(value)
+    return value
+
+
+def _numeric_targets(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> Iterator[str]:
+    """Services of the same text that go on to the model's port by its number."""
+    pairs = [p for b, a in zip(before, after, strict=True) for p in _pods(b, a)]
+    for service in (s for d in before for s in _objects(d) if s.get("kind") == "Service"):
+        spec = service.get("spec") or {}
+        selector = spec.get("selector")
+        if not selector:
+            continue
+        for old, new in pairs:
+            labels = (old.get("metadata") or {}).get("labels") or {}
+            if not selector.items() <= labels.items():
+                continue
+            moved = _ports(old) - _ports(new)
+            for port in spec.get("ports") or ():
+                target = port.get("targetPort", port.get("port"))
+                if target in moved:
+                    yield (
+                        f"{title(service)}: targetPort {target} goes to the model, past the wire; "
+                        "name the port, or use the annotation shadow-sidecar/intercept: redirect"
+                    )
+
+
+def _objects(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if isinstance(document.get("items"), list):
+        for item in document["items"]:
+            yield from _objects(item) if isinstance(item, dict) else ()
+    else:
+        yield document
+
+
+def _pods(
+    before: dict[str, Any], after: dict[str, Any]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    for old, new in zip(_objects(before), _objects(after), strict=True):
+        old_pod, new_pod = pod_of(old), pod_of(new)
+        if old_pod is not None and new_pod is not None and old != new:
+            yield old_pod, new_pod
+
+
+def _ports(pod: dict[str, Any]) -> set[int]:
+    containers = (pod.get("spec") or {}).get("containers") or ()
+    return {p["containerPort"] for c in containers for p in c.get("ports") or ()}

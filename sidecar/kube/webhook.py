@@ -1,0 +1,183 @@
+"""The admission webhook: `admission` behind HTTPS.
+
+Rule: every request is bounded in bytes and in time, and so is the time before one; SIGTERM stops
+accepting and lets what has begun finish. `/healthz` and `/metrics` are on the same port.
+Counterparts: `admission`, which answers; `certificate`, which is read again when it changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+import weakref
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from sidecar.address import TCP, format_address
+from sidecar.kube.admission import OUTCOMES, MalformedReviewError, answer
+from sidecar.kube.certificate import Certificate, CertificateError
+from sidecar.log import Log
+
+MAX_BODY = 8 << 20  # the API server's own bound is 3 MiB for an object, and a review may hold two
+READ_SECONDS = 5.0
+SILENT_SECONDS = 10.0  # a connection on which nothing was ever asked
+KEEPALIVE_SECONDS = 120.0  # the API server keeps its connections
+LOOK_SECONDS = 5.0
+END_SECONDS = 10.0
+REFUSED = ("malformed", "too_large", "slow")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Webhook:
+    """The HTTP application and its counters."""
+
+    def __init__(self, defaults: Mapping[str, str]) -> None:
+        self._defaults = defaults
+        self._registry = CollectorRegistry()
+        self.reviews = Counter(
+            "shadow_sidecar_webhook_reviews",
+            "Admission reviews by what came of them.",
+            ("outcome",),
+            registry=self._registry,
+        )
+        for outcome in (*OUTCOMES, *REFUSED):
+            self.reviews.labels(outcome)
+        self.seconds = Histogram(
+            "shadow_sidecar_webhook_seconds",
+            "Time to answer a review, its body read.",
+            registry=self._registry,
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1),
+        )
+        self.reloads = Counter(
+            "shadow_sidecar_webhook_certificate_reloads",
+            "Certificates read again, by whether they were good.",
+            ("result",),
+            registry=self._registry,
+        )
+        for result in ("good", "bad"):
+            self.reloads.labels(result)
+        self.asked: weakref.WeakSet[object] = weakref.WeakSet()
+
+    def application(self) -> web.Application:
+        """The routes."""
+
+        @web.middleware
+        async def remember(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self.asked.add(request.protocol)
+            return await handler(request)
+
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[remember])
+        app.router.add_post("/mutate", self._mutate)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/metrics", self._metrics)
+        return app
+
+    async def _mutate(self, request: web.Request) -> web.Response:
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                body = await request.read()
+        except TimeoutError:
+            return self._not_read("slow", 408, f"the body took longer than {READ_SECONDS:g} s")
+        except web.HTTPRequestEntityTooLarge:
+            return self._not_read("too_large", 413, f"the body is larger than {MAX_BODY} bytes")
+        started = time.perf_counter()
+        try:
+            found = answer(body, self._defaults)
+        except MalformedReviewError as error:
+            return self._not_read("malformed", 400, str(error))
+        self.seconds.observe(time.perf_counter() - started)
+        self.reviews.labels(found.outcome).inc()
+        return web.json_response(found.review)
+
+    def _not_read(self, outcome: str, status: int, text: str) -> web.Response:
+        self.reviews.labels(outcome).inc()
+        response = web.Response(status=status, text=text + "\n")
+        if outcome != "malformed":
+            response.force_close()  # the rest of the body is not worth reading
+        return response
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        headers = {"Content-Type": CONTENT_TYPE_LATEST}
+        return web.Response(body=generate_latest(self._registry), headers=headers)
+
+
+async def serve(address: TCP, cert: Path, key: Path, defaults: Mapping[str, str]) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        CertificateError: the first certificate is not good.
+        OSError: the address cannot be listened on.
+    """
+    log = Log("webhook")
+    certificate = Certificate(cert, key)
+    webhook = Webhook(defaults)
+    runner = web.AppRunner(
+        webhook.application(),
+        access_log=None,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        shutdown_timeout=END_SECONDS,
+    )
+    await runner.setup()
+    loop = asyncio.get_running_loop()
+    make = runner.server
+    assert make is not None  # after setup
+
+    def connection() -> asyncio.BaseProtocol:
+        protocol = make()
+        loop.call_later(SILENT_SECONDS, _end_if_silent, weakref.ref(protocol), webhook.asked)
+        return protocol
+
+    server = await loop.create_server(
+        connection,
+        address.host,
+        address.port,
+        ssl=certificate.context,
+        ssl_handshake_timeout=READ_SECONDS,
+    )
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    host, port, *_ = server.sockets[0].getsockname()
+    log.info("listening", address=format_address(host, port))
+    watching = asyncio.create_task(_watch(certificate, webhook, log))
+    try:
+        await ended.wait()
+        log.info("ending")
+    finally:
+        watching.cancel()
+        server.close()
+        await runner.cleanup()
+    log.info("ended")
+
+
+async def _watch(certificate: Certificate, webhook: Webhook, log: Log) -> None:
+    told = ""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        try:
+            if certificate.look():
+                webhook.reloads.labels("good").inc()
+                log.info("certificate read again")
+            told = ""
+        except CertificateError as error:
+            if str(error) != told:  # once, not at every look
+                webhook.reloads.labels("bad").inc()
+                log.warning("certificate not good, the old one stays", error=str(error))
+            told = str(error)
+
+
+def _end_if_silent(
+    reference: weakref.ref[web.RequestHandler], asked: weakref.WeakSet[object]
+) -> None:
+    protocol = reference()
+    if protocol is not None and protocol not in asked and protocol.transport is not None:
+        protocol.transport.abort()

@@ -1,0 +1,224 @@
+"""Where each kind of object keeps its pod: finds it, injects it, puts it back.
+
+Rule: pure; an object that is not known, or asks for nothing, comes back as it was. The label and
+the annotations may stand on the pod template or on the object around it; the template's win.
+Counterparts: `inject`, which knows pods only, and `manifests` and `webhook`, which know text.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from sidecar.kube.inject import Pod, inject, is_injected, wants_injection
+from sidecar.kube.options import PREFIX, STATUS_ANNOTATION, InjectError, parse_options
+
+Object: TypeAlias = dict[str, Any]
+
+TEMPLATES = {
+    "Deployment": ("spec", "template"),
+    "ReplicaSet": ("spec", "template"),
+    "ReplicationController": ("spec", "template"),
+    "StatefulSet": ("spec", "template"),
+    "DaemonSet": ("spec", "template"),
+    "Job": ("spec", "template"),
+    "CronJob": ("spec", "jobTemplate", "spec", "template"),
+    "Rollout": ("spec", "template"),  # argoproj.io
+    "PodTemplate": ("template",),
+    "Pod": (),
+}
+# The names under which KServe's predictor keeps a container without saying so.
+KSERVE_SHORTHANDS = (
+    "model",
+    "huggingface",
+    "lightgbm",
+    "onnx",
+    "paddle",
+    "pmml",
+    "pytorch",
+    "sklearn",
+    "tensorflow",
+    "triton",
+    "xgboost",
+)
+KSERVE_CONTAINER = "kserve-container"
+PARTIAL = "declare the model's port here, so that the service follows it, or use redirect"
+
+
+def inject_object(document: Object, defaults: Mapping[str, str]) -> Object:
+    """The object with every pod in it injected that asks for it. The argument is not changed.
+
+    Raises:
+        InjectError: with every error, each after the object's kind and name.
+    """
+    kind = document.get("kind")
+    group = str(document.get("apiVersion", "")).partition("/")[0]
+    if kind == "List" or (isinstance(kind, str) and kind.endswith("List")):
+        return _inject_list(document, defaults)
+    try:
+        if kind in TEMPLATES:
+            return _inject_template(document, TEMPLATES[str(kind)], defaults)
+        if kind == "Service" and group == "serving.knative.dev":
+            return _inject_template(document, ("spec", "template"), defaults)
+        if kind == "InferenceService" and group == "serving.kserve.io":
+            return _inject_kserve(document, defaults)
+        if kind == "Server" and group == "mlops.seldon.io":
+            return _inject_seldon(document, defaults)
+    except InjectError as error:
+        raise InjectError([f"{title(document)}: {line}" for line in error.errors]) from None
+    return document
+
+
+def title(document: Mapping[str, Any]) -> str:
+    """The object's kind and name, for people."""
+    metadata = document.get("metadata") or {}
+    return f"{document.get('kind')} {metadata.get('name') or metadata.get('generateName')}"
+
+
+def spread_request(document: Object, old: Object | None) -> Object:
+    """The workload with its own label and annotations of ours copied to its pod template.
+
+    So that labelling a Deployment is enough: its template changes, and its new pods ask for
+    themselves. When the label has been taken from the workload since `old`, it is taken from the
+    template too.
+    """
+    path = TEMPLATES.get(str(document.get("kind")))
+    template = _at(document, path) if path else None
+    if not path or template is None:
+        return document
+    mine, before = _request(document), _request(old or {})
+    gone = {key for half in before for key in before[half]} - {
+        k for half in mine for k in mine[half]
+    }
+    document = copy.deepcopy(document)
+    metadata = _at(document, path).setdefault("metadata", {})
+    for half in ("labels", "annotations"):
+        kept = {k: v for k, v in (metadata.get(half) or {}).items() if k not in gone}
+        merged = mine[half] | kept
+        if merged or half in metadata:
+            metadata[half] = merged
+    return document
+
+
+def pod_of(document: Object) -> Pod | None:
+    """The pod template of a workload, with the workload's own request merged into it."""
+    path = TEMPLATES.get(str(document.get("kind")))
+    template = _at(document, path) if path is not None else None
+    if template is None:
+        return None
+    mine = _request(document)
+    metadata = template.get("metadata") or {}
+    halves = {half: mine[half] | (metadata.get(half) or {}) for half in mine}
+    return {**template, "metadata": {**metadata, **halves}}
+
+
+def _inject_list(document: Object, defaults: Mapping[str, str]) -> Object:
+    errors: list[str] = []
+    items = []
+    for item in document.get("items") or ():
+        try:
+            items.append(inject_object(item, defaults) if isinstance(item, dict) else item)
+        except InjectError as error:
+            errors += error.errors
+    if errors:
+        raise InjectError(errors)
+    return {**document, "items": items} if "items" in document else document
+
+
+def _inject_template(
+    document: Object, path: tuple[str, ...], defaults: Mapping[str, str]
+) -> Object:
+    template = _at(document, path)
+    if template is None:
+        return document
+    mine = _request(document) if path else {"labels": {}, "annotations": {}}
+    metadata = template.get("metadata") or {}
+    asking = {half: mine[half] | (metadata.get(half) or {}) for half in mine}
+    pod = {**template, "metadata": {**metadata, **asking}}
+    made = inject(pod, defaults)
+    return document if made is pod else _with(document, path, made)
+
+
+def _inject_kserve(document: Object, defaults: Mapping[str, str]) -> Object:
+    predictor = (document.get("spec") or {}).get("predictor")
+    if not isinstance(predictor, dict):
+        return document
+    shorthand = next((k for k in KSERVE_SHORTHANDS if isinstance(predictor.get(k), dict)), None)
+    spec = {key: value for key, value in predictor.items() if key not in {"labels", "annotations"}}
+    if shorthand is not None:
+        container = {"name": KSERVE_CONTAINER, **spec.pop(shorthand)}
+        spec["containers"] = [container, *(spec.get("containers") or ())]
+    pod = _pod(document, predictor, spec)
+    made = _inject_partial(pod, f"spec.predictor.{shorthand or 'containers'}.ports", defaults)
+    if made is pod:
+        return document
+    spec = made["spec"]
+    if shorthand is not None:
+        first, *others = spec.pop("containers")
+        if "name" not in predictor[shorthand]:
+            del first["name"]
+        spec |= {shorthand: first} | ({"containers": others} if others else {})
+    kept = {key: predictor[key] for key in ("labels", "annotations") if key in predictor}
+    # In the predictor's own order, so that a printed manifest differs where it changed.
+    ordered = {k: (kept | spec)[k] for k in predictor if k in kept | spec}
+    return _with_status(_with(document, ("spec", "predictor"), ordered | kept | spec), made)
+
+
+def _inject_seldon(document: Object, defaults: Mapping[str, str]) -> Object:
+    """`podSpec` is laid over the server configuration's by Seldon, container by container."""
+    own = (document.get("spec") or {}).get("podSpec") or {}
+    server = str((document.get("spec") or {}).get("serverConfig", "mlserver"))
+    spec = {**own, "containers": own.get("containers") or [{"name": server}]}
+    pod = _pod(document, {}, spec)
+    made = _inject_partial(pod, "spec.podSpec.containers.ports", defaults)
+    if made is pod:
+        return document
+    return _with_status(_with(document, ("spec", "podSpec"), made["spec"]), made)
+
+
+def _inject_partial(pod: Pod, where: str, defaults: Mapping[str, str]) -> Pod:
+    """Inject a pod of which the controller knows more than we see."""
+    if wants_injection(pod) and not is_injected(pod):
+        options, _ = parse_options(pod["metadata"]["annotations"], defaults)
+        if options.intercept == "port" and not any(
+            container.get("ports") for container in pod["spec"]["containers"]
+        ):
+            raise InjectError([f"{where}: {PARTIAL} ({PREFIX}intercept)"])
+    return inject(pod, defaults)
+
+
+def _pod(document: Object, inner: Mapping[str, Any], spec: dict[str, Any]) -> Pod:
+    outer = document.get("metadata") or {}
+    halves = ("labels", "annotations")
+    metadata = {half: (outer.get(half) or {}) | (inner.get(half) or {}) for half in halves}
+    return {"metadata": metadata, "spec": spec}
+
+
+def _request(document: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The labels and annotations of ours that an object carries."""
+    metadata = document.get("metadata") or {}
+    return {
+        half: {k: v for k, v in (metadata.get(half) or {}).items() if k.startswith(PREFIX)}
+        for half in ("labels", "annotations")
+    }
+
+
+def _at(document: Object, path: tuple[str, ...]) -> Any:
+    node: Any = document
+    for key in path:
+        node = node.get(key) if isinstance(node, dict) else None
+    return node if isinstance(node, dict) else None
+
+
+def _with(document: Object, path: tuple[str, ...], value: Any) -> Object:
+    if not path:
+        return {**document, **value}
+    first, *rest = path
+    return {**document, first: _with(document.get(first) or {}, tuple(rest), value)}
+
+
+def _with_status(document: Object, made: Pod) -> Object:
+    status = {STATUS_ANNOTATION: made["metadata"]["annotations"][STATUS_ANNOTATION]}
+    annotations = document["metadata"].get("annotations") or {}
+    return _with(document, ("metadata", "annotations"), annotations | status)
