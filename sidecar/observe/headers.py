@@ -1,9 +1,9 @@
 """Header blocks of one direction → fields: HPACK (RFC 7541), the decoding half.
 
-A decoder of our own because `hpack`'s takes 60 us for a request with a fresh `traceparent`; its
+A decoder of our own because `hpack`'s takes four times as long (benchmarks/bench_observe.py); its
 tables are used, and the tests hold the two against each other. What makes this one cheap: strings
-are decoded once, when they enter the table; and a block of nothing but indexed fields, which is
-most blocks of a busy connection, is remembered until the table changes.
+are decoded once, when they enter the table; and a block of nothing but indexed fields, as a
+server's usually are, is remembered until the table changes.
 
 Rule: more lenient than a peer, never less. An update of the table's size may take any value that
 the other side ever allowed: when an acknowledgement took effect cannot be seen from outside.

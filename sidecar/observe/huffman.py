@@ -1,7 +1,7 @@
 """HPACK's Huffman code (RFC 7541, section 5.2), a byte at a time.
 
 `hpack` carries the automaton as a table over half bytes. Two of its steps and what they emit are
-remembered for every (state, byte) that has occurred, which makes decoding three times as fast; the
+remembered for every (state, byte) that has occurred, which makes decoding four times as fast; the
 whole memory is 256 states by 256 bytes at most.
 """
 
