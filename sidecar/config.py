@@ -209,7 +209,23 @@ class PairSettings(_Settings):
     max_response_bytes: Bytes = 16 << 20
 
 
-RuleName = Literal["auto", "tolerance", "exact", "argmax", "ignore"]
+RuleName = Literal[
+    "auto",
+    "tolerance",
+    "exact",
+    "argmax",
+    "topk",
+    "rbo",
+    "kendall",
+    "total_variation",
+    "jensen_shannon",
+    "cosine",
+    "text",
+    "tokens",
+    "edit",
+    "json",
+    "ignore",
+]
 
 
 class OutputRule(_Settings):
@@ -222,6 +238,9 @@ class OutputRule(_Settings):
     atol: Annotated[float, Field(ge=0)] | None = None  # None: by the output's number type
     rtol: Annotated[float, Field(ge=0)] | None = None
     max_outside: Fraction = 0.0  # share of elements that may be outside the tolerance
+    max_score: Fraction = 1e-6  # distance up to which rankings, vectors and texts agree
+    k: Count = 10  # how far down a ranking topk and rbo look
+    persistence: Annotated[float, Field(gt=0, lt=1)] = 0.9  # of rbo's reader
 
 
 class CompareSettings(_Settings):

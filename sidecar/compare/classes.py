@@ -28,11 +28,16 @@ def are_class_scores(name: str, array: Array) -> bool:
         return False
     if array.ndim >= 2 and _NAME.search(name):
         return True
-    low, high = array.min(), array.max()  # NaN fails both comparisons
-    if not (low >= 0 and high <= 1):
-        return False
+    return bool(are_distributions(array).all())
+
+
+def are_distributions(array: Array) -> Array:
+    """Tell which vectors of the last axis are probability distributions: bools, one a vector."""
+    inside = (array.min(axis=-1) >= 0) & (array.max(axis=-1) <= 1)  # false for NaN
+    if not inside.any():
+        return np.asarray(inside)
     sums = array.sum(axis=-1, dtype=np.float64)
-    return bool((np.abs(sums - 1) <= _SUM_TOLERANCE).all())
+    return np.asarray(inside & (np.abs(sums - 1) <= _SUM_TOLERANCE))
 
 
 def flips(a: Array, b: Array, atol: float, rtol: float) -> Array:

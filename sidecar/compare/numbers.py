@@ -23,7 +23,7 @@ ZERO: Final[dict[str, float]] = {
     "max_abs": 0.0,
     "max_rel": 0.0,
     "mean_abs": 0.0,
-    "bias": 0.0,
+    "signed_relative": 0.0,
     "max_ulp": 0.0,
     "outside_share": 0.0,
 }
@@ -37,9 +37,9 @@ class Distance:
     `nonfinite` and `outside` are masks of the arrays' shape: where NaN or an infinity stands
     against something else, and where finite elements are further apart than the tolerance.
     `figures`, over pairs of finite elements: `max_abs` and `mean_abs` of |b - a|; `max_rel` of
-    |b - a| / |a| where a is not zero; `bias`, the mean of 2 (b - a) / (|a| + |b|), in [-2, 2];
-    `max_ulp`, the most representable numbers of the type between two elements; and
-    `outside_share`, the share of all elements that are outside.
+    |b - a| / |a| where a is not zero; `signed_relative`, the mean of 2 (b - a) / (|a| + |b|), in
+    [-2, 2]; `max_ulp`, the most representable numbers of the type from one element to the other;
+    and `outside_share`, the share of all elements that are outside.
     """
 
     nonfinite: Array
@@ -97,7 +97,7 @@ class _Sums:
             "max_abs": min(self.max_abs, _MAX),
             "max_rel": min(self.max_rel, _MAX),
             "mean_abs": min(self.sum_abs / count, _MAX),
-            "bias": self.sum_bias / count,
+            "signed_relative": self.sum_bias / count,
             "max_ulp": self.max_ulp,
             "outside_share": outside / count,
         }

@@ -11,48 +11,29 @@ row when it has no axis; one row too for a single vector of class scores). A row
     exact      1 if any element differs
     argmax     the share of its predictions whose class flips (see `classes`)
 
-`auto` is tolerance for floats and exact for the rest; class scores also get `flips`, `flip_share`
-in the figures. What has no rows to compare (data type, shape, missing, extra) scores 1.
+`rules_vectors` has those for rankings, distributions and embeddings, `rules_text` those for text
+and JSON. A rule that an output's elements do not allow gives way to `auto`, which is tolerance for
+floats and exact for the rest; class scores also get `flips` and `flip_share` in the figures. What
+has no rows to compare (data type, shape, missing, extra) scores 1.
 Counterpart: `config.OutputRule`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final
 
 import numpy as np
 
-from sidecar.compare import classes, numbers
-from sidecar.compare.payload import Array, Output
+from sidecar.compare import classes, numbers, rules_text, rules_vectors
+from sidecar.compare.finding import Compare, Finding, row_mean, tolerances
+from sidecar.compare.payload import Output
 from sidecar.compare.result import Outcome, OutputResult
 from sidecar.config import CompareSettings, OutputRule
 
-# atol, rtol. Halves: 5 and 2.5 units of roundoff, and what sums of them lose near zero. Singles:
-# what another kernel, batch size or thread count changes. Doubles: numpy.allclose's own.
-TOLERANCES: Final = {
-    "FP16": (1e-3, 5e-3),
-    "BF16": (1e-2, 2e-2),
-    "FP32": (1e-5, 1e-4),
-    "FP64": (1e-8, 1e-5),
-    "COMPLEX64": (1e-5, 1e-4),
-    "COMPLEX128": (1e-8, 1e-5),
-}
 _REMEMBERED: Final = 4096  # looked-up rules; output names come from outside
 
 IGNORE: Final = "ignore"
-
-
-class Finding(NamedTuple):
-    """What a rule found in an output whose type and shape agree."""
-
-    outcome: Outcome
-    score: float
-    raw: dict[str, float]
-
-
-Compare: TypeAlias = Callable[[Output, Output, OutputRule], Finding]
 
 
 class Rules:
@@ -103,35 +84,18 @@ def compare_outputs(name: str, a: Output, b: Output, rule: OutputRule) -> Output
 
 
 def _chosen(a: Output, rule: OutputRule) -> str:
-    if rule.rule == "auto":
-        return "tolerance" if a.array.dtype.kind in "fc" else "exact"
-    if rule.rule in ("tolerance", "argmax") and a.array.dtype == object:
-        return "exact"  # text has neither distance nor order
-    return rule.rule
-
-
-def _tolerances(dtype: str, rule: OutputRule) -> tuple[float, float]:
-    atol, rtol = TOLERANCES.get(dtype, (0.0, 0.0))
-    return (
-        atol if rule.atol is None else rule.atol,
-        rtol if rule.rtol is None else rule.rtol,
-    )
-
-
-def row_mean(per_element: Array, *, one_row: bool = False) -> float:
-    """Reduce flags of elements to the share of rows that have any."""
-    if per_element.ndim <= 1:
-        if one_row or per_element.ndim == 0:
-            return float(per_element.any())
-        return float(per_element.mean())
-    return float(per_element.reshape(per_element.shape[0], -1).any(axis=1).mean())
+    """Name the rule that decides: the configured one, if the elements allow it."""
+    kind = a.array.dtype.kind
+    if kind in _KINDS.get(rule.rule, "") and (a.array.ndim or rule.rule not in _VECTORS):
+        return rule.rule
+    return "tolerance" if kind in "fc" else "exact"
 
 
 def _tolerance(a: Output, b: Output, rule: OutputRule) -> Finding:
     scores = classes.are_class_scores(a.name, a.array)
     if numbers.same_bits(a.array, b.array):
         return Finding(Outcome.EQUAL, 0.0, {**numbers.ZERO, **(_NO_FLIPS if scores else {})})
-    atol, rtol = _tolerances(a.dtype, rule)
+    atol, rtol = tolerances(a.dtype, rule)
     reals_a, reals_b = numbers.as_reals(a.array), numbers.as_reals(b.array)
     if reals_a.dtype.kind == "b":
         reals_a, reals_b = reals_a.view(np.uint8), reals_b.view(np.uint8)
@@ -172,9 +136,9 @@ def _exact(a: Output, b: Output, rule: OutputRule) -> Finding:
 
 
 def _argmax(a: Output, b: Output, rule: OutputRule) -> Finding:
-    if a.array.dtype.kind not in "fiu" or a.array.ndim == 0 or a.array.size == 0:
-        return _exact(a, b, rule)
-    flipped = classes.flips(a.array, b.array, *_tolerances(a.dtype, rule))
+    if a.array.size == 0:
+        return Finding(Outcome.EQUAL, 0.0, dict(_NO_FLIPS))
+    flipped = classes.flips(a.array, b.array, *tolerances(a.dtype, rule))
     raw = {"flips": float(np.count_nonzero(flipped)), "flip_share": float(flipped.mean())}
     nonfinite = np.zeros(a.array.shape, np.bool_)
     if a.array.dtype.kind == "f":
@@ -192,4 +156,17 @@ COMPARISONS: Final[dict[str, Compare]] = {
     "tolerance": _tolerance,
     "exact": _exact,
     "argmax": _argmax,
+    **rules_vectors.COMPARISONS,
+    **rules_text.COMPARISONS,
 }
+
+# The kinds of elements, in numpy's letters, that a rule can be for; `O` is BYTES.
+_KINDS: Final = {
+    "tolerance": "fcbiu",
+    "exact": "fcbiuO",
+    "argmax": "fiu",
+    **rules_vectors.KINDS,
+    **dict.fromkeys(rules_text.COMPARISONS, "O"),
+}
+_VECTORS: Final = frozenset({"argmax", *rules_vectors.KINDS})
+"""Rules that look along the last axis, so that there must be one."""

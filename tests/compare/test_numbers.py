@@ -35,7 +35,7 @@ def test_every_figure_is_finite_and_none_negative_but_the_bias(
     found = measure(a, b, dtype, atol, rtol)
     assert found.figures.keys() == ZERO.keys()
     assert all(np.isfinite(figure) for figure in found.figures.values())
-    assert -2 <= found.figures.pop("bias") <= 2
+    assert -2 <= found.figures.pop("signed_relative") <= 2
     assert min(found.figures.values()) >= 0
     assert found.outside.shape == found.nonfinite.shape == a.shape
     assert not (found.outside & found.nonfinite).any()
@@ -93,17 +93,17 @@ def test_figures_of_a_small_example() -> None:
     assert figures["max_abs"] == 2
     assert figures["mean_abs"] == 3 / 4
     assert figures["max_rel"] == 1  # the third has nothing to be relative to
-    assert figures["bias"] == pytest.approx((2 * 2 / 6 + 2) / 4)
+    assert figures["signed_relative"] == pytest.approx((2 * 2 / 6 + 2) / 4)
     assert figures["outside_share"] == 1 / 4
 
 
 def test_the_bias_of_the_largest_and_of_the_smallest_numbers() -> None:
     largest, smallest = np.finfo(np.float64).max, np.nextafter(0.0, 1.0)
     figures = measure(np.array([-largest]), np.array([largest]), "FP64", 0, 0).figures
-    assert figures["bias"] == 2
+    assert figures["signed_relative"] == 2
     assert figures["max_abs"] == largest  # as much as can be said
     found = measure(np.array([smallest, 0.0]), np.array([2 * smallest, smallest]), "FP64", 0, 0)
-    assert found.figures["bias"] == pytest.approx((2 / 3 + 2) / 2)
+    assert found.figures["signed_relative"] == pytest.approx((2 / 3 + 2) / 2)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -149,6 +149,8 @@ def test_large_arrays_are_measured_in_parts_that_add_up(size: int, seed: int) ->
     assert figures["max_abs"] == np.abs(b - a).max()
     assert figures["max_rel"] == (np.abs(b - a) / np.abs(a)).max()
     assert figures["mean_abs"] == pytest.approx(np.abs(b - a).mean())
-    assert figures["bias"] == pytest.approx((2 * (b - a) / (np.abs(a) + np.abs(b))).mean())
+    assert figures["signed_relative"] == pytest.approx(
+        (2 * (b - a) / (np.abs(a) + np.abs(b))).mean()
+    )
     np.testing.assert_array_equal(found.outside, ~np.isclose(b, a, rtol=0.1, atol=0.1))
     assert figures["outside_share"] == found.outside.mean()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
+from sidecar.compare.finding import TOLERANCES
 from sidecar.compare.payload import Array, Output, bytes_array
 from sidecar.compare.result import Outcome, OutputResult
-from sidecar.compare.rules import DEFAULT, TOLERANCES, Rules, compare_outputs
-from sidecar.config import CompareSettings, OutputRule
+from sidecar.compare.rules import COMPARISONS, DEFAULT, Rules, compare_outputs
+from sidecar.config import CompareSettings, OutputRule, RuleName
 from tests.compare.messages import DTYPES, floats
 
 
@@ -214,9 +215,33 @@ def test_argmax_of_what_has_no_axis_is_equality() -> None:
     assert _compare(np.array(1.0), np.array(2.0), rule).score == 1.0
 
 
-@pytest.mark.parametrize("rule", ["auto", "exact", "tolerance", "argmax"])
+@pytest.mark.parametrize("rule", sorted({*get_args(RuleName)} - {"ignore"}))
 @pytest.mark.parametrize("kind", [np.float32, np.int64, np.bool_, object])
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
 def test_nothing_is_equal_to_nothing(rule: Any, kind: Any, shape: tuple[int, ...]) -> None:
     found = _compare(np.empty(shape, kind), np.empty(shape, kind), _rule(rule=rule))
+    assert (found.outcome, found.score) == (Outcome.EQUAL, 0.0)
+
+
+def test_every_configurable_rule_is_there() -> None:
+    assert {*COMPARISONS, "auto", "ignore"} == {*get_args(RuleName)}
+
+
+@pytest.mark.parametrize("rule", sorted({*get_args(RuleName)} - {"ignore"}))
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array([[0.25, 0.75], [1, 0]], np.float32),
+        floats(3, -1, np.nan, np.inf, 0),
+        np.array([[1, 2], [3, 4]]),
+        np.array([True, False]),
+        np.array([1j, 2]),
+        np.array(1.5),
+        bytes_array([b"a b", b'{"x": 1}', b"\xff"]),
+        bytes_array([b"a"]).reshape(()),
+    ],
+    ids=["probabilities", "odd floats", "integers", "booleans", "complex", "scalar", "text", "one"],
+)
+def test_under_every_rule_an_output_is_equal_to_itself(rule: Any, array: Array) -> None:
+    found = _compare(array, array.copy(), _rule(rule=rule))
     assert (found.outcome, found.score) == (Outcome.EQUAL, 0.0)
