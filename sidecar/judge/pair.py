@@ -14,13 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.call import CallKey
-from sidecar.compare.result import Comparison
+from sidecar.compare.result import Comparison, Outcome
 
 Value: TypeAlias = float | str | NDArray[np.generic]
 Values: TypeAlias = Mapping[str, tuple[Value | None, Value | None]]
 """(production's, shadow's) by output name, for the outputs that decisions and labels are about."""
 
 DEADLINE_EXCEEDED = 4
+_PRODUCTION_FAILED = frozenset(
+    {Outcome.PRODUCTION_ERROR, Outcome.BOTH_ERROR_OTHER, Outcome.BOTH_ERROR_SAME}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,10 @@ class JudgedPair:
     @property
     def answered(self) -> bool:
         """Whether production answered, so that there is something to agree with."""
-        return self.production_status == 0
+        return self.production_status == 0 and self.comparison.outcome not in _PRODUCTION_FAILED
 
     @property
     def failed(self) -> bool:
-        """Whether production answered and the shadow did not."""
-        return self.production_status == 0 and self.shadow_status != 0
+        """Whether production answered and the shadow did not, by status or within its answer."""
+        refused = self.shadow_status != 0 or self.comparison.outcome is Outcome.SHADOW_ERROR
+        return refused and self.answered

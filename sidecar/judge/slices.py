@@ -138,11 +138,20 @@ def slices_of(
             case "metadata":
                 value = next((v for k, v in metadata if k == name), None)
             case "field":
-                value = (fields or {}).get(name)
+                value = _field(fields or {}, name)
             case _:
                 value = predicted((values or {}).get(name, (None, None))[0])
         found.append((s.label, named(value, s.bins)))
     return tuple(found)
+
+
+def _field(fields: Mapping[str, Value], path: str) -> Value | None:
+    """A request's field: "name", or "name[i]" for the i-th element of it."""
+    name, bracket, index = path.removesuffix("]").rpartition("[")
+    if path in fields or not bracket or not index.isdigit():
+        return fields.get(path)
+    elements = np.asarray(fields.get(name, ())).reshape(-1)
+    return predicted(elements[int(index) : int(index) + 1]) if int(index) < elements.size else None
 
 
 def predicted(value: Value | None) -> Value | None:
