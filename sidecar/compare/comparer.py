@@ -20,7 +20,7 @@ from sidecar.config import CompareSettings
 
 _OK: Final = 0
 MAX_OUTPUTS: Final = 4096  # of one message
-MAX_NAME: Final = 256  # characters of an output's name, which goes into spans and counters
+MAX_NAME: Final = 256  # characters of a name, which goes into spans and counters
 MAX_DETAIL: Final = 200
 _RANK: Final = {outcome: i for i, outcome in enumerate(Outcome)}
 
@@ -179,7 +179,7 @@ def _in_band(production: str, shadow: str) -> Outcome:
 
 
 def _first_model(messages: Iterable[Decoded]) -> str:
-    return next((m.model for m in messages if m.model), "")
+    return next((m.model for m in messages if m.model), "")[:MAX_NAME]
 
 
 def _by_name(outputs: tuple[Output, ...]) -> dict[str, Output]:

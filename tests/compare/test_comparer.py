@@ -202,6 +202,11 @@ def test_too_many_outputs_or_too_long_a_name_cannot_be_read() -> None:
     assert len(found.detail) < MAX_NAME
 
 
+def test_a_models_name_is_cut_to_what_a_span_can_hold() -> None:
+    message = infer({}, model="m" * 100_000)
+    assert _compare(answer(message), answer(message)).models == ("m" * MAX_NAME,) * 2
+
+
 def test_what_was_read_can_be_had_beside_the_comparison() -> None:
     comparer = Comparer(CompareSettings(), Registry())
     a, b = infer({"y": floats(1)}), infer({"y": floats(2)})
