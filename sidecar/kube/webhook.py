@@ -8,14 +8,14 @@ Counterparts: `admission`, which answers; `certificate`, which is read again whe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
-import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from sidecar.address import TCP, format_address
@@ -62,14 +62,20 @@ class Webhook:
         )
         for result in ("good", "bad"):
             self.reloads.labels(result)
-        self.asked: weakref.WeakSet[object] = weakref.WeakSet()
+        self.in_flight = Gauge(
+            "shadow_sidecar_webhook_in_flight", "Reviews under way.", registry=self._registry
+        )
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.silent: set[object] = set()  # young connections on which nothing was asked
 
     def application(self) -> web.Application:
         """The routes."""
 
         @web.middleware
         async def remember(request: web.Request, handler: Handler) -> web.StreamResponse:
-            self.asked.add(request.protocol)
+            self.silent.discard(request.protocol)
             return await handler(request)
 
         app = web.Application(client_max_size=MAX_BODY, middlewares=[remember])
@@ -78,7 +84,27 @@ class Webhook:
         app.router.add_get("/metrics", self._metrics)
         return app
 
+    async def idle(self) -> None:
+        """Wait until no review is under way, but not for ever.
+
+        aiohttp's own shutdown reads no further bytes: a body half received would be lost.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), END_SECONDS)
+
     async def _mutate(self, request: web.Request) -> web.Response:
+        self._under_way += 1
+        self._idle.clear()
+        self.in_flight.set(self._under_way)
+        try:
+            return await self._review(request)
+        finally:
+            self._under_way -= 1
+            self.in_flight.set(self._under_way)
+            if not self._under_way:
+                self._idle.set()
+
+    async def _review(self, request: web.Request) -> web.Response:
         try:
             async with asyncio.timeout(READ_SECONDS):
                 body = await request.read()
@@ -133,8 +159,15 @@ async def serve(address: TCP, cert: Path, key: Path, defaults: Mapping[str, str]
 
     def connection() -> asyncio.BaseProtocol:
         protocol = make()
-        loop.call_later(SILENT_SECONDS, _end_if_silent, weakref.ref(protocol), webhook.asked)
+        webhook.silent.add(protocol)
+        loop.call_later(SILENT_SECONDS, end_if_silent, protocol)
         return protocol
+
+    def end_if_silent(protocol: web.RequestHandler) -> None:
+        if protocol in webhook.silent:
+            webhook.silent.discard(protocol)
+            if protocol.transport is not None:
+                protocol.transport.abort()
 
     server = await loop.create_server(
         connection,
@@ -155,6 +188,7 @@ async def serve(address: TCP, cert: Path, key: Path, defaults: Mapping[str, str]
     finally:
         watching.cancel()
         server.close()
+        await webhook.idle()
         await runner.cleanup()
     log.info("ended")
 
@@ -173,11 +207,3 @@ async def _watch(certificate: Certificate, webhook: Webhook, log: Log) -> None:
                 webhook.reloads.labels("bad").inc()
                 log.warning("certificate not good, the old one stays", error=str(error))
             told = str(error)
-
-
-def _end_if_silent(
-    reference: weakref.ref[web.RequestHandler], asked: weakref.WeakSet[object]
-) -> None:
-    protocol = reference()
-    if protocol is not None and protocol not in asked and protocol.transport is not None:
-        protocol.transport.abort()
