@@ -30,12 +30,12 @@ def beta_evidence(n: float, k: float, rate: float, a: float, b: float) -> float:
         a: prior weight of ones.
         b: prior weight of zeros.
     """
-    return (
-        _log_beta(a + k, b + n - k)
-        - _log_beta(a, b)
-        - k * math.log(rate)
-        - (n - k) * math.log1p(-rate)
-    )
+    return beta_marginal(n, k, a, b) - k * math.log(rate) - (n - k) * math.log1p(-rate)
+
+
+def beta_marginal(n: float, k: float, a: float, b: float) -> float:
+    """ln of how likely k of n was before any call was seen; arguments as above."""
+    return _log_beta(a + k, b + n - k) - _log_beta(a, b)
 
 
 def _log_beta(a: float, b: float) -> float:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 
 from sidecar.judge.evidence import Floats, Side
-from sidecar.judge.interval import Interval, beta_evidence, rate_interval
+from sidecar.judge.interval import Interval, beta_marginal, rate_interval
 
 Sides: TypeAlias = tuple[float, float, float, float]
 """(an, ak, bn, bk): production's calls that count and how many were right, then the shadow's."""
@@ -70,6 +70,7 @@ def _score(rate: float, f1: bool) -> float:
 def _one_sided(n: float, k: float, rates: Floats, upper: bool) -> Floats:
     """ln E that the rate is below (upper) or above each of the rates; convex, least at k/n."""
     estimate = k / n
-    against = np.array([beta_evidence(n, k, float(r), PRIOR, PRIOR) for r in rates])
+    seen = beta_marginal(n, k, PRIOR, PRIOR)
+    against = seen - k * np.log(rates) - (n - k) * np.log1p(-rates)
     right = rates > estimate if upper else rates < estimate
     return np.where(right, against, -np.inf)

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from sidecar.judge.evidence import Side, threshold
+from sidecar.judge.judge import Judge
+from sidecar.judge.labels import Label, LabelValue
+from sidecar.judge.measure import measure
+from sidecar.judge.pair import Value
+from sidecar.judge.ratio import score_difference_evidence, score_difference_interval
+from sidecar.judge.report import State
+from sidecar.judge.settings import Criterion, Decision
+from sidecar.judge.tally import plan_of
+from sidecar.judge.truth import counted_by_label, decided
+from tests.judge.pairs import MS, failed, judged, pair, required, settings
+from tests.judge.streams import bound
+
+ABOVE = Decision(threshold=0.5)
+CLASS = Decision(argmax=True)
+
+
+def score(criterion: Criterion, a: Value, b: Value | None, truth: LabelValue) -> float | None:
+    plan = plan_of(criterion, 0.0)
+    call = pair(0, values={"score": (a, b)}) if b is not None else failed(0, values={"s": (a, b)})
+    rows = decided(plan, call)
+    assert rows is not None
+    found = counted_by_label(plan, rows, Label("id", truth))
+    if found is None:
+        return None
+    return math.fsum(plan.edges[int(name)] * w for name, w in found if name.isdigit())
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "truth", "expected"),
+    [
+        (0.9, 0.1, 1, 1.0),
+        (0.9, 0.1, 0, -1.0),
+        (0.9, 0.8, 0, 0.0),
+        (0.9, None, 1, 1.0),
+        (0.9, None, 0, 0.0),
+        (np.array([0.9, 0.9, 0.1, 0.1]), np.array([0.9, 0.1, 0.1, 0.1]), [1, 1, 0, 0], 0.25),
+        (0.9, 0.1, "1", 1.0),
+        (0.9, 0.1, True, 1.0),
+        (0.9, 0.1, "cat", None),
+        (np.array([0.9, 0.1]), np.array([0.1, 0.1]), [1], None),
+    ],
+)
+def test_accuracy_is_productions_share_of_right_rows_less_the_shadows(
+    a: Value, b: Value | None, truth: LabelValue, expected: float | None
+) -> None:
+    criterion = required("accuracy", 0.02, decision=ABOVE, labels="sample")
+    found = score(criterion, a, b, truth)
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
+def test_recall_is_about_the_calls_whose_label_is_positive() -> None:
+    criterion = required("recall", 0.02, decision=ABOVE, labels="sample")
+    assert score(criterion, 0.9, 0.1, 1) == pytest.approx(1)
+    assert score(criterion, 0.9, 0.1, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("precision_at_k", (2 - 1) / 3), ("recall_at_k", (2 - 1) / 4)]
+)
+@pytest.mark.parametrize("truth", [[1, 2, 7, 8], "1 2 7 8", "1,2,7,8"])
+def test_at_k_compares_what_is_found_among_the_first(
+    kind: str, expected: float, truth: LabelValue
+) -> None:
+    criterion = required(kind, 0.02, k=3)
+    assert score(criterion, np.array([1, 2, 3, 9]), np.array([5, 7, 6]), truth) == pytest.approx(
+        expected
+    )
+
+
+def test_scores_are_ranked_before_they_are_cut() -> None:
+    criterion = required("precision_at_k", 0.02, k=1)
+    a, b = np.array([0.1, 0.8, 0.1]), np.array([0.9, 0.05, 0.05])
+    assert score(criterion, a, b, [1]) == pytest.approx(1)
+
+
+def test_a_disagreement_without_its_label_counts_as_either() -> None:
+    """No label at all must not look like agreement, nor like harm."""
+    criterion = required("accuracy", 0.02, decision=ABOVE)
+    judge = Judge(settings(criterion), "a", 0)
+    for i in range(4000):
+        judge.observe(pair(i, values={"s": (0.9, 0.1 if i % 20 == 0 else 0.9)}), i * MS)
+    verdict = judged(judge, 4000)
+    assert verdict.state is State.WATCHING
+    interval = verdict.criteria[0].interval
+    assert interval is not None
+    assert interval[0] < -0.05 < 0.05 < interval[1]
+
+
+@pytest.mark.parametrize(("right", "state"), [(0.1, State.FAIL), (0.5, State.PASS)])
+def test_labels_of_disagreements_decide_as_labels_of_all_calls_would(
+    right: float, state: State
+) -> None:
+    rng = np.random.default_rng(31)
+    few = required("accuracy", 0.02, name="few", decision=CLASS)
+    all_ = required("accuracy", 0.02, name="all", decision=CLASS, labels="sample")
+    judge = Judge(settings(few, all_), "a", 0)
+    yes, no = np.array([0.1, 0.9]), np.array([0.9, 0.1])
+    for i in range(6000):
+        differs, candidate_right = rng.random() < 0.06, rng.random() < right
+        judge.observe(pair(i, values={"p": (yes, no if differs else yes)}), i * MS)
+        judge.label(Label(f"id-{i}", 0 if differs and candidate_right else 1), i * MS)
+    verdict = judged(judge, 6000)
+    assert [c.state for c in verdict.criteria] == [state, state]
+    a, b = verdict.criteria
+    assert a.estimate == pytest.approx(b.estimate)
+    assert a.log_fail == pytest.approx(b.log_fail)
+
+
+@pytest.mark.parametrize("kind", ["precision", "f1"])
+@pytest.mark.parametrize(("good", "state"), [(0.95, State.PASS), (0.55, State.FAIL)])
+def test_precision_and_f1_find_a_worse_and_an_equal_candidate(
+    kind: str, good: float, state: State
+) -> None:
+    rng = np.random.default_rng(32)
+    criterion = required(kind, 0.1, decision=ABOVE, labels="sample")
+    judge = Judge(settings(criterion), "a", 0)
+    for i in range(3000):
+        truth = bool(rng.random() < 0.5)
+        a, b = (float(truth == (rng.random() < p)) for p in (0.95, good))
+        judge.observe(pair(i, values={"p": (a, b)}), i * MS)
+        judge.label(Label(f"id-{i}", int(truth)), i * MS)
+    verdict = judged(judge, 3000)
+    assert verdict.criteria[0].state is state
+    found = verdict.criteria[0]
+    assert found.interval is not None
+    assert found.estimate is not None
+    assert found.interval[0] <= found.estimate <= found.interval[1]
+    assert found.estimate == pytest.approx(0.95 - good, abs=0.06)
+
+
+def test_false_verdicts_about_two_rates_on_the_margin_stay_within_alpha() -> None:
+    rng = np.random.default_rng(33)
+    streams, alpha, margin = 200, 0.025, 0.05
+    looks = np.unique(np.geomspace(10, 3000, 15).astype(int))
+    false = dict.fromkeys(Side, 0)
+    for _ in range(streams):
+        a = np.cumsum(rng.random(looks[-1]) < 0.9)
+        b = np.cumsum(rng.random(looks[-1]) < 0.9 - margin)
+        for side in Side:
+            logs = [
+                score_difference_evidence((n, a[n - 1], n, b[n - 1]), margin, False, side)
+                for n in looks
+            ]
+            false[side] += max(logs) >= threshold(alpha)
+    assert all(count / streams <= bound(alpha, streams) for count in false.values())
+
+
+def test_nothing_counted_is_no_evidence_about_two_rates() -> None:
+    assert score_difference_evidence((0, 0, 0, 0), 0.1, True, Side.PASS) == 0.0
+    assert score_difference_interval((5, 1, 0, 0), True, 0.05) is None
+    plan = plan_of(required("precision", 0.1, decision=ABOVE, labels="sample"), 0.0)
+    assert measure(plan, {}).n == 0
+
+
+def test_a_label_that_fits_no_criterion_is_counted_as_unusable() -> None:
+    judge = Judge(settings(required("accuracy", 0.02, decision=ABOVE)), "a", 0)
+    judge.observe(pair(0, values={"s": (0.9, 0.1)}), 0)
+    judge.label(Label("id-0", "not a class"), 1)
+    events = judged(judge, 1).events
+    assert (events["joined"], events["unusable"]) == (1, 1)
