@@ -169,7 +169,7 @@ def _overall(
     covered = _is_covered(settings, total)
     fails = settings.flagged == "fail"
     worse = [s for s in slices if s.flagged and s.required]
-    sliced = fails and any(s.required for s in slices)
+    sliced = fails and settings.slices and any(c.required and c.slices for c in settings.criteria)
     alpha = settings.alpha / 2 * (1 - SLICE_SHARE if sliced else 1)
     against = average(
         [c.log_fail if covered or c.kind == "shadow_error_rate" else -math.inf for c in required],
