@@ -1,0 +1,53 @@
+# One image for every role: wire, observer (under its guard), redirect, webhook. The model servers
+# of the example need scikit-learn, which the sidecar does not: they are the stage `demo`.
+#
+#   docker build -t shadow-sidecar:0.1.0 .
+#   docker build -t shadow-sidecar-demo:0.1.0 --target demo .
+ARG BASE=debian:bookworm-slim
+
+# hadolint ignore=DL3006
+FROM ${BASE} AS python
+# Debian replaces a version when it mends it: a pinned one would one day not be there.
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends python3 iptables \
+ && rm -rf /var/lib/apt/lists/* /var/cache/debconf/* /usr/share/doc/* /usr/share/man/*
+ENV PATH=/opt/shadow-sidecar/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+
+FROM python AS build
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends python3-venv \
+ && rm -rf /var/lib/apt/lists/* \
+ && python3 -m venv /opt/shadow-sidecar
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY sidecar ./sidecar
+# Compiled here, because the root file system is read-only where it runs.
+RUN pip install --no-cache-dir --no-compile . \
+ && find /opt/shadow-sidecar -type d -name tests -prune -exec rm -r {} + \
+ && python -m compileall -q -j 0 /opt/shadow-sidecar/lib
+
+FROM build AS build-demo
+# What is installed is this directory; its own metadata bounds the versions.
+# hadolint ignore=DL3013
+RUN pip install --no-cache-dir --no-compile '.[demo]' \
+ && python -m compileall -q -j 0 /opt/shadow-sidecar/lib
+
+FROM python AS demo
+COPY --from=build-demo /opt/shadow-sidecar /opt/shadow-sidecar
+USER 10095:10095
+ENTRYPOINT ["python", "-m", "sidecar.demo.server"]
+CMD ["--model", "production", "--listen", "0.0.0.0:9000"]
+
+FROM build AS trimmed
+RUN pip uninstall -q -y pip setuptools
+
+FROM python AS sidecar
+COPY --from=trimmed /opt/shadow-sidecar /opt/shadow-sidecar
+USER 10095:10095
+# No init process: each role's first process waits for its own children and takes SIGTERM itself.
+ENTRYPOINT ["shadow-sidecar"]
+CMD ["--help"]
