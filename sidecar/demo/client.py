@@ -8,6 +8,7 @@ Counterpart: `sidecar.demo.server`.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ async def send(
     labels: NDArray[np.int64],
     *,
     in_flight: int = 4,
+    rate: float = math.inf,
     draw: random.Random | None = None,
     done: Callable[[Answer], None] = lambda _: None,
 ) -> list[Answer]:
@@ -59,7 +61,8 @@ async def send(
         address: host:port.
         images: float32 [n, 64].
         labels: int64 [n], the truth.
-        in_flight: how many calls wait for an answer at a time.
+        in_flight: at most so many calls wait for an answer at a time.
+        rate: at most so many calls begin in a second.
         draw: where trace ids come from; the system's entropy when None.
         done: called after each answer.
     """
@@ -74,8 +77,11 @@ async def send(
             response_deserializer=oip.ModelInferResponse.FromString,
         )
 
+        start = perf_counter()
+
         async def work() -> None:
             for i in waiting:
+                await asyncio.sleep(start + i / rate - perf_counter())
                 trace_id = f"{random_source.getrandbits(128) or 1:032x}"
                 parent_id = f"{random_source.getrandbits(64) or 1:016x}"
                 metadata = (

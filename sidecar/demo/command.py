@@ -13,9 +13,7 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")
     ] = False,
-    in_flight: Annotated[
-        int, typer.Option(min=1, max=256, help="How many calls wait for an answer at a time.")
-    ] = 4,
+    rate: Annotated[float, typer.Option(min=1, help="Calls a second.", metavar="CALLS")] = 200,
 ) -> None:
     """Shadow one digit classifier with another on this machine, and see what is found.
 
@@ -34,7 +32,7 @@ def demo(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         with loop.running(console) as (stand, candidate):
-            summary = loop.drive(console, stand, candidate, in_flight)
+            summary = loop.drive(console, stand, candidate, rate=rate)
             console.print()
             console.print(render(summary))
             console.print()

@@ -43,6 +43,8 @@ JAEGER_PAGE = ("127.0.0.1", 16686)
 START_SECONDS = 60.0
 DRAIN_SECONDS = 30.0
 PAIRS = 1000
+RATE = 200.0  # with room to spare on two cores, so that latencies are the models' own
+IN_FLIGHT = 8
 
 CONFIG = """\
 # The class is what users see, so the two agree when they name the same one.
@@ -84,7 +86,12 @@ def running(console: Console) -> Iterator[tuple[Running, Model]]:
             step = steps.add_task("Starting two servers and the sidecar", total=3)
             servers = [
                 stack.enter_context(
-                    _module("sidecar.demo.server", "--model", n, "--file", directory / n, name=n)
+                    _module(
+                        "sidecar.demo.server",
+                        *("--model", n, "--file", directory / n),
+                        name=n,
+                        env={"OMP_NUM_THREADS": "1"},  # one image is no work for several threads
+                    )
                 )
                 for n in ("production", SHADOW)
             ]
@@ -113,8 +120,22 @@ def running(console: Console) -> Iterator[tuple[Running, Model]]:
         )
 
 
-def drive(console: Console, stand: Running, candidate: Model, in_flight: int) -> Summary:
+def drive(
+    console: Console,
+    stand: Running,
+    candidate: Model,
+    *,
+    rate: float = RATE,
+    in_flight: int = IN_FLIGHT,
+) -> Summary:
     """Send the held-out images through the sidecar, wait for the last pair, and sum up.
+
+    Args:
+        console: where progress is shown.
+        stand: what `running` gave.
+        candidate: the candidate's model, asked only what it says, for the table of digits.
+        rate: calls a second.
+        in_flight: at most so many calls wait for an answer at a time.
 
     Raises:
         ProcessError: the sidecar ended, no call was answered, or calls stayed in flight.
@@ -127,7 +148,14 @@ def drive(console: Console, stand: Running, candidate: Model, in_flight: int) ->
             steps.advance(step)
 
         answers = asyncio.run(
-            send(stand.listen, data.images, data.labels, in_flight=in_flight, done=done)
+            send(
+                stand.listen,
+                data.images,
+                data.labels,
+                in_flight=in_flight,
+                rate=rate,
+                done=done,
+            )
         )
         if not any(answer.predicted is not None for answer in answers):
             raise stand.sidecar.error("no call was answered")

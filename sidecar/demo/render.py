@@ -38,16 +38,14 @@ def addresses(summary: Summary, stand: Running, *, keep: bool) -> Table:
         "spans",
         f"sent to {stand.collector}"
         if stand.collector
-        else "not sent: nothing listens for OTLP on 127.0.0.1:4317, where Jaeger would",
+        else "not sent: no Jaeger listens on 127.0.0.1:4317",
     )
     if keep:
         for path in ("status", "pairs", "metrics"):
             table.add_row(path, f"http://{stand.http}/{path}")
         table.add_row("clients", f"{stand.listen} speaks for production; Ctrl-C ends everything")
     else:
-        table.add_row(
-            "live page", "with --keep everything stays up and its addresses are told here"
-        )
+        table.add_row("live page", "--keep leaves everything up and tells the addresses")
     return table
 
 
@@ -63,8 +61,8 @@ def _figures(summary: Summary) -> Table:
     table.add_row("coverage", f"{summary.coverage:.1%}" + (f" (skipped: {left})" if left else ""))
     table.add_row(
         "agreement",
-        f"{share:.1%}, between {low:.1%} and {high:.1%} at {1 - ALPHA:.0%} confidence, "
-        "however often you look",
+        f"{share:.1%}, between {low:.1%} and {high:.1%} "
+        f"({1 - ALPHA:.0%} confidence, at every look)",
     )
     return table
 

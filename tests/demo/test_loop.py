@@ -25,7 +25,7 @@ def found() -> Iterator[tuple[Summary, loop.Running]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_TRACES_EXPORTER", "none")
         with loop.running(console) as (stand, model):
-            yield loop.drive(console, stand, model, 4), stand
+            yield loop.drive(console, stand, model, rate=400), stand
 
 
 def test_every_call_is_compared(found: tuple[Summary, loop.Running]) -> None:
