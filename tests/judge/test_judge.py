@@ -203,9 +203,9 @@ def test_evidence_restarts_when_a_version_changes_on_either_side(models: tuple[s
     judge = Judge(settings(DISAGREEMENT), "pod", 0)
     for i in range(1000):
         judge.observe(pair(i), i * MS)
-    assert judged(judge, 1000).state is State.PASS
+    assert judge.verdict(SECOND, Coverage(1000, 1100)).state is State.PASS
     judge.observe(pair(1000, comparison=compared(models=models)), SECOND)
-    verdict = judge.verdict(2 * SECOND, Coverage(1001, 1001))
+    verdict = judge.verdict(2 * SECOND, Coverage(1001, 1101))
     assert verdict.state is State.WATCHING
     assert (verdict.calls, verdict.events["restarts"]) == (1, 1)
     assert verdict.elapsed_seconds == 1.0
@@ -290,3 +290,34 @@ def test_pods_merge_into_the_verdict_that_one_pod_would_have_reached() -> None:
         assert ours.log_pass == pytest.approx(theirs.log_pass)
         assert ours.log_fail == pytest.approx(theirs.log_fail)
         assert ours.interval == pytest.approx(theirs.interval)
+
+
+def test_a_label_counts_with_the_others_once_its_slice_had_to_go() -> None:
+    criterion = required("accuracy", 0.02, decision=Decision(threshold=0.5))
+    by_user = (SliceSettings(source="metadata:user"),)
+    judge = Judge(settings(criterion, slices=by_user, max_slices=1), "pod", 0)
+    for i, user in enumerate(("x", "x", "y", "y")):
+        judge.observe(pair(i, slices=(("user", user),), values={"s": (0.9, 0.1)}), i * MS)
+    judge.label(Label("id-1", 1), SECOND)
+    cells = judge.snapshot(SECOND, Coverage(4, 4)).cells
+    assert {key.slice: cell.get("labelled") for key, cell in cells.items()} == {
+        "": 1.0,
+        "user=(other)": 1.0,
+        "user=y": None,
+    }
+
+
+def test_a_label_counts_as_much_as_it_weighs() -> None:
+    criterion = required("accuracy", 0.02, decision=Decision(threshold=0.5))
+    judge = Judge(settings(criterion), "pod", 0)
+    judge.observe(pair(0, values={"s": (0.9, 0.1)}), 0)
+    judge.label(Label("id-0", 1, weight=0.25), 1)
+    assert judged(judge, 1).criteria[0].estimate == pytest.approx(0.25)
+
+
+def test_a_shadow_fails_only_where_production_answered() -> None:
+    in_band = Comparison(Outcome.SHADOW_ERROR)
+    assert pair(0, comparison=in_band).failed
+    assert pair(0, shadow_status=14).failed
+    assert not pair(0, comparison=in_band, production_status=13).failed
+    assert not pair(0, comparison=Comparison(Outcome.BOTH_ERROR_SAME), shadow_status=13).failed

@@ -10,7 +10,7 @@ from sidecar.judge.counts import ALL, Cell, CellKey, Coverage, Total
 from sidecar.judge.evidence import average, threshold
 from sidecar.judge.measure import NOTHING, calls_needed, limits, measure
 from sidecar.judge.report import State, Verdict, figure
-from sidecar.judge.settings import Criterion, JudgeSettings
+from sidecar.judge.settings import Criterion, JudgeSettings, SliceSettings
 from sidecar.judge.tally import plan_of
 from sidecar.judge.verdict import Latches, decide, plans_of
 from tests.judge.pairs import SECOND, required, settings
@@ -183,6 +183,9 @@ def test_bias_knows_which_way_is_bad(direction: str, shift: float, state: State)
     at = min(range(len(plan.edges)), key=lambda i: abs(plan.edges[i] - shift))
     verdict = counted(settings(criterion), {"bias": {"n": 3000.0, str(at): 3000.0}}, calls=3000)
     assert verdict.state is state
+    assert verdict.criteria[0].state is state
+    found = measure(plan, {str(at): 3000.0})
+    assert min(found.log_pass, found.log_fail) < 0 < max(found.log_pass, found.log_fail)
 
 
 def test_calls_needed_are_those_after_which_the_claim_can_be_made() -> None:
@@ -199,3 +202,30 @@ def test_calls_needed_are_those_after_which_the_claim_can_be_made() -> None:
     assert calls_needed(plan, {}, bounds) is None
     assert calls_needed(plan, rate(1e5, 0), bounds) == 0
     assert measure(plan, {}) == NOTHING
+
+
+def between(low: float, high: float) -> Cell:
+    """Counts whose evidence against the shadow lies between two thresholds."""
+    plan = plan_of(RATE, 0.0)
+    cells = [rate(float(n), 20.0) for n in range(500, 2000)]
+    return next(c for c in cells if low < measure(plan, c).log_fail < high)
+
+
+def test_where_slices_may_fail_a_shadow_half_the_error_is_theirs() -> None:
+    cell = between(threshold(0.025), threshold(0.0125))
+    by_method = (SliceSettings(source="method"),)
+    states = [
+        counted(declared, {"disagreement": cell}).state
+        for declared in (
+            settings(RATE),
+            settings(RATE, slices=by_method, flagged="report"),
+            settings(RATE, slices=by_method),
+        )
+    ]
+    assert states == [State.FAIL, State.FAIL, State.WATCHING]
+    sliced = {("disagreement", "method=x"): cell}
+    flags = [
+        counted(settings(RATE, flagged=flagged), sliced).slices[0].flagged
+        for flagged in ("report", "fail")
+    ]
+    assert flags == [True, False]
