@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sidecar.kube.options import Amount, Options, quantity
+from sidecar.kube.options import LIVE, PREFIX, Amount, Options, quantity
 
 WIRE = "shadow-wire"
 OBSERVER = "shadow-observer"
 REDIRECT = "shadow-redirect"
 TAP_VOLUME = "shadow-tap"
 CONFIG_VOLUME = "shadow-tap-config"
+POD_VOLUME = "shadow-tap-pod"
 WIRE_PORT_NAME = "shadow-wire"
 HTTP_PORT_NAME = "shadow-http"
 TAP_PATH = "/run/shadow-sidecar/tap.sock"
+POD_PATH = "/etc/shadow-sidecar-pod"
 CONFIG_PATH = "/etc/shadow-sidecar/config.yaml"
 LOOPBACK = {"ipv4": "127.0.0.1", "ipv6": "[::1]"}
 ANY = {"ipv4": "0.0.0.0", "ipv6": "[::]"}
@@ -63,13 +65,14 @@ def observer_container(options: Options, service_name: str) -> dict[str, Any]:
     """Everything behind the tap, held by the guard."""
     args = [f"--tap={TAP_PATH}", f"--http={ANY[options.ip_family]}:{options.http_port}"]
     args += [f"--config={CONFIG_PATH}"] if options.config_map else []
-    args += [f"--shadow={shadow}" for shadow in options.shadow]
-    args += [f"--sample={options.sample}"] if options.sample is not None else []
-    args += [f"--rate={options.rate}"] if options.rate is not None else []
     guard = ["python", "-m", "sidecar.kube.guard"]
     guard.append(f"--memory={int(quantity(options.observer_memory.limit) * 0.9)}")
     guard.append(f"--live=http://{LOOPBACK[options.ip_family]}:{options.http_port}/livez")
-    mounts: list[dict[str, Any]] = [{"name": TAP_VOLUME, "mountPath": "/run/shadow-sidecar"}]
+    guard.append(f"--annotations={POD_PATH}")
+    mounts: list[dict[str, Any]] = [
+        {"name": TAP_VOLUME, "mountPath": "/run/shadow-sidecar"},
+        {"name": POD_VOLUME, "mountPath": POD_PATH, "readOnly": True},
+    ]
     if options.config_map:
         directory = CONFIG_PATH.rpartition("/")[0]
         mounts.append({"name": CONFIG_VOLUME, "mountPath": directory, "readOnly": True})
@@ -113,15 +116,22 @@ def redirect_container(
 
 
 def volumes(options: Options) -> list[dict[str, Any]]:
-    """The tap's directory, in memory, and the observer's configuration.
+    """The tap's directory, in memory; the pod's annotations; the observer's configuration.
 
     A ConfigMap that is not there must not keep the model from starting, hence `optional`.
     """
-    tap = {"name": TAP_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
-    if options.config_map is None:
-        return [tap]
-    config = {"name": options.config_map, "optional": True}
-    return [tap, {"name": CONFIG_VOLUME, "configMap": config}]
+    items = [
+        {"path": name, "fieldRef": {"fieldPath": f"metadata.annotations['{PREFIX}{name}']"}}
+        for name in LIVE
+    ]
+    made: list[dict[str, Any]] = [
+        {"name": TAP_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+        {"name": POD_VOLUME, "downwardAPI": {"items": items}},
+    ]
+    if options.config_map is not None:
+        config = {"name": options.config_map, "optional": True}
+        made.append({"name": CONFIG_VOLUME, "configMap": config})
+    return made
 
 
 def _environment(options: Options, service_name: str) -> list[dict[str, Any]]:

@@ -6,10 +6,14 @@ server out of its service. So this is the first process: it starts the observer,
 a growing pause when it ends, when it passes its share of the container's memory (before the
 kernel's limit ends the whole container), or when it stops answering, and ends when it is told to.
 
-Rule: standard library only, one thread, no state worth losing. Counterparts: `containers`, which
-writes its command, and the observer, which knows nothing of it.
+It also gives the observer what the pod's annotations say now: the kubelet keeps `--annotations`
+up to date (a downward API volume), and a change of shadow, sample or rate is a new observer with
+other flags. A rollout controller that makes canary pods stable ones turns their shadow that way.
 
-    python -m sidecar.kube.guard [--memory BYTES] [--live URL] -- COMMAND...
+Rule: standard library and `options` only, one thread, no state worth losing. Counterparts:
+`containers`, which writes its command, and the observer, which knows nothing of it.
+
+    python -m sidecar.kube.guard [--memory BYTES] [--live URL] [--annotations DIR] -- COMMAND...
 """
 
 from __future__ import annotations
@@ -23,8 +27,11 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from sidecar.kube.options import LIVE, parse_options
+
 LOOK_SECONDS = 0.5  # how often the memory is looked at
 LIVE_SECONDS = 10.0  # how often the observer is asked whether it lives
+END_SECONDS = 10.0  # it is given to end when it is to be replaced
 LIVE_FAILURES = 6  # in a row, before it is taken for hung
 FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0
 SETTLED_SECONDS = 60.0  # a life this long forgives the earlier ones
@@ -63,11 +70,40 @@ def answers(url: str) -> bool:
         return False
 
 
+def flags_from(directory: Path | None) -> tuple[list[str], list[str]]:
+    """The observer's flags that a pod's annotations ask for, and what is wrong with them.
+
+    The directory has a file for each annotation in `LIVE`, empty where the pod has none.
+    """
+    if directory is None:
+        return [], []
+    given = {}
+    for name in LIVE:
+        try:
+            text = (directory / name).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if text:
+            given[name] = text
+    options, errors = parse_options({}, given)
+    flags = [f"--shadow={shadow}" for shadow in options.shadow]
+    flags += [f"--sample={options.sample}"] if options.sample is not None else []
+    flags += [f"--rate={options.rate}"] if options.rate is not None else []
+    return flags, errors
+
+
 class Guard:
     """One observer after another, until told to end."""
 
-    def __init__(self, command: list[str], memory: int | None, live: str | None) -> None:
+    def __init__(
+        self, command: list[str], memory: int | None, live: str | None, annotations: Path | None
+    ) -> None:
         self._command = command
+        self._annotations = annotations
+        self._flags, errors = flags_from(annotations)
+        self._told = errors
+        for error in errors:
+            _say(error)
         self._memory = memory
         self._live = live
         self._child = 0
@@ -88,9 +124,10 @@ class Guard:
                 return 0
 
     def _start(self) -> str | None:
+        command = [*self._command, *self._flags]
         try:
             self._child = os.posix_spawnp(
-                self._command[0], self._command, os.environ, setpgroup=0, setsigmask=()
+                command[0], command, os.environ, setpgroup=0, setsigmask=()
             )
         except OSError as error:
             return f"cannot be started: {error.strerror}: {self._command[0]}"
@@ -100,7 +137,7 @@ class Guard:
         """Returns why the child is no more."""
         misses = 0
         next_live = time.monotonic() + LIVE_SECONDS
-        why = ""
+        why, until = "", 0.0
         while True:
             got = self._wait(LOOK_SECONDS)
             if (status := self._reap()) is not None:
@@ -108,7 +145,10 @@ class Guard:
             if got is not None and got.si_signo != signal.SIGCHLD:
                 self._signal(signal.Signals(got.si_signo))
             if self._ending or why:
+                if why and time.monotonic() > until:
+                    self._signal(signal.SIGKILL)  # it was asked to end, and did not
                 continue
+            until = time.monotonic() + END_SECONDS
             if self._memory is not None and private_bytes(self._child) > self._memory:
                 why = f"passed {self._memory} bytes of memory and was killed"
             if self._live is not None and time.monotonic() >= next_live:
@@ -118,6 +158,21 @@ class Guard:
                     why = f"did not answer {misses} times and was killed"
             if why:
                 self._signal(signal.SIGKILL)
+            elif self._turned():
+                why = "was ended because the pod's annotations changed"
+                self._signal(signal.SIGTERM)
+
+    def _turned(self) -> bool:
+        """Whether the annotations ask for other flags than the observer has."""
+        flags, errors = flags_from(self._annotations)
+        if errors and errors != self._told:
+            for error in errors:
+                _say(f"{error}; what was asked for before stays")
+        self._told = errors
+        if errors or flags == self._flags:
+            return False
+        self._flags = flags
+        return True
 
     def _wait(self, seconds: float) -> signal.struct_siginfo | None:
         got = signal.sigtimedwait(SIGNALS, seconds)
@@ -165,9 +220,10 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m sidecar.kube.guard")
     parser.add_argument("--memory", type=int, help="bytes the observer may hold for itself")
     parser.add_argument("--live", help="URL that answers while the observer lives")
+    parser.add_argument("--annotations", type=Path, help="directory of the pod's annotations")
     parser.add_argument("command", nargs="+")
     args = parser.parse_args(argv)
-    return Guard(args.command, args.memory, args.live).run()
+    return Guard(args.command, args.memory, args.live, args.annotations).run()
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from sidecar.kube.containers import (
 )
 from sidecar.kube.options import (
     INJECT_LABEL,
+    LIVE,
     PREFIX,
     STATUS_ANNOTATION,
     InjectError,
@@ -120,7 +121,11 @@ def inject(pod: Pod, defaults: Mapping[str, str] | None = None) -> Pod:
         "upstream": upstream,
     }
     annotations = pod["metadata"].get("annotations") or {}
-    pod["metadata"]["annotations"] = annotations | {STATUS_ANNOTATION: json.dumps(status)}
+    annotations = annotations | {STATUS_ANNOTATION: json.dumps(status)}
+    for name in LIVE:  # the observer's guard reads them from the pod, also where they are defaults
+        if name in (defaults or {}):
+            annotations.setdefault(PREFIX + name, (defaults or {})[name])
+    pod["metadata"]["annotations"] = annotations
     return pod
 
 

@@ -16,6 +16,7 @@ from sidecar.address import TCP, parse_address
 
 PREFIX = "shadow-sidecar/"
 INJECT_LABEL = PREFIX + "inject"  # "true" on the pod, or on the pod template
+LIVE = ("shadow", "sample", "rate")  # followed while the pod runs, by `guard`
 STATUS_ANNOTATION = PREFIX + "status"  # written by `inject`, for people
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")

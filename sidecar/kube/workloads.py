@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from sidecar.kube.inject import Pod, inject, is_injected, wants_injection
-from sidecar.kube.options import PREFIX, STATUS_ANNOTATION, InjectError, parse_options
+from sidecar.kube.options import PREFIX, InjectError, parse_options
 
 Object: TypeAlias = dict[str, Any]
 
@@ -162,7 +162,8 @@ def _inject_kserve(document: Object, defaults: Mapping[str, str]) -> Object:
     kept = {key: predictor[key] for key in ("labels", "annotations") if key in predictor}
     # In the predictor's own order, so that a printed manifest differs where it changed.
     ordered = {k: (kept | spec)[k] for k in predictor if k in kept | spec}
-    return _with_status(_with(document, ("spec", "predictor"), ordered | kept | spec), made)
+    changed = _with(document, ("spec", "predictor"), ordered | kept | spec)
+    return _annotated(changed, pod, made)
 
 
 def _inject_seldon(document: Object, defaults: Mapping[str, str]) -> Object:
@@ -174,7 +175,7 @@ def _inject_seldon(document: Object, defaults: Mapping[str, str]) -> Object:
     made = _inject_partial(pod, "spec.podSpec.containers.ports", defaults)
     if made is pod:
         return document
-    return _with_status(_with(document, ("spec", "podSpec"), made["spec"]), made)
+    return _annotated(_with(document, ("spec", "podSpec"), made["spec"]), pod, made)
 
 
 def _inject_partial(pod: Pod, where: str, defaults: Mapping[str, str]) -> Pod:
@@ -218,7 +219,9 @@ def _with(document: Object, path: tuple[str, ...], value: Any) -> Object:
     return {**document, first: _with(document.get(first) or {}, tuple(rest), value)}
 
 
-def _with_status(document: Object, made: Pod) -> Object:
-    status = {STATUS_ANNOTATION: made["metadata"]["annotations"][STATUS_ANNOTATION]}
+def _annotated(document: Object, before: Pod, after: Pod) -> Object:
+    """The object with the annotations that its pod has got; controllers hand them down."""
+    known = before["metadata"]["annotations"]
+    added = {k: v for k, v in after["metadata"]["annotations"].items() if k not in known}
     annotations = document["metadata"].get("annotations") or {}
-    return _with(document, ("metadata", "annotations"), annotations | status)
+    return _with(document, ("metadata", "annotations"), annotations | added)

@@ -8,8 +8,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from sidecar.kube.guard import FIRST_PAUSE, LAST_PAUSE, next_pause, private_bytes
+from sidecar.kube.guard import FIRST_PAUSE, LAST_PAUSE, flags_from, next_pause, private_bytes
 
 
 @contextmanager
@@ -138,3 +139,27 @@ def test_memory_is_counted_for_the_group_and_for_no_one_else() -> None:
         child.stdout.readline()
         assert 32 << 20 < private_bytes(child.pid) < 64 << 20
         child.kill()
+
+
+def test_annotations_become_flags_and_wrong_ones_are_told(tmp_path: Path) -> None:
+    assert flags_from(None) == ([], [])
+    assert flags_from(tmp_path / "missing") == ([], [])
+    (tmp_path / "shadow").write_text("old=stable:9000, control=twin:9000")
+    (tmp_path / "sample").write_text("0.5")
+    (tmp_path / "rate").write_text("")
+    flags = ["--shadow=old=stable:9000", "--shadow=control=twin:9000", "--sample=0.5"]
+    assert flags_from(tmp_path) == (flags, [])
+    (tmp_path / "sample").write_text("half")
+    assert "sample" in flags_from(tmp_path)[1][0]
+
+
+def test_a_changed_annotation_is_a_new_observer_and_a_wrong_one_is_not(tmp_path: Path) -> None:
+    (tmp_path / "shadow").write_text("candidate=canary:9000")
+    script = "import signal, sys; print(*sys.argv[1:]); signal.pause()"
+    with guarded(script, f"--annotations={tmp_path}") as guard:
+        assert line(guard) == "--shadow=candidate=canary:9000"
+        (tmp_path / "shadow").write_text("nowhere")
+        assert "what was asked for before stays" in line(guard)
+        (tmp_path / "shadow").write_text("stable=stable:9000")
+        assert "annotations changed" in line(guard)
+        assert line(guard) == "--shadow=stable=stable:9000"

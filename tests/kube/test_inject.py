@@ -90,11 +90,13 @@ def test_what_was_asked_for_reaches_the_observer() -> None:
     )
     observer = container(made, "shadow-observer")
     assert observer["command"][-2:] == ["shadow-sidecar", "observe"]
+    assert "--annotations=/etc/shadow-sidecar-pod" in observer["command"]
+    live = next(v for v in made["spec"]["volumes"] if "downwardAPI" in v)["downwardAPI"]["items"]
+    assert {
+        "path": "sample",
+        "fieldRef": {"fieldPath": "metadata.annotations['shadow-sidecar/sample']"},
+    } in live
     for arg in (
-        "--shadow=candidate=c:9000",
-        "--shadow=control=d:9000",
-        "--sample=0.1",
-        "--rate=50",
         "--config=/etc/shadow-sidecar/config.yaml",
         "--http=0.0.0.0:9095",
     ):
@@ -106,6 +108,12 @@ def test_what_was_asked_for_reaches_the_observer() -> None:
     assert config["configMap"] == {"name": "digits-shadow", "optional": True}
     settings = load(environ={k: v or "x" for k, v in environment.items()})
     assert settings.sample.fraction == 1.0, "none of our variables is taken for a setting"
+
+
+def test_a_default_of_what_is_followed_live_is_written_on_the_pod() -> None:
+    made = inject(pod({"rate": "5"}), {"sample": "0.5", "rate": "9"})["metadata"]["annotations"]
+    assert made["shadow-sidecar/sample"] == "0.5"
+    assert made["shadow-sidecar/rate"] == "5"
 
 
 def test_nothing_of_the_observer_can_decide_over_the_pod() -> None:

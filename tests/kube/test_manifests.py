@@ -142,7 +142,7 @@ def test_the_command_prints_manifests_and_says_what_it_did() -> None:
     runner = CliRunner()
     done = runner.invoke(app, ["inject", "-f", "-", "--set", "sample=0.5"], TEMPLATED["Deployment"])
     assert done.exit_code == 0
-    assert "--sample=0.5" in done.stdout
+    assert 'shadow-sidecar/sample: "0.5"' in done.stdout
     assert "injected: Deployment digits" in done.stderr
     again = runner.invoke(app, ["inject", "-f", "-"], done.stdout)
     assert again.stdout == done.stdout

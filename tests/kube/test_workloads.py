@@ -50,7 +50,7 @@ def test_a_workloads_own_label_and_annotations_count_and_the_templates_win() -> 
     }
     template["annotations"] = {"shadow-sidecar/sample": "0.25"}
     made = inject_object(document, {})["spec"]["template"]
-    assert "--sample=0.25" in made["spec"]["initContainers"][1]["args"]
+    assert made["metadata"]["annotations"]["shadow-sidecar/sample"] == "0.25"
     assert made["metadata"]["labels"] == {"shadow-sidecar/inject": "true"}
 
 
