@@ -1,0 +1,307 @@
+"""Which bytes of a connection go to the tap: a walk over HTTP/2 frame headers, and nothing deeper.
+
+Rule: pure, and the same result however the bytes are cut. What is copied, with every `GAP` filled
+in, is again a valid sequence of frames; header blocks are never left out while the connection is
+observed, because HPACK's state does not survive a hole. Nothing here touches production's bytes:
+they were sent before the walk begins. Counterpart: `sidecar.observe`, which reads the copy.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Final, TypeAlias
+
+from sidecar.wire.records import HEADER, U32, U64, Kind
+
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+MAX_LEFT_OUT: Final = 16_384
+"""Streams remembered as left out, for each connection; beyond it the oldest counts as sampled."""
+
+CLIENT: Final = 0
+SERVER: Final = 1
+
+_FRAME: Final = struct.Struct("!IBI")  # RFC 9113, 4.1: 24 bits length and 8 type, flags, stream
+_FRAME_SIZE: Final = 9
+_STREAM: Final = 0x7FFF_FFFF
+_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PUSH_PROMISE, _GOAWAY, _CONTINUATION = 0, 1, 3, 4, 5, 7, 9
+_COPIED: Final = frozenset(
+    {_HEADERS, _RST_STREAM, _SETTINGS, _PUSH_PROMISE, _GOAWAY, _CONTINUATION}
+)
+_BLOCK: Final = frozenset({_HEADERS, _PUSH_PROMISE, _CONTINUATION})
+_END_STREAM: Final = 0x1
+_ACK: Final = 0x1
+_END_HEADERS: Final = 0x4
+_UNSAMPLED, _LOST = False, True  # why a stream is left out: by the draw, or because of a gap
+_RECORD: Final = HEADER.size
+
+Copied: TypeAlias = list[tuple[Kind, bytes]]
+"""Records for the tap, without their headers, in order."""
+
+
+class State(IntEnum):
+    """What the walk still does for a connection."""
+
+    OBSERVED = 1  # copies
+    BLIND = 2  # counts the client's new streams, and knows where frames end
+    OPAQUE = 3  # nothing: the bytes are not HTTP/2
+
+
+class Tally:
+    """Counters that the walks of all connections share."""
+
+    __slots__ = ("blind_calls", "gap_bytes", "gap_frames")
+
+    def __init__(self) -> None:
+        self.blind_calls = 0
+        self.gap_frames = 0
+        self.gap_bytes = 0
+
+
+class _Side:
+    """Where the walk stands in one direction."""
+
+    __slots__ = (
+        "ends",
+        "first",
+        "held",
+        "in_block",
+        "is_data",
+        "opening",
+        "remaining",
+        "skip",
+        "stream",
+    )
+
+    def __init__(self, opening: bytes) -> None:
+        self.opening = opening  # must come before the first frame
+        self.first = True  # nothing has been walked yet
+        self.held = b""  # the beginning of a frame header that was cut
+        self.remaining = 0  # bytes of the current frame that have not arrived
+        self.skip = False  # whether those are left out
+        self.is_data = False  # whether those are DATA
+        self.stream = 0  # the current DATA frame's stream
+        self.ends = False  # whether nothing of that stream follows it
+        self.in_block = False  # a header block is open: only CONTINUATION may follow
+
+
+class Walker:
+    """The walk over both directions of one connection.
+
+    Args:
+        sample: draws whether the next new stream's DATA is copied.
+        tally: counters to add to.
+        observed: False if nobody will look: only count.
+        follow_server: keep walking the server's frames while blind, for `at_boundary`.
+    """
+
+    __slots__ = ("_follow", "_left_out", "_newest", "_sample", "_sides", "_tally", "state")
+
+    def __init__(
+        self,
+        sample: Callable[[], bool],
+        tally: Tally,
+        *,
+        observed: bool = True,
+        follow_server: bool = False,
+    ) -> None:
+        self.state = State.OBSERVED if observed else State.BLIND
+        self._sample = sample
+        self._tally = tally
+        self._follow = follow_server
+        self._sides = (_Side(PREFACE), _Side(b""))
+        self._newest = 0
+        self._left_out: dict[int, bool] = {}
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether a frame may be put in here, after what the server has sent so far."""
+        side = self._sides[SERVER]
+        return not (side.first or side.remaining or side.held or side.in_block)
+
+    def blind(self) -> None:
+        """Stop copying: what follows is only counted."""
+        if self.state is State.OBSERVED:
+            self.state = State.BLIND
+            self._left_out.clear()
+
+    def feed(self, direction: int, data: bytes | memoryview, room: int, data_room: int) -> Copied:
+        """Walk the next bytes of one direction.
+
+        Args:
+            direction: 0 from the client, 1 from the server.
+            data: the bytes; not kept.
+            room: bytes of records that the tap can take.
+            data_room: the part of `room` that DATA may use.
+
+        Returns:
+            What goes to the tap. An OPAQUE or BLIND record is the connection's last; while blind
+            there is nothing, but still OPAQUE if that is what it turns out to be.
+        """
+        if self.state is State.OPAQUE or (
+            self.state is State.BLIND and direction == SERVER and not self._follow
+        ):
+            return []
+        side = self._sides[direction]
+        if side.held:
+            data = side.held + data
+            side.held = b""
+        begin = 0
+        if side.first:
+            reason = _refuse(side.opening, data)
+            if reason:
+                self.state = State.OPAQUE
+                return [(Kind.OPAQUE, reason)]
+            begin = len(side.opening)
+            if len(data) < begin + _FRAME_SIZE:
+                side.held = bytes(data)
+                return []
+            side.first = False
+        if self.state is State.BLIND:
+            self._skim(side, data, begin, direction)
+            return []
+        out = self._copy(side, data, begin, direction, room, data_room)
+        if out is None:
+            self.blind()
+            return [(Kind.BLIND, b"the tap is full")]
+        return out
+
+    def _copy(  # noqa: PLR0915 - one loop, unrolled: this is what each of production's frames costs
+        self,
+        side: _Side,
+        data: bytes | memoryview,
+        pos: int,
+        direction: int,
+        room: int,
+        data_room: int,
+    ) -> Copied | None:
+        """Choose what to copy; None if not even header blocks fit."""
+        out: Copied = []
+        size = len(data)
+        used = _RECORD  # the records in `out`, and the header of the one to come
+        start = 0  # data[start:pos] is to be copied
+        left_out = self._left_out
+        if side.remaining:
+            pos = min(side.remaining, size)
+            if side.skip:
+                start = pos
+            elif side.is_data and used + pos > data_room:
+                out.append((Kind.GAP, U64.pack(side.remaining)))
+                used += _RECORD + U64.size
+                side.skip = True
+                start = pos
+                self._tally.gap_frames += 1
+                self._tally.gap_bytes += side.remaining
+                if not side.ends:
+                    self._leave_out(side.stream, _LOST)
+            side.remaining -= pos
+        while size - pos >= _FRAME_SIZE:
+            word, flags, stream = _FRAME.unpack_from(data, pos)
+            kind = word & 0xFF
+            length = word >> 8
+            end = pos + _FRAME_SIZE + length
+            stop = end if end <= size else size
+            skip = False
+            if kind == _DATA:
+                stream &= _STREAM
+                why = left_out.get(stream)
+                if why is None and used + stop - start > data_room:
+                    # The rest of its stream is not worth its room either.
+                    self._leave_out(stream, _LOST)
+                    why = _LOST
+                    keep = True  # the frame that tells of the gap
+                else:
+                    keep = why is not None and bool(flags & _END_STREAM)
+                if why is not None:
+                    if why is _LOST:
+                        self._tally.gap_frames += 1
+                        self._tally.gap_bytes += length
+                    cut = pos + _FRAME_SIZE if keep else pos
+                    if cut > start:
+                        out.append((Kind.BYTES, bytes(data[start:cut])))
+                        used += _RECORD + cut - start
+                    if keep and length:
+                        out.append((Kind.GAP, U64.pack(length)))
+                        used += _RECORD + U64.size
+                    start = stop
+                    skip = True
+                side.ends = direction == SERVER and bool(flags & _END_STREAM)
+                if side.ends and left_out:
+                    left_out.pop(stream, None)
+                side.stream = stream
+            elif kind in _COPIED:
+                if kind in _BLOCK:
+                    side.in_block = not flags & _END_HEADERS
+                if kind == _HEADERS:
+                    stream &= _STREAM
+                    if direction == CLIENT:
+                        if stream > self._newest:
+                            self._newest = stream
+                            if not self._sample():
+                                self._leave_out(stream, _UNSAMPLED)
+                                if pos > start:
+                                    out.append((Kind.BYTES, bytes(data[start:pos])))
+                                    used += _RECORD + pos - start
+                                    start = pos
+                                out.append((Kind.UNSAMPLED, U32.pack(stream)))
+                                used += _RECORD + U32.size
+                    elif flags & _END_STREAM and left_out:
+                        left_out.pop(stream, None)
+                elif kind == _RST_STREAM and left_out:
+                    left_out.pop(stream & _STREAM, None)
+            else:
+                if pos > start:
+                    out.append((Kind.BYTES, bytes(data[start:pos])))
+                    used += _RECORD + pos - start
+                start = stop
+                skip = True
+            pos = stop
+            if end > size:
+                side.remaining = end - size
+                side.skip = skip
+                side.is_data = kind == _DATA
+        if pos > start:
+            out.append((Kind.BYTES, bytes(data[start:pos])))
+            used += pos - start
+        elif out:
+            used -= _RECORD
+        if pos < size:
+            side.held = bytes(data[pos:])
+        return None if out and used > room else out
+
+    def _leave_out(self, stream: int, why: bool) -> None:
+        if len(self._left_out) >= MAX_LEFT_OUT:
+            del self._left_out[next(iter(self._left_out))]
+        self._left_out[stream] = why
+
+    def _skim(self, side: _Side, data: bytes | memoryview, pos: int, direction: int) -> None:
+        """Count new streams, and keep track of where frames end."""
+        size = len(data)
+        pos += side.remaining
+        while size - pos >= _FRAME_SIZE:
+            word, flags, stream = _FRAME.unpack_from(data, pos)
+            kind = word & 0xFF
+            if kind in _BLOCK:
+                side.in_block = not flags & _END_HEADERS
+                if kind == _HEADERS and direction == CLIENT:
+                    stream &= _STREAM
+                    if stream > self._newest:
+                        self._newest = stream
+                        self._tally.blind_calls += 1
+            pos += _FRAME_SIZE + (word >> 8)
+        side.remaining = max(0, pos - size)
+        if pos < size:
+            side.held = bytes(data[pos:])
+
+
+def _refuse(opening: bytes, data: bytes | memoryview) -> bytes:
+    """Say why these first bytes are not HTTP/2's, or nothing while they may be (RFC 9113, 3.4)."""
+    if data[: len(opening)] != opening[: len(data)]:
+        return b"no HTTP/2 preface"
+    if len(data) >= len(opening) + _FRAME_SIZE:
+        word, flags, stream = _FRAME.unpack_from(data, len(opening))
+        length = word >> 8
+        if word & 0xFF != _SETTINGS or flags & _ACK or stream & _STREAM or length % 6:
+            return b"the first frame is not SETTINGS"
+    return b""

@@ -1,0 +1,291 @@
+"""The tap: observers connect to a Unix socket and are told what passes, as fast as they can read.
+
+Rule: nothing waits. A session is a bounded buffer and a non-blocking socket; an observer that is
+slow, stopped or gone costs at most the buffer. `frames` keeps within its bound; only records that
+begin or end a connection (under 300 bytes each, at most two for each connection of the session)
+and STATS while at most half full are put in unasked. Counterpart: `sidecar.observe.tap`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any, Final
+
+from sidecar.wire.listen import close_listener
+from sidecar.wire.records import HEADER, Kind, record
+
+if TYPE_CHECKING:
+    from sidecar.wire.watch import Watch
+
+FLUSH_SECONDS: Final = 0.001
+"""Records wait this long for company: a write for each would cost more than all else here."""
+FLUSH_BYTES: Final = 128 << 10  # and no longer than until so many are there
+STATS_SECONDS: Final = 1.0
+MAX_SESSIONS: Final = 64
+_SEND_BUFFER: Final = 1 << 20
+_MAX_PARTS: Final = 512  # buffers in one sendmsg; the kernel takes 1024
+_FRACTION: Final = struct.Struct("!d")
+
+
+class Session:
+    """One observer: what it is still to be told, and what it asked for.
+
+    Args:
+        limit: bound on waiting bytes.
+        draw: uniform in [0, 1).
+        ended: called once, when the observer is gone or does not make sense.
+        goaway: called with a connection's number, or 0 for all blind ones.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        limit: int,
+        draw: Callable[[], float],
+        ended: Callable[[Session], None],
+        goaway: Callable[[int], None],
+    ) -> None:
+        self.limit = limit
+        self.reserve = limit // 2  # not for DATA
+        self.size = 0  # bytes waiting
+        self.sent = 0
+        self.fraction = 1.0
+        self.watches: set[Watch] = set()
+        self._loop = loop
+        self._socket = sock
+        self._draw = draw
+        self._ended = ended
+        self._goaway = goaway
+        self._parts: deque[bytes | memoryview] = deque()
+        self._due: asyncio.Handle | None = None  # the next flush
+        self._soon = False
+        self._blocked = False  # the socket is full: it says when to go on
+        self._open = True
+        self._heard = b""
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        loop.add_reader(sock, self._readable)
+
+    def sample(self) -> bool:
+        """Draw whether a new stream's DATA is copied."""
+        fraction = self.fraction
+        return fraction >= 1.0 or (fraction > 0.0 and self._draw() < fraction)
+
+    def put(self, header: bytes, payload: bytes) -> None:
+        """Append one record; the caller has seen that there is room."""
+        parts = self._parts
+        parts.append(header)
+        parts.append(payload)
+        self.size += len(header) + len(payload)
+        if self._due is None:
+            if not self._blocked:
+                self._due = self._loop.call_later(FLUSH_SECONDS, self.flush)
+        elif self.size >= FLUSH_BYTES and not self._soon:
+            self._soon = True
+            self._due.cancel()
+            self._due = self._loop.call_soon(self.flush)
+
+    def tell(
+        self, kind: Kind, number: int, now: int, payload: bytes = b"", direction: int = 0
+    ) -> None:
+        """Append a record that begins or ends something."""
+        self.put(HEADER.pack(len(payload), kind, direction, 0, number, now), payload)
+
+    def flush(self) -> None:
+        """Send what the socket takes now; go on when it takes more."""
+        self._undue()
+        parts = self._parts
+        try:
+            while parts and self._open:
+                if self.size <= FLUSH_BYTES:
+                    joined = b"".join(parts)
+                    parts.clear()
+                    parts.append(joined)
+                    sent = self._socket.send(joined)
+                else:
+                    sent = self._socket.sendmsg(
+                        [parts[i] for i in range(min(len(parts), _MAX_PARTS))]
+                    )
+                self._drop(sent)
+        except (BlockingIOError, InterruptedError):
+            if not self._blocked:
+                self._blocked = True
+                self._loop.add_writer(self._socket, self.flush)
+        except OSError:
+            self.end()
+        else:
+            if self._blocked:
+                self._blocked = False
+                self._loop.remove_writer(self._socket)
+
+    def end(self) -> None:
+        """Close; what waits is lost, and the session's connections become blind."""
+        if not self._open:
+            return
+        self._open = False
+        self._undue()
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self._socket.close()
+        self._parts.clear()
+        self.size = 0
+        watches, self.watches = self.watches, set()
+        for watch in watches:
+            watch.abandon()
+        self._ended(self)
+
+    def _undue(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+            self._soon = False
+
+    def _drop(self, sent: int) -> None:
+        self.size -= sent
+        self.sent += sent
+        parts = self._parts
+        while sent:
+            first = parts[0]
+            if len(first) > sent:
+                parts[0] = memoryview(first)[sent:]
+                return
+            sent -= len(first)
+            parts.popleft()
+        while parts and not parts[0]:  # an empty payload
+            parts.popleft()
+
+    def _readable(self) -> None:
+        try:
+            data = self._socket.recv(4096)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data or not self._hear(self._heard + data):
+            self.end()
+
+    def _hear(self, data: bytes) -> bool:
+        """Obey the whole records in `data`; False if one of them makes no sense."""
+        pos = 0
+        while len(data) - pos >= HEADER.size:
+            size, kind, direction, flags, number, _ = HEADER.unpack_from(data, pos)
+            expected = {Kind.SAMPLE: _FRACTION.size, Kind.GOAWAY: 0}.get(kind)
+            if size != expected or direction or flags:
+                return False
+            if len(data) - pos < HEADER.size + size:
+                break
+            pos += HEADER.size
+            if kind == Kind.SAMPLE:
+                (fraction,) = _FRACTION.unpack_from(data, pos)
+                if not (math.isfinite(fraction) and 0 <= fraction <= 1) or number:
+                    return False
+                self.fraction = fraction
+            else:
+                self._goaway(number)
+            pos += size
+        self._heard = data[pos:]
+        return True
+
+
+class Tap:
+    """The listening end: accepts observers, gives connections to them in turn.
+
+    Args:
+        listener: a listening Unix socket; closed with the tap.
+        limit: bound on waiting bytes for each session.
+        hello: what the HELLO record says.
+        stats: what the STATS records say.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listener: socket.socket,
+        limit: int,
+        hello: dict[str, Any],
+        stats: Callable[[], dict[str, int]],
+        draw: Callable[[], float],
+        goaway: Callable[[int], None],
+        log: Callable[..., None],
+    ) -> None:
+        self.sessions: list[Session] = []
+        self.sent = 0  # by sessions that have ended
+        self._loop = loop
+        self._listener = listener
+        self._limit = limit
+        self._hello = hello
+        self._stats = stats
+        self._draw = draw
+        self._goaway = goaway
+        self._log = log
+        self._next = 0
+        self._timer: asyncio.TimerHandle | None = None
+        listener.setblocking(False)
+        loop.add_reader(listener, self._accept)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes waiting in all sessions."""
+        return sum(session.size for session in self.sessions)
+
+    @property
+    def told(self) -> int:
+        """Bytes put into all sessions, ever, less those lost with a session that ended."""
+        return self.sent + sum(session.sent + session.size for session in self.sessions)
+
+    def assign(self) -> Session | None:
+        """Choose who observes a new connection: in turn, if less than half full."""
+        for _ in self.sessions:
+            self._next = (self._next + 1) % len(self.sessions)
+            session = self.sessions[self._next]
+            if session.size <= session.reserve:
+                return session
+        return None
+
+    def close(self) -> None:
+        """End all sessions, after one last try to send what waits."""
+        self._loop.remove_reader(self._listener)
+        close_listener(self._listener)
+        if self._timer is not None:
+            self._timer.cancel()
+        for session in list(self.sessions):
+            session.flush()
+            session.end()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            sock, _ = self._listener.accept()
+            if len(self.sessions) >= MAX_SESSIONS:
+                sock.close()
+                return
+            session = Session(self._loop, sock, self._limit, self._draw, self._ended, self._goaway)
+            self.sessions.append(session)
+            session.tell(Kind.HELLO, 0, monotonic_ns(), json.dumps(self._hello).encode())
+            self._log("observer attached", sessions=len(self.sessions))
+            self._tell_stats()
+
+    def _ended(self, session: Session) -> None:
+        self.sessions.remove(session)
+        self.sent += session.sent
+        self._log("observer gone", sessions=len(self.sessions))
+
+    def _tell_stats(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.sessions:
+            payload = json.dumps(self._stats()).encode()
+            said = record(Kind.STATS, 0, 0, monotonic_ns(), payload)
+            for session in list(self.sessions):
+                if session.size <= session.reserve:
+                    session.put(said, b"")
+            self._timer = self._loop.call_later(STATS_SECONDS, self._tell_stats)
