@@ -199,7 +199,9 @@ def run(
 
     def on_ready(ready: supervise.Ready) -> None:
         if print_ready:
-            print(ready.line(), flush=True)
+            # One write: a line in pieces could be cut by a child that logs to the same pipe.
+            sys.stdout.write(ready.line() + "\n")
+            sys.stdout.flush()
         else:
             Log("run").info("ready", listen=ready.listen, http=ready.http)
 

@@ -30,6 +30,7 @@ from sidecar.telemetry.observed import snapshot_of
 from sidecar.telemetry.pairs import PairSpans
 
 SWEEP_SECONDS = 1.0
+ATTACH_SECONDS = 5.0
 OOM_SCORE = 500  # of 1000: when memory is short, the kernel takes us before any model server
 EXIT_CANNOT_START = 1
 
@@ -91,11 +92,13 @@ async def _run(
     await observer.start()
 
     session: Session | None = None
+    attached = asyncio.Event()
 
     def on_session(current: Session | None) -> None:
         nonlocal session
         session = current
         if current is not None:
+            attached.set()
             current.sample(observer.admission.wire_fraction)
             if settings.wire.resync == "goaway":
                 current.resync()
@@ -116,6 +119,9 @@ async def _run(
         asyncio.create_task(_sweep(observer)),
         asyncio.create_task(reloader.watch()),
     ]
+    # Whoever waits for "ready" wants the first call seen; a wire that is late must not stop us.
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(attached.wait(), ATTACH_SECONDS)
     on_ready(address)
     log.info("observing", http=address, shadows=[s.name for s in settings.shadows])
     try:

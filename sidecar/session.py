@@ -7,11 +7,10 @@ Rule: whatever arrives, the reader survives; a wire that goes away is waited for
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from sidecar.call import Chunk, Direction
 from sidecar.log import Log
@@ -65,8 +64,7 @@ class Session(asyncio.Protocol):
         self.ended = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is no subclass
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -137,11 +135,13 @@ async def attach(
             await asyncio.sleep(delay)
             delay = min(delay * 2, RETRY_LAST)
             continue
-        delay = RETRY_FIRST
+        began = loop.time()
         on_session(session)
         try:
             await session.ended
         finally:
             on_session(None)
-            with contextlib.suppress(Exception):
-                session.close()
+            session.close()
+        # A session that ends at once was refused by one of us: do not hammer.
+        delay = RETRY_FIRST if loop.time() - began > RETRY_LAST else min(delay * 2, RETRY_LAST)
+        await asyncio.sleep(delay)

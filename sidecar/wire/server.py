@@ -16,11 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sidecar import __version__
 from sidecar.address import TCP, Unix, format_address
 from sidecar.wire.forward import Connection, reset_on_close
 from sidecar.wire.frames import State, Tally
 from sidecar.wire.listen import ListenError, close_listener, name_of, open_listeners, open_unix
+from sidecar.wire.records import VERSION
 from sidecar.wire.stats import Counters, Snapshot
 from sidecar.wire.tap import Tap
 from sidecar.wire.watch import Watch
@@ -165,7 +165,7 @@ class Wire:
 
     def _hello(self) -> dict[str, Any]:
         return {
-            "version": __version__,
+            "version": VERSION,
             "pid": os.getpid(),
             "resync": "goaway" if self._options.resync else "off",
             "routes": [
