@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -30,6 +30,8 @@ from sidecar.compare.comparer import Comparer
 from sidecar.compare.reflection import Reflection
 from sidecar.compare.result import Comparison
 from sidecar.config import Settings
+from sidecar.judge.pair import Values
+from sidecar.judging import Judging
 from sidecar.ledger import Entry, Ledger
 from sidecar.log import Log
 from sidecar.observe.connection import Connection
@@ -55,6 +57,8 @@ class Pair:
     shadowed: dict[str, Observation] = field(default_factory=dict)
     compared: dict[str, Comparison] = field(default_factory=dict)
     skipped: dict[str, SkipReason] = field(default_factory=dict)
+    values: dict[str, Values] = field(default_factory=dict)  # what the judge is about, of both
+    request_id: str = ""
 
     def undecided(self, name: str) -> bool:
         """Whether this shadow's fate is still open."""
@@ -72,6 +76,9 @@ class Observer:
         now_ns: Callable[[], int],
         draw: Callable[[], float],
         log: Log,
+        *,
+        instance: str = "observer",
+        unix_offset_ns: int = 0,
     ) -> None:
         self.settings = settings
         self.log = log
@@ -81,6 +88,15 @@ class Observer:
         self.comparer = comparer
         self.spans = spans
         self.ledger = Ledger([(s.name, s.role) for s in settings.shadows])
+        self.judging = Judging(
+            settings,
+            self.ledger,
+            comparer,
+            now_ns,
+            log,
+            instance=instance,
+            unix_offset_ns=unix_offset_ns,
+        )
         self.recent = RecentPairs()
         self.shadows = {
             s.name: Shadow(s, settings.pairs, now_ns, partial(self._shadowed, s.name))
@@ -206,6 +222,9 @@ class Observer:
         callers_trace = dict(call.metadata).get("traceparent", "")
         single = len(event.messages) == 1 and self._single.get(call.method, False)
         for name, shadow in self.shadows.items():
+            if self.judging.ended(name):
+                self._skip(pair, name, SkipReason.ENDED)
+                continue
             dispatch = Dispatch(
                 key=event.key,
                 method=call.method,
@@ -267,27 +286,28 @@ class Observer:
                 self._skip(pair, name, event.reason)
         self._settle(pair)
 
-    # ---- 5. compared, judged --------------------------------------------------------------------
+    # ---- 5. compared ----------------------------------------------------------------------------
 
     def _pair(self, pair: Pair, name: str) -> None:
         if pair.production is None or not pair.undecided(name):
             return
         shadowed = pair.shadowed[name]
-        comparison = self.comparer.compare(
-            pair.call.method, pair.request, pair.production, shadowed
-        )
-        pair.compared[name] = comparison
-        pair.entry.compare(name, comparison, pair.production, shadowed)
+        found = self.comparer.examine(pair.call.method, pair.request, pair.production, shadowed)
+        pair.compared[name] = found.comparison
+        pair.entry.compare(name, found.comparison, pair.production, shadowed)
+        self.judging.keep(pair, name, found)
 
     def _skip(self, pair: Pair, name: str, reason: SkipReason) -> None:
         pair.skipped[name] = reason
         pair.entry.skip(name, reason)
 
-    # ---- 6. told --------------------------------------------------------------------------------
+    # ---- 6. judged, told ------------------------------------------------------------------------
 
     def _settle(self, pair: Pair) -> None:
         if not pair.entry.settled or self.pairs.pop(pair.call.key, None) is None:
             return
+        # Not before every fate is known: a difference is judged net of the control's.
+        self.judging.judge(pair)
         self._hold(pair, -pair.held_bytes)
         if pair.production is None:
             self._stop_reading(pair.call.key)
@@ -322,6 +342,14 @@ class Observer:
             if pair.call.started_ns > oldest:
                 break
             self._lost(Lost(key, SkipReason.ABANDONED))
+        self.judging.sweep()
+        if self.judging.all_ended and not self.admission.ended:
+            self.end()
+
+    def end(self) -> None:
+        """End the experiment: no further call is shadowed, whatever is decided stands."""
+        self.admission = replace(self.admission, ended=True)
+        self.log.info("ended")
 
     def change(self, settings: Settings) -> None:
         """Take over what may change while running: sample, pause, and what `tee.shadow.LIVE` names.
@@ -331,12 +359,15 @@ class Observer:
         self.settings = self.settings.model_copy(
             update={"sample": settings.sample, "paused": settings.paused}
         )
-        self.admission = Admission(settings.match, settings.sample, settings.paused)
+        self.admission = replace(
+            Admission(settings.match, settings.sample, settings.paused), ended=self.admission.ended
+        )
         for wanted in settings.shadows:
             shadow = self.shadows.get(wanted.name)
             if shadow is not None:
                 live = {name: getattr(wanted, name) for name in LIVE}
                 shadow.update(shadow.settings.model_copy(update=live))
+        self.judging.change(settings)
 
     async def start(self) -> None:
         """Make the shadows ready to be called."""

@@ -11,6 +11,7 @@ import contextlib
 import os
 import random
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -88,7 +89,17 @@ async def _run(
     dice = random.Random(random.SystemRandom().getrandbits(64))
     spans = PairSpans(settings.telemetry, settings.shadows, unix_offset_ns, dice, log=log)
     comparer = Comparer(settings.compare, Registry.from_settings(settings.compare))
-    observer = Observer(settings, comparer, spans, time.monotonic_ns, dice.random, log)
+    observer = Observer(
+        settings,
+        comparer,
+        spans,
+        time.monotonic_ns,
+        dice.random,
+        log,
+        # Of this life alone: what a restarted process counts is added to what came before it.
+        instance=f"{socket.gethostname()}-{dice.getrandbits(48):012x}",
+        unix_offset_ns=unix_offset_ns(),
+    )
     await observer.start()
 
     session: Session | None = None

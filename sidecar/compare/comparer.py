@@ -76,6 +76,13 @@ class Comparer:
         except Exception:
             return ()
 
+    def read_response(self, method: str, response: tuple[bytes, ...]) -> tuple[Decoded, ...]:
+        """Read an answer's messages, as far as they can be read; never raises."""
+        try:
+            return tuple(map(self.registry.reader(method).read_response, response))
+        except Exception:
+            return ()
+
     def _examine(
         self,
         method: str,

@@ -137,23 +137,30 @@ class Total:
     left_out: int  # how many were not: older evidence, other versions or other rules
 
 
-def total(counts: Counts) -> Total:
-    """Add what belongs together: the newest evidence, and all that agrees with it.
+def alike(counts: Counts) -> list[Snapshot]:
+    """Choose what belongs together: the newest evidence, and all that agrees with it.
 
-    The snapshot whose evidence began last leads; others are added if they follow the same rules
-    and name no model version that contradicts those already taken.
+    The snapshot whose evidence began last leads; others follow if they obey the same rules and
+    name no model version that contradicts those already taken.
     """
     order = sorted(counts.values(), key=lambda s: (-s.began_unix_ns, s.key))
     models: dict[str, str] = {}
     taken: list[Snapshot] = []
     instances: set[str] = set()
     for snapshot in order:
-        alike = not taken or snapshot.rules == taken[0].rules
+        same = not taken or snapshot.rules == taken[0].rules
         agrees = all(models.get(k, v) == v for k, v in snapshot.models.items())
-        if alike and agrees and snapshot.key.instance not in instances:
+        if same and agrees and snapshot.key.instance not in instances:
             taken.append(snapshot)
             instances.add(snapshot.key.instance)
             models.update(snapshot.models)
+    return taken
+
+
+def total(counts: Counts) -> Total:
+    """Add what belongs together; see `alike`."""
+    taken = alike(counts)
+    models = {name: version for s in reversed(taken) for name, version in s.models.items()}
     cells: dict[CellKey, Cell] = {}
     events: dict[str, int] = {}
     for snapshot in sorted(taken, key=lambda s: s.key):
@@ -171,7 +178,7 @@ def total(counts: Counts) -> Total:
         models=models,
         events=events,
         judges=len(taken),
-        left_out=len(order) - len(taken),
+        left_out=len(counts) - len(taken),
     )
 
 

@@ -132,6 +132,11 @@ class Judge:
         if waiting is not None:
             self._use(waiting, label)
 
+    @property
+    def label_fates(self) -> dict[str, int]:
+        """What became of the labels so far, by `labels.Fate`."""
+        return dict(self._labels.fates)
+
     def wanted(self, most: int) -> list[str]:
         """Correlation ids of the disagreements whose labels would decide soonest."""
         return self._labels.wanted(most)

@@ -159,6 +159,10 @@ class SliceSettings(_Settings):
 class LabelSettings(_Settings):
     """Pairs that wait for their labels, and labels that wait for their pairs."""
 
+    # Where a call's correlation id is; None: the request's own id, else the trace id.
+    correlation: (
+        Annotated[str, Field(pattern=r"^(request_id|trace_id|metadata:[a-z0-9_.-]+)$")] | None
+    ) = None
     pairs: Count = 100_000
     early: Count = 10_000  # labels that came before their pair
     max_age_seconds: Seconds = 7 * 86_400.0
@@ -192,6 +196,10 @@ class JudgeSettings(_Settings):
     worst: Annotated[int, Field(ge=0, le=1000)] = 10  # worst pairs kept for each criterion, slice
     sample: Annotated[int, Field(ge=0, le=1000)] = 20  # uniform sample of pairs, likewise
     repeat_seconds: Annotated[float, Field(ge=0)] = 1.0  # identical requests within it count once
+    # Where answers do not name their model's version: a field of their metadata that does, and
+    # what production's is else (`shadows[].version` is the shadow's).
+    version_metadata: Annotated[str, Field(pattern=r"^[a-z0-9_.-]*$")] = ""
+    production_version: str = ""
 
     @model_validator(mode="after")
     def _consistent(self) -> JudgeSettings:

@@ -1,0 +1,12 @@
+"""One report from the counts of one or many sidecars.
+
+    timeline    differences over time, bounded and additive
+    part        what one sidecar tells about one shadow
+    build       parts become one report: the verdict and everything a person wants to see with it
+    table       the report for a terminal
+    page        the report as a self-contained HTML page
+
+Rule: building is pure and every part is additive, so pulling a sidecar twice changes nothing and
+the order does not matter. Counterparts: `judge`, which counts and decides; `admin`, which carries
+parts between processes.
+"""
