@@ -182,7 +182,7 @@ READERS: dict[str, _Reader] = {
     "ip-family": _one_of("ipv4", "ipv6"),
     "resync": _one_of("off", "goaway"),
     "run-as-user": (_number(1, 2**31 - 1), "a user number that is not root's"),
-    "drain-seconds": (_number(0, 3600), "whole seconds from 0 to 3600"),
+    "drain-seconds": (_number(1, 3600), "whole seconds from 1 to 3600"),
     "pre-stop-seconds": (_number(0, 3600), "whole seconds from 0 to 3600"),
     "wire-cpu": _CPU_AMOUNT,
     "wire-memory": _MEMORY_AMOUNT,
