@@ -18,6 +18,7 @@ class Sidecar:
     address: str  # where clients connect
     http: str
     pids: Mapping[str, int]
+    observers: tuple[str, ...] = ()  # the pages of each, if there are several
 
     def status(self) -> dict[str, Any]:
         """`/status`, as it is now."""
@@ -61,7 +62,8 @@ def sidecar(
     flags = [word for k, v in (settings or {}).items() for word in ("--set", f"{k}={v}")]
     with sidecar_run(upstream, shadows, *flags, env=env) as process:
         ready = process.wait_ready()
-        yield Sidecar(process, ready["listen"][0], ready["http"], ready["pids"])
+        observers = tuple(ready["observers"])
+        yield Sidecar(process, ready["listen"][0], ready["http"], ready["pids"], observers)
 
 
 @contextmanager
