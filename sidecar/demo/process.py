@@ -156,7 +156,8 @@ class Process:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         self.stop()
-        if error is not None and not isinstance(error, (KeyboardInterrupt, ProcessError)):
+        # An interrupt is no failure, and a ProcessError carries the lines already.
+        if isinstance(error, Exception) and not isinstance(error, ProcessError):
             print(f"--- {self.name}: its last lines ---\n{self.tail()}", file=sys.stderr)
 
     def _read(self) -> None:
