@@ -13,7 +13,7 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")
     ] = False,
-    rate: Annotated[float, typer.Option(min=1, help="Calls a second.", metavar="CALLS")] = 200,
+    rate: Annotated[float, typer.Option(min=1, help="Calls a second.", metavar="CALLS")] = 100,
 ) -> None:
     """Shadow one digit classifier with another on this machine, and see what is found.
 

@@ -43,7 +43,7 @@ JAEGER_PAGE = ("127.0.0.1", 16686)
 START_SECONDS = 60.0
 DRAIN_SECONDS = 30.0
 PAIRS = 1000
-RATE = 200.0  # with room to spare on two cores, so that latencies are the models' own
+RATE = 100.0  # leaves room on two cores, so that latencies are the models' own
 IN_FLIGHT = 8
 
 CONFIG = """\
