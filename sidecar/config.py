@@ -89,7 +89,7 @@ class WireSettings(_Settings):
 
     routes: tuple[Route, ...] = ()
     tap: Path = Path("/tmp/shadow-sidecar/tap.sock")
-    tap_bytes: Annotated[int, Field(ge=65536)] = 8 << 20  # bound on copied bytes waiting for each observer
+    tap_bytes: Annotated[int, Field(ge=65536)] = 8 << 20  # copied, waiting for each observer
     connection_bytes: Annotated[int, Field(ge=4096)] = 256 << 10  # forwarded, unsent, a direction
     connections: Count = 10_000
     drain_seconds: Seconds = 30.0

@@ -78,7 +78,9 @@ def test_a_method_that_nobody_knows_is_answered_by_production_and_compared_as_by
     with servers(BYTES, BYTES) as (production, shadow), sidecar(production, shadow) as it:
         with pytest.raises(grpc.RpcError) as failure:
             with grpc.insecure_channel(it.address) as channel:
-                channel.unary_unary("/no.Such/Method")(b"x", timeout=20)
+                missing: grpc.UnaryUnaryMultiCallable[bytes, bytes]
+                missing = channel.unary_unary("/no.Such/Method")
+                missing(b"x", timeout=20)
         assert failure.value.code() is grpc.StatusCode.UNIMPLEMENTED
         status = it.settled(1)
     assert status["shadows"]["shadow"]["outcomes"]["both_error_same"] == 1
@@ -88,6 +90,7 @@ def test_a_message_of_a_gibibyte_passes_and_is_neither_kept_nor_copied_whole() -
     size = 1 << 30
 
     def send(address: str) -> str:
+        stub: grpc.UnaryUnaryMultiCallable[bytes, bytes]
         stub = grpc.insecure_channel(address, OPTIONS).unary_unary(f"{SERVICE}/Unary")
         call = stub.future(bytes(size), timeout=150)
         return str(call.code().name) + str(len(call.result()))
