@@ -76,10 +76,10 @@ def test_a_call_that_is_not_grpc_is_skipped_as_such() -> None:
 
 def test_a_method_that_nobody_knows_is_answered_by_production_and_compared_as_bytes() -> None:
     with servers(BYTES, BYTES) as (production, shadow), sidecar(production, shadow) as it:
-        with pytest.raises(grpc.RpcError) as failure:
-            with grpc.insecure_channel(it.address) as channel:
-                missing: grpc.UnaryUnaryMultiCallable[bytes, bytes]
-                missing = channel.unary_unary("/no.Such/Method")
+        with grpc.insecure_channel(it.address) as channel:
+            missing: grpc.UnaryUnaryMultiCallable[bytes, bytes]
+            missing = channel.unary_unary("/no.Such/Method")
+            with pytest.raises(grpc.RpcError) as failure:
                 missing(b"x", timeout=20)
         assert failure.value.code() is grpc.StatusCode.UNIMPLEMENTED
         status = it.settled(1)
