@@ -5,6 +5,7 @@ Standard library only: the wire reads its addresses with this too.
 
 from __future__ import annotations
 
+import ipaddress
 from typing import NamedTuple
 
 MAX_UNIX_PATH = 107  # sun_path is 108 bytes on Linux, the last one NUL
@@ -41,6 +42,16 @@ def parse_address(text: str) -> TCP | Unix:
     if not (port.isascii() and port.isdigit() and int(port) <= 65535):
         raise ValueError(f"the port must be a number from 0 to 65535, not {port!r}")
     return TCP(host.strip("[]") if bracketed else host, int(port))
+
+
+def is_loopback(address: TCP | Unix) -> bool:
+    """Whether only this machine can reach it, as far as its text tells."""
+    if isinstance(address, Unix) or address.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address.host).is_loopback
+    except ValueError:
+        return False
 
 
 def format_address(host: str, port: int) -> str:

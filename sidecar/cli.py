@@ -66,6 +66,10 @@ HTTP = Annotated[
     str | None,
     typer.Option(help="Health, metrics, status and the live page.", metavar="HOST:PORT"),
 ]
+Admin = Annotated[
+    str | None,
+    typer.Option(help="The gRPC Admin API: report, gate, labels.", metavar="HOST:PORT"),
+]
 Tap = Annotated[
     str | None,
     typer.Option(help="Unix socket between wire and observer.", metavar="PATH"),
@@ -105,8 +109,9 @@ def _tree(flags: Mapping[str, Any]) -> dict[str, Any]:
         tree["shadows"] = [_shadow(text, rate) for text in flags["shadow"]]
     elif rate is not None:
         errors.append(f"--rate {rate}: give --shadow too, or set shadows[].rate in the file")
-    if flags["http"] is not None:
-        tree.setdefault("http", {})["listen"] = _any_host(flags["http"])
+    for flag in ("http", "admin"):
+        if flags[flag] is not None:
+            tree.setdefault(flag, {})["listen"] = _any_host(flags[flag])
     for flag, section, key in (
         ("sample", "sample", "fraction"),
         ("tap", "wire", "tap"),
@@ -171,6 +176,7 @@ def run(
     sample: Sample = None,
     rate: Rate = None,
     http: HTTP = None,
+    admin: Admin = None,
     tap: Tap = None,
     traces: Traces = None,
     settings: Set = None,
@@ -190,12 +196,14 @@ def run(
     if not chosen.wire.routes:
         _refuse(["wire.routes: none given; use --listen HOST:PORT --upstream HOST:PORT"])
 
-    def observer_command(number: int, address: str | None) -> list[str]:
+    def observer_command(number: int, before: Mapping[str, str]) -> list[str]:
         command = [sys.executable, "-m", "sidecar", "observe"]
         if config is not None:
             command += ["--config", str(config)]
         command += ["--tree", json.dumps(_tree(context.params))]
-        return [*command, "--http", address or _nth_address(chosen.http.listen, number)]
+        for name, first in (("http", chosen.http.listen), ("admin", chosen.admin.listen)):
+            command += [f"--{name}", before.get(name) or _nth_address(first, number)]
+        return command
 
     def on_ready(ready: supervise.Ready) -> None:
         if print_ready:
@@ -203,12 +211,14 @@ def run(
             sys.stdout.write(ready.line() + "\n")
             sys.stdout.flush()
         else:
-            Log("run").info("ready", listen=ready.listen, http=ready.http)
+            Log("run").info("ready", listen=ready.listen, http=ready.http, admin=ready.admin)
 
     raise SystemExit(asyncio.run(supervise.run(chosen, observer_command, Log("run"), on_ready)))
 
 
 def _nth_address(address: str, number: int) -> str:
+    if address.startswith("unix:"):
+        return f"{address}.{number}" if number else address
     host, _, port = address.rpartition(":")
     return f"{host}:{int(port) + number if int(port) else 0}"
 
@@ -223,6 +233,7 @@ def observe(
     sample: Sample = None,
     rate: Rate = None,
     http: HTTP = None,
+    admin: Admin = None,
     tap: Tap = None,
     traces: Traces = None,
     settings: Set = None,
@@ -241,10 +252,10 @@ def observe(
 
     from sidecar.observer import main as observe_main
 
-    def on_ready(address: str) -> None:
+    def on_ready(http: str, admin: str) -> None:
         if ready_fd is not None:
             with os.fdopen(ready_fd, "w") as pipe:
-                pipe.write(json.dumps({"http": address, "pid": os.getpid()}) + "\n")
+                pipe.write(json.dumps({"http": http, "admin": admin, "pid": os.getpid()}) + "\n")
 
     raise SystemExit(observe_main(chosen, config, again, on_ready))
 

@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from sidecar.address import parse_address
+from sidecar.address import is_loopback, parse_address
 from sidecar.judge.settings import JudgeSettings
 
 ENV_PREFIX = "SHADOW_SIDECAR_"
@@ -279,12 +279,45 @@ class HTTPSettings(_Settings):
     listen: Address = "127.0.0.1:9095"
 
 
+class AdminTLS(_Settings):
+    """Mutual TLS of the admin API; the files may be renewed while the sidecar runs."""
+
+    cert: Path
+    key: Path
+    ca: Path  # who may have signed a caller's certificate
+
+    @model_validator(mode="after")
+    def _exist(self) -> AdminTLS:
+        for name in ("cert", "key", "ca"):
+            path: Path = getattr(self, name)
+            if not path.is_file():
+                raise ValueError(f"{name}: no such file: {path}")
+        return self
+
+
+class AdminSettings(_Settings):
+    """Where the gRPC Admin API is served: counts for `report`, labels, policy."""
+
+    listen: Address = "127.0.0.1:9096"
+    tls: AdminTLS | None = None
+
+    @model_validator(mode="after")
+    def _guarded(self) -> AdminSettings:
+        if self.tls is None and not is_loopback(parse_address(self.listen)):
+            raise ValueError(
+                f"listen {self.listen!r}: only a loopback address or a Unix socket may go without "
+                "tls (cert, key, ca)"
+            )
+        return self
+
+
 class Settings(_Settings):
     """The whole configuration."""
 
     wire: WireSettings = WireSettings()
     observer: ObserverSettings = ObserverSettings()
     http: HTTPSettings = HTTPSettings()
+    admin: AdminSettings = AdminSettings()
     match: MatchSettings = MatchSettings()
     sample: SampleSettings = SampleSettings()
     paused: bool = False

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import uvloop
 
+from sidecar.admin.grpc import STOP_SECONDS, AdminService, serve_admin
 from sidecar.admin.http import Pages, serve
 from sidecar.app import Observer
 from sidecar.compare.comparer import Comparer
@@ -40,14 +41,14 @@ def main(
     settings: Settings,
     file: Path | None,
     again: Callable[[], Settings],
-    on_ready: Callable[[str], None],
+    on_ready: Callable[[str, str], None],
 ) -> int:
     """Run the observer until SIGTERM or SIGINT.
 
     Args:
         file: the configuration file to watch, if there is one.
         again: reads the settings anew.
-        on_ready: told the HTTP address when the observer is up.
+        on_ready: told the HTTP and the admin address when the observer is up.
 
     Returns:
         The exit code.
@@ -78,7 +79,7 @@ async def _run(
     settings: Settings,
     file: Path | None,
     again: Callable[[], Settings],
-    on_ready: Callable[[str], None],
+    on_ready: Callable[[str, str], None],
     log: Log,
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -125,6 +126,11 @@ async def _run(
     metrics = Metrics(lambda: snapshot_of(observer))
     pages = Pages(observer, metrics.expose, unix_offset_ns)
     runner, address = await serve(pages, settings.http.listen)
+    try:
+        admin, admin_address = await serve_admin(AdminService(observer, apply), settings.admin)
+    except OSError:
+        await runner.cleanup()
+        raise
     tasks = [
         asyncio.create_task(attach(settings.wire.tap, observer, log, on_session)),
         asyncio.create_task(_sweep(observer)),
@@ -133,14 +139,17 @@ async def _run(
     # Whoever waits for "ready" wants the first call seen; a wire that is late must not stop us.
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(attached.wait(), ATTACH_SECONDS)
-    on_ready(address)
-    log.info("observing", http=address, shadows=[s.name for s in settings.shadows])
+    on_ready(address, admin_address)
+    log.info(
+        "observing", http=address, admin=admin_address, shadows=[s.name for s in settings.shadows]
+    )
     try:
         await stop.wait()
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await admin.stop(STOP_SECONDS)
         await observer.close()
         spans.close()
         await runner.cleanup()

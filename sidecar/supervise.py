@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ class Ready:
 
     listen: tuple[str, ...]
     http: tuple[str, ...]
+    admin: tuple[str, ...]
     wire_pid: int
     observer_pids: tuple[int, ...]
 
@@ -44,7 +45,9 @@ class Ready:
                 "ready": True,
                 "listen": list(self.listen),
                 "http": self.http[0] if self.http else "",
+                "admin": self.admin[0] if self.admin else "",
                 "observers": list(self.http),
+                "admins": list(self.admin),
                 "pids": {"wire": self.wire_pid, "observer": self.observer_pids[0]},
             }
         )
@@ -124,15 +127,15 @@ class Child:
 
 async def run(
     settings: Settings,
-    observer_command: Callable[[int, str | None], list[str]],
+    observer_command: Callable[[int, Mapping[str, str]], list[str]],
     log: Log,
     on_ready: Callable[[Ready], None],
 ) -> int:
     """Run until the wire ends.
 
     Args:
-        observer_command: the observer's command line from its number and the HTTP address that it
-            had before, so that a restarted observer is found where it was.
+        observer_command: the observer's command line from its number and the addresses ("http",
+            "admin") that it had before, so that a restarted observer is found where it was.
         on_ready: called once, when wire and observers are up.
 
     Returns:
@@ -158,7 +161,7 @@ async def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     loop.add_signal_handler(signal.SIGHUP, reload)
-    first: list[asyncio.Future[str]] = [loop.create_future() for _ in observers]
+    first: list[asyncio.Future[dict[str, str]]] = [loop.create_future() for _ in observers]
     keepers = [
         asyncio.create_task(_keep(observer, i, observer_command, first[i], stopping))
         for i, observer in enumerate(observers)
@@ -171,7 +174,8 @@ async def run(
         on_ready(
             Ready(
                 listen=tuple(wire_ready["listen"]),
-                http=tuple(addresses.result()),
+                http=tuple(each["http"] for each in addresses.result()),
+                admin=tuple(each["admin"] for each in addresses.result()),
                 wire_pid=wire.pid,
                 observer_pids=tuple(observer.pid for observer in observers),
             )
@@ -189,20 +193,20 @@ async def run(
 async def _keep(
     observer: Child,
     number: int,
-    command: Callable[[int, str | None], list[str]],
-    first: asyncio.Future[str],
+    command: Callable[[int, Mapping[str, str]], list[str]],
+    first: asyncio.Future[dict[str, str]],
     stopping: asyncio.Event,
 ) -> None:
     """Start the observer, and start it again with back-off whenever it ends."""
-    address: str | None = None
+    addresses: dict[str, str] = {}
     delay = BACKOFF_FIRST
     while not stopping.is_set():
         born = time.monotonic()
-        ready = await observer.start(command(number, address))
+        ready = await observer.start(command(number, addresses))
         if ready is not None:
-            address = ready["http"]
+            addresses = {name: ready[name] for name in ("http", "admin")}
             if not first.done():
-                first.set_result(address)
+                first.set_result(addresses)
         code = await observer.wait()
         if stopping.is_set():
             return

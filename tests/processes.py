@@ -55,6 +55,7 @@ def sidecar_run(
     # A Unix socket's path is short, so not below pytest's own temporary directory.
     tap = Path(tempfile.mkdtemp(prefix="shadow-tap-")) / "tap.sock"
     flags = ["--listen", listen, "--upstream", upstream, "--http", "127.0.0.1:0"]
+    flags += ["--admin", "127.0.0.1:0"]
     flags += ["--tap", str(tap), "--print-ready"]
     for shadow in shadows:
         flags += ["--shadow", shadow]

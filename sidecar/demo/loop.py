@@ -181,7 +181,7 @@ def _sidecar(directory: Path, config: Path, production: str, candidate: str) -> 
         "sidecar",
         "run",
         *("--listen", "127.0.0.1:0", "--upstream", production),
-        *("--shadow", f"{SHADOW}={candidate}", "--http", "127.0.0.1:0"),
+        *("--shadow", f"{SHADOW}={candidate}", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
         *("--tap", directory / "tap.sock", "--config", config, "--print-ready"),
         name="shadow-sidecar",
         env=_telemetry(os.environ),

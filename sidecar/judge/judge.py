@@ -26,7 +26,7 @@ from sidecar.judge.labels import Label, LabelStore
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.ranges import Ranges
 from sidecar.judge.repeats import Repeats
-from sidecar.judge.report import Verdict
+from sidecar.judge.report import State, Verdict
 from sidecar.judge.settings import LABELLED, JudgeSettings
 from sidecar.judge.slices import OTHER, Place, Slices
 from sidecar.judge.tally import Increments, Plan, increments, magnitude
@@ -131,6 +131,11 @@ class Judge:
         waiting = self._labels.label(label, now_ns)
         if waiting is not None:
             self._use(waiting, label)
+
+    @property
+    def stands(self) -> tuple[State, str] | None:
+        """The decision that stands, and why; None while there is none."""
+        return self._latches.overall
 
     @property
     def label_fates(self) -> dict[str, int]:

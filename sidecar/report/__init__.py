@@ -2,6 +2,7 @@
 
     timeline    differences over time, bounded and additive
     part        what one sidecar tells about one shadow
+    live        reads the parts off a running observer
     build       parts become one report: the verdict and everything a person wants to see with it
     table       the report for a terminal
     page        the report as a self-contained HTML page

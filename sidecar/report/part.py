@@ -1,0 +1,37 @@
+"""What one sidecar tells about one shadow: everything that a report adds up.
+
+Rule: every field is additive or mergeable, and there is no payload value in it. Counterparts:
+`live`, which reads it off a running observer; `build`, which makes a report of any number of them;
+`admin.convert`, which carries it between processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sidecar.judge.counts import CellKey, Snapshot
+from sidecar.judge.report import State
+from sidecar.judge.settings import JudgeSettings
+from sidecar.judge.worst import Example
+from sidecar.report.timeline import Timeline
+from sidecar.telemetry.histogram import Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One sidecar's counts about one shadow."""
+
+    source: str  # where it was pulled from; empty for a sidecar's own
+    shadow: str
+    settings: JudgeSettings
+    control_fraction: float
+    snapshot: Snapshot
+    outcomes: Mapping[str, int]
+    skipped: Mapping[str, int]
+    production_latency: Histogram
+    shadow_latency: Histogram
+    timeline: Timeline
+    worst: Mapping[CellKey, Sequence[Example]]
+    sample: Mapping[CellKey, Sequence[Example]]
+    stands: tuple[State, str] | None = None  # the sidecar's own decision, and why
