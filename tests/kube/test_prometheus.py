@@ -1,0 +1,267 @@
+"""Rules and dashboard with the real Prometheus, scraping a real sidecar."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import yaml
+
+from tests.kube.manifests_in import K8S, need
+from tests.processes import Process, drained, free_port, http_text, is_ready, server, sidecar_run
+
+RULES = next(yaml.safe_load_all((K8S / "observability" / "rules.yaml").read_text()))["spec"]
+DASHBOARD = json.loads((K8S / "observability" / "dashboard.json").read_text())
+QUERIES = [t["expr"] for p in DASHBOARD["panels"] for t in p.get("targets", ())]
+RULE_QUERIES = [rule["expr"] for group in RULES["groups"] for rule in group["rules"]]
+# Named here and exported elsewhere: cAdvisor's, and Prometheus's own.
+FOREIGN = {"container_cpu_usage_seconds_total", "container_memory_working_set_bytes", "up"}
+COVERAGE = "shadow_sidecar:coverage:ratio_rate5m"
+CALLS = 20
+# So that four scrapes lie in every rate: seen by what Prometheus answers, not by the clock.
+SCRAPES = 4
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rules as Prometheus reads them."""
+    file = tmp_path_factory.mktemp("rules") / "rules.yaml"
+    groups = [{k: v for k, v in g.items() if k != "interval"} for g in RULES["groups"]]
+    file.write_text(yaml.safe_dump({"groups": groups}))
+    return file
+
+
+@pytest.mark.interop
+def test_promtool_accepts_the_rules(rules: Path) -> None:
+    need("promtool")
+    done = subprocess.run(["promtool", "check", "rules", rules], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def series(name: str, values: str, **labels: str) -> dict[str, str]:
+    labels = {"namespace": "models", "app": "digits", "pod": "digits-1"} | labels
+    inside = ",".join(f'{key}="{value}"' for key, value in labels.items())
+    return {"series": f"{name}{{{inside}}}", "values": values}
+
+
+def alert(time: str, name: str, **labels: str) -> dict[str, Any]:
+    """One expectation: with labels the alert fires, without it does not."""
+    expected = [{"exp_labels": labels}] if labels else []
+    return {"eval_time": time, "alertname": name, "exp_alerts": expected}
+
+
+@pytest.mark.interop
+def test_the_alerts_fire_when_they_should_and_not_before(rules: Path) -> None:
+    """Half of the eligible calls compared, a quarter of those failing, one connection blind."""
+    need("promtool")
+    stripped = yaml.safe_load(rules.read_text())
+    for group in stripped["groups"]:
+        for rule in group["rules"]:
+            rule.pop("annotations", None)  # their words are not what is tested
+    rules.with_name("bare.yaml").write_text(yaml.safe_dump(stripped))
+    who = {"namespace": "models", "app": "digits"}
+    shadow = {"shadow": "candidate"}
+    inputs = [
+        series("shadow_sidecar_calls_seen_total", "0+600x60"),
+        series("shadow_sidecar_calls_skipped_total", "0+120x60", reason="not_sampled"),
+        series("shadow_sidecar_calls_skipped_total", "0+240x60", reason="queue_full"),
+        series("shadow_sidecar_calls_compared_total", "0+240x60"),
+        series("shadow_sidecar_comparisons_total", "0+180x60", outcome="equal", **shadow),
+        series("shadow_sidecar_comparisons_total", "0+60x60", outcome="shadow_error", **shadow),
+        series("shadow_sidecar_connections", "1x60", state="blind"),
+        series("shadow_sidecar_connections", "9x60", state="open"),
+        series("shadow_sidecar_verdict", "0x29 1x30", verdict="FAIL", **shadow),
+        series("shadow_sidecar_breaker_state", "0x60", state="open", **shadow),
+        series("up", "1x29 0x30", container="shadow-observer"),
+        series("shadow_sidecar_spans_dropped_total", "0x60"),
+        series("shadow_sidecar_spans_failed_total", "0x60"),
+    ]
+    up = {**who, "pod": "digits-1", "container": "shadow-observer"}
+    test = {
+        "rule_files": ["bare.yaml"],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": inputs,
+                "promql_expr_test": [
+                    {
+                        "expr": f"shadow_sidecar:{name}",
+                        "eval_time": "20m",
+                        "exp_samples": [{"labels": labels, "value": value}],
+                    }
+                    for name, labels, value in (
+                        (
+                            "coverage:ratio_rate5m",
+                            'shadow_sidecar:coverage:ratio_rate5m{app="digits",namespace="models"}',
+                            0.5,
+                        ),
+                        (
+                            "disagreement:ratio_rate5m",
+                            "shadow_sidecar:disagreement:ratio_rate5m"
+                            '{app="digits",namespace="models",shadow="candidate"}',
+                            0.25,
+                        ),
+                    )
+                ],
+                "alert_rule_test": [
+                    alert("5m", "ShadowCoverageLow"),
+                    alert("20m", "ShadowCoverageLow", severity="warning", **who),
+                    alert("20m", "ShadowFailing", severity="warning", **who, **shadow),
+                    alert("10m", "ShadowBlindConnections"),
+                    alert("20m", "ShadowBlindConnections", severity="warning", **who),
+                    alert("20m", "ShadowVerdictFail"),
+                    alert("31m", "ShadowVerdictFail", severity="critical", **who, **shadow),
+                    alert("20m", "ShadowObserverDown"),
+                    alert("40m", "ShadowObserverDown", severity="warning", **up),
+                    alert("40m", "ShadowBreakerOpen"),
+                    alert("40m", "ShadowSpansLost"),
+                ],
+            }
+        ],
+    }
+    file = rules.with_name("test.yaml")
+    file.write_text(yaml.safe_dump(test))
+    done = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+class Prometheus:
+    """A running Prometheus's query page."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def query(self, text: str) -> list[dict[str, Any]]:
+        """The samples of an instant query, or an assertion with Prometheus's complaint."""
+        path = "/api/v1/query?" + urllib.parse.urlencode({"query": text})
+        try:
+            answer = json.loads(http_text(self.address, path))
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{text}: {error.read().decode()}") from None
+        found: list[dict[str, Any]] = answer["data"]["result"]
+        return found
+
+    def value(self, text: str) -> float | None:
+        """The one value of a query."""
+        found = self.query(text)
+        return float(found[0]["value"][1]) if found else None
+
+
+def grafana(query: str) -> str:
+    """The query as Grafana would send it."""
+    for variable, value in (
+        ("$__rate_interval", "1m"),
+        ("$namespace", ".*"),
+        ("$app", ".*"),
+        ("$candidate_pods", ".*"),
+    ):
+        query = query.replace(variable, value)
+    assert "$" not in query
+    return query
+
+
+@pytest.fixture(scope="module")
+def scraped(rules: Path) -> Iterator[tuple[Prometheus, str]]:
+    """A sidecar that has compared some calls, and a Prometheus that has scraped it often enough."""
+    need("prometheus", "promtool")
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        upstream, shadow = (stack.enter_context(server("bytes")) for _ in range(2))
+        addresses = [s.wait_ready()["address"] for s in (upstream, shadow)]
+        sidecar = stack.enter_context(sidecar_run(addresses[0], [f"candidate={addresses[1]}"]))
+        ready = sidecar.wait_ready()
+        http = ready["http"]
+        sidecar.wait_until(is_ready(http))
+        labels = {"namespace": "models", "app": "digits", "pod": "digits-1"}
+        labels |= {"container": "shadow-observer"}
+        config = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(rules)],
+            "scrape_configs": [
+                {
+                    "job_name": "shadow",
+                    "static_configs": [{"targets": [http], "labels": labels}],
+                }
+            ],
+        }
+        file = rules.with_name("prometheus.yaml")
+        file.write_text(yaml.safe_dump(config))
+        address = f"127.0.0.1:{free_port()}"
+        process = stack.enter_context(
+            Process(
+                [
+                    "prometheus",
+                    f"--config.file={file}",
+                    f"--storage.tsdb.path={rules.parent}/data",
+                    f"--web.listen-address={address}",
+                ]
+            )
+        )
+        prometheus = Prometheus(address)
+        process.wait_until(lambda: answers(prometheus))
+        # A rate begins with a scrape from before the calls.
+        process.wait_until(lambda: prometheus.value("shadow_sidecar_calls_seen_total") == 0)
+        with grpc.insecure_channel(ready["listen"][0]) as channel:
+            call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+                "/test.Bytes/Unary"
+            )
+            for number in range(CALLS):
+                call(b"x" * number)
+        sidecar.wait_until(drained(http, seen=CALLS))
+        seen = f"count_over_time((shadow_sidecar_calls_seen_total == {CALLS})[1m:1s])"
+        process.wait_until(lambda: (prometheus.value(seen) or 0) >= SCRAPES)
+        process.wait_until(lambda: prometheus.value(COVERAGE) is not None)
+        yield prometheus, http
+
+
+def answers(prometheus: Prometheus) -> bool:
+    try:
+        return bool(http_text(prometheus.address, "/-/ready"))
+    except OSError:
+        return False
+
+
+@pytest.mark.interop
+def test_every_query_of_the_dashboard_and_the_rules_runs(
+    scraped: tuple[Prometheus, str],
+) -> None:
+    prometheus, _ = scraped
+    for query in (*map(grafana, QUERIES), *RULE_QUERIES):
+        prometheus.query(query)
+    assert prometheus.value(COVERAGE) == 1
+    assert prometheus.value("shadow_sidecar_calls_compared_total") == CALLS
+
+
+@pytest.mark.interop
+def test_every_metric_that_is_asked_for_is_there(scraped: tuple[Prometheus, str]) -> None:
+    prometheus, _ = scraped
+    asked = {
+        name
+        for query in (*QUERIES, *RULE_QUERIES)
+        for name in re.findall(r"\b((?:shadow_sidecar|container|process)_[a-z_]+)\b", query)
+    }
+    assert len(asked) > 15
+    # Nothing differed here; and the verdict's gauge is there when an experiment is judged.
+    missing = {
+        name for name in asked - FOREIGN if not prometheus.query(f"last_over_time({name}[5m])")
+    }
+    assert missing <= {"shadow_sidecar_output_differences_total", "shadow_sidecar_verdict"}
+
+
+@pytest.mark.interop
+def test_promtool_accepts_the_metrics_page(scraped: tuple[Prometheus, str]) -> None:
+    page = http_text(scraped[1], "/metrics")
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=page, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
