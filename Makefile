@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := $(or $(VIRTUAL_ENV),.venv)
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format protos interop-environments clean help
+.PHONY: demo test bench bench-quick lint format protos interop-environments clean help
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -26,6 +26,16 @@ demo: $(VENV)/.shadow-demo ## Two real models, the sidecar between, and what a p
 test: $(VENV)/.shadow-dev ## Every test, real servers and clients included
 	$(BIN)/python -m tests.interop.environments
 	$(BIN)/python -m pytest $(ARGS)
+
+$(VENV)/.shadow-bench: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	@touch $@
+
+bench: $(VENV)/.shadow-bench ## What it costs production, against Envoy; writes benchmarks/results.md
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(VENV)/.shadow-bench ## The same in two minutes, into benchmarks/quick.md
+	$(BIN)/python -m benchmarks --quick $(ARGS)
 
 lint: $(VENV)/.shadow-dev ## ruff and mypy, strict
 	$(BIN)/ruff check .

@@ -7,7 +7,9 @@ it; the processes measured here keep theirs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
@@ -18,6 +20,41 @@ def cpu_ns(pids: Iterable[int]) -> int:
         for task in Path(f"/proc/{pid}/task").iterdir():
             total += int((task / "schedstat").read_text().split()[0])
     return total
+
+
+def cpu_ns_by_thread(pid: int) -> dict[str, int]:
+    """Nanoseconds on a CPU so far by the threads' names; threads of one name are added up."""
+    threads: dict[str, int] = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        name = (task / "comm").read_text().strip()
+        used = int((task / "schedstat").read_text().split()[0])
+        threads[name] = threads.get(name, 0) + used
+    return threads
+
+
+def settle(pids: Sequence[int], *, idle: float = 0.05, timeout: float = 10.0) -> None:
+    """Wait until the processes use less than this share of a core: the work is done."""
+    window = 0.1
+    deadline = time.monotonic() + timeout
+    before = cpu_ns(pids)
+    while time.monotonic() < deadline:
+        time.sleep(window)
+        now = cpu_ns(pids)
+        if (now - before) / 1e9 / window < idle:
+            return
+        before = now
+
+
+def resident_bytes(pids: Iterable[int]) -> int:
+    """The sum of the processes' resident sets."""
+    return sum(_field(pid, "VmRSS") for pid in pids)
+
+
+def machine_busy() -> tuple[float, float]:
+    """Seconds that all cores together were busy, and seconds that they were there."""
+    fields = [int(x) for x in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    ticks = os.sysconf("SC_CLK_TCK")
+    return (sum(fields) - fields[3] - fields[4]) / ticks, sum(fields) / ticks
 
 
 def peak_bytes(pids: Iterable[int]) -> int:

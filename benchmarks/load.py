@@ -15,7 +15,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-METHOD = "/test.Bytes/Unary"
+from sidecar.pb.inference import open_inference_pb2 as v2
+
+METHOD = "/inference.GRPCInferenceService/ModelInfer"
 SCRIPT = Path(__file__).with_name("rate.js")
 
 
@@ -66,19 +68,21 @@ def size(payload: int) -> str:
     return f"{payload >> 10} KiB" if payload >= 1024 else f"{payload} B"
 
 
-def closed_loop(address: str, shape: Shape, seconds: float) -> Closed:
-    """Run h2load for `seconds`.
+def closed_loop(address: str, shape: Shape, seconds: float, *, rate: int = 0) -> Closed:
+    """Run h2load for `seconds`, at most `rate` calls a second on each connection if not 0.
 
     Raises:
         LoadError: when it could not run.
     """
     with tempfile.NamedTemporaryFile(prefix="body-") as body:
-        message = b"\n" + _varint(shape.payload) + b"x" * shape.payload
+        message = prediction(shape.payload)
         body.write(b"\0" + struct.pack("!I", len(message)) + message)
         body.flush()
         command = ["h2load", "-D", f"{round(seconds * 1000)}ms"]
         command += ["-c", str(shape.connections), "-m", str(shape.streams), "-t", "1"]
         command += ["-d", body.name, "-H", "content-type: application/grpc", "-H", "te: trailers"]
+        command += ["--rps", str(rate)] if rate else []
+        # Windows of 1 MiB, as gRPC's clients come to have, so that 600 KiB fit.
         command += ["-w", "20", "-W", "20", f"http://{address}{METHOD}"]
         done = subprocess.run(
             command, check=False, capture_output=True, text=True, timeout=seconds + 60
@@ -88,12 +92,11 @@ def closed_loop(address: str, shape: Shape, seconds: float) -> Closed:
     )
     if done.returncode or counts is None:
         raise LoadError(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
-    finished = int(counts[2])
-    return Closed(calls=finished, failed=int(counts[3]) + int(counts[4]), seconds=seconds)
+    return Closed(calls=int(counts[2]), failed=int(counts[3]) + int(counts[4]), seconds=seconds)
 
 
 def open_loop(
-    address: str, rate: int, seconds: float, payload: int, *, k6: Path, users: int = 16
+    address: str, rate: int, seconds: float, payload: int, *, k6: Path, users: int = 32
 ) -> Open:
     """Run k6's constant-arrival-rate executor over gRPC.
 
@@ -128,10 +131,14 @@ def open_loop(
     return Open(**figures)
 
 
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
+def prediction(size: int) -> bytes:
+    """An answer of the Open Inference Protocol with a tensor of `size` bytes.
+
+    It is sent as the request: what an echoing server says to it can then be read and compared.
+    """
+    numbers = size // 4
+    answer = v2.ModelInferResponse(model_name="model", model_version="1")
+    answer.outputs.add(name="output", datatype="FP32", shape=[numbers])
+    answer.raw_output_contents.append(struct.pack("<f", 0.5) * numbers)
+    message: bytes = answer.SerializeToString()
+    return message

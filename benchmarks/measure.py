@@ -6,15 +6,18 @@ its spread, and ratios are taken within the run.
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.account import cpu_ns, peak_bytes
-from benchmarks.load import Shape, closed_loop
-from benchmarks.paths import Way
+from benchmarks.account import cpu_ns, peak_bytes, reset_peak, settle
+from benchmarks.load import LoadError, Shape, closed_loop
+from benchmarks.paths import Standing, Way
+
+WARM_SECONDS = 0.4
 
 
 @dataclass(slots=True)
@@ -25,8 +28,8 @@ class Figure:
 
     @property
     def median(self) -> float:
-        """The middle one."""
-        return statistics.median(self.values)
+        """The middle one; not a number if nothing could be measured."""
+        return statistics.median(self.values) if self.values else math.nan
 
     @property
     def spread(self) -> float:
@@ -75,24 +78,35 @@ def measure(
     for repeat in range(repeats):
         for way in order.sample(list(ways), len(ways)):
             with way.open(production, shadow) as it:
-                everyone = (*it.in_path, *it.behind)
                 # The first calls pay for imports, connections and growing buffers.
-                closed_loop(it.address, shapes[0], 0.3)
+                closed_loop(it.address, shapes[0], WARM_SECONDS)
+                settle(it.behind)
                 for shape in order.sample(list(shapes), len(shapes)):
                     step(f"{repeat + 1}/{repeats} {way.name} · {shape}")
-                    cell = table[way.name, shape]
-                    before = cpu_ns(it.in_path), cpu_ns(everyone), it.shadowed()
-                    result = closed_loop(it.address, shape, seconds)
-                    after = cpu_ns(it.in_path), cpu_ns(everyone), it.shadowed()
-                    calls = max(1, result.calls)
-                    cell.rate.values.append(result.rate)
-                    cell.path_us.values.append((after[0] - before[0]) / 1e3 / calls)
-                    cell.all_us.values.append((after[1] - before[1]) / 1e3 / calls)
-                    cell.shadowed.values.append((after[2] - before[2]) / calls)
-                    cell.failed += result.failed
-                    cell.peak = max(cell.peak, peak_bytes(everyone))
-                    cell.peak_path = max(cell.peak_path, peak_bytes(it.in_path))
+                    _once(it, shape, seconds, table[way.name, shape])
     return dict(table)
+
+
+def _once(it: Standing, shape: Shape, seconds: float, cell: Cell) -> None:
+    everyone = (*it.in_path, *it.behind)
+    reset_peak(everyone)
+    path, every, shadowed = cpu_ns(it.in_path), cpu_ns(everyone), it.shadowed()
+    try:
+        result = closed_loop(it.address, shape, seconds)
+    except LoadError:
+        cell.failed += 1
+        return
+    path = cpu_ns(it.in_path) - path
+    settle(it.behind)  # what was begun for these calls is theirs
+    every = cpu_ns(everyone) - every
+    calls = max(1, result.calls)
+    cell.rate.values.append(result.rate)
+    cell.path_us.values.append(path / 1e3 / calls)
+    cell.all_us.values.append(every / 1e3 / calls)
+    cell.shadowed.values.append((it.shadowed() - shadowed) / calls)
+    cell.failed += result.failed
+    cell.peak = max(cell.peak, peak_bytes(everyone))
+    cell.peak_path = max(cell.peak_path, peak_bytes(it.in_path))
 
 
 def ratio(
@@ -100,8 +114,3 @@ def ratio(
 ) -> float:
     """One way's median over another's."""
     return what(table[one, shape]).median / what(table[other, shape]).median
-
-
-def names(ways: Iterable[Way]) -> list[str]:
-    """The ways' names, in order."""
-    return [way.name for way in ways]

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from sidecar.address import TCP, parse_address
-from tests.processes import Process, accepts, free_port
+from tests.processes import Process, accepts, free_port, http_json, is_ready
 from tests.scenarios import stack
 from tests.scenarios.envoy import envoy
 
@@ -28,6 +28,8 @@ class Standing:
     in_path: tuple[int, ...] = ()  # production's bytes go through these processes
     behind: tuple[int, ...] = ()  # these do the rest
     shadowed: Callable[[], int] = lambda: 0  # calls that the shadow has answered so far
+    http: tuple[str, ...] = ()  # the sidecar's pages
+    supervisor: int = 0  # the sidecar's first process
 
 
 Open: TypeAlias = Callable[[str, str], AbstractContextManager[Standing]]
@@ -54,22 +56,52 @@ def direct() -> Way:
     return Way("direct", opened)
 
 
-def sidecar(fraction: float) -> Way:
-    """shadow-sidecar with a sample; at 10 % of agreeing pairs traced, as by default."""
+def sidecar(
+    fraction: float,
+    *,
+    env: Mapping[str, str] | None = None,
+    settings: Mapping[str, object] | None = None,
+    name: str = "",
+) -> Way:
+    """shadow-sidecar with a sample, all else as by default.
+
+    Args:
+        env: such as where spans go; without it they go nowhere.
+        settings: other settings by their dotted path.
+    """
 
     @contextmanager
     def opened(production: str, shadow: str) -> Iterator[Standing]:
-        settings = {"sample.fraction": fraction, "observer.nice": 0}
-        with stack.sidecar(production, shadow, settings=settings) as it:
-            pids = it.pids
-            yield Standing(
-                it.address,
-                (pids["wire"],),
-                (pids["observer"],),
-                lambda: int(it.status()["shadows"]["shadow"]["compared"]),
-            )
+        wanted = {"sample.fraction": fraction, **(settings or {})}
+        shadows = [shadow] if shadow else []
+        with stack.sidecar(production, *shadows, settings=wanted, env=env) as it:
+            it.process.wait_until(is_ready(it.http))
+            yield standing(it)
 
-    return Way(f"shadow-sidecar, {fraction:.0%}", opened, fraction)
+    return Way(name or f"shadow-sidecar, {fraction:.0%}", opened, fraction)
+
+
+def standing(it: stack.Sidecar) -> Standing:
+    """A sidecar that is up, as a path."""
+    observers = tuple(pid for pid in children(it.process.pid) if pid != it.pids["wire"])
+    return Standing(
+        it.address,
+        (it.pids["wire"],),
+        observers,
+        lambda: sum(_compared(address) for address in it.observers),
+        it.observers,
+        it.process.pid,
+    )
+
+
+def _compared(http: str) -> int:
+    return int(http_json(http, "/status")["shadows"]["shadow"]["compared"])
+
+
+def children(pid: int) -> list[int]:
+    """The process's children."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return [int(child) for child in text.split()]
 
 
 def envoy_tcp() -> Way:
@@ -103,7 +135,8 @@ daemon off; master_process off; pid {directory}/pid; error_log stderr crit;
 events {{ worker_connections 4096; }}
 http {{
   access_log off; client_body_temp_path {directory}/body; client_body_buffer_size 1m;
-  client_max_body_size 0; http2_max_requests 100000000; keepalive_requests 100000000;
+  client_max_body_size 0; keepalive_requests 100000000;
+  http2_max_concurrent_streams 100000;
   proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/fastcgi;
   uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
   upstream production {{ server {production}; keepalive 64; keepalive_requests 100000000; }}
@@ -118,7 +151,11 @@ http {{
 
 
 def nginx(*, mirror: bool) -> Way | None:
-    """nginx's gRPC proxy, and its mirror module; None where nginx is not installed."""
+    """nginx's gRPC proxy, and its mirror module; None where nginx is not installed.
+
+    A mirrored call ends, for nginx, when its mirror has: by default it then refuses a client's
+    129th stream, so the limit is raised here.
+    """
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
         return None

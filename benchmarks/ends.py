@@ -1,0 +1,49 @@
+"""Production and shadow: real servers at both ends of what is measured.
+
+Rule: on a machine that holds everything, the shadow runs at the lowest priority where production's
+latency is what is asked for, because elsewhere it would have a machine of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from benchmarks.machine import tool
+from tests.processes import Process, accepts, free_port, python
+
+LOWEST = 19
+
+
+@contextmanager
+def echoes(count: int = 2) -> Iterator[list[str]]:
+    """The cheapest servers there are, nghttpd; each answers a call with the request's bytes."""
+    with ExitStack() as stack:
+        addresses = []
+        for _ in range(count):
+            port = free_port()
+            flags = ["--no-tls", "--echo-upload", "--trailer", "grpc-status: 0"]
+            process = stack.enter_context(
+                Process([_nghttpd(), *flags, "-w", "20", "-W", "20", str(port)], name="nghttpd")
+            )
+            process.wait_until(accepts(f"127.0.0.1:{port}"))
+            addresses.append(f"127.0.0.1:{port}")
+        yield addresses
+
+
+@contextmanager
+def ordinary(*flags: str, nice: int = 0) -> Iterator[str]:
+    """An ordinary server, by grpcio: opaque bytes, echoed; flags as `tests.servers` has them."""
+    process = python("tests.servers", "--kind", "bytes", *flags)
+    with process:
+        address: str = process.wait_ready()["address"]
+        if nice:
+            os.setpriority(os.PRIO_PGRP, process.pid, nice)
+        yield address
+
+
+def _nghttpd() -> str:
+    program = tool("nghttpd")
+    assert program is not None, "main() has looked"
+    return str(program)

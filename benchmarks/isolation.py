@@ -1,0 +1,188 @@
+"""Production's p99 while something behind the tap goes wrong, against p99 with the tee off.
+
+Rule: load, production and the sidecar are the same in every case, and only the trouble differs;
+the tee off is a sample of nothing. k6 offers a fixed rate, a quarter of the capacity through the sidecar.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from benchmarks import paths
+from benchmarks.ends import LOWEST, ordinary
+from benchmarks.latency import capacity, offer
+from benchmarks.load import Open
+from benchmarks.measure import Figure
+from benchmarks.paths import Standing, children
+from tests.processes import free_port
+
+OFF = "tee off"
+DUTY_SECONDS = 0.2  # of a saturated observer's cycle
+DUTY = 0.05  # of it, it may run
+KILL_SECONDS = 0.1  # between two looks for an observer to kill
+SMALL_TAP = 64 << 10  # bytes: full after a fraction of a second
+
+Shadow: TypeAlias = Callable[[], AbstractContextManager[str]]
+Trouble: TypeAlias = Callable[[Standing], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing that goes wrong."""
+
+    name: str
+    shadow: Shadow
+    trouble: Trouble
+    settings: Mapping[str, object]
+    fraction: float = 1.0
+
+
+@dataclass(slots=True)
+class Suffered:
+    """What production's callers had of it; milliseconds."""
+
+    p50: Figure = field(default_factory=Figure)
+    p99: Figure = field(default_factory=Figure)
+    p999: Figure = field(default_factory=Figure)
+    ratio: Figure = field(default_factory=Figure)  # p99 over the tee's off of the same round
+    calls: int = 0
+    failed: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """What was measured, at which rate."""
+
+    rate: int
+    seconds: float
+    cases: Mapping[str, Suffered]
+
+
+def run(step: Callable[[str], None], *, quick: bool) -> Isolation:
+    """Measure every case."""
+    repeats, seconds = (1, 2.0) if quick else (4, 4.0)
+    found: dict[str, Suffered] = defaultdict(Suffered)
+    order = random.Random(2)
+    with ordinary() as production:
+        rate = 0
+        for repeat in range(repeats):
+            results: dict[str, Open] = {}
+            for case in order.sample(CASES, len(CASES)):
+                with case.shadow() as shadow:
+                    way = paths.sidecar(case.fraction, settings=case.settings)
+                    with way.open(production, shadow) as it:
+                        if not rate:
+                            step("capacity")
+                            rate = int(capacity(it.address) / 4)
+                        step(f"{repeat + 1}/{repeats} {case.name}, {rate} calls/s")
+                        offer(it.address, rate, 1.0)
+                        with case.trouble(it):
+                            results[case.name] = offer(it.address, rate, seconds)
+            for name, result in results.items():
+                _add(found[name], result, results[OFF])
+    names = [case.name for case in CASES]
+    return Isolation(rate, seconds, {name: found[name] for name in names})
+
+
+def _add(suffered: Suffered, result: Open, off: Open) -> None:
+    suffered.p50.values.append(result.p50)
+    suffered.p99.values.append(result.p99)
+    suffered.p999.values.append(result.p999)
+    suffered.ratio.values.append(result.p99 / off.p99)
+    suffered.calls += result.calls
+    suffered.failed += result.failed
+    suffered.dropped += result.dropped
+
+
+@contextmanager
+def _nothing(it: Standing) -> Iterator[None]:
+    del it
+    yield
+
+
+@contextmanager
+def _stopped(it: Standing) -> Iterator[None]:
+    for pid in it.behind:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in it.behind:
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def _starved(it: Standing) -> Iterator[None]:
+    """The observer gets a twentieth of a core, and can never keep up."""
+
+    def cycle(done: threading.Event) -> None:
+        while not done.wait(DUTY_SECONDS * DUTY):
+            for pid in it.behind:
+                os.kill(pid, signal.SIGSTOP)
+            done.wait(DUTY_SECONDS * (1 - DUTY))
+            for pid in it.behind:
+                os.kill(pid, signal.SIGCONT)
+
+    with _meanwhile(cycle):
+        yield
+
+
+@contextmanager
+def _killed(it: Standing) -> Iterator[None]:
+    """Every observer is killed as soon as it is seen."""
+
+    def hunt(done: threading.Event) -> None:
+        while not done.wait(KILL_SECONDS):
+            for pid in children(it.supervisor):
+                if pid not in it.in_path:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+
+    with _meanwhile(hunt):
+        yield
+
+
+@contextmanager
+def _meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    done = threading.Event()
+    thread = threading.Thread(target=work, args=(done,))
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _server(*flags: str) -> Shadow:
+    return lambda: ordinary(*flags, nice=LOWEST)
+
+
+@contextmanager
+def _absent() -> Iterator[str]:
+    yield f"127.0.0.1:{free_port()}"
+
+
+_GOOD = _server()
+_FULL: Mapping[str, object] = {"wire.tap_bytes": SMALL_TAP}
+CASES = (
+    Case(OFF, _GOOD, _nothing, {}, 0.0),
+    Case("shadow well", _GOOD, _nothing, {}),
+    Case("shadow slow (500 ms)", _server("--delay-ms", "500"), _nothing, {}),
+    Case("shadow hangs", _server("--hang"), _nothing, {}),
+    Case("shadow absent", _absent, _nothing, {}),
+    Case("shadow floods (1 MiB an answer)", _server("--flood", str(1 << 20)), _nothing, {}),
+    Case("observer saturated (5 % of a core)", _GOOD, _starved, _FULL),
+    Case("observer stopped", _GOOD, _stopped, _FULL),
+    Case("observer killed in a loop", _GOOD, _killed, {}),
+)

@@ -1,0 +1,74 @@
+"""Throughput and CPU per call of every way, over connections, streams, payloads and samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from benchmarks import paths
+from benchmarks.ends import echoes
+from benchmarks.load import Shape
+from benchmarks.measure import Table, measure
+
+LOOPS = ((1, 1), (8, 1), (4, 16), (64, 4))
+PAYLOADS = (200, 16 << 10, 600 << 10)
+SAMPLES = (0.0, 0.01, 0.1, 1.0)
+
+DIRECT = "direct"
+ENVOY_TCP = "Envoy, tcp_proxy"
+
+
+def ours(sample: float) -> str:
+    """The sidecar's name in the table."""
+    return paths.sidecar(sample).name
+
+
+def mirror(sample: float) -> str:
+    """The name of Envoy's mirror in the table."""
+    return paths.envoy_http(sample).name
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """What was measured, in the order to be shown in."""
+
+    table: Table
+    ways: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+
+
+def run(step: Callable[[str], None], env: Mapping[str, str], *, quick: bool) -> Matrix:
+    """Measure; `env` says where the sidecar's spans go."""
+    if quick:
+        shapes = [Shape(*loop, 200) for loop in LOOPS[:3]] + [Shape(1, 1, 600 << 10)]
+        ways = [
+            paths.direct(),
+            *(paths.sidecar(sample, env=env) for sample in (0.1, 1.0)),
+            paths.envoy_tcp(),
+            *(paths.envoy_http(sample) for sample in (0.1, 1.0)),
+        ]
+        repeats, seconds = 2, 0.4
+    else:
+        shapes = [Shape(*loop, payload) for payload in PAYLOADS for loop in LOOPS]
+        every = [
+            paths.direct(),
+            *(paths.sidecar(sample, env=env) for sample in SAMPLES),
+            paths.envoy_tcp(),
+            *(paths.envoy_http(sample) for sample in SAMPLES),
+            paths.nginx(mirror=False),
+            paths.nginx(mirror=True),
+            paths.haproxy(),
+        ]
+        ways = [way for way in every if way is not None]
+        repeats, seconds = 3, 0.5
+    with echoes() as (production, shadow):
+        table = measure(
+            ways,
+            shapes,
+            production=production,
+            shadow=shadow,
+            repeats=repeats,
+            seconds=seconds,
+            step=step,
+        )
+    return Matrix(table, tuple(way.name for way in ways), tuple(shapes))

@@ -1,0 +1,244 @@
+"""results.md: every section in tables, medians with their spread, the targets first.
+
+A spread is half the distance from the smallest to the largest repeat, as a share of the median.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from benchmarks.isolation import Isolation
+from benchmarks.latency import Added, Latency
+from benchmarks.load import size
+from benchmarks.matrix import Matrix
+from benchmarks.measure import Figure
+from benchmarks.observer import ENVOY, OURS, WHOLE, Efficiency
+from benchmarks.soak import Grown, Memory
+from benchmarks.targets import MIB, Target
+
+Row = Sequence[str]
+
+
+def table(head: Row, rows: Iterable[Row]) -> Iterator[str]:
+    """A Markdown table: the first column is text, the others are figures."""
+    yield "| " + " | ".join(head) + " |"
+    yield "|---" + "|---:" * (len(head) - 1) + "|"
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
+    yield ""
+
+
+def number(value: float) -> str:
+    """Three digits that matter."""
+    if math.isnan(value):
+        return "-"
+    if abs(value) >= 100 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def figure(of: Figure) -> str:
+    """A median and its spread."""
+    spread = f" ±{of.spread:.0%}" if len(of.values) > 1 else ""
+    return number(of.median) + spread
+
+
+def summary(met: Sequence[Target]) -> Iterator[str]:
+    """Each target and what became of it."""
+    yield "## Targets"
+    yield ""
+    held = sum(target.met for target in met)
+    yield f"{held} of {len(met)} hold in this run."
+    yield ""
+    rows = (
+        (t.what, f"{t.kind} {t.bound:g} {t.unit}".strip(), number(t.measured), t.verdict)
+        for t in met
+    )
+    yield from table(("target", "bound", "measured", ""), rows)
+
+
+def of_matrix(found: Matrix) -> Iterator[str]:
+    """Throughput, CPU and memory."""
+    yield "## Throughput and CPU per call"
+    yield ""
+    yield (
+        "h2load, closed loop; production and shadow are nghttpd. CPU is in microseconds per call "
+        "of production's, from the kernel's accounts: in production's path (for the sidecar the "
+        "wire), and of everything that is not client or server (wire and observer, until the "
+        "observer had nothing left to do). With both cores full, an observer at its default low "
+        "priority gets what is left over; the share shadowed says how much that was. Memory is "
+        "the peak of path and whole in MiB."
+    )
+    yield ""
+    head = ("way", "calls/s", "CPU in path", "CPU of all", "shadowed", "memory", "failed")
+    for payload in sorted({shape.payload for shape in found.shapes}):
+        for shape in (s for s in found.shapes if s.payload == payload):
+            yield f"### {shape.connections} x {shape.streams}, {size(payload)}"
+            yield ""
+            rows = []
+            for way in found.ways:
+                cell = found.table[way, shape]
+                rows.append(
+                    (
+                        way,
+                        figure(cell.rate),
+                        figure(cell.path_us),
+                        figure(cell.all_us),
+                        f"{cell.shadowed.median:.1%}" if cell.shadowed.values else "-",
+                        f"{cell.peak_path / MIB:.0f} / {cell.peak / MIB:.0f}",
+                        str(cell.failed),
+                    )
+                )
+            yield from table(head, rows)
+
+
+def of_latency(found: Latency) -> Iterator[str]:
+    """Latency at a fixed rate."""
+    yield "## Latency added over direct"
+    yield ""
+    yield (
+        f"k6 at a fixed rate; production and shadow are grpcio servers, the shadow at the lowest "
+        f"priority. k6 and the server alone manage {found.capacity:.0f} calls a second on this "
+        "machine and fill it: at half of that, whatever stands between competes with them for the "
+        "cores, and what is added is mostly waiting for one; at a tenth there are cores to spare. "
+        f"{found.seconds:g} s at a time; milliseconds; added is over the direct round of the same "
+        "repeat; failed are calls that failed or that no client was free for."
+    )
+    yield ""
+    head = ("way", "p50", "p99", "p99.9", "added p50", "added p99", "added p99.9", "failed")
+    for share, added in found.added.items():
+        yield f"### {share:.0%} of capacity: {found.capacity * share:.0f} calls/s"
+        yield ""
+        yield from table(head, _latencies(added))
+
+
+def _latencies(added: Mapping[str, Added]) -> Iterator[Row]:
+    for name, way in added.items():
+        yield (
+            name,
+            *(figure(f) for f in (way.p50, way.p99, way.p999)),
+            *(number(f.median) for f in (way.added_p50, way.added_p99, way.added_p999)),
+            str(way.failed + way.dropped),
+        )
+
+
+def of_isolation(found: Isolation) -> Iterator[str]:
+    """Trouble behind the tap."""
+    yield "## Isolation"
+    yield ""
+    yield (
+        f"k6, {found.rate} calls a second (a quarter of what goes through the sidecar), "
+        f"{found.seconds:g} s a case and repeat, every call shadowed. The ratio is p99 over "
+        "that of the tee off (a sample of nothing) in the same repeat, the median over repeats."
+    )
+    yield ""
+    head = ("case", "p50 ms", "p99 ms", "p99.9 ms", "p99 / tee off", "calls", "failed")
+    rows = (
+        (
+            name,
+            *(figure(f) for f in (case.p50, case.p99, case.p999, case.ratio)),
+            str(case.calls),
+            str(case.failed + case.dropped),
+        )
+        for name, case in found.cases.items()
+    )
+    yield from table(head, rows)
+
+
+def of_observer(found: Efficiency) -> Iterator[str]:
+    """Efficiency, profile, scale."""
+    yield "## The observer"
+    yield ""
+    yield (
+        "Calls for each CPU second: read, shadowed, compared (a 200-byte tensor of the Open "
+        "Inference Protocol), counted, and a tenth of them told to a real collector; against "
+        "Envoy's mirror, all of Envoy, which compares nothing. Here the observer does not step "
+        "back (`observer.nice: 0`)."
+    )
+    yield ""
+    yield from table(
+        ("load", OURS, WHOLE, ENVOY, "observer / Envoy", "shadowed"),
+        (
+            (
+                load,
+                *(figure(who[name]) for name in (OURS, WHOLE, ENVOY)),
+                f"{who[OURS].median / who[ENVOY].median:.2f}",
+                f"{found.share[load].median:.0%}",
+            )
+            for load, who in found.per_cpu_second.items()
+        ),
+    )
+    yield "### Where its time goes"
+    yield ""
+    if found.profile.why_not:
+        yield f"py-spy could not look: {found.profile.why_not}"
+        yield ""
+    else:
+        yield (
+            f"8 x 1, microseconds of CPU for each compared call ({found.profile.calls} calls), by "
+            "the innermost function of ours on py-spy's stacks."
+        )
+        yield ""
+        whole = sum(found.profile.stages.values())
+        rows = [
+            (stage, number(us), f"{us / whole:.0%}") for stage, us in found.profile.stages.items()
+        ]
+        yield from table(("stage", "us", "share"), [*rows, ("all", number(whole), "100%")])
+    yield "### With several observers"
+    yield ""
+    head = ("processes", "shadowed calls/s", "production's calls/s", "cores used", "machine busy")
+    yield from table(
+        head,
+        (
+            (
+                str(processes),
+                figure(cell.rate),
+                figure(cell.production),
+                figure(cell.observers),
+                f"{cell.machine.median:.0%}",
+            )
+            for processes, cell in found.scale.items()
+        ),
+    )
+    yield (
+        "Client, production, wire, shadow and observers share this machine's cores: when the "
+        "machine is busy to the brim, a second observer takes its time from the others, and "
+        "production's rate falls by what the shadowed rate gains."
+    )
+    yield ""
+
+
+def of_memory(found: Memory) -> Iterator[str]:
+    """Memory over time."""
+    yield "## Memory"
+    yield ""
+    yield (
+        f"{found.seconds:.0f} s of load (8 x 1, 16 KiB) with a shadow that never answers and a "
+        f"breaker that never opens: {found.calls} calls, {found.failed} failed; the observer held "
+        f"{found.held / MIB:.1f} MiB at the end. MiB resident."
+    )
+    yield ""
+
+    def row(name: str, grown: Grown, buffers: int) -> Row:
+        sizes = [number(x / MIB) for x in (grown.early, grown.late, grown.peak, buffers)]
+        return (name, *sizes, number((grown.peak - buffers) / MIB))
+
+    head = ("process", "first quarter", "last quarter", "peak", "buffers allowed", "peak less them")
+    rows = [
+        row("wire", found.wire, found.wire_buffers),
+        row("observer", found.observer, found.observer_buffers),
+    ]
+    yield from table(head, rows)
+
+
+def write(machine: Mapping[str, str], parts: Iterable[Iterator[str]], met: Sequence[Target]) -> str:
+    """The whole page."""
+    lines = ["# What it costs production", ""]
+    lines += ["Written by `make bench`; everything below was measured in one run.", ""]
+    lines += table(("", ""), machine.items())
+    lines += ["![CPU per call in production's path](results.svg)", ""]
+    lines += summary(met)
+    for part in parts:
+        lines += part
+    return "\n".join(lines).rstrip() + "\n"

@@ -1,0 +1,111 @@
+"""The targets, and whether what was measured meets them. Ratios are taken within one run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks import matrix, observer
+from benchmarks.isolation import OFF, Isolation
+from benchmarks.latency import Latency
+from benchmarks.load import Shape
+from benchmarks.matrix import Matrix, mirror, ours
+from benchmarks.measure import ratio
+from benchmarks.observer import Efficiency
+from benchmarks.soak import Memory
+
+MIB = 1 << 20
+FLAT = 0.05  # memory that grows by less, from the first quarter to the last, is flat
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One bound and what was measured against it."""
+
+    what: str
+    kind: Literal["≤", "≥"]
+    bound: float
+    measured: float
+    unit: str = ""
+
+    @property
+    def met(self) -> bool:
+        """Whether it holds; what could not be measured does not."""
+        if self.kind == "≤":
+            return self.measured <= self.bound
+        return self.measured >= self.bound
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.met:
+            return "met"
+        if math.isnan(self.measured):
+            return "not measured"
+        times = f", {self.measured / self.bound:.2f} of the bound" if self.bound else ""
+        return f"**missed**{times}"
+
+
+def of_matrix(found: Matrix) -> Iterator[Target]:
+    """Production's path: CPU and throughput."""
+    bounds = {(1, 1): 0.35, (8, 1): 0.35, (4, 16): 0.10}
+    for loop, bound in bounds.items():
+        shape = Shape(*loop, 200)
+        for sample in (0.1, 1.0):
+            what = f"CPU per call of the wire / of Envoy's mirror, {shape}, {sample:.0%} shadowed"
+            yield Target(what, "≤", bound, _ratio(found, shape, sample))
+    large = [shape for shape in found.shapes if shape.payload == matrix.PAYLOADS[-1]]
+    for shape in large:
+        for sample in (0.1, 1.0):
+            what = f"calls a second / of Envoy's tcp_proxy, {shape}, {sample:.0%} shadowed"
+            names = ours(sample), matrix.ENVOY_TCP
+            yield Target(what, "≥", 0.9, ratio(found.table, shape, *names, lambda c: c.rate))
+
+
+def _ratio(found: Matrix, shape: Shape, sample: float) -> float:
+    return ratio(found.table, shape, ours(sample), mirror(sample), lambda cell: cell.path_us)
+
+
+def of_latency(found: Latency) -> Iterator[Target]:
+    """Production's path: added latency."""
+    for share, added in found.added.items():
+        for sample in (0.1, 1.0):
+            one, other = (added[name].added_p50.median for name in (ours(sample), mirror(sample)))
+            what = f"added p50 / of Envoy's mirror, {share:.0%} of capacity, {sample:.0%} shadowed"
+            yield Target(what, "≤", 0.4, one / other)
+
+
+def of_isolation(found: Isolation) -> Iterator[Target]:
+    """What goes wrong behind the tap."""
+    for name, case in found.cases.items():
+        if name != OFF:
+            yield Target(f"p99 / with the tee off, {name}", "≤", 1.10, case.ratio.median)
+    failed = sum(case.failed + case.dropped for case in found.cases.values())
+    yield Target("failed calls, all cases", "≤", 0, failed, "calls")
+
+
+def of_observer(found: Efficiency) -> Iterator[Target]:
+    """The observer's work for each CPU second."""
+    for load, who in found.per_cpu_second.items():
+        measured = who[observer.OURS].median / who[observer.ENVOY].median
+        what = f"calls for each CPU second, observer / Envoy's mirror, {load}"
+        yield Target(what, "≥", 0.5, measured)
+
+
+def of_memory(found: Memory) -> Iterator[Target]:
+    """Bounds on memory."""
+    wire = (found.wire.peak - found.wire_buffers) / MIB
+    behind = (found.observer.peak - found.observer_buffers) / MIB
+    yield Target("wire's peak memory less its buffers", "≤", 40, wire, "MiB")
+    yield Target("observer's peak memory less its buffers", "≤", 160, behind, "MiB")
+    for name, grown in (("wire", found.wire), ("observer", found.observer)):
+        what = f"growth of the {name} in {found.seconds:.0f} s"
+        yield Target(what, "≤", FLAT, grown.growth)
+
+
+def of_scale(found: Efficiency) -> Iterator[Target]:
+    """Whether a second observer process helps."""
+    one, two = (found.scale[n].rate.median for n in (1, 2))
+    yield Target("shadowed calls a second, two observers / one", "≥", 1.0, two / one)
