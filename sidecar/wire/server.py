@@ -76,6 +76,7 @@ class Wire:
         self._tap: Tap | None = None
         self._connections: dict[Connection, int] = {}
         self._connecting: set[asyncio.Task[None]] = set()
+        self._taken = 0  # of the connections allowed: the open ones, and those to be
         self._idle = asyncio.Event()
         self._idle.set()
         self._unreachable: set[Route] = set()
@@ -191,16 +192,17 @@ class Wire:
                 self._loop.remove_reader(listener)
                 self._loop.call_later(_NO_FILES_SECONDS, self._accept_again, listener, route)
                 return
-            if len(self._connections) + len(self._connecting) >= self._options.connections:
+            if self._taken >= self._options.connections:
                 self._counters.rejected += 1
                 reset_on_close(client)
                 client.close()
                 continue
             client.setblocking(False)
+            self._taken += 1
+            self._idle.clear()
             task = self._loop.create_task(self._connect(client, peer, route, name_of(listener)))
             self._connecting.add(task)
-            self._idle.clear()
-            task.add_done_callback(self._connected)
+            task.add_done_callback(self._connecting.discard)
 
     def _accept_again(self, listener: socket.socket, route: Route) -> None:
         if (listener, route) in self._listeners:
@@ -219,9 +221,11 @@ class Wire:
                 self._log("unreachable", upstream=_write(route.upstream), error=str(error))
             reset_on_close(client)
             client.close()
+            self._release()
             return
-        except asyncio.CancelledError:
+        except BaseException:
             client.close()
+            self._release()
             raise
         if route in self._unreachable:
             self._unreachable.remove(route)
@@ -255,16 +259,13 @@ class Wire:
         )
         self._connections[connection] = number
 
-    def _connected(self, task: asyncio.Task[None]) -> None:
-        self._connecting.discard(task)
-        self._check_idle()
-
     def _closed(self, connection: Connection) -> None:
         del self._connections[connection]
-        self._check_idle()
+        self._release()
 
-    def _check_idle(self) -> None:
-        if not self._connections and not self._connecting:
+    def _release(self) -> None:
+        self._taken -= 1
+        if not self._taken:
             self._idle.set()
 
     def _goaway(self, number: int) -> None:

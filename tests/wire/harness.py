@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pytest
+
 from sidecar.wire.records import HEADER, Kind, record
 
 PATIENCE = 60.0
@@ -81,7 +83,7 @@ class Observer:
 
     def until(self, seen: Callable[[Said], bool]) -> list[Said]:
         """All records up to the first that is wanted; the session must not end before."""
-        records = []
+        records: list[Said] = []
         while True:
             said = self.read()
             assert said is not None, f"the session ended after {records[-3:]}"
@@ -143,6 +145,15 @@ class RunningWire:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
 
+    def connect_and_be_reset(self) -> None:
+        """A client that the wire turns away: at once, or as soon as it listens for an answer."""
+        with pytest.raises(ConnectionResetError):
+            self._connect_and_read()
+
+    def _connect_and_read(self) -> None:
+        with self.connect() as client:
+            client.recv(1)
+
     def peak_bytes(self) -> int:
         """The most memory that the process has had resident."""
         text = Path(f"/proc/{self.process.pid}/status").read_text()
@@ -168,8 +179,10 @@ def running_wire(
     log = tmp_path / "wire.log"
     with log.open("ab") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "sidecar.wire", *arguments, "--ready-fd", str(told)]
-            + flags.split(),
+            [
+                *(sys.executable, "-m", "sidecar.wire", *arguments),
+                *("--ready-fd", str(told), *flags.split()),
+            ],
             pass_fds=[told],
             stderr=stderr,
         )

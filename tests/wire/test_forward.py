@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -100,9 +101,7 @@ def test_the_end_comes_after_all_that_a_slow_reader_had_not_read(
 
 
 @pytest.mark.parametrize("who", ["client", "server"])
-def test_a_reset_is_passed_on_as_a_reset(
-    wire: RunningWire, upstream: Upstream, who: str
-) -> None:
+def test_a_reset_is_passed_on_as_a_reset(wire: RunningWire, upstream: Upstream, who: str) -> None:
     with through(wire, upstream) as (client, server):
         client.sendall(b"x")
         read_exactly(server, 1)
@@ -123,9 +122,7 @@ def test_a_server_that_closes_on_unread_bytes_resets_and_its_last_words_arrive(
         assert read_exactly(client, 7) == b"go away"
         server.close()
         with pytest.raises(ConnectionResetError):
-            while True:
-                client.sendall(b"more")
-                client.recv(1)
+            client.recv(1)
 
 
 def test_a_refused_upstream_is_a_reset_for_the_client(tmp_path: Path) -> None:
@@ -133,28 +130,25 @@ def test_a_refused_upstream_is_a_reset_for_the_client(tmp_path: Path) -> None:
         address = gone.address
     with running_wire(tmp_path, address) as wire:
         for _ in range(3):
-            with wire.connect() as client, pytest.raises(ConnectionResetError):
-                client.recv(1)
+            wire.connect_and_be_reset()
         stats = wire.until(lambda stats: stats["refused_total"] == 3)
         assert stats["connections_total"] == stats["connections_open"] == 0
         assert wire.log.read_text().count('"unreachable"') == 1
 
 
 def test_a_host_name_that_does_not_exist_is_a_reset_too(tmp_path: Path) -> None:
-    with (
-        running_wire(tmp_path, "no-such-host.invalid:1") as wire,
-        wire.connect() as client,
-        pytest.raises(ConnectionResetError),
-    ):
-        client.recv(1)
+    with running_wire(tmp_path, "no-such-host.invalid:1") as wire:
+        wire.connect_and_be_reset()
 
 
 def test_an_upstream_is_reached_again_once_it_is_back(tmp_path: Path) -> None:
     path = str(tmp_path / "production.sock")
     with running_wire(tmp_path, f"unix:{path}") as wire:
-        with wire.connect() as client, pytest.raises(ConnectionResetError):
-            client.recv(1)
-        with Upstream(socket.AF_UNIX, path) as upstream, through(wire, upstream) as (client, server):
+        wire.connect_and_be_reset()
+        with (
+            Upstream(socket.AF_UNIX, path) as upstream,
+            through(wire, upstream) as (client, server),
+        ):
             client.sendall(b"hello")
             assert read_exactly(server, 5) == b"hello"
         assert '"reachable again"' in wire.log.read_text()
@@ -208,10 +202,9 @@ def test_a_reader_that_does_not_read_stops_the_other_side(
         before = wire.peak_bytes()
         sender.settimeout(1.0)
         sent = 0
-        chunk = bytes(1 << 20)
-        with pytest.raises(TimeoutError):
+        with suppress(TimeoutError):
             while sent < offered:
-                sent += sender.send(chunk)
+                sent += sender.send(bytes(1 << 20))
         assert sent < offered // 4
         assert wire.peak_bytes() - before < 8 << 20
         assert read_exactly(reader, sent) == bytes(sent)
