@@ -109,7 +109,6 @@ class Observer:
         self.reading_bytes = 0  # messages that connections are still collecting
         self.wire_hello: dict[str, Any] | None = None
         self.wire_stats: dict[str, Any] = {}
-        self.opaque_here = 0  # opened as HTTP/2, but not readable to us
         self._limits = ReadLimits(
             max_request_bytes=settings.pairs.max_request_bytes,
             max_response_bytes=settings.pairs.max_response_bytes,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -20,6 +21,7 @@ from sidecar.wire.records import Kind, record
 RETRY_FIRST = 0.05
 RETRY_LAST = 1.0
 FRACTION = struct.Struct("!d")
+CONNECTIONS_A_LIFE = 1 << 48  # more than a wire can number before it ends
 
 
 class Listener(Protocol):
@@ -56,8 +58,11 @@ class Listener(Protocol):
 class Session(asyncio.Protocol):
     """One attachment to the wire."""
 
-    def __init__(self, listener: Listener, log: Log) -> None:
+    def __init__(self, listener: Listener, log: Log, first: int = 0) -> None:
+        """`first` is added to the wire's numbers: a wire that restarts counts from 1 again, and
+        calls of its last life may still be waiting for a shadow."""
         self._listener = listener
+        self._first = first
         self._log = log
         self._reader = TapReader()
         self._transport: asyncio.WriteTransport | None = None
@@ -83,19 +88,20 @@ class Session(asyncio.Protocol):
 
     def _tell(self, item: Record) -> None:
         listener = self._listener
+        conn = self._first + item.conn
         match item.kind:
             case Kind.BYTES:
-                listener.copied(item.conn, item.direction, item.payload, item.time_ns)
+                listener.copied(conn, item.direction, item.payload, item.time_ns)
             case Kind.GAP:
-                listener.gap(item.conn, item.direction, item.number, item.time_ns)
+                listener.gap(conn, item.direction, item.number, item.time_ns)
             case Kind.UNSAMPLED:
-                listener.unsampled(item.conn, item.number)
+                listener.unsampled(conn, item.number)
             case Kind.OPEN:
-                listener.opened(item.conn, item.json())
+                listener.opened(conn, item.json())
             case Kind.CLOSE:
-                listener.closed(item.conn, item.direction, item.text, item.time_ns)
+                listener.closed(conn, item.direction, item.text, item.time_ns)
             case Kind.OPAQUE | Kind.BLIND:
-                listener.out_of_sight(item.conn, item.kind, item.text)
+                listener.out_of_sight(conn, item.kind, item.text)
             case Kind.STATS:
                 listener.stats(item.json())
             case Kind.HELLO:
@@ -126,10 +132,11 @@ async def attach(
     """Stay attached to the wire at `path` until cancelled, whatever happens to it."""
     loop = asyncio.get_running_loop()
     delay = RETRY_FIRST
+    lives = count(0, CONNECTIONS_A_LIFE)
     while True:
         try:
             _, session = await loop.create_unix_connection(
-                lambda: Session(listener, log), str(path)
+                lambda: Session(listener, log, next(lives)), str(path)
             )
         except OSError:
             await asyncio.sleep(delay)

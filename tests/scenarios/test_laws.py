@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.processes import http_json
+from tests.processes import accepts, drained, free_port, http_json, is_ready, python
 from tests.scenarios.stack import Sidecar, accounted_for, servers, sidecar
 from tests.scenarios.traffic import Mix, run
 
@@ -132,3 +134,27 @@ def _attached(it: Sidecar) -> bool:
         return bool(http_json(it.http, "/status")["attached"])
     except OSError:
         return False
+
+
+def test_an_observer_outlives_its_wire_and_sees_the_next_one() -> None:
+    """As in a pod, where the two are containers of their own."""
+    directory = Path(tempfile.mkdtemp(prefix="shadow-tap-"))
+    tap = str(directory / "tap.sock")
+    with servers(BYTES, ("bytes", "--delay-ms", "100")) as (production, shadow):
+        flags = ["--tap", tap, "--shadow", shadow, "--http", f"127.0.0.1:{free_port()}"]
+        route = ["--tap", tap, "--route", f"127.0.0.1:{free_port()}={production}"]
+        with python("sidecar", "observe", *flags) as observer:
+            http = flags[-1]
+            observer.wait_until(accepts(http))
+            for life in (1, 2, 3):
+                with python("sidecar", "wire", *route) as wire:
+                    observer.wait_until(is_ready(http))
+                    # Numbered from 1 again, while calls of the last life still wait.
+                    address = route[-1].partition("=")[0]
+                    asyncio.run(run(address, Mix(unary=40)))
+                    observer.wait_until(drained(http, seen=40 * life))
+                    os.kill(wire.pid, signal.SIGKILL)
+                observer.wait_until(lambda: not is_ready(http)())
+            status = http_json(http, "/status")
+    accounted_for(status)
+    assert status["calls"]["compared"] == 120
