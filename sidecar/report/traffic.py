@@ -1,0 +1,266 @@
+"""The parts of the page that are about single calls and what became of them all. Pure.
+
+Rule: no payload value is here to be shown; a trace id is a link only where a template for its
+address is configured and it is one. Counterpart: `sections`, the parts about evidence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sidecar.report.figures import (
+    OUTCOMES,
+    SKIPS,
+    change,
+    count,
+    instant,
+    is_by_choice,
+    milliseconds,
+    percent,
+    significant,
+)
+from sidecar.report.markup import Child, Markup, tag
+from sidecar.report.sections import Report, Row, section, table
+
+MOST_GROUPS = 12
+MOST_ROWS = 10
+MOST_TEXT = 160  # characters of a name from outside
+
+_TRACE_ID = re.compile(r"[0-9a-f]{32}")
+_LINK = re.compile(r"https?://")
+
+
+def worst(report: Report, trace_url: str) -> Child:
+    """The calls to look at, by criterion and slice."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in report.get("worst") or ():
+        groups.setdefault((row["criterion"], row["slice"]), []).append(row)
+    if not groups:
+        return None
+    found = report["verdict"]
+    required = {c["name"] for c in found.get("criteria") or () if c["required"]}
+    flagged = {(s["criterion"], s["slice"]) for s in found.get("slices") or () if s["flagged"]}
+    chosen = [key for key in groups if not key[1] or key in flagged]
+    chosen.sort(key=lambda key: (key[0] not in required, key[1] != ""))
+    day = instant(report.get("generated", 0.0))
+    blocks = [
+        tag(
+            "details",
+            tag(
+                "summary",
+                tag("span", key[0], class_="name"),
+                tag("span", f" in {key[1]}" if key[1] else "", class_="quiet"),
+                tag("span", f" {min(MOST_ROWS, len(groups[key]))} calls", class_="more"),
+            ),
+            _calls(groups[key][:MOST_ROWS], trace_url, str(day)[:10], " ".join(key)),
+            open=i == 0,
+        )
+        for i, key in enumerate(chosen[:MOST_GROUPS])
+    ]
+    return section(
+        "worst",
+        "Calls to look at",
+        blocks,
+        note="The worst pairs of each criterion, worst first. Times are UTC.",
+    )
+
+
+def _calls(rows: Iterable[Row], trace_url: str, day: str, label: str) -> Markup:
+    return table(
+        ["Time", "Call", "What differs", "#Production", "#Shadow", "Traces"],
+        [_call(row, trace_url, day) for row in rows],
+        f"Worst calls: {label}",
+        "calls",
+    )
+
+
+def _call(row: Row, trace_url: str, day: str) -> Markup:
+    a, b = row["production_ms"], row["shadow_ms"]
+    return tag(
+        "tr",
+        tag("td", _moment(row["unix_seconds"], day)),
+        tag(
+            "th",
+            tag("code", _cut(row["correlation_id"])),
+            tag("span", _method(row["method"]), class_="more"),
+            scope="row",
+        ),
+        tag("td", _differences(row)),
+        tag("td", milliseconds(a), class_="number"),
+        tag(
+            "td",
+            milliseconds(b),
+            tag("span", change(b / a - 1) if a else "", class_="more"),
+            class_="number",
+        ),
+        tag("td", _traces(row, trace_url), class_="traces"),
+    )
+
+
+def _differences(row: Row) -> Child:
+    if not row["outputs"]:
+        said = OUTCOMES.get(row["outcome"], row["outcome"])
+        return [said, tag("span", _cut(row["detail"]), class_="more")]
+    return [
+        tag(
+            "div",
+            tag("code", _cut(output["name"])),
+            f" {OUTCOMES.get(output['outcome'], output['outcome'])} ",
+            tag("span", significant(output["score"]), class_="score", title="0 agrees, 1 is worst"),
+        )
+        for output in row["outputs"]
+    ]
+
+
+def _traces(row: Row, trace_url: str) -> Child:
+    ids = [("production", row["trace_id"]), ("shadow", row["shadow_trace_id"])]
+    if ids[0][1] == ids[1][1]:
+        ids = [("both", ids[0][1])]  # one trace shows both predictions
+    return [tag("div", _trace(name, trace_id, trace_url)) for name, trace_id in ids if trace_id]
+
+
+def _trace(name: str, trace_id: str, trace_url: str) -> Markup:
+    known = _TRACE_ID.fullmatch(trace_id) is not None and _LINK.match(trace_url) is not None
+    if not known:
+        return tag("span", tag("span", f"{name} ", class_="quiet"), tag("code", _cut(trace_id)))
+    return tag(
+        "a",
+        f"{name} ",
+        tag("code", trace_id[:8]),
+        href=trace_url.replace("{trace_id}", trace_id),
+        title=trace_id,
+        rel="noreferrer",
+    )
+
+
+def _moment(unix_seconds: float, day: str) -> Markup:
+    moment = instant(unix_seconds)
+    if moment is None:
+        return tag("span", "unknown")
+    clock = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03}"
+    other = str(moment.date()) if str(moment.date()) != day else None
+    return tag(
+        "time",
+        clock,
+        tag("span", other, class_="more") if other else None,
+        datetime=moment.isoformat(timespec="milliseconds"),
+    )
+
+
+def _method(path: str) -> str:
+    return _cut(path.rpartition(".")[2] if path.startswith("/") else path)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}…"
+
+
+# ---- what became of all calls ------------------------------------------------------------------
+
+
+def traffic(report: Report, status: Mapping[str, Any]) -> Child:
+    """What comparisons found, why calls were not compared, and how the sidecar is."""
+    parts = [
+        _outcomes(report.get("outcomes") or {}),
+        _skipped(report.get("skipped") or {}),
+        _state(status, report.get("shadow") or "shadow"),
+        _sidecars(report),
+    ]
+    if not any(parts):
+        return None
+    return section("traffic", "Traffic", tag("div", parts, class_="columns"))
+
+
+def _block(title: str, heads: list[str], rows: list[Markup], note: str = "") -> Child:
+    if not rows:
+        return None
+    return tag(
+        "div",
+        tag("h3", title),
+        table(heads, rows, title),
+        tag("p", note, class_="note") if note else None,
+        class_="block",
+    )
+
+
+def _outcomes(outcomes: Mapping[str, int]) -> Child:
+    whole = sum(outcomes.values())
+    rows = [
+        tag(
+            "tr",
+            tag("th", OUTCOMES.get(name, name), scope="row"),
+            tag("td", count(n), class_="number"),
+            tag("td", percent(n / whole), class_="number"),
+        )
+        for name, n in outcomes.items()
+        if n
+    ]
+    return _block("What comparisons found", ["Found", "#Calls", "#Share"], rows)
+
+
+def _skipped(skipped: Mapping[str, int]) -> Child:
+    rows = [
+        tag(
+            "tr",
+            tag("th", SKIPS.get(name, name), tag("code", name, class_="more"), scope="row"),
+            tag("td", count(n), class_="number"),
+            tag("td", "by choice" if is_by_choice(name) else "lost", class_="number"),
+        )
+        for name, n in skipped.items()
+        if n
+    ]
+    note = "What was lost lowers coverage; what was left out by choice does not."
+    return _block("Calls not compared", ["Why", "#Calls", "#Coverage"], rows, note)
+
+
+def _state(status: Mapping[str, Any], shadow: str) -> Child:
+    if not status:
+        return None
+    connections = status.get("connections") or {}
+    own = (status.get("shadows") or {}).get(shadow) or {}
+    queue = own.get("queue") or {}
+    facts: list[tuple[str, Child, bool]] = [
+        ("Tap", "attached" if status.get("attached") else "not attached", False),
+        ("Connections open", count(connections.get("open")), False),
+        ("… opaque: not HTTP/2 that we read", count(connections.get("opaque")), True),
+        ("… blind: forwarded, not seen", count(connections.get("blind")), True),
+    ]
+    if own:
+        facts += [
+            ("Shadow's breaker", str(own.get("breaker", "")).replace("_", " "), False),
+            ("Waiting for the shadow", f"{count(queue.get('calls'))} calls", False),
+            ("Running on the shadow", f"{count(own.get('running'))} calls", False),
+        ]
+    if status.get("paused"):
+        facts.insert(0, ("Sampling", "paused", False))
+    elif status.get("sample") is not None:
+        facts.insert(0, ("Sampled", percent(status["sample"]), False))
+    rows = [
+        tag("tr", tag("th", name, scope="row", class_="inner" if inner else None),
+            tag("td", value, class_="number"))
+        for name, value, inner in facts
+    ]  # fmt: skip
+    return _block("This sidecar", ["", "#Now"], rows)
+
+
+def _sidecars(report: Report) -> Child:
+    found = report.get("sidecars") or ()
+    if len(found) < 2:
+        return None
+    rows = [
+        tag(
+            "tr",
+            tag(
+                "th",
+                tag("code", _cut(row["source"] or row["instance"])),
+                tag("span", _cut(row["instance"]), class_="more") if row["source"] else None,
+                scope="row",
+            ),
+            tag("td", count(row["calls"]), class_="number"),
+            tag("td", "yes" if row["counted"] else "no: older or other rules", class_="number"),
+        )
+        for row in found
+    ]
+    return _block("Sidecars", ["Sidecar", "#Calls", "#Counted"], rows)
