@@ -1,4 +1,4 @@
-"""The command line: run · wire · observe · check-config · demo · report · inject · webhook.
+"""The command line: run, wire, observe, check-config, demo, report, gate, labels, baseline, ...
 
 Rule: flags only fill in settings; what is wrong with them is said by `config`, all at once, with
 exit code 2. `wire` is handed on before anything heavy is imported, because production's path
@@ -17,10 +17,14 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from sidecar.admin.labels_command import labels as labels_commands
+from sidecar.baseline_command import baseline as baseline_command
 from sidecar.config import ConfigError, Settings, load, put
 from sidecar.demo.command import demo as demo_command
 from sidecar.kube.command import inject_command, webhook_command
 from sidecar.log import Log
+from sidecar.report.command import gate as gate_command
+from sidecar.report.command import report as report_command
 
 EXIT_CONFIG = 2
 
@@ -290,6 +294,10 @@ def wire(context: typer.Context) -> None:
 
 
 app.command("demo")(demo_command)
+app.command("report")(report_command)
+app.command("gate")(gate_command)
+app.add_typer(labels_commands, name="labels")
+app.command("baseline")(baseline_command)
 app.command("inject")(inject_command)
 app.command("webhook")(webhook_command)
 

@@ -18,7 +18,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from sidecar.address import TCP, format_address, parse_address
-from sidecar.admin.convert import STATES, counts_message, label_of_message, note_message
+from sidecar.admin.convert import STATES, label_of_message, note_message
+from sidecar.admin.counts import counts_of
 from sidecar.admin.policy import PolicyError, set_policy
 from sidecar.admin.watchers import Watcher, Watchers
 from sidecar.app import Observer
@@ -27,7 +28,7 @@ from sidecar.judge.report import State
 from sidecar.judging import Judged
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
 from sidecar.pb.shadow.v1 import admin_pb2_grpc
-from sidecar.report.live import part_of, report_of
+from sidecar.report.live import report_of
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Admin"].full_name
 MAX_LABELS = 10_000  # of one request
@@ -73,10 +74,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
     ) -> pb.GetCountsResponse:
         """Counts that add, of one shadow or of all."""
         chosen = await self._some(request.shadow, context)
-        now_ns = self._observer.now_ns()
-        return pb.GetCountsResponse(
-            shadows=[counts_message(part_of(self._judging, j, now_ns)) for j in chosen]
-        )
+        return counts_of(self._observer, chosen)
 
     async def WatchPairs(  # noqa: N802
         self, request: pb.WatchPairsRequest, context: Context

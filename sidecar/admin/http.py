@@ -1,4 +1,4 @@
-"""Health, metrics, status and recent pairs over HTTP.
+"""Health, metrics, status, verdict, gate and recent pairs over HTTP.
 
 Rule: everything here is computed when somebody asks; nothing is kept up for it on the data path.
 """
@@ -6,13 +6,17 @@ Rule: everything here is computed when somebody asks; nothing is kept up for it 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
 from sidecar.address import TCP, Unix, format_address, parse_address
+from sidecar.admin import gate
+from sidecar.admin.counts import counts_of
 from sidecar.admin.status import status
 from sidecar.app import Observer
+from sidecar.judging import Judged
+from sidecar.report.live import report_of
 
 PAIRS_SHOWN = 50
 PAIRS_LIMIT = 1000
@@ -39,6 +43,12 @@ class Pages:
         application.router.add_get("/metrics", self.metrics)
         application.router.add_get("/status", self.status)
         application.router.add_get("/pairs", self.pairs)
+        application.router.add_get("/verdict", self.verdict)
+        application.router.add_get("/report.json", self.report)
+        application.router.add_get("/counts", self.counts)
+        application.router.add_get("/gate", self.measured)
+        application.router.add_post("/gate", self.hooked)
+        application.router.add_get("/ended", self.ended)
         return application
 
     async def livez(self, _: web.Request) -> web.Response:
@@ -68,6 +78,75 @@ class Pages:
                 status=400, text=f"limit: {text!r}: a number from 1 to {PAIRS_LIMIT}\n"
             )
         return web.json_response(self._observer.recent.rows(int(text), self._unix_offset_ns()))
+
+    async def verdict(self, request: web.Request) -> web.Response:
+        """The verdict of one shadow; `?shadow=NAME` where there are several."""
+        judged = self._chosen(request)
+        return web.json_response(
+            {"shadow": judged.name, **judged.evaluate(self._observer.now_ns()).to_dict()}
+        )
+
+    async def report(self, request: web.Request) -> web.Response:
+        """The whole report of one shadow, see `report.build`; `?shadow=NAME`."""
+        judged = self._chosen(request)
+        now_ns = self._observer.now_ns()
+        return web.json_response(report_of(self._observer.judging, judged, now_ns))
+
+    async def counts(self, _: web.Request) -> web.Response:
+        """What `GetCounts` gives, as protobuf bytes: for a report where there is no Admin API."""
+        answer = counts_of(self._observer, self._shadows.values())
+        return web.Response(body=answer.SerializeToString(), content_type="application/x-protobuf")
+
+    async def measured(self, request: web.Request) -> web.Response:
+        """For Argo Rollouts, see `gate`; `?wait=true`, `?shadow=NAME`."""
+        wait = request.query.get("wait", "false")
+        if wait not in {"true", "false"}:
+            return web.Response(status=400, text=f"wait: {wait!r}: true or false\n")
+        judged = self._chosen(request)
+        verdict = judged.evaluate(self._observer.now_ns())
+        status_code, body = gate.measured(judged.name, verdict, wait == "true")
+        return web.json_response(body, status=status_code)
+
+    async def hooked(self, request: web.Request) -> web.Response:
+        """For Flagger, see `gate`; `?hook=TYPE`, `?shadow=NAME`."""
+        hook = request.query.get("hook", "confirm-promotion")
+        if hook not in gate.HOOKS:
+            return web.Response(
+                status=400, text=f"hook: {hook!r}: one of {', '.join(gate.HOOKS)}\n"
+            )
+        judged = self._chosen(request)
+        verdict = judged.evaluate(self._observer.now_ns())
+        status_code, body = gate.hooked(judged.name, verdict, hook)
+        return web.json_response(body, status=status_code)
+
+    async def ended(self, _: web.Request) -> web.Response:
+        """Whether every shadow has had its calls or its time."""
+        return web.json_response(
+            {
+                "ended": self._observer.admission.ended,
+                "shadows": {name: j.verdict.ended for name, j in self._shadows.items()},
+            }
+        )
+
+    @property
+    def _shadows(self) -> Mapping[str, Judged]:
+        return self._observer.judging.shadows
+
+    def _chosen(self, request: web.Request) -> Judged:
+        """The shadow that is asked about.
+
+        Raises:
+            HTTPNotFound: there is no such shadow, or none at all.
+            HTTPBadRequest: there are several, and none is named.
+        """
+        name = request.query.get("shadow")
+        names = ", ".join(self._shadows) or "there is none"
+        if name is None and len(self._shadows) > 1:
+            raise web.HTTPBadRequest(text=f"shadow: name one of {names}\n")
+        found = [j for j in self._shadows.values() if name in {None, j.name}]
+        if not found:
+            raise web.HTTPNotFound(text=f"shadow: {name!r}: {names}\n")
+        return found[0]
 
 
 async def serve(pages: Pages, listen: str) -> tuple[web.AppRunner, str]:

@@ -21,6 +21,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 import sidecar
+from sidecar.judge.report import State
 from sidecar.ledger import Counts
 from sidecar.telemetry.histogram import COARSE_NS, Histogram
 from sidecar.telemetry.snapshot import Snapshot
@@ -79,6 +80,7 @@ class _Observed(Collector):
         yield from _shadow_calls(now)
         yield from _findings(now)
         yield from _states(now)
+        yield from _verdicts(now)
         yield from _wire(now)
         yield from _spans(now)
 
@@ -186,6 +188,50 @@ def _states(now: Snapshot) -> Iterator[Metric]:
         for state in BREAKER_STATES:
             breaker.add_metric((*labels, state), shadow.breaker == state)
     yield from (queued, size, running, breaker)
+
+
+def _verdicts(now: Snapshot) -> Iterator[Metric]:
+    """As last evaluated, about once a second: a scrape does not make the judge work."""
+    state = GaugeMetricFamily(
+        PREFIX + "verdict", "1 for where the verdict stands.", labels=("shadow", "state")
+    )
+    coverage = GaugeMetricFamily(
+        PREFIX + "coverage_ratio", "Compared, of the calls to be compared.", labels=("shadow",)
+    )
+    judged = GaugeMetricFamily(
+        PREFIX + "judged_calls", "Calls that the evidence rests on.", labels=("shadow",)
+    )
+    labels = ("shadow", "criterion", "required")
+    figures = {
+        name: GaugeMetricFamily(PREFIX + f"criterion_{name}", text, labels=labels)
+        for name, text in (
+            ("estimate", "The figure that a criterion is about, in its margin's unit."),
+            ("lower_bound", "Of the criterion's interval, which holds at every look."),
+            ("upper_bound", "Of the criterion's interval, which holds at every look."),
+            ("margin", "What the criterion allows."),
+        )
+    }
+    states = GaugeMetricFamily(
+        PREFIX + "criterion_verdict",
+        "1 for where a criterion stands.",
+        labels=("shadow", "criterion", "state"),
+    )
+    for shadow, verdict in now.verdicts.items():
+        for each in State:
+            state.add_metric((shadow, each.value), verdict.state is each)
+        judged.add_metric((shadow,), verdict.calls)
+        if verdict.coverage is not None:
+            coverage.add_metric((shadow,), verdict.coverage)
+        for criterion in verdict.criteria:
+            values = (shadow, criterion.name, str(criterion.required).lower())
+            low, high = criterion.interval or (None, None)
+            known = (criterion.estimate, low, high, criterion.margin)
+            for family, value in zip(figures.values(), known, strict=True):
+                if value is not None:
+                    family.add_metric(values, value)
+            for each in (State.PASS, State.FAIL, State.WATCHING):
+                states.add_metric((shadow, criterion.name, each.value), criterion.state is each)
+    yield from (state, coverage, judged, *figures.values(), states)
 
 
 def _wire(now: Snapshot) -> Iterator[Metric]:

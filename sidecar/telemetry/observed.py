@@ -34,4 +34,5 @@ def snapshot_of(observer: Observer) -> Snapshot:
         },
         wire=stats,
         spans=observer.spans.counts,
+        verdicts={name: judged.verdict for name, judged in observer.judging.shadows.items()},
     )

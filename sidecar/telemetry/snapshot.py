@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sidecar.judge.report import Verdict
 from sidecar.ledger import Ledger
 from sidecar.telemetry.exporter import SpanCounts
 
@@ -39,3 +40,4 @@ class Snapshot:
     connections: Mapping[str, int] = field(default_factory=dict)  # by state: open, opaque, blind
     wire: Mapping[str, Any] = field(default_factory=dict)  # the wire's own figures; empty: unknown
     spans: SpanCounts = field(default_factory=SpanCounts)
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)  # as last evaluated, by shadow

@@ -1,0 +1,146 @@
+"""A report for a terminal. Counterparts: `build`, which makes it; `page`, for a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+STYLES = {
+    "PASS": "bold green",
+    "FAIL": "bold red",
+    "WATCHING": "bold yellow",
+    "INCONCLUSIVE": "bold magenta",
+}
+WORST_SHOWN = 5
+SLICES_SHOWN = 10
+NOTHING = "-"
+
+
+def render(report: Mapping[str, Any]) -> RenderableType:
+    """Lay a report out."""
+    return Group(*_sections(report))
+
+
+def line(report: Mapping[str, Any]) -> str:
+    """The verdict in one line."""
+    verdict = report["verdict"]
+    name = f" {report['shadow']}:" if report["shadow"] else ""
+    return f"{verdict['state']}{name} {verdict['reason']} ({_basis(report)})"
+
+
+def _basis(report: Mapping[str, Any]) -> str:
+    verdict = report["verdict"]
+    sidecars = len(report["sidecars"])
+    return (
+        f"{verdict['calls']:,} calls, coverage {_share(verdict['coverage'])}, "
+        f"{sidecars} sidecar{'' if sidecars == 1 else 's'}"
+    )
+
+
+def _sections(report: Mapping[str, Any]) -> Iterator[RenderableType]:
+    verdict = report["verdict"]
+    yield Text.assemble(
+        (verdict["state"], STYLES[verdict["state"]]), f"  {report['shadow']}", style="bold"
+    )
+    yield Text(f"{verdict['reason']}\n{_basis(report)}")
+    if verdict["criteria"]:
+        yield Text()
+        yield _criteria(verdict)
+    if verdict["slices"]:
+        yield Text()
+        yield _slices(verdict)
+    if report["latency"]["production"]["count"]:
+        yield Text()
+        yield _latency(report["latency"])
+    worst = [row for row in report["worst"] if not row["slice"]]
+    if worst:
+        yield Text()
+        yield _worst(worst)
+    left_out = [row for row in report["sidecars"] if not row["counted"]]
+    if left_out:
+        names = ", ".join(row["source"] or row["instance"] for row in left_out)
+        yield Text(f"\nNot counted, for other versions or rules: {names}", style="yellow")
+    for address, why in report["missing"].items():
+        yield Text(f"Could not be asked: {address}: {why}", style="yellow")
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        right = column in {"margin", "estimate", "calls", "share", "p50", "p95", "p99", "mean"}
+        table.add_column(column, justify="right" if right else "left", overflow="fold")
+    return table
+
+
+def _criteria(verdict: Mapping[str, Any]) -> Table:
+    table = _table(
+        "Criteria", "criterion", "verdict", "margin", "estimate", "interval", "calls", "reason"
+    )
+    for row in verdict["criteria"]:
+        table.add_row(
+            row["name"] + ("" if row["required"] else " (informative)"),
+            Text(row["state"], style=STYLES[row["state"]]),
+            _number(row["margin"]),
+            _number(row["estimate"]),
+            _interval(row["interval"]),
+            f"{row['n']:,.0f}",
+            row["reason"],
+        )
+    return table
+
+
+def _slices(verdict: Mapping[str, Any]) -> Table:
+    table = _table("Slices", "slice", "criterion", "", "estimate", "interval", "calls", "share")
+    for row in verdict["slices"][:SLICES_SHOWN]:
+        table.add_row(
+            row["slice"],
+            row["criterion"],
+            Text("worse", style=STYLES["FAIL"]) if row["flagged"] else "",
+            _number(row["estimate"]),
+            _interval(row["interval"]),
+            f"{row['n']:,.0f}",
+            _share(row["share"]),
+        )
+    return table
+
+
+def _latency(latency: Mapping[str, Any]) -> Table:
+    table = _table("Latency in ms, of the same calls", "side", "p50", "p95", "p99", "mean")
+    for side in ("production", "shadow"):
+        row = latency[side]
+        table.add_row(side, *(_number(row[f"{name}_ms"]) for name in ("p50", "p95", "p99", "mean")))
+    return table
+
+
+def _worst(rows: list[Mapping[str, Any]]) -> Table:
+    table = _table("Worst calls", "criterion", "call", "outcome", "outputs", "trace")
+    shown: dict[str, int] = {}
+    for row in rows:
+        shown[row["criterion"]] = shown.get(row["criterion"], 0) + 1
+        if shown[row["criterion"]] <= WORST_SHOWN:
+            table.add_row(
+                row["criterion"],
+                row["correlation_id"],
+                row["outcome"],
+                ", ".join(output["name"] for output in row["outputs"]) or row["detail"] or NOTHING,
+                row["trace_id"] or NOTHING,
+            )
+    return table
+
+
+def _number(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.4g}"
+
+
+def _share(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1%}"
+
+
+def _interval(interval: list[float] | None) -> str:
+    if interval is None:
+        return NOTHING
+    return f"{_number(interval[0])} to {_number(interval[1])}"
