@@ -264,6 +264,8 @@ class TelemetrySettings(_Settings):
     agreeing_fraction: Fraction = 0.1  # share of agreeing pairs that is exported
     queue_spans: Count = 4096
     payload_values: bool = False  # whether difference events may carry values
+    # Where people open a trace, for the page's links: "http://jaeger:16686/trace/{trace_id}".
+    trace_url: Annotated[str, Field(pattern=r"^(https?://\S*\{trace_id\}\S*)?$")] = ""
 
 
 class ObserverSettings(_Settings):

@@ -1,4 +1,4 @@
-"""Health, metrics, status, verdict, gate and recent pairs over HTTP.
+"""The page, health, metrics, status, verdict, gate and recent pairs over HTTP.
 
 Rule: everything here is computed when somebody asks; nothing is kept up for it on the data path.
 """
@@ -16,10 +16,19 @@ from sidecar.admin.counts import counts_of
 from sidecar.admin.status import status
 from sidecar.app import Observer
 from sidecar.judging import Judged
+from sidecar.report.build import nobody
 from sidecar.report.live import report_of
+from sidecar.report.page import CONTENT_SECURITY_POLICY, render_html
 
 PAIRS_SHOWN = 50
 PAIRS_LIMIT = 1000
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 
 
 class Pages:
@@ -38,6 +47,7 @@ class Pages:
     def application(self) -> web.Application:
         """All routes."""
         application = web.Application(client_max_size=64 << 10)
+        application.router.add_get("/", self.page)
         application.router.add_get("/livez", self.livez)
         application.router.add_get("/readyz", self.readyz)
         application.router.add_get("/metrics", self.metrics)
@@ -50,6 +60,27 @@ class Pages:
         application.router.add_post("/gate", self.hooked)
         application.router.add_get("/ended", self.ended)
         return application
+
+    async def page(self, request: web.Request) -> web.Response:
+        """The report of one shadow for people; `?shadow=NAME`, else the first."""
+        names = list(self._shadows)
+        now_ns = self._observer.now_ns()
+        if names:
+            judged = self._chosen(request) if "shadow" in request.query else self._shadows[names[0]]
+            report = report_of(self._observer.judging, judged, now_ns)
+        else:
+            generated = (now_ns + self._observer.judging.unix_offset_ns) / 1e9
+            report = nobody({}, generated, "no shadow is configured")
+        text = render_html(
+            report,
+            live=True,
+            trace_url=self._observer.settings.telemetry.trace_url,
+            status=status(self._observer),
+            shadows=names,
+        )
+        response = web.Response(text=text, content_type="text/html", headers=PAGE_HEADERS)
+        response.enable_compression()
+        return response
 
     async def livez(self, _: web.Request) -> web.Response:
         """The event loop turns."""

@@ -19,7 +19,7 @@ P = (50, 95, 99)
 
 _REACH = 4.0  # margins beyond the estimate; a wider interval is cut there, with an arrow
 _MOST_BINS = 90
-_LABEL = 9.0  # percent of the width that a quantile's label needs at least
+_LABEL = 6.5  # percent of the width that a quantile's label needs at least
 
 
 def _x(share: float) -> str:
@@ -87,7 +87,7 @@ def interval_bar(
         ]  # fmt: skip
     drawn.append(_line("0%", "100%", 25, 25, "axis"))
     zero = at(0.0)
-    if zero >= 0 and (both or abs(zero - 0.5) > 0.06):
+    if zero >= 0 and (both or abs(zero - 0.5) > 0.09):
         drawn += [
             _line(_x(zero), _x(zero), 20, 30, "zero"),
             tag("text", "0", x=_x(zero), y=9, class_="start" if zero < 0.03 else "mid"),

@@ -64,6 +64,13 @@ def report(
         Path | None,
         typer.Option(help="Also write a self-contained page.", metavar="FILE", dir_okay=False),
     ] = None,
+    trace_url: Annotated[
+        str,
+        typer.Option(
+            help="Where the page's links open a trace: http://jaeger:16686/trace/{trace_id}.",
+            metavar="URL",
+        ),
+    ] = "",
     allow_missing: AllowMissing = False,
     timeout: Timeout = 5.0,
     ca: CA = None,
@@ -89,7 +96,7 @@ def report(
         from sidecar.report.page import render_html
 
         try:
-            html.write_text(render_html(found), encoding="utf-8")
+            html.write_text(render_html(found, trace_url=trace_url), encoding="utf-8")
         except OSError as error:
             usage(f"--html {html}: {error.strerror}")
     if as_json:

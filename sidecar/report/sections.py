@@ -30,6 +30,8 @@ SIGNS = {"PASS": "M5 10.5l3.5 3.5L15 7", "FAIL": "M6 6l8 8M14 6l-8 8",
          "WATCHING": "M10 5v5l3.5 2", "INCONCLUSIVE": "M5.5 10h9"}  # fmt: skip
 """A sign for each state, so that colour is not all there is."""
 
+_FIRST_SLICES = 6  # shown at once, with those that are worse
+
 MEANING = {
     "PASS": "may replace production",
     "FAIL": "should not replace production",
@@ -272,32 +274,39 @@ def slices(report: Report) -> Child:
         return None
     declared = _declared(report)
     judged = {c["name"]: c for c in report["verdict"]["criteria"]}
+    first = max(_FIRST_SLICES, sum(s["flagged"] for s in found))
     # One scale for each criterion, so that its slices can be compared by eye.
     far: dict[str, float] = {}
-    for s in found:
-        margin = judged[s["criterion"]]["margin"]
-        here = charts.reach(margin, s["estimate"] or 0.0, s["interval"])
+    for s in found[:first]:
+        here = charts.reach(judged[s["criterion"]]["margin"], s["estimate"] or 0.0, s["interval"])
         far[s["criterion"]] = max(far.get(s["criterion"], 0.0), here)
-    rows = [
-        _slice(s, judged[s["criterion"]], declared.get(s["criterion"], {}), far[s["criterion"]])
-        for s in found
-    ]
+
+    def rows(part: Sequence[Row]) -> Markup:
+        return table(
+            ["Slice", "Found", "Interval against margin", "#Estimate", "#Share"],
+            [
+                _slice(s, judged[s["criterion"]], declared.get(s["criterion"], {}), far)
+                for s in part
+            ],
+            "Slices",
+            "judged",
+        )
+
+    rest = found[first:]
     return section(
         "slices",
         "Where it differs",
-        table(
-            ["Slice", "Found", "Interval against margin", "#Estimate", "#Share"],
-            rows,
-            "Slices",
-            "judged",
-        ),
+        rows(found[:first]),
+        tag("details", tag("summary", f"{len(rest)} more"), rows(rest)) if rest else None,
         note="Parts of the traffic, the largest effect first: at least how bad, times how often. "
         "False alarms are controlled over all of them.",
     )
 
 
-def _slice(found: Row, criterion: Row, declared: Row, far: float) -> Markup:
+def _slice(found: Row, criterion: Row, declared: Row, scales: Mapping[str, float]) -> Markup:
     unit = unit_of(criterion["kind"], declared)
+    own = charts.reach(criterion["margin"], found["estimate"] or 0.0, found["interval"])
+    far = scales.get(found["criterion"], own)
     name, _, value = found["slice"].partition("=")
     row = {**found, "margin": criterion["margin"], "kind": criterion["kind"]}
     state = "FAIL" if found["flagged"] else "WATCHING"

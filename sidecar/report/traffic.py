@@ -25,7 +25,8 @@ from sidecar.report.markup import Child, Markup, tag
 from sidecar.report.sections import Report, Row, section, table
 
 MOST_GROUPS = 12
-MOST_ROWS = 10
+MOST_ROWS = 10  # of a required criterion
+MOST_INFORMATIVE = 4
 MOST_TEXT = 160  # characters of a name from outside
 
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
@@ -45,20 +46,23 @@ def worst(report: Report, trace_url: str) -> Child:
     chosen = [key for key in groups if not key[1] or key in flagged]
     chosen.sort(key=lambda key: (key[0] not in required, key[1] != ""))
     day = instant(report.get("generated", 0.0))
-    blocks = [
-        tag(
-            "details",
+    blocks = []
+    for i, (criterion, part) in enumerate(chosen[:MOST_GROUPS]):
+        most = MOST_ROWS if criterion in required or i == 0 else MOST_INFORMATIVE
+        rows = groups[criterion, part][:most]
+        blocks.append(
             tag(
-                "summary",
-                tag("span", key[0], class_="name"),
-                tag("span", f" in {key[1]}" if key[1] else "", class_="quiet"),
-                tag("span", f" {min(MOST_ROWS, len(groups[key]))} calls", class_="more"),
-            ),
-            _calls(groups[key][:MOST_ROWS], trace_url, str(day)[:10], " ".join(key)),
-            open=i == 0,
+                "details",
+                tag(
+                    "summary",
+                    tag("span", criterion, class_="name"),
+                    tag("span", f" in {part}", class_="quiet") if part else None,
+                    tag("span", f"{len(rows)} calls", class_="more"),
+                ),
+                _calls(rows, trace_url, str(day)[:10], f"{criterion} {part}"),
+                open=i == 0,
+            )
         )
-        for i, key in enumerate(chosen[:MOST_GROUPS])
-    ]
     return section(
         "worst",
         "Calls to look at",
@@ -69,10 +73,10 @@ def worst(report: Report, trace_url: str) -> Child:
 
 def _calls(rows: Iterable[Row], trace_url: str, day: str, label: str) -> Markup:
     return table(
-        ["Time", "Call", "What differs", "#Production", "#Shadow", "Traces"],
+        ["Time", "Call", "What differs, from 0 to 1", "#Production", "#Shadow", "Trace"],
         [_call(row, trace_url, day) for row in rows],
         f"Worst calls: {label}",
-        "calls",
+        "pairs",
     )
 
 
@@ -108,7 +112,7 @@ def _differences(row: Row) -> Child:
             "div",
             tag("code", _cut(output["name"])),
             f" {OUTCOMES.get(output['outcome'], output['outcome'])} ",
-            tag("span", significant(output["score"]), class_="score", title="0 agrees, 1 is worst"),
+            tag("span", significant(output["score"]), class_="score"),
         )
         for output in row["outputs"]
     ]
@@ -117,7 +121,7 @@ def _differences(row: Row) -> Child:
 def _traces(row: Row, trace_url: str) -> Child:
     ids = [("production", row["trace_id"]), ("shadow", row["shadow_trace_id"])]
     if ids[0][1] == ids[1][1]:
-        ids = [("both", ids[0][1])]  # one trace shows both predictions
+        ids = [("trace", ids[0][1])]  # one trace shows both predictions
     return [tag("div", _trace(name, trace_id, trace_url)) for name, trace_id in ids if trace_id]
 
 
@@ -130,8 +134,6 @@ def _trace(name: str, trace_id: str, trace_url: str) -> Markup:
         f"{name} ",
         tag("code", trace_id[:8]),
         href=trace_url.replace("{trace_id}", trace_id),
-        title=trace_id,
-        rel="noreferrer",
     )
 
 
