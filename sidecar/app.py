@@ -147,10 +147,11 @@ class Observer:
         if connection is not None:
             self._read(connection, lambda: connection.gap(direction, size, now_ns))
 
-    def unsampled(self, conn: int, stream: int) -> None:
+    def unsampled(self, conn: int, streams: tuple[int, ...]) -> None:
         connection = self.connections.get(conn)
         if connection is not None:
-            connection.unsampled(stream)
+            for stream in streams:
+                connection.unsampled(stream)
 
     def out_of_sight(self, conn: int, kind: Kind, reason: str) -> None:
         connection = self.connections.pop(conn, None)

@@ -42,8 +42,8 @@ class Listener(Protocol):
     def gap(self, conn: int, direction: Direction, size: int, now_ns: int) -> None:
         """So many next bytes were not copied."""
 
-    def unsampled(self, conn: int, stream: int) -> None:
-        """The next new stream comes without its DATA."""
+    def unsampled(self, conn: int, streams: tuple[int, ...]) -> None:
+        """These new streams come without their DATA."""
 
     def out_of_sight(self, conn: int, kind: Kind, reason: str) -> None:
         """The connection is forwarded but no longer copied (OPAQUE or BLIND)."""
@@ -95,7 +95,7 @@ class Session(asyncio.Protocol):
             case Kind.GAP:
                 listener.gap(conn, item.direction, item.number, item.time_ns)
             case Kind.UNSAMPLED:
-                listener.unsampled(conn, item.number)
+                listener.unsampled(conn, item.numbers)
             case Kind.OPEN:
                 listener.opened(conn, item.json())
             case Kind.CLOSE:

@@ -8,6 +8,7 @@ or its peer is no wire. A kind that this version does not know is stepped over. 
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -17,7 +18,6 @@ from sidecar.wire.records import HEADER, MAX_PAYLOAD, U32, U64, VERSION, Kind
 _HEADER_BYTES = HEADER.size
 _KINDS = {kind.value: kind for kind in Kind}
 _DIRECTIONS = (Direction.CLIENT, Direction.SERVER)
-_EXACT = {Kind.GAP: U64.size, Kind.UNSAMPLED: U32.size}  # payload bytes
 _COPIED_BYTES = 4096  # below, a copy costs less than a view
 
 
@@ -39,8 +39,13 @@ class Record(NamedTuple):
 
     @property
     def number(self) -> int:
-        """Payload of GAP (bytes) and of UNSAMPLED (stream)."""
+        """Payload of GAP: bytes."""
         return int.from_bytes(self.payload, "big")
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Payload of UNSAMPLED: streams."""
+        return struct.unpack(f"!{len(self.payload) // U32.size}I", self.payload)
 
     @property
     def text(self) -> str:
@@ -126,7 +131,10 @@ class TapReader:
             self._greet(kind, payload)
         if kind is None:
             return None
-        if direction > 1 or size != _EXACT.get(kind, size):
+        wrong = (kind is Kind.GAP and size != U64.size) or (
+            kind is Kind.UNSAMPLED and (size % U32.size or not size)
+        )
+        if direction > 1 or wrong:
             raise TapError(f"malformed {kind.name}")
         return Record(kind, _DIRECTIONS[direction], conn, time_ns, payload)
 

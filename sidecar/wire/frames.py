@@ -126,7 +126,15 @@ class Walker:
             self.state = State.BLIND
             self._left_out.clear()
 
-    def feed(self, direction: int, data: bytes | memoryview, room: int, data_room: int) -> Copied:
+    def feed(
+        self,
+        direction: int,
+        data: bytes | memoryview,
+        room: int,
+        data_room: int,
+        *,
+        everything: bool = False,
+    ) -> Copied:
         """Walk the next bytes of one direction.
 
         Args:
@@ -134,6 +142,7 @@ class Walker:
             data: the bytes; not kept.
             room: bytes of records that the tap can take.
             data_room: the part of `room` that DATA may use.
+            everything: `sample` would draw that every stream is copied; it need not be asked.
 
         Returns:
             What goes to the tap. An OPAQUE or BLIND record is the connection's last; while blind
@@ -161,11 +170,58 @@ class Walker:
         if self.state is State.BLIND:
             self._skim(side, data, begin, direction)
             return []
-        out = self._copy(side, data, begin, direction, room, data_room)
+        out = None
+        if everything and not (begin or self._left_out) and _RECORD + len(data) <= data_room:
+            out = self._copy_all(side, data, direction)
         if out is None:
-            self.blind()
-            return [(Kind.BLIND, b"the tap is full")]
+            out = self._copy(side, data, begin, direction, room, data_room)
+            if out is None:
+                self.blind()
+                return [(Kind.BLIND, b"the tap is full")]
         return out
+
+    def _copy_all(self, side: _Side, data: bytes | memoryview, direction: int) -> Copied | None:
+        """Copy the bytes as they are if nothing is to be left out; else None, and nothing is done.
+
+        For when every stream is sampled and there is room: then all that matters is where frames
+        begin.
+        """
+        size = len(data)
+        pos = side.remaining
+        if pos and side.skip:
+            return None
+        last = -1
+        newest = self._newest
+        in_block = side.in_block
+        while size - pos >= _FRAME_SIZE:
+            word, flags, stream = _FRAME.unpack_from(data, pos)
+            kind = word & 0xFF
+            if kind == _HEADERS:
+                in_block = not flags & _END_HEADERS
+                if direction == CLIENT and stream & _STREAM > newest:
+                    newest = stream & _STREAM
+            elif kind != _DATA:
+                if kind not in _COPIED:
+                    return None
+                if kind in _BLOCK:
+                    in_block = not flags & _END_HEADERS
+            last = pos
+            pos += _FRAME_SIZE + (word >> 8)
+        self._newest = newest
+        if last >= 0:
+            side.skip = False
+            side.is_data = kind == _DATA
+            side.stream = stream & _STREAM
+            side.ends = direction == SERVER and bool(flags & _END_STREAM)
+            side.in_block = in_block
+        end = size
+        if pos >= size:
+            side.remaining = pos - size
+        else:
+            side.remaining = 0
+            side.held = bytes(data[pos:])
+            end = pos
+        return [(Kind.BYTES, bytes(data[:end]))] if end else []
 
     def _copy(  # noqa: PLR0915 - one loop, unrolled: this is what each of production's frames costs
         self,
@@ -178,9 +234,11 @@ class Walker:
     ) -> Copied | None:
         """Choose what to copy; None if not even header blocks fit."""
         out: Copied = []
+        pieces: list[bytes | memoryview] = []  # of the next BYTES record, before data[start:pos]
+        unsampled: list[int] = []
         size = len(data)
-        used = _RECORD  # the records in `out`, and the header of the one to come
-        start = 0  # data[start:pos] is to be copied
+        used = _RECORD  # the records in `out`, the pieces, and the header of the record of those
+        start = 0
         left_out = self._left_out
         if side.remaining:
             pos = min(side.remaining, size)
@@ -206,26 +264,29 @@ class Walker:
             if kind == _DATA:
                 stream &= _STREAM
                 why = left_out.get(stream)
+                keep = False  # the frame's header, that tells of the gap
                 if why is None and used + stop - start > data_room:
                     # The rest of its stream is not worth its room either.
                     self._leave_out(stream, _LOST)
                     why = _LOST
-                    keep = True  # the frame that tells of the gap
-                else:
-                    keep = why is not None and bool(flags & _END_STREAM)
+                    keep = True
+                elif why is _LOST:
+                    keep = bool(flags & _END_STREAM)
                 if why is not None:
+                    skip = True
+                    cut = pos + _FRAME_SIZE if keep else pos
+                    if cut > start:
+                        pieces.append(data[start:cut])
+                        used += cut - start
+                    start = stop
                     if why is _LOST:
                         self._tally.gap_frames += 1
                         self._tally.gap_bytes += length
-                    cut = pos + _FRAME_SIZE if keep else pos
-                    if cut > start:
-                        out.append((Kind.BYTES, bytes(data[start:cut])))
-                        used += _RECORD + cut - start
-                    if keep and length:
-                        out.append((Kind.GAP, U64.pack(length)))
-                        used += _RECORD + U64.size
-                    start = stop
-                    skip = True
+                        if keep and length:
+                            out.append((Kind.BYTES, b"".join(pieces)))
+                            pieces.clear()
+                            out.append((Kind.GAP, U64.pack(length)))
+                            used += _RECORD + _RECORD + U64.size
                 side.ends = direction == SERVER and bool(flags & _END_STREAM)
                 if side.ends and left_out:
                     left_out.pop(stream, None)
@@ -240,20 +301,16 @@ class Walker:
                             self._newest = stream
                             if not self._sample():
                                 self._leave_out(stream, _UNSAMPLED)
-                                if pos > start:
-                                    out.append((Kind.BYTES, bytes(data[start:pos])))
-                                    used += _RECORD + pos - start
-                                    start = pos
-                                out.append((Kind.UNSAMPLED, U32.pack(stream)))
-                                used += _RECORD + U32.size
+                                used += U32.size if unsampled else _RECORD + U32.size
+                                unsampled.append(stream)
                     elif flags & _END_STREAM and left_out:
                         left_out.pop(stream, None)
                 elif kind == _RST_STREAM and left_out:
                     left_out.pop(stream & _STREAM, None)
             else:
                 if pos > start:
-                    out.append((Kind.BYTES, bytes(data[start:pos])))
-                    used += _RECORD + pos - start
+                    pieces.append(data[start:pos])
+                    used += pos - start
                 start = stop
                 skip = True
             pos = stop
@@ -262,10 +319,14 @@ class Walker:
                 side.skip = skip
                 side.is_data = kind == _DATA
         if pos > start:
-            out.append((Kind.BYTES, bytes(data[start:pos])))
+            pieces.append(data[start:pos])
             used += pos - start
-        elif out:
+        if pieces:
+            out.append((Kind.BYTES, b"".join(pieces)))
+        else:
             used -= _RECORD
+        if unsampled:
+            out.insert(0, (Kind.UNSAMPLED, struct.pack(f"!{len(unsampled)}I", *unsampled)))
         if pos < size:
             side.held = bytes(data[pos:])
         return None if out and used > room else out

@@ -33,7 +33,7 @@ class Kind(IntEnum):
     BYTES = 3  # the next bytes of one direction, unaltered
     GAP = 4  # u64: so many next bytes of one direction were not copied; only DATA payload
     UNSAMPLED = (
-        5  # u32 stream: this new stream's DATA frames are left out whole; precedes its HEADERS
+        5  # u32 streams: these new streams' DATA frames are left out whole; precedes their HEADERS
     )
     OPAQUE = 6  # not HTTP/2: nothing more follows for this connection; UTF-8 reason
     BLIND = 7  # sync is lost: nothing more follows for this connection; UTF-8 reason

@@ -74,7 +74,13 @@ class Watch:
                 walker.feed(direction, data, 0, 0)
             else:
                 room = session.limit - session.size
-                records = walker.feed(direction, data, room, room - session.reserve)
+                records = walker.feed(
+                    direction,
+                    data,
+                    room,
+                    room - session.reserve,
+                    everything=session.fraction >= 1.0,
+                )
                 if records:
                     now = monotonic_ns()
                     number = self.number

@@ -20,13 +20,19 @@ PLENTY = 1 << 30
 SMALL = [name for name in names() if name != "grpcio-large"]
 
 
-def tapped(conversation: Conversation, sample: Callable[[], bool], rooms: list[int]) -> bytes:
+def tapped(
+    conversation: Conversation,
+    sample: Callable[[], bool],
+    rooms: list[int],
+    *,
+    everything: bool = False,
+) -> bytes:
     """What the wire would tell of a conversation, DATA having so much room in the tap."""
     walker = Walker(sample, Tally())
     told = [record(Kind.HELLO, 0, 0, 0, b'{"version": %d}' % VERSION)]
     for number, (direction, chunk) in enumerate(conversation):
         room = rooms[number % len(rooms)]
-        for kind, payload in walker.feed(direction, chunk, PLENTY, room):
+        for kind, payload in walker.feed(direction, chunk, PLENTY, room, everything=everything):
             told.append(record(kind, direction, 1, 0, payload))
     return b"".join(told)
 
@@ -48,20 +54,23 @@ def read(tap: bytes) -> tuple[set[CallKey], list[Event]]:
         elif said.kind == Kind.GAP:
             events += connection.gap(said.direction, said.number, 0)
         elif said.kind == Kind.UNSAMPLED:
-            events += connection.unsampled(said.number)
+            for stream in said.numbers:
+                events += connection.unsampled(stream)
         else:
             assert said.kind == Kind.HELLO
     assert connection.state == "open", connection.why
     return sampled, events + connection.close(Direction.CLIENT, "eof", 0)
 
 
+@pytest.mark.parametrize("everything", [True, False], ids=["known", "drawn"])
 @pytest.mark.parametrize("name", names())
-def test_with_room_nothing_is_lost_on_the_way(name: str) -> None:
+def test_with_room_nothing_is_lost_on_the_way(name: str, everything: bool) -> None:
     conversation = load(name)
     connection = Connection(1, "127.0.0.1:5", lambda started: True)
     events = [e for direction, chunk in conversation for e in connection.feed(direction, chunk, 0)]
     events += connection.close(Direction.CLIENT, "eof", 0)
-    assert read(tapped(conversation, lambda: True, [PLENTY]))[1] == events
+    tap = tapped(conversation, lambda: True, [PLENTY], everything=everything)
+    assert read(tap)[1] == events
 
 
 @given(

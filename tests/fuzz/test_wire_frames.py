@@ -59,10 +59,12 @@ def cut(runs: list[Run], seed: int) -> list[Run]:
     return pieces
 
 
-def walk(walker: Walker, pieces: list[Run]) -> list[Told]:
+def walk(walker: Walker, pieces: list[Run], *, everything: bool = False) -> list[Told]:
     told: list[Told] = []
     for direction, data in pieces:
-        for kind, payload in walker.feed(direction, memoryview(data), ROOM, ROOM):
+        for kind, payload in walker.feed(
+            direction, memoryview(data), ROOM, ROOM, everything=everything
+        ):
             about = kind in (Kind.UNSAMPLED, Kind.BLIND)
             told.append((kind, 0 if about else direction, b"" if kind is Kind.OPAQUE else payload))
     return told
@@ -80,6 +82,18 @@ def test_what_is_copied_is_what_the_slow_walk_copies(
     assert (walker.state is State.OPAQUE) == opaque
 
 
+@given(runs=runs, cuts=seeds, follow=st.booleans())
+def test_the_short_way_for_connections_that_are_copied_whole_copies_the_same(
+    runs: list[Run], cuts: int, follow: bool
+) -> None:
+    pieces = cut([*OPENINGS, *runs], cuts)
+    long = Walker(lambda: True, Tally(), follow_server=follow)
+    short = Walker(lambda: True, Tally(), follow_server=follow)
+    for piece in pieces:
+        assert walk(short, [piece], everything=True) == walk(long, [piece])
+        assert short.at_boundary == long.at_boundary
+
+
 @given(runs=runs, cuts=seeds, seed=seeds, rooms=seeds)
 def test_a_tap_without_room_loses_data_or_sync_and_never_part_of_a_header_block(
     runs: list[Run], cuts: int, seed: int, rooms: int
@@ -91,7 +105,8 @@ def test_a_tap_without_room_loses_data_or_sync_and_never_part_of_a_header_block(
     fed: dict[int, bytes] = {0: b"", 1: b""}
     for direction, data in pieces:
         room = draw.choice((40, 200, 400, 1000))
-        told = walker.feed(direction, data, room, room // 2)
+        everything = draw.random() < 0.5
+        told = walker.feed(direction, data, room, room // 2, everything=everything)
         if told and told[0][0] is Kind.BLIND:
             assert len(told) == 1
             break

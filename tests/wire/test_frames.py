@@ -58,7 +58,7 @@ def test_frames_that_say_nothing_about_calls_are_left_out_whole(kind: int) -> No
     before, after = frame(HEADERS, 4, 1, b"a"), frame(HEADERS, 5, 1, b"b")
     chunk = before + frame(kind, 0, 0, b"12345678") + after
     walker = opened()
-    assert walker.feed(CLIENT, chunk, ROOM, ROOM) == [(Kind.BYTES, before), (Kind.BYTES, after)]
+    assert walker.feed(CLIENT, chunk, ROOM, ROOM) == [(Kind.BYTES, before + after)]
 
 
 @pytest.mark.parametrize(
@@ -72,25 +72,23 @@ def test_frames_that_carry_state_are_copied_even_of_unsampled_streams(kind: int)
     assert walker.feed(SERVER, more, ROOM, ROOM) == [(Kind.BYTES, more)]
 
 
-def test_data_of_an_unsampled_stream_leaves_only_its_end() -> None:
+def test_data_of_an_unsampled_stream_is_left_out_whole() -> None:
     walker = opened(False)
     head = frame(HEADERS, 4, 1, b"block")
     end = frame(DATA, END_STREAM, 1, b"the rest")
     chunk = head + frame(DATA, 0, 1, b"question") + end
+    assert walker.feed(CLIENT, chunk, ROOM, ROOM) == [unsampled(1), (Kind.BYTES, head)]
+
+
+def test_unsampled_streams_that_come_together_are_told_together() -> None:
+    walker = opened(False, True, False)
+    heads = [frame(HEADERS, 4, stream, b"block") for stream in (1, 3, 5)]
+    asked = [frame(DATA, END_STREAM, stream, b"question") for stream in (1, 3, 5)]
+    chunk = b"".join(head + data for head, data in zip(heads, asked, strict=True))
+    left = heads[0] + heads[1] + asked[1] + heads[2]
     assert walker.feed(CLIENT, chunk, ROOM, ROOM) == [
-        unsampled(1),
-        (Kind.BYTES, head),
-        (Kind.BYTES, end[:9]),
-        gap(8),
-    ]
-
-
-def test_an_empty_end_of_an_unsampled_stream_needs_no_gap() -> None:
-    walker = opened(False)
-    head, end = frame(HEADERS, 4, 1, b"block"), frame(DATA, END_STREAM, 1)
-    assert walker.feed(CLIENT, head + end, ROOM, ROOM) == [
-        unsampled(1),
-        (Kind.BYTES, head + end),
+        (Kind.UNSAMPLED, struct.pack("!II", 1, 5)),
+        (Kind.BYTES, left),
     ]
 
 

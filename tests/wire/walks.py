@@ -23,21 +23,20 @@ Told = tuple[Kind, int, bytes]
 def joined(records: Iterable[Told]) -> dict[int, list[tuple[Kind, bytes]]]:
     """The records of each direction, neighbouring BYTES as one: what no cutting may change.
 
-    Records that are about the connection have direction 0.
+    Records that are about the connection have direction 0; UNSAMPLED, which has no place but
+    somewhere before its streams begin, is joined under -1.
     """
-    out: dict[int, list[tuple[Kind, bytes]]] = {0: [], 1: []}
+    out: dict[int, list[tuple[Kind, bytes]]] = {0: [], 1: [], -1: []}
     for kind, direction, payload in records:
-        mine = out[direction]
-        if kind is Kind.BYTES and mine and mine[-1][0] is Kind.BYTES:
+        mine = out[-1 if kind is Kind.UNSAMPLED else direction]
+        if kind in (Kind.BYTES, Kind.UNSAMPLED) and mine and mine[-1][0] is kind:
             mine[-1] = (kind, mine[-1][1] + payload)
         else:
             mine.append((kind, payload))
     return out
 
 
-def oracle(  # noqa: PLR0915 - the rules one after the other, to be read beside the design
-    runs: Iterable[tuple[int, bytes]], sample: Callable[[], bool]
-) -> list[Told]:
+def oracle(runs: Iterable[tuple[int, bytes]], sample: Callable[[], bool]) -> list[Told]:
     """What goes to a tap that has room for everything."""
     told: list[Told] = []
     unsampled: set[int] = set()
@@ -93,10 +92,6 @@ def oracle(  # noqa: PLR0915 - the rules one after the other, to be read beside 
                     told.append((Kind.UNSAMPLED, 0, struct.pack("!I", stream)))
             if kind == DATA:
                 copying[direction] = stream not in unsampled
-                if stream in unsampled and ends:
-                    told.append((Kind.BYTES, direction, header))
-                    if size:
-                        told.append((Kind.GAP, direction, struct.pack("!Q", size)))
             if copying[direction]:
                 told.append((Kind.BYTES, direction, header))
             if kind == RST_STREAM or (ends and direction == 1):
