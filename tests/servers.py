@@ -63,6 +63,15 @@ class Model:
 
     def __init__(self, behaviour: Behaviour) -> None:
         self._behaviour = behaviour
+        self._draw = random.Random(behaviour.flags.seed)
+
+    def _bias(self, request: oip.ModelInferRequest) -> float:
+        """Everywhere, or only for a share of the calls or for one input."""
+        flags = self._behaviour.flags
+        only = (
+            flags.bias_only is None or flags.bias_only in request.inputs[0].contents.int64_contents
+        )
+        return float(flags.bias) if only and self._draw.random() < flags.bias_share else 0.0
 
     async def infer(self, request: oip.ModelInferRequest, context: Context) -> Any:
         await self._behaviour.begin(context)
@@ -80,7 +89,7 @@ class Model:
     ) -> oip.ModelInferResponse:
         flags = self._behaviour.flags
         try:
-            response = answer(request, bias=flags.bias, version=flags.model_version)
+            response = answer(request, bias=self._bias(request), version=flags.model_version)
         except ValueError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         if flags.drop_output:
@@ -247,10 +256,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--gzip", action="store_true", help="compress answers")
     parser.add_argument("--flood", type=int, default=0, help="so many bytes more in each answer")
     parser.add_argument("--bias", type=float, default=0.0, help="model: added to every number")
+    parser.add_argument("--bias-share", type=float, default=1.0, help="model: of so many calls")
+    parser.add_argument(
+        "--bias-only", type=int, help="model: of calls whose first input (INT64) is this"
+    )
     parser.add_argument("--drop-output", default="", help="model: leave this output out")
     parser.add_argument("--model-version", default="1", help="model: the version it names")
     parser.add_argument("--salt", default="", help="bytes: put before every answer")
-    parser.add_argument("--seed", type=int, default=1, help="garbage: which")
+    parser.add_argument("--seed", type=int, default=1, help="garbage and bias-share: which")
     return parser.parse_args(arguments)
 
 

@@ -40,7 +40,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sidecar.judge.counts import CellKey, alike, counts_of, total
+from sidecar.judge.counts import CellKey, SnapshotKey, alike, counts_of, total
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.verdict import decide, plans_of
 from sidecar.judge.worst import Example, merge_sample, merge_worst
@@ -115,9 +115,11 @@ def build(
     }
 
 
-def nobody(missing: Mapping[str, str], generated: float) -> dict[str, Any]:
+def nobody(missing: Mapping[str, str], generated: float, reason: str = "") -> dict[str, Any]:
     """The report when no sidecar could be asked, or none has such a shadow: INCONCLUSIVE."""
-    reason = f"{_sidecars(len(missing))} could not be asked" if missing else "no sidecar was found"
+    if not reason:
+        gone = f"{_sidecars(len(missing))} could not be asked"
+        reason = gone if missing else "no sidecar was found"
     verdict = Verdict(
         state=State.INCONCLUSIVE,
         reason=reason,
@@ -217,15 +219,21 @@ def example_row(example: Example) -> dict[str, Any]:
 
 
 def _rows(parts: Sequence[Part], taken: Sequence[Part]) -> list[dict[str, Any]]:
-    counted = {id(part) for part in taken}
-    rows = [
-        {
-            "source": part.source,
-            "instance": part.snapshot.key.instance,
-            "calls": part.snapshot.calls,
-            "began": part.snapshot.began_unix_ns / 1e9,
-            "counted": id(part) in counted,
-        }
-        for part in parts
-    ]
+    """One row for each sidecar, however many addresses it was reached by."""
+    counted = {part.snapshot.key: part for part in taken}
+    groups: dict[SnapshotKey, list[Part]] = {}
+    for part in parts:
+        groups.setdefault(part.snapshot.key, []).append(part)
+    rows = []
+    for key, group in groups.items():
+        newest = max((part.snapshot for part in group), key=lambda s: s.sequence)
+        rows.append(
+            {
+                "source": ", ".join(sorted({part.source for part in group})),
+                "instance": key.instance,
+                "calls": newest.calls,
+                "began": newest.began_unix_ns / 1e9,
+                "counted": key in counted,
+            }
+        )
     return sorted(rows, key=lambda row: (row["source"], row["instance"]))

@@ -34,7 +34,7 @@ def line(report: Mapping[str, Any]) -> str:
 
 def _basis(report: Mapping[str, Any]) -> str:
     verdict = report["verdict"]
-    sidecars = len(report["sidecars"])
+    sidecars = verdict["judges"]
     return (
         f"{verdict['calls']:,} calls, coverage {_share(verdict['coverage'])}, "
         f"{sidecars} sidecar{'' if sidecars == 1 else 's'}"

@@ -1,0 +1,275 @@
+"""Verdicts through real processes: traffic in at one end, an exit code out at the other."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from sidecar.pb.inference import open_inference_pb2 as oip
+from tests.processes import http_json
+from tests.scenarios.stack import Sidecar, servers, sidecar
+
+INFER = "/inference.GRPCInferenceService/ModelInfer"
+CLASSES = 25
+AT_ONCE = 8
+PASS, FAIL, WATCHING, INCONCLUSIVE = 0, 1, 3, 4
+MODEL = ("model",)
+
+SAME = {"name": "same", "kind": "disagreement", "margin": 0.06, "required": True}
+UP = {"name": "up", "kind": "shadow_error_rate", "margin": 0.06, "required": True}
+
+
+async def _infer(address: str, numbers: Iterable[int]) -> None:
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub: grpc.aio.UnaryUnaryMultiCallable[Any, Any] = channel.unary_unary(
+            INFER,
+            request_serializer=oip.ModelInferRequest.SerializeToString,
+            response_deserializer=oip.ModelInferResponse.FromString,
+        )
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def one(number: int) -> None:
+            request = oip.ModelInferRequest(model_name="m", id=f"call-{number}")
+            tensor = request.inputs.add(name="class", datatype="INT64", shape=[1])
+            tensor.contents.int64_contents.append(number % CLASSES)
+            async with room:
+                await stub(request, timeout=30)
+
+        await asyncio.gather(*map(one, numbers))
+
+
+def infer(it: Sidecar, calls: int) -> None:
+    """So many predictions, each class in turn, and their pairs settled."""
+    asyncio.run(_infer(it.address, range(calls)))
+    it.settled(calls)
+
+
+def judge(*criteria: dict[str, Any], **given: Any) -> dict[str, str]:
+    """The settings that a test declares; enough calls decide, not time."""
+    section = {"criteria": criteria, "min_duration_seconds": 0, "min_calls": 300, **given}
+    return {f"judge.{name}": json.dumps(value) for name, value in section.items()}
+
+
+def shadow(address: str, **given: Any) -> dict[str, Any]:
+    return {"name": "candidate", "address": address, **given}
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sidecar", *words], capture_output=True, text=True, timeout=60
+    )
+
+
+def admin(it: Sidecar) -> str:
+    address: str = it.process.wait_ready()["admin"]
+    return address
+
+
+def report(*words: str) -> tuple[int, dict[str, Any]]:
+    """`shadow-sidecar report --json`: its exit code and what it says."""
+    done = command("report", "--json", *words)
+    assert done.stderr == ""
+    told: dict[str, Any] = json.loads(done.stdout)
+    return done.returncode, told
+
+
+def states(told: dict[str, Any]) -> dict[str, str]:
+    return {row["name"]: row["state"] for row in told["verdict"]["criteria"]}
+
+
+def status_of(it: Sidecar, path: str, method: str = "GET") -> int:
+    request = urllib.request.Request(f"http://{it.http}{path}", method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_an_equal_candidate_passes_every_way_it_is_asked_for(tmp_path: Path) -> None:
+    with servers(MODEL, MODEL) as (production, candidate):
+        with sidecar(production, candidate, settings=judge(SAME, UP)) as it:
+            assert status_of(it, "/gate?wait=true") == 503
+            assert status_of(it, "/gate", "POST") == 409
+            infer(it, 400)
+            page = tmp_path / "report.html"
+            code, told = report(admin(it), "--html", str(page))
+            line = command("gate", admin(it))
+            over_http, _ = report(f"http://{it.http}")
+            verdict = http_json(it.http, "/verdict")
+            gates = {
+                "argo": status_of(it, "/gate?wait=true"),
+                "promote": status_of(it, "/gate", "POST"),
+                "rollout": status_of(it, "/gate?hook=rollout", "POST"),
+                "rollback": status_of(it, "/gate?hook=rollback", "POST"),
+            }
+    assert (code, over_http, states(told)) == (PASS, PASS, {"same": "PASS", "up": "PASS"})
+    assert (verdict["state"], verdict["calls"], verdict["coverage"]) == ("PASS", 400, 1.0)
+    assert gates == {"argo": 200, "promote": 200, "rollout": 200, "rollback": 409}
+    assert line.returncode == PASS
+    assert line.stdout.startswith("PASS shadow: every required criterion passes: same, up (400 ")
+    assert sum(point["compared"] for point in told["over_time"]["points"]) == 400
+    assert told["latency"]["shadow"]["count"] == told["outcomes"]["equal"] == 400
+    assert "PASS" in page.read_text(encoding="utf-8")
+
+
+def test_a_candidate_that_is_worse_on_one_class_fails_for_that_slice() -> None:
+    worse = ("model", "--bias", "1000", "--bias-only", "3")
+    by_class = [{"source": "class:class"}]
+    with servers(MODEL, worse) as (production, candidate):
+        with sidecar(production, candidate, settings=judge(SAME, slices=by_class)) as it:
+            infer(it, 600)
+            code, told = report(admin(it))
+    assert code == FAIL
+    assert "class=7" in told["verdict"]["reason"]  # what the model answers to 3
+    flagged = [row["slice"] for row in told["verdict"]["slices"] if row["flagged"]]
+    assert flagged == ["class=7"]
+    worst = [row for row in told["worst"] if row["criterion"] == "same"]
+    assert worst
+    assert {int(row["correlation_id"].removeprefix("call-")) % CLASSES for row in worst} == {3}
+    assert all(row["trace_id"] and row["outputs"] for row in worst)
+
+
+def test_a_slower_candidate_fails_on_latency_and_passes_on_the_rest() -> None:
+    slower = {"name": "p50", "kind": "latency_ratio", "margin": 1.0, "quantile": 0.5}
+    with servers(MODEL, ("model", "--delay-ms", "150")) as (production, candidate):
+        settings = judge(SAME, UP, {**slower, "required": True})
+        with sidecar(production, settings={**settings, "shadows": _rows(candidate)}) as it:
+            infer(it, 400)
+            code, told = report(admin(it))
+    assert code == FAIL
+    assert states(told) == {"same": "PASS", "up": "PASS", "p50": "FAIL"}
+    assert told["verdict"]["reason"].startswith("p50: ")
+    assert told["latency"]["shadow"]["p50_ms"] > 2 * told["latency"]["production"]["p50_ms"]
+
+
+def _rows(candidate: str) -> str:
+    return json.dumps([shadow(candidate, concurrency=AT_ONCE, queue={"max_wait_seconds": 30.0})])
+
+
+def test_a_candidate_as_random_as_production_does_not_fail_beside_a_control() -> None:
+    def noisy(seed: int) -> tuple[str, ...]:
+        return ("model", "--bias", "1000", "--bias-share", "0.2", "--seed", str(seed))
+
+    with servers(noisy(1), noisy(2), noisy(3)) as (production, candidate, again):
+        control = {"name": "noise", "address": again, "role": "control"}
+        alone = json.dumps([shadow(candidate)])
+        beside = json.dumps([shadow(candidate), control])
+        codes, estimates = [], []
+        for shadows in (alone, beside):
+            with sidecar(production, settings={**judge(SAME), "shadows": shadows}) as it:
+                infer(it, 500)
+                code, told = report(admin(it))
+            codes.append(code)
+            estimates.append(told["verdict"]["criteria"][0]["estimate"])
+    assert codes[0] == FAIL
+    assert codes[1] in {PASS, WATCHING}
+    assert estimates[0] > 0.2
+    assert abs(estimates[1]) < 0.1
+
+
+def test_a_candidate_that_errs_fails_although_its_breaker_lowers_coverage() -> None:
+    with servers(MODEL, ("model", "--error", "INTERNAL")) as (production, candidate):
+        with sidecar(production, candidate, settings=judge(SAME, UP)) as it:
+            infer(it, 400)
+            code, told = report(admin(it))
+            rollback = status_of(it, "/gate?hook=rollback", "POST")
+    assert (code, rollback) == (FAIL, 200)
+    assert states(told)["up"] == "FAIL"
+    assert told["outcomes"]["shadow_error"] > 0
+
+
+def test_no_traffic_is_never_a_pass_and_the_shadow_ends_by_itself() -> None:
+    with servers(MODEL, MODEL) as (production, candidate):
+        settings = judge(SAME, max_duration_seconds=1.0)
+        with sidecar(production, candidate, settings=settings) as it:
+            early = command("gate", admin(it))
+            it.process.wait_until(lambda: http_json(it.http, "/ended")["ended"], 30)
+            late = command("gate", admin(it))
+            asyncio.run(_infer(it.address, range(5)))
+            calls = it.settled(5)["calls"]
+    assert early.returncode in {WATCHING, INCONCLUSIVE}
+    assert late.returncode == INCONCLUSIVE
+    assert calls["skipped"]["ended"] == 5
+
+
+def test_labels_that_come_later_decide_on_accuracy(tmp_path: Path) -> None:
+    flips = ("model", "--bias", "1000", "--bias-only", "1")
+    accuracy = {
+        "name": "right",
+        "kind": "accuracy",
+        "margin": 0.005,
+        "required": True,
+        "decision": {"threshold": 500.0},
+        "outputs": "class",
+    }
+    file = tmp_path / "labels.csv"
+    with servers(MODEL, flips) as (production, candidate):
+        with sidecar(production, candidate, settings=judge(accuracy)) as it:
+            infer(it, 500)
+            before, _ = report(admin(it))
+            wanted = command("labels", "wanted", admin(it)).stdout.split()
+            with file.open("w", newline="") as out:
+                rows = csv.writer(out)
+                rows.writerow(["correlation_id", "value"])
+                rows.writerows((name, 0) for name in [*wanted, "call-of-nobody"])
+            first = command("labels", "import", str(file), admin(it))
+            again = command("labels", "import", str(file), admin(it))
+            code, told = report(admin(it))
+            nothing_wanted = command("labels", "wanted", admin(it)).stdout
+    assert before == WATCHING
+    assert sorted(wanted) == sorted(f"call-{n}" for n in range(500) if n % CLASSES == 1)
+    assert first.stdout == "21 labels sent\nshadow: 20 joined, 1 early\n"
+    assert again.stdout == "21 labels sent\nshadow: 21 duplicate\n"
+    assert (code, nothing_wanted) == (FAIL, "")
+    assert round(told["verdict"]["criteria"][0]["estimate"], 9) == 0.04
+
+
+def test_two_sidecars_pass_together_where_neither_has_seen_enough() -> None:
+    strict = judge({**SAME, "margin": 0.01}, min_calls=1)
+    with servers(MODEL, MODEL) as (production, candidate):
+        with (
+            sidecar(production, candidate, settings=strict) as one,
+            sidecar(production, candidate, settings=strict) as other,
+        ):
+            for it in (one, other):
+                infer(it, 400)
+            alone = [report(admin(it))[0] for it in (one, other)]
+            both, told = report(admin(one), "--service", admin(other), f"http://{one.http}")
+            gone = "127.0.0.1:1"
+            lacking, said = report(admin(one), admin(other), gone)
+            allowed, _ = report(admin(one), admin(other), gone, "--allow-missing")
+            nobody, _ = report(gone)
+    assert alone == [WATCHING, WATCHING]
+    assert both == PASS
+    assert (told["verdict"]["calls"], told["verdict"]["judges"]) == (800, 2)
+    assert (len(told["sidecars"]), told["missing"]) == (2, {})
+    assert (lacking, allowed, nobody) == (INCONCLUSIVE, PASS, INCONCLUSIVE)
+    assert list(said["missing"]) == [gone]
+
+
+def test_several_shadows_must_be_told_apart() -> None:
+    with servers(MODEL, MODEL, ("model", "--bias", "9")) as (production, good, bad):
+        with sidecar(production, f"good={good}", f"bad={bad}", settings=judge(SAME)) as it:
+            infer(it, 300)
+            codes = {name: report(admin(it), "--shadow", name)[0] for name in ("good", "bad")}
+            unnamed = command("report", admin(it))
+            unknown = command("gate", admin(it), "--shadow", "ugly")
+            statuses = [
+                status_of(it, path)
+                for path in ("/gate", "/gate?shadow=good", "/gate?shadow=ugly", "/gate?wait=1")
+            ]
+    assert codes == {"good": PASS, "bad": FAIL}
+    assert (unnamed.returncode, unnamed.stderr) == (2, "error: --shadow: name one of bad, good\n")
+    assert unknown.returncode == 2
+    assert statuses == [400, 200, 404, 400]
