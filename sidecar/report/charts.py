@@ -19,6 +19,7 @@ P = (50, 95, 99)
 
 _REACH = 4.0  # margins beyond the estimate; a wider interval is cut there, with an arrow
 _MOST_BINS = 90
+_THICKEST = 22.0  # of a column over time, in thousandths of the width
 _LABEL = 6.5  # percent of the width that a quantile's label needs at least
 
 
@@ -256,7 +257,7 @@ def time_chart(over_time: Mapping[str, Any]) -> Markup:
     most = max(p["compared"] for p in points)
 
     def columns(heights: Iterable[float]) -> str:
-        thick = max(1.0, 0.84 * width * scale)
+        thick = min(_THICKEST, max(1.0, 0.84 * width * scale))
         return "".join(
             f"M{(p['unix_seconds'] - first) * scale:.0f} 100V{100 - 100 * h:.1f}h{thick:.1f}V100z"
             for p, h in zip(points, heights, strict=True)

@@ -15,6 +15,7 @@ from sidecar.call import INELIGIBLE, SkipReason
 
 UNKNOWN = "\u2013"
 MINUS = "\u2212"
+TIMES = "\u00d7"
 _THIN = "\u202f"  # a narrow space at which no line is broken
 
 
@@ -46,6 +47,14 @@ def _signed(text: str) -> str:
 def change(value: float | None) -> str:
     """A relative change."""
     return _signed(percent(value))
+
+
+def against(value: float | None, base: float | None) -> str:
+    """One number against another: in percent, or how many times as large from the double on."""
+    if value is None or not base:
+        return UNKNOWN
+    ratio = value / base
+    return f"{TIMES}{_THIN}{significant(ratio)}" if ratio >= 2 else change(ratio - 1)
 
 
 def points(value: float | None) -> str:

@@ -32,7 +32,9 @@ Attribute: TypeAlias = str | int | float | bool | None
 
 def escape(text: str) -> Markup:
     """Make text that shows as itself, in an element or in an attribute."""
-    return Markup(html.escape(text.translate(_NO_TEXT)))
+    if not (text.isascii() and text.isprintable()):
+        text = text.translate(_NO_TEXT)
+    return Markup(html.escape(text))
 
 
 def raw(text: str) -> Markup:

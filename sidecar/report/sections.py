@@ -11,10 +11,9 @@ from typing import Any
 
 from sidecar.report import charts
 from sidecar.report.figures import (
-    UNKNOWN,
     Formatter,
     about,
-    change,
+    against,
     count,
     milliseconds,
     percent,
@@ -350,7 +349,7 @@ def latency(report: Report) -> Child:
             "tr",
             tag("th", title, scope="row"),
             [tag("td", milliseconds(s.get(key)), class_="number") for s in (a, b)],
-            tag("td", _change(a.get(key), b.get(key)), class_="number"),
+            tag("td", against(b.get(key), a.get(key)), class_="number"),
         )
         for title, key in (
             ("p50", "p50_ms"), ("p95", "p95_ms"), ("p99", "p99_ms"), ("mean", "mean_ms")
@@ -370,10 +369,6 @@ def latency(report: Report) -> Child:
         note=f"Of the {count(b['count'])} compared calls, each from its complete request to the "
         "end of its answer.",
     )
-
-
-def _change(before: float | None, after: float | None) -> str:
-    return change(after / before - 1) if before and after is not None else UNKNOWN
 
 
 def over_time(report: Report) -> Child:

@@ -13,7 +13,7 @@ from typing import Any
 from sidecar.report.figures import (
     OUTCOMES,
     SKIPS,
-    change,
+    against,
     count,
     instant,
     is_by_choice,
@@ -96,7 +96,7 @@ def _call(row: Row, trace_url: str, day: str) -> Markup:
         tag(
             "td",
             milliseconds(b),
-            tag("span", change(b / a - 1) if a else "", class_="more"),
+            tag("span", against(b, a), class_="more"),
             class_="number",
         ),
         tag("td", _traces(row, trace_url), class_="traces"),
