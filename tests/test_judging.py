@@ -1,123 +1,14 @@
 from __future__ import annotations
 
-import io
 import json
-from typing import Any
 
 import numpy as np
 
-from sidecar.app import Pair
-from sidecar.call import CallKey, Observation, SkipReason, Started
-from sidecar.compare.comparer import Comparer
-from sidecar.compare.registry import Registry
-from sidecar.config import Settings
+from sidecar.call import Observation, SkipReason
 from sidecar.judge.counts import Coverage
 from sidecar.judge.labels import Label
 from sidecar.judge.report import State
-from sidecar.judging import Judging
-from sidecar.ledger import Ledger
-from sidecar.log import Log
-from sidecar.pb.inference import open_inference_pb2 as oip
-from sidecar.telemetry.ids import TraceContext
-from sidecar.telemetry.plan import SpanPlan
-
-INFER = "/inference.GRPCInferenceService/ModelInfer"
-MS = 1_000_000
-DISAGREEMENT = {"name": "same", "kind": "disagreement", "margin": 0.05, "required": True}
-
-
-def request(number: int, **inputs: float) -> bytes:
-    """One request with an id and inputs of one number each."""
-    message = oip.ModelInferRequest(model_name="m", id=f"request-{number}")
-    for name, value in inputs.items():
-        tensor = message.inputs.add(name=name, datatype="FP64", shape=[1])
-        tensor.contents.fp64_contents.append(value)
-    return message.SerializeToString()
-
-
-def answer(score: float, *, version: str = "1", request_id: str = "") -> bytes:
-    message = oip.ModelInferResponse(model_name="m", model_version=version, id=request_id)
-    message.outputs.add(name="score", datatype="FP64", shape=[1])
-    message.raw_output_contents.append(np.float64(score).tobytes())
-    return message.SerializeToString()
-
-
-class House:
-    """The parts around the judge, and a clock that the test turns."""
-
-    def __init__(self, judge: dict[str, Any], control: float = 0.0, **shadow: Any) -> None:
-        shadows = [{"name": "candidate", "address": "127.0.0.1:1", **shadow}]
-        if control:
-            row = {"name": "noise", "address": "127.0.0.1:2", "role": "control"}
-            shadows.append({**row, "fraction": control})
-        given = {"criteria": [DISAGREEMENT], "min_duration_seconds": 0, "min_calls": 1} | judge
-        self.settings = Settings.model_validate({"shadows": shadows, "judge": given})
-        self.now_ns = 1_000 * MS
-        self.ledger = Ledger([(s.name, s.role) for s in self.settings.shadows])
-        self.comparer = Comparer(self.settings.compare, Registry())
-        self.told = io.StringIO()
-        self.judging = Judging(
-            self.settings,
-            self.ledger,
-            self.comparer,
-            lambda: self.now_ns,
-            Log("test", self.told),
-            instance="pod",
-            unix_offset_ns=5,
-        )
-        self.calls = 0
-
-    def call(
-        self,
-        shadow: Observation,
-        *,
-        production: Observation | None = None,
-        control: Observation | SkipReason = SkipReason.NOT_SAMPLED,
-        metadata: tuple[tuple[str, str], ...] = (),
-        message: bytes | None = None,
-    ) -> None:
-        """One call from its header to its judgement."""
-        self.calls += 1
-        self.now_ns += MS
-        number = self.calls
-        key = CallKey(1, 2 * number + 1)
-        context = TraceContext(number, number, False)
-        pair = Pair(
-            Started(key, INFER, "model", metadata, "10.0.0.1:9", self.now_ns),
-            self.ledger.see(),
-            plan=SpanPlan("joined", None, context, {"candidate": context}),
-            request=(message or request(number, age=float(number)),),
-            production=production or told(1.0),
-        )
-        answers: dict[str, Observation | SkipReason] = {"candidate": shadow}
-        if "noise" in self.ledger.index:
-            answers["noise"] = control
-        for name, found in answers.items():
-            if isinstance(found, SkipReason):
-                pair.entry.skip(name, found)
-                continue
-            assert pair.production is not None
-            examined = self.comparer.examine(INFER, pair.request, pair.production, found)
-            pair.shadowed[name], pair.compared[name] = found, examined.comparison
-            pair.entry.compare(name, examined.comparison, pair.production, found)
-            self.judging.keep(pair, name, examined)
-        self.judging.judge(pair)
-
-    @property
-    def judged(self) -> Any:
-        return self.judging.shadows["candidate"]
-
-    def state(self) -> State:
-        state: State = self.judged.evaluate(self.now_ns).state
-        return state
-
-
-def told(score: float, latency_ms: int = 2, **given: Any) -> Observation:
-    """An answer that came after so many milliseconds."""
-    return Observation(0, "", (answer(score, **given),), 0, latency_ms * MS)
-
-
-FAILED = Observation(14, "gone", (), 0, MS)
+from tests.house import FAILED, INFER, MS, House, answer, request, told
 
 
 def test_equal_answers_pass_and_other_answers_fail() -> None:

@@ -30,6 +30,11 @@ PURE = (
     "wire/frames.py",
     "wire/records.py",
     "kube/inject.py",
+    "report/build.py",
+    "report/part.py",
+    "report/timeline.py",
+    "admin/convert.py",
+    "admin/gate.py",
 )
 TALKS = {"compare/reflection.py"}  # asks a server about itself; says so in its first lines
 

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import io
+import itertools
+import json
+
+import pytest
+from rich.console import Console
+
+from sidecar.admin.convert import counts_message, part_of_message
+from sidecar.report import table
+from sidecar.report.build import build, exit_code, nobody
+from sidecar.report.live import part_of, report_of
+from sidecar.report.part import Part
+from tests.house import FAILED, House, told
+
+JUDGE = {"min_calls": 100, "slices": [{"source": "class:score"}]}
+TIGHT = {"criteria": [{"name": "same", "kind": "disagreement", "margin": 0.01, "required": True}]}
+
+
+def house(calls: int, instance: str = "pod", **judge: object) -> House:
+    """One whose candidate agrees with production."""
+    made = House({**JUDGE, **judge}, instance=instance)
+    for number in range(calls):
+        made.call(told(float(number % 3)), production=told(float(number % 3)))
+    return made
+
+
+def part(made: House, source: str = "here") -> Part:
+    """What it tells, carried over the wire."""
+    own = part_of(made.judging, made.judged, made.now_ns)
+    return part_of_message(counts_message(own), source)
+
+
+def text(report: dict[str, object]) -> str:
+    shown = io.StringIO()
+    Console(width=200, file=shown).print(table.render(report))
+    return shown.getvalue()
+
+
+def test_a_part_is_the_same_on_the_other_side() -> None:
+    made = house(150)
+    made.call(told(9.0))
+    made.call(FAILED)
+    own = part_of(made.judging, made.judged, made.now_ns)
+    other = part_of_message(counts_message(own), "")
+    assert other.snapshot == own.snapshot
+    assert other.settings == own.settings
+    assert (other.outcomes, other.skipped) == (own.outcomes, own.skipped)
+    assert other.shadow_latency.counts == own.shadow_latency.counts
+    assert other.timeline.rows() == own.timeline.rows()
+    assert other.worst == own.worst
+    assert other.sample == own.sample
+    assert build([other], 1.0) == build([own], 1.0)
+
+
+def test_pulling_twice_changes_nothing_and_neither_does_the_order() -> None:
+    one, other = house(300, "one", **TIGHT), house(300, "other", **TIGHT)
+    older = part(one, "a")
+    parts = [older, part(one, "b"), part(other, "c")]
+    reports = [build(list(order), 1.0) for order in itertools.permutations(parts)]
+    assert all(report == reports[0] for report in reports)
+    (first, second) = reports[0]["sidecars"]
+    assert (first["source"], first["calls"], second["calls"]) == ("a, b", 300, 300)
+    assert reports[0]["verdict"]["calls"] == 600
+    assert reports[0]["latency"]["production"]["count"] == 600
+    assert sum(p["compared"] for p in reports[0]["over_time"]["points"]) == 600
+    assert (exit_code(build([older], 1.0)), exit_code(reports[0])) == (3, 0)
+
+
+def test_a_sidecar_with_other_rules_is_named_and_not_counted() -> None:
+    one, other = house(200, "one"), house(200, "other", alpha=0.1)
+    report = build([part(one, "a"), part(other, "b")], 1.0)
+    assert [row["counted"] for row in report["sidecars"]].count(True) == 1
+    assert report["verdict"]["left_out"] == 1
+    assert report["verdict"]["calls"] == report["latency"]["shadow"]["count"] == 200
+    assert "Not counted" in text(report)
+
+
+def test_a_missing_sidecar_forbids_pass_and_leaves_fail() -> None:
+    good, bad = house(200), House(JUDGE)
+    for _ in range(200):
+        bad.call(told(9.0))
+    missing = {"10.0.0.9:9096": "UNAVAILABLE"}
+    assert exit_code(build([part(good)], 1.0, missing=missing)) == 4
+    assert exit_code(build([part(good)], 1.0, missing=missing, allow_missing=True)) == 0
+    assert exit_code(build([part(bad)], 1.0, missing=missing)) == 1
+    assert "10.0.0.9:9096: UNAVAILABLE" in text(build([part(good)], 1.0, missing=missing))
+
+
+def test_nobody_to_ask_is_inconclusive() -> None:
+    report = nobody({"10.0.0.9:9096": "UNAVAILABLE"}, 1.0)
+    assert exit_code(report) == 4
+    assert "1 sidecar could not be asked" in table.line(report)
+    assert set(report) == set(build([part(house(1))], 1.0))
+    with pytest.raises(ValueError, match="at least one part"):
+        build([], 1.0)
+
+
+def test_a_decision_that_stands_stands_wherever_it_is_shown() -> None:
+    made = house(300)
+    assert made.state() == "PASS"
+    for _ in range(300):
+        made.call(told(9.0))
+    assert report_of(made.judging, made.judged, made.now_ns)["verdict"]["state"] == "PASS"
+    assert build([part(made)], 1.0)["verdict"]["state"] == "PASS"
+
+
+def test_the_report_is_json_and_the_table_names_what_matters() -> None:
+    made = house(200)
+    for _ in range(40):
+        made.call(told(9.0), production=told(7.0))
+    report = report_of(made.judging, made.judged, made.now_ns)
+    assert json.loads(json.dumps(report)) == report
+    shown = text(report)
+    for words in ("FAIL", "score=7", "worse", f"{202:032x}", "value", "production"):
+        assert words in shown
+    assert table.line(report).startswith("FAIL candidate: ")
