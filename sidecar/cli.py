@@ -19,7 +19,8 @@ import typer
 
 from sidecar.admin.labels_command import labels as labels_commands
 from sidecar.baseline_command import baseline as baseline_command
-from sidecar.config import ConfigError, Settings, load, put
+from sidecar.config import Settings
+from sidecar.configuration import ConfigError, load, put
 from sidecar.demo.command import demo as demo_command
 from sidecar.kube.command import inject_command, webhook_command
 from sidecar.log import Log

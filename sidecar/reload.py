@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from sidecar.config import ConfigError, Settings
+from sidecar.config import Settings
+from sidecar.configuration import ConfigError
 from sidecar.log import Log
 
 POLL_SECONDS = 1.0

@@ -17,7 +17,8 @@ from sidecar.app import Observer
 from sidecar.call import Direction, SkipReason
 from sidecar.compare.comparer import Comparer
 from sidecar.compare.registry import Registry
-from sidecar.config import Settings, load
+from sidecar.config import Settings
+from sidecar.configuration import load
 from sidecar.log import Log
 from sidecar.telemetry.pairs import PairSpans
 from sidecar.wire.records import Kind

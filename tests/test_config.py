@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sidecar.config import ConfigError, Settings, load, put
+from sidecar.config import Settings
+from sidecar.configuration import ConfigError, load, put
 
 SHADOW = {"shadows": [{"address": "127.0.0.1:9002"}]}
 
@@ -98,3 +99,17 @@ def test_a_value_is_put_at_a_path_of_keys_and_positions() -> None:
         "shadows": [{"address": "h:1", "breaker": {"probes": 5}}],
         "sample": {"fraction": 0.5},
     }
+
+
+def test_what_kubernetes_says_about_a_service_named_like_us_is_no_setting() -> None:
+    links = {
+        "SHADOW_SIDECAR_PORT": "tcp://10.0.0.1:443",
+        "SHADOW_SIDECAR_SERVICE_HOST": "10.0.0.1",
+        "SHADOW_SIDECAR_WEBHOOK_SERVICE_PORT": "443",
+        "SHADOW_SIDECAR_WEBHOOK_SERVICE_PORT_HTTPS": "443",
+        "SHADOW_SIDECAR_WEBHOOK_PORT_443_TCP": "tcp://10.0.0.1:443",
+        "SHADOW_SIDECAR_WEBHOOK_PORT_443_TCP_ADDR": "10.0.0.1",
+    }
+    assert load(environ=links) == Settings()
+    with pytest.raises(ConfigError, match="typo: unknown key"):
+        load(environ={"SHADOW_SIDECAR_TYPO": "1"})

@@ -54,7 +54,7 @@ def against(value: float | None, base: float | None) -> str:
     if value is None or not base:
         return UNKNOWN
     ratio = value / base
-    return f"{TIMES}{_THIN}{significant(ratio)}" if ratio >= 2 else change(ratio - 1)
+    return f"{TIMES}{significant(ratio)}" if ratio >= 2 else change(ratio - 1)
 
 
 def points(value: float | None) -> str:

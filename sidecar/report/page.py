@@ -118,7 +118,7 @@ def _choice(shadows: Sequence[str], chosen: str) -> Markup:
         tag(
             "a",
             name,
-            href=f"?{urlencode({'shadow': name})}",
+            href=f"?{urlencode({'shadow': name}, errors='replace')}",
             aria_current="page" if name == chosen else None,
         )
         for name in shadows

@@ -29,6 +29,7 @@ SIGNS = {"PASS": "M5 10.5l3.5 3.5L15 7", "FAIL": "M6 6l8 8M14 6l-8 8",
          "WATCHING": "M10 5v5l3.5 2", "INCONCLUSIVE": "M5.5 10h9"}  # fmt: skip
 """A sign for each state, so that colour is not all there is."""
 
+_NAMED = 5  # slices in the headline
 _FIRST_SLICES = 6  # shown at once, with those that are worse
 
 MEANING = {
@@ -120,6 +121,7 @@ def verdict(report: Report) -> Markup:
                 "div",
                 tag("h1", state, tag("span", MEANING.get(state), class_="meaning")),
                 tag("p", found["reason"], class_="reason"),
+                _worse(found),
             ),
             class_="headline",
         ),
@@ -133,6 +135,16 @@ def verdict(report: Report) -> Markup:
         class_=f"verdict {_tone(state)}",
         aria_label="Verdict",
     )  # fmt: skip
+
+
+def _worse(found: Row) -> Child:
+    """Where to look first."""
+    names = list(dict.fromkeys(s["slice"] for s in found.get("slices") or () if s["flagged"]))
+    if not names:
+        return None
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    shown = ", ".join(name.replace("=", " ", 1) for name in names[:_NAMED])
+    return tag("p", "Worse in ", tag("b", shown), more, class_="worse")
 
 
 def _facts(report: Report, found: Row, declared: Row) -> list[tuple[str, str, Child]]:

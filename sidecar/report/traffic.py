@@ -42,8 +42,8 @@ def worst(report: Report, trace_url: str) -> Child:
         return None
     found = report["verdict"]
     required = {c["name"] for c in found.get("criteria") or () if c["required"]}
-    flagged = {(s["criterion"], s["slice"]) for s in found.get("slices") or () if s["flagged"]}
-    chosen = [key for key in groups if not key[1] or key in flagged]
+    flagged = [(s["criterion"], s["slice"]) for s in found.get("slices") or () if s["flagged"]]
+    chosen = [*(key for key in groups if not key[1]), *(key for key in flagged if key in groups)]
     chosen.sort(key=lambda key: (key[0] not in required, key[1] != ""))
     day = instant(report.get("generated", 0.0))
     blocks = []

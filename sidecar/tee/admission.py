@@ -68,6 +68,9 @@ class Admission:
             return SkipReason.METHOD
         if not all(condition.holds(call.metadata) for condition in self._conditions):
             return SkipReason.FILTERED
+        if not self.match.copies and any(name == "x-shadow" for name, _ in call.metadata):
+            # Shadows with sidecars of their own could shadow each other without end.
+            return SkipReason.FILTERED
         if not self._sampled(call, draw):
             return SkipReason.NOT_SAMPLED
         if self.paused:

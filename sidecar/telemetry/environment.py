@@ -14,7 +14,7 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
 import sidecar
-from sidecar.config import ConfigError
+from sidecar.configuration import ConfigError
 from sidecar.log import Log
 from sidecar.telemetry.exporter import SpanQueue
 

@@ -303,11 +303,27 @@ async def _open_socket(loop: asyncio.AbstractEventLoop, family: int, where: Any)
         if family == socket.AF_UNIX:
             await _connect_unix(sock, where)
         else:
-            await loop.sock_connect(sock, where)
+            await _connect_tcp(loop, sock, where)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+async def _connect_tcp(loop: asyncio.AbstractEventLoop, sock: socket.socket, where: Any) -> None:
+    """Connect without the loop's own way, which asks a pool of threads to resolve any address."""
+    with suppress(BlockingIOError):
+        sock.connect(where)
+        return
+    settled = asyncio.Event()
+    loop.add_writer(sock, settled.set)
+    try:
+        await settled.wait()
+    finally:
+        loop.remove_writer(sock)
+    error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
 
 
 async def _connect_unix(sock: socket.socket, path: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sidecar.compare.payload import Decoded, Output
-from sidecar.config import ConfigError, load
+from sidecar.configuration import ConfigError, load
 from sidecar.judge.settings import DEFAULT_CRITERIA, JudgeSettings, SliceSettings
 from sidecar.judge.values import fields_of, needs_request, values_of, wanted_outputs
 from tests.judge.pairs import required, settings

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.config import load
+from sidecar.configuration import load
 from sidecar.kube.inject import inject
 from sidecar.kube.options import InjectError
 from tests.kube.pods import container, pod

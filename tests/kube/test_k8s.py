@@ -12,7 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from sidecar.config import load
+from sidecar.configuration import load
 from sidecar.kube.inject import inject
 from sidecar.kube.webhook import Webhook
 from tests.interop.environments import make

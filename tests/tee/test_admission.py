@@ -144,6 +144,13 @@ def test_all_metadata_conditions_must_hold() -> None:
     assert tee.check(started((("a", "1"), ("b", "x"))), 0.0) is SkipReason.FILTERED
 
 
+def test_a_copy_is_not_copied_again_unless_asked_for() -> None:
+    copy = started((("x-shadow", "candidate"),))
+
+    assert admission().check(copy, 0.0) is SkipReason.FILTERED
+    assert admission(copies=True).check(copy, 0.0) is None
+
+
 def test_without_a_key_the_wire_draws_and_is_believed() -> None:
     tee = Admission(MatchSettings(), SampleSettings(fraction=0.25))
 
