@@ -1,0 +1,137 @@
+"""A report with everything in it, for the tests of what shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TRACES = ("0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210")
+
+
+def criterion(name: str, kind: str, state: str, **given: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "kind": kind,
+        "required": True,
+        "weight": 1.0,
+        "state": state,
+        "reason": "undecided at 0.012 (0.006 to 0.02), about 1,234 more calls",
+        "margin": 0.01,
+        "estimate": 0.012,
+        "interval": [0.006, 0.02],
+        "n": 4321.0,
+        "log_pass": -1.0,
+        "log_fail": 1.0,
+        "calls_needed": 1234 if state == "WATCHING" else None,
+    } | given
+
+
+def side(*buckets: tuple[float, int]) -> dict[str, Any]:
+    edges = [edge for edge, _ in buckets]
+    return {
+        "count": sum(n for _, n in buckets),
+        "mean_ms": 3.5,
+        "p50_ms": edges[0],
+        "p95_ms": edges[-1],
+        "p99_ms": edges[-1],
+        "buckets": [list(bucket) for bucket in buckets],
+    }
+
+
+def call(**given: Any) -> dict[str, Any]:
+    return {
+        "criterion": "same",
+        "slice": "",
+        "magnitude": 1.0,
+        "correlation_id": "request-77",
+        "unix_seconds": 1_700_000_000.25,
+        "method": "/inference.GRPCInferenceService/ModelInfer",
+        "trace_id": TRACES[0],
+        "shadow_trace_id": TRACES[1],
+        "outcome": "value",
+        "detail": "",
+        "outputs": [{"name": "probabilities", "outcome": "value", "score": 0.75}],
+        "production_ms": 2.0,
+        "shadow_ms": 2.5,
+    } | given
+
+
+def full() -> dict[str, Any]:
+    """As `report.build` makes it."""
+    return {
+        "schema": 1,
+        "shadow": "candidate",
+        "generated": 1_700_000_060.0,
+        "verdict": {
+            "state": "WATCHING",
+            "reason": "same: undecided",
+            "ended": False,
+            "calls": 4321,
+            "coverage": 0.987,
+            "elapsed_seconds": 3723.0,
+            "criteria": [
+                criterion("same", "disagreement", "WATCHING"),
+                criterion("up", "shadow_error_rate", "PASS", estimate=0.0, interval=[0, 0.004]),
+                criterion("p95", "latency_ratio", "FAIL", margin=0.1, estimate=0.5,
+                          interval=[0.3, None], required=False),
+                criterion("tilt", "bias", "WATCHING", estimate=-0.004, interval=[-0.02, 0.01]),
+            ],
+            "slices": [
+                {
+                    "criterion": "same",
+                    "slice": "region=ap",
+                    "required": True,
+                    "flagged": True,
+                    "n": 613.0,
+                    "estimate": 0.108,
+                    "log_fail": 9.0,
+                    "interval": [0.07, 0.155],
+                    "share": 0.25,
+                }
+            ],
+            "models": {"production digits": "1", "shadow digits": "2"},
+            "events": {},
+            "judges": 2,
+            "left_out": 1,
+        },
+        "declared": {
+            "alpha": 0.05,
+            "coverage_floor": 0.9,
+            "min_calls": 100,
+            "min_duration_seconds": 60.0,
+            "max_calls": None,
+            "criteria": [{"name": "p95", "kind": "latency_ratio", "quantile": 0.95}],
+        },
+        "latency": {
+            "production": side((1.0, 50), (2.0, 40), (4.0, 10)),
+            "shadow": side((3.0, 60), (9.0, 40)),
+        },
+        "over_time": {
+            "width_seconds": 2,
+            "points": [
+                {"unix_seconds": 1_700_000_000, "compared": 50, "differing": 2, "failed": 1},
+                {"unix_seconds": 1_700_000_004, "compared": 40, "differing": 0, "failed": 0},
+            ],
+        },
+        "outcomes": {"equal": 4200, "value": 121},
+        "skipped": {"not_sampled": 500, "queue_full": 7},
+        "worst": [call(), call(slice="region=ap", correlation_id="request-78")],
+        "sample": [call(correlation_id="request-79")],
+        "sidecars": [
+            {"source": "10.0.0.1:9096", "instance": "a", "calls": 4000, "began": 1.0,
+             "counted": True},
+            {"source": "10.0.0.2:9096", "instance": "b", "calls": 321, "began": 2.0,
+             "counted": False},
+        ],
+        "missing": {"10.0.0.3:9096": "connection refused"},
+    }  # fmt: skip
+
+
+STATUS = {
+    "attached": True,
+    "paused": False,
+    "sample": 0.5,
+    "connections": {"open": 12, "opaque": 1, "blind": 2},
+    "shadows": {
+        "candidate": {"queue": {"calls": 3, "bytes": 99}, "running": 4, "breaker": "half_open"}
+    },
+}

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from sidecar.report.build import nobody
+from sidecar.report.page import CONTENT_SECURITY_POLICY, render_html
+from tests.report.examples import STATUS, TRACES, call, full
+from tests.report.reader import Page
+
+HOSTILE = """"'><script>owned()</script><img src=x onerror=owned()>&lt;\x00\ud800</style>"""
+JAEGER = "http://jaeger:16686/trace/{trace_id}"
+
+
+def page(report: dict[str, Any] | None = None, **given: Any) -> Page:
+    return Page(render_html(full() if report is None else report, **given))
+
+
+def test_the_verdict_comes_first_with_its_reason_and_what_it_stands_on() -> None:
+    told = page().section("verdict")
+    assert told.startswith("WATCHING not decided yet same: undecided Worse in region ap")
+    assert "Calls judged 4,321 at least 100" in told
+    assert "Coverage 98.7 % floor 90 %" in told
+    assert "Watched for 1 h 2 min at least 1 min" in told
+    assert "Production model digits 1" in told
+    assert "Shadow model digits 2" in told
+    assert "Sidecars 2 1 left out" in told
+    assert "10.0.0.3:9096 : connection refused" in told
+
+
+def test_each_criterion_is_shown_in_its_own_unit_against_its_margin() -> None:
+    told = page().section("criteria")
+    assert "same calls whose answers disagree WATCHING required" in told
+    assert "1.2 % 0.6 % to 2 % 4,321 about 1,234 more" in told
+    assert "p95 p95 latency against production's FAIL informative" in told
+    assert "+50 % at least +30 %" in told
+    assert "with an error of 5 %" in told
+
+
+def test_slices_latencies_time_calls_and_traffic_have_their_sections() -> None:
+    shown = page(status=STATUS)
+    assert "region ap same WORSE" in shown.section("slices")
+    assert "10.8 % 7 % to 15.5 % 25 % 613 calls" in shown.section("slices")
+    assert "p50 1 ms 3 ms \N{MULTIPLICATION SIGN}3" in shown.section("latency")
+    assert "candidate: p50 3 ms, p95 9 ms" in shown.section("latency")
+    assert "2 of 90 compared calls differ" in shown.section("time")
+    assert "request-77" in shown.section("worst")
+    assert "probabilities other values 0.75" in shown.section("worst")
+    assert "in region=ap 1 calls" in shown.section("worst")
+    traffic = shown.section("traffic")
+    assert "the shadow's queue was full queue_full 7 lost" in traffic
+    assert "left out by sampling not_sampled 500 by choice" in traffic
+    assert "agree, within the rules 4,200 97.2 %" in traffic
+    assert "Connections open 12" in traffic
+    assert "Shadow's breaker half open" in traffic
+    assert "10.0.0.2:9096 b 321 no: older or other rules" in traffic
+
+
+@pytest.mark.parametrize("part", ["declared", "latency", "over_time", "outcomes", "skipped",
+                                  "worst", "sample", "sidecars", "missing"])  # fmt: skip
+def test_a_part_that_is_missing_is_left_out_and_the_rest_is_shown(part: str) -> None:
+    report = full()
+    del report[part]
+    assert "WATCHING" in page(report).section("verdict")
+
+
+def test_a_report_of_nobody_says_so_and_shows_nothing_else() -> None:
+    shown = page(nobody({}, 1.0))
+    assert "INCONCLUSIVE cannot be decided no sidecar was found" in shown.section("verdict")
+    assert set(shown.sections) == {"verdict"}
+
+
+def hostile(value: Any) -> Any:
+    """The same with every text replaced, but for what is ours."""
+    if isinstance(value, dict):
+        return {k: v if k in {"state", "kind"} else hostile(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [hostile(v) for v in value]
+    return HOSTILE if isinstance(value, str) else value
+
+
+def attack() -> dict[str, Any]:
+    """A report of which every name comes from somebody who means harm."""
+    report: dict[str, Any] = hostile(full())
+    report["verdict"]["models"] = {f"shadow {HOSTILE}": HOSTILE}
+    return report | {
+        "outcomes": {HOSTILE: 3},
+        "skipped": {HOSTILE: 4},
+        "missing": {HOSTILE: HOSTILE},
+    }
+
+
+def test_nothing_from_outside_becomes_markup() -> None:
+    plain = page(live=True, trace_url=JAEGER, status=STATUS, shadows=("a", "b"))
+    attacked = page(attack(), live=True, trace_url=JAEGER, status=STATUS, shadows=(HOSTILE, "b"))
+    assert {name for name, _ in attacked.elements} <= {name for name, _ in plain.elements}
+    assert len(attacked.all("script")) == len(plain.all("script")) == 1
+    for name, attributes in attacked.elements:
+        assert not [a for a in attributes if a.startswith("on") or a == "style"], name
+    assert "<script>owned()</script>" in attacked.text
+
+
+def test_a_page_can_always_be_written_as_utf_8() -> None:
+    render_html(attack(), live=True).encode()
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_nothing_is_loaded_from_anywhere(live: bool) -> None:
+    text = render_html(full(), live=live, trace_url=JAEGER, status=STATUS, shadows=("a", "b"))
+    shown = Page(text)
+    for name, attributes in shown.elements:
+        assert not attributes.keys() & {"src", "srcset", "data", "action", "xlink:href"}, name
+        address = attributes.get("href", "")
+        allowed = address.startswith(("data:image/svg+xml,", "?shadow=", "http://jaeger:16686/"))
+        assert not address or allowed, address
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert not re.search(r"url\(|@import|@font-face", style)
+    assert bool(shown.all("script")) is live
+
+
+def test_the_policy_names_the_style_and_the_script_that_are_there() -> None:
+    text = render_html(full(), live=True)
+    for name in ("style", "script"):
+        inside = text[text.index(f"<{name}>") + len(name) + 2 : text.index(f"</{name}>")]
+        digest = b64encode(sha256(inside.encode()).digest()).decode()
+        assert f"{name}-src 'sha256-{digest}'" in CONTENT_SECURITY_POLICY
+    assert CONTENT_SECURITY_POLICY.startswith("default-src 'none'")
+    assert "unsafe" not in CONTENT_SECURITY_POLICY
+    policies = [m for m in page().all("meta") if m.get("http-equiv")]
+    assert [m["content"].count("script-src") for m in policies] == [0]  # a file runs no script
+
+
+def links(shown: Page) -> list[str]:
+    return [a["href"] for a in shown.all("a")]
+
+
+def test_a_trace_id_is_a_link_where_an_address_is_configured() -> None:
+    assert links(page()) == []
+    assert links(page(trace_url=JAEGER))[:2] == [f"http://jaeger:16686/trace/{t}" for t in TRACES]
+
+
+def test_both_halves_in_one_trace_are_one_link() -> None:
+    report = full() | {"worst": [call(shadow_trace_id=TRACES[0])]}
+    assert links(page(report, trace_url=JAEGER)) == [f"http://jaeger:16686/trace/{TRACES[0]}"]
+
+
+@pytest.mark.parametrize(
+    ("trace_id", "trace_url"),
+    [
+        ("../../admin?", JAEGER),
+        (TRACES[0].upper(), JAEGER),
+        (TRACES[0], "javascript:owned('{trace_id}')"),
+        (TRACES[0], "//elsewhere/{trace_id}"),
+    ],
+)
+def test_what_is_no_trace_id_or_no_web_address_is_no_link(trace_id: str, trace_url: str) -> None:
+    report = full() | {"worst": [call(trace_id=trace_id, shadow_trace_id=trace_id)]}
+    shown = page(report, trace_url=trace_url)
+    assert links(shown) == []
+    assert trace_id in shown.section("worst")
+
+
+def test_several_shadows_are_there_to_choose_among() -> None:
+    shown = page(shadows=("candidate", "b c"))
+    assert [a["href"] for a in shown.all("a")] == ["?shadow=candidate", "?shadow=b+c"]
+    assert [a.get("aria-current") for a in shown.all("a")] == ["page", None]
+
+
+def test_every_table_has_heads_and_every_drawing_has_a_title() -> None:
+    shown = page(status=STATUS)
+    assert all(th["scope"] in {"row", "col"} for th in shown.all("th"))
+    assert all(t["aria-label"] for t in shown.all("table"))
+    drawings = [svg for svg in shown.all("svg") if svg.get("role") == "img"]
+    assert len(drawings) == 7
+    assert [name for name, _ in shown.elements].count("title") == 1 + len(drawings)
+    ids = [attributes["id"] for _, attributes in shown.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_verdict_is_told_by_word_sign_and_tab_not_by_colour_alone() -> None:
+    signs = set()
+    for state in ("PASS", "FAIL", "WATCHING", "INCONCLUSIVE"):
+        report = full()
+        report["verdict"]["state"] = state
+        shown = page(report)
+        assert shown.section("verdict").startswith(state)
+        assert f"{state} \N{MIDDLE DOT} candidate" in shown.texts[1]
+        signs.add(shown.all("path")[0]["d"])
+    assert len(signs) == 4
+
+
+def test_a_page_stays_small_however_much_there_is_to_tell() -> None:
+    report = full()
+    report["worst"] = [
+        call(criterion=name, slice=part, correlation_id=f"{name}-{part}-{i}")
+        for name in ("same", "up", "p95", "tilt")
+        for part in ("", *(f"region={r}" for r in range(64)))
+        for i in range(100)
+    ]
+    report["over_time"]["points"] = [
+        {"unix_seconds": 2 * i, "compared": 1000 + i, "differing": i, "failed": 1}
+        for i in range(120)
+    ]
+    report["latency"]["production"] = side = report["latency"]["shadow"]
+    side["buckets"] = [[1.02**i, 7] for i in range(600)]
+    assert len(render_html(report, live=True, trace_url=JAEGER, status=STATUS)) < 60_000
+
+
+def test_what_build_makes_can_be_shown_after_a_journey_as_json() -> None:
+    assert page(json.loads(json.dumps(full()))).section("criteria") == page().section("criteria")
