@@ -11,9 +11,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sidecar.app import Pair
 from sidecar.call import CallKey, Started
 from sidecar.judge.settings import DEFAULT_CRITERIA
+from sidecar.pair import Pair
 from sidecar.report.live import report_of
 from sidecar.telemetry.ids import TraceContext
 from sidecar.telemetry.plan import SpanPlan

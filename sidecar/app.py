@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -28,41 +28,18 @@ from sidecar.call import (
 )
 from sidecar.compare.comparer import Comparer
 from sidecar.compare.reflection import Reflection
-from sidecar.compare.result import Comparison
 from sidecar.config import Settings
-from sidecar.judge.pair import Values
 from sidecar.judging import Judging
-from sidecar.ledger import Entry, Ledger
+from sidecar.ledger import Ledger
 from sidecar.log import Log
 from sidecar.observe.connection import Connection
 from sidecar.observe.limits import ReadLimits
+from sidecar.pair import Pair, Pairs
 from sidecar.tee.admission import Admission
 from sidecar.tee.metadata import MetadataPolicy
 from sidecar.tee.shadow import LIVE, Dispatch, Shadow
 from sidecar.telemetry.pairs import PairSpans
-from sidecar.telemetry.plan import SpanPlan
 from sidecar.wire.records import Kind
-
-
-@dataclass(slots=True)
-class Pair:
-    """One admitted call on its way: what is known so far, and what is still awaited."""
-
-    call: Started
-    entry: Entry  # its line in the ledger, with one fate for each shadow
-    plan: SpanPlan | None = None
-    request: tuple[bytes, ...] = ()
-    held_bytes: int = 0
-    production: Observation | None = None
-    shadowed: dict[str, Observation] = field(default_factory=dict)
-    compared: dict[str, Comparison] = field(default_factory=dict)
-    skipped: dict[str, SkipReason] = field(default_factory=dict)
-    values: dict[str, Values] = field(default_factory=dict)  # what the judge is about, of both
-    request_id: str = ""
-
-    def undecided(self, name: str) -> bool:
-        """Whether this shadow's fate is still open."""
-        return name not in self.compared and name not in self.skipped
 
 
 class Observer:
@@ -104,8 +81,7 @@ class Observer:
         }
         self._policies = {s.name: MetadataPolicy(s) for s in settings.shadows}
         self.connections: dict[int, Connection] = {}
-        self.pairs: dict[CallKey, Pair] = {}
-        self.held_bytes = 0  # messages held by pairs
+        self.pairs = Pairs()
         self.reading_bytes = 0  # messages that connections are still collecting
         self.wire_hello: dict[str, Any] | None = None
         self.wire_stats: dict[str, Any] = {}
@@ -116,6 +92,11 @@ class Observer:
         self._single: dict[str, bool] = {}  # method: production answers with one message
         self._reflection: Reflection | None = None
         self._asking: set[asyncio.Task[bool]] = set()
+
+    @property
+    def held_bytes(self) -> int:
+        """Messages that calls in flight hold, complete or still being read."""
+        return self.pairs.held_bytes + self.reading_bytes
 
     # ---- 1. seen: a connection's bytes become calls -------------------------------------------
 
@@ -178,18 +159,12 @@ class Observer:
                     self._answered(event)
                 case Lost():
                     self._lost(event)
-        while self.held_bytes + self.reading_bytes > self.settings.pairs.bytes:
+        while self.held_bytes > self.settings.pairs.bytes:
             # The bound on memory is the operator's: the youngest call that is growing gives way.
-            key = self._youngest_reading(connection.conn)
+            key = self.pairs.youngest_reading(connection.conn)
             if key is None:
                 break
             self._lost(Lost(key, SkipReason.PAIRS_FULL))
-
-    def _youngest_reading(self, conn: int) -> CallKey | None:
-        for key in reversed(self.pairs):
-            if key.connection == conn and self.pairs[key].production is None:
-                return key
-        return None
 
     # ---- 2. admitted: decided before any answer is known --------------------------------------
 
@@ -197,7 +172,7 @@ class Observer:
         reason = self.admission.check(call, self.draw())
         if reason is None and (
             len(self.pairs) >= self.settings.pairs.calls
-            or self.held_bytes + self.reading_bytes >= self.settings.pairs.bytes
+            or self.held_bytes >= self.settings.pairs.bytes
         ):
             reason = SkipReason.PAIRS_FULL
         if reason is None and not self.shadows:
@@ -205,7 +180,7 @@ class Observer:
         if reason is not None:
             self.ledger.refuse(reason)
             return False
-        self.pairs[call.key] = Pair(call, self.ledger.see())
+        self.pairs.add(Pair(call, self.ledger.see()))
         return True
 
     # ---- 3. queued and shadowed, while production is still working ----------------------------
@@ -215,9 +190,8 @@ class Observer:
         if pair is None:
             return
         call = pair.call
-        size = sum(map(len, event.messages))
         pair.request = event.messages
-        self._hold(pair, size)
+        self.pairs.hold(pair, event.messages)
         pair.plan = self.spans.plan(call)
         callers_trace = dict(call.metadata).get("traceparent", "")
         single = len(event.messages) == 1 and self._single.get(call.method, False)
@@ -232,7 +206,7 @@ class Observer:
                 metadata=self._policies[name].outgoing(
                     call.metadata, pair.plan.traceparent_for(name) or callers_trace
                 ),
-                size=size,
+                size=pair.held_bytes,
                 offered_ns=event.ended_ns,
                 expects_single=single,
             )
@@ -254,7 +228,7 @@ class Observer:
             self._skip(pair, name, result)
         else:
             pair.shadowed[name] = result
-            self._hold(pair, sum(map(len, result.messages)))
+            self.pairs.hold(pair, result.messages)
             self._pair(pair, name)
         self._settle(pair)
 
@@ -265,7 +239,7 @@ class Observer:
         if pair is None:
             return
         pair.production = event.observation
-        self._hold(pair, sum(map(len, event.observation.messages)))
+        self.pairs.hold(pair, event.observation.messages)
         if event.observation.status == 0:
             self._learn(pair.call.method, len(event.observation.messages) == 1)
         for name in tuple(pair.shadowed):
@@ -304,11 +278,10 @@ class Observer:
     # ---- 6. judged, told ------------------------------------------------------------------------
 
     def _settle(self, pair: Pair) -> None:
-        if not pair.entry.settled or self.pairs.pop(pair.call.key, None) is None:
+        if not pair.entry.settled or not self.pairs.end(pair):
             return
         # Not before every fate is known: a difference is judged net of the control's.
         self.judging.judge(pair)
-        self._hold(pair, -pair.held_bytes)
         if pair.production is None:
             self._stop_reading(pair.call.key)
         if pair.plan is not None:
@@ -328,19 +301,12 @@ class Observer:
             connection.forget(key)
             self.reading_bytes += connection.buffered_bytes - before
 
-    def _hold(self, pair: Pair, size: int) -> None:
-        pair.held_bytes += size
-        self.held_bytes += size
-
     # ---- what time and operators do -------------------------------------------------------------
 
     def sweep(self) -> None:
         """Give up on calls that are older than any call may get. Called about once a second."""
         oldest = self.now_ns() - int(self.settings.pairs.max_age_seconds * 1e9)
-        # Insertion order is the order of arrival, so the first young one ends the search.
-        for key, pair in list(self.pairs.items()):
-            if pair.call.started_ns > oldest:
-                break
+        for key in self.pairs.begun_before(oldest):
             self._lost(Lost(key, SkipReason.ABANDONED))
         self.judging.sweep()
         if self.judging.all_ended and not self.admission.ended:
@@ -385,5 +351,5 @@ class Observer:
             task.cancel()
         for shadow in self.shadows.values():
             await shadow.close()
-        for key in list(self.pairs):
+        for key in self.pairs.all():
             self._lost(Lost(key, SkipReason.SHUTDOWN))

@@ -30,7 +30,7 @@ from sidecar.log import Log
 from sidecar.report.timeline import Timeline
 
 if TYPE_CHECKING:
-    from sidecar.app import Pair
+    from sidecar.pair import Pair
 
 EVALUATE_SECONDS = 1.0
 EVALUATE_SHARE = 50  # evaluating takes at most one part in so many of the process's time

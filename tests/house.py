@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sidecar.app import Observer, Pair
+from sidecar.app import Observer
 from sidecar.call import CallKey, Observation, SkipReason, Started
 from sidecar.compare.comparer import Comparer
 from sidecar.compare.registry import Registry
@@ -19,6 +19,7 @@ from sidecar.config import Settings
 from sidecar.judge.report import State
 from sidecar.judging import Judged
 from sidecar.log import Log
+from sidecar.pair import Pair
 from sidecar.pb.inference import open_inference_pb2 as oip
 from sidecar.telemetry.ids import TraceContext
 from sidecar.telemetry.pairs import PairSpans

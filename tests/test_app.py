@@ -48,7 +48,7 @@ async def settled(observer: Observer) -> None:
             await asyncio.sleep(0)
     assert observer.ledger.check()
     assert observer.ledger.calls.in_flight == 0
-    assert (observer.held_bytes, observer.reading_bytes) == (0, 0)
+    assert observer.held_bytes == observer.reading_bytes == 0
 
 
 @contextmanager

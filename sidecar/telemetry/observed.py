@@ -26,7 +26,7 @@ def snapshot_of(observer: Observer) -> Snapshot:
         attached=observer.wire_hello is not None,
         paused=observer.settings.paused,
         sample=observer.settings.sample.fraction,
-        held_bytes=observer.held_bytes + observer.reading_bytes,
+        held_bytes=observer.held_bytes,
         connections={
             "open": stats.get("connections_open", 0),
             "opaque": stats.get("connections_opaque", 0) + here.count("opaque"),

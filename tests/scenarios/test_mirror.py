@@ -77,7 +77,8 @@ def test_a_shadow_that_fails_resets_or_talks_garbage_is_a_counted_difference(
 def test_a_shadow_that_is_not_there_opens_the_breaker() -> None:
     with servers(BYTES, BYTES) as (production, gone):
         pass
-    with servers(BYTES) as (production,), sidecar(production, gone) as it:
+    settings = _shadow(gone, breaker={"cooldown_seconds": 600})
+    with servers(BYTES) as (production,), sidecar(production, settings=settings) as it:
         both_ways(production, it.address)
         status = it.settled(MIX.calls)
     shadow = status["shadows"]["shadow"]
