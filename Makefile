@@ -24,6 +24,7 @@ demo: $(VENV)/.shadow-demo ## Two real models, the sidecar between, and what a p
 	$(BIN)/shadow-sidecar demo $(ARGS)
 
 test: $(VENV)/.shadow-dev ## Every test, real servers and clients included
+	$(BIN)/python -m tests.interop.packages
 	$(BIN)/python -m tests.interop.environments
 	$(BIN)/python -m pytest $(ARGS)
 
