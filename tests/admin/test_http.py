@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from sidecar.admin.http import Pages, serve
+from sidecar.config import AdminSettings
+from sidecar.configuration import ConfigError, load
+from sidecar.pb.shadow.v1 import admin_pb2 as pb
+from tests.house import House, told
+
+
+def visit(house: House, look: Callable[[Callable[..., Awaitable[Any]]], Awaitable[None]]) -> None:
+    """Serve the pages; `look` gets a function that asks for a path and returns status and body."""
+
+    async def scenario() -> None:
+        pages = Pages(house.observer, lambda: (b"", "text/plain"), lambda: 0)
+        runner, address = await serve(pages, "127.0.0.1:0")
+        async with aiohttp.ClientSession(f"http://{address}") as session:
+
+            async def ask(path: str, method: str = "GET") -> tuple[int, bytes]:
+                async with session.request(method, path) as answer:
+                    return answer.status, await answer.read()
+
+            try:
+                await look(ask)
+            finally:
+                await runner.cleanup()
+
+    asyncio.run(scenario())
+
+
+def test_the_front_page_is_the_report_with_its_policy() -> None:
+    house = House({})
+    for _ in range(200):
+        house.call(told(1.0))
+
+    async def look(ask: Callable[..., Awaitable[Any]]) -> None:
+        status, body = await ask("/")
+        assert status == 200
+        assert b"PASS" in body
+        assert b"candidate" in body
+
+    visit(house, look)
+
+
+def test_counts_are_given_as_bytes_too() -> None:
+    house = House({})
+    house.call(told(1.0))
+
+    async def look(ask: Callable[..., Awaitable[Any]]) -> None:
+        status, body = await ask("/counts")
+        counts = pb.GetCountsResponse.FromString(body)
+        assert (status, [s.snapshot.calls for s in counts.shadows]) == (200, [1])
+
+    visit(house, look)
+
+
+def test_what_cannot_be_asked_is_said() -> None:
+    async def look(ask: Callable[..., Awaitable[Any]]) -> None:
+        assert await ask("/verdict?shadow=x") == (404, b"shadow: 'x': candidate\n")
+        assert await ask("/gate?hook=x", "POST") == (
+            400,
+            b"hook: 'x': one of confirm-rollout, pre-rollout, rollout, confirm-traffic-increase, "
+            b"confirm-promotion, rollback, post-rollout, event\n",
+        )
+        assert await ask("/gate?wait=yes") == (400, b"wait: 'yes': true or false\n")
+        assert (await ask("/ended")) == (200, b'{"ended": false, "shadows": {"candidate": false}}')
+
+    visit(House({}), look)
+
+
+@pytest.mark.parametrize(
+    "listen", ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1", "unix:/a"]
+)
+def test_loopback_needs_no_tls(listen: str) -> None:
+    assert AdminSettings(listen=listen).tls is None
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "pod:1"])
+def test_any_other_address_does(listen: str) -> None:
+    with pytest.raises(ConfigError, match="without tls"):
+        load(environ={}, flags={"admin": {"listen": listen}})
