@@ -14,6 +14,7 @@ class Page(HTMLParser):
         super().__init__()
         self.elements: list[tuple[str, dict[str, str]]] = []
         self.texts: list[str] = []
+        self.title = ""
         self.sections: dict[str, str] = {}
         self._open: list[tuple[str, str]] = []
         self.feed(text)
@@ -36,6 +37,8 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if any(tag in {"style", "script"} for tag, _ in self._open):
             return
+        if not self.title and self._open and self._open[-1][0] == "title":
+            self.title = data
         self.texts.append(data)
         for tag, name in self._open:
             if tag == "section":

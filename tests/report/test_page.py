@@ -189,7 +189,7 @@ def test_a_verdict_is_told_by_word_sign_and_tab_not_by_colour_alone() -> None:
         report["verdict"]["state"] = state
         shown = page(report)
         assert shown.section("verdict").startswith(state)
-        assert f"{state} \N{MIDDLE DOT} candidate" in shown.texts[1]
+        assert f"{state} \N{MIDDLE DOT} candidate" in shown.title
         signs.add(shown.all("path")[0]["d"])
     assert len(signs) == 4
 
