@@ -24,7 +24,7 @@ _LABEL = 6.5  # percent of the width that a quantile's label needs at least
 
 
 def _x(share: float) -> str:
-    return f"{100 * share:.2f}%"
+    return f"{100 * share:.2f}".rstrip("0").rstrip(".") + "%"
 
 
 def _line(x1: str, x2: str, y1: float, y2: float, class_: str) -> Markup:
@@ -98,9 +98,7 @@ def interval_bar(
         low, high = _ends(estimate, interval)
         title = f"{unit(estimate)}, {between(interval, unit)}, margin {unit(margin)}"
         drawn.append(_whisker(at(low), at(high), at(estimate), state))
-    return tag(
-        "svg", tag("title", title), drawn, class_="bar", role="img", height=40, width="100%"
-    )  # fmt: skip
+    return tag("svg", tag("title", title), drawn, class_="bar", role="img")
 
 
 def between(interval: Sequence[float | None] | None, unit: Formatter) -> str:

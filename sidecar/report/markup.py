@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 VOID = frozenset({"br", "col", "hr", "link", "meta"})
-SHAPES = frozenset({"circle", "line", "path", "rect"})  # of SVG, without children
+SHAPES = frozenset({"circle", "line", "path", "rect", "use"})  # of SVG, without children
 # Controls are no text, and a surrogate alone cannot be written as UTF-8.
 _NO_TEXT = {code: "\ufffd" for code in range(0x20) if chr(code) not in "\t\n"}
 _NO_TEXT |= dict.fromkeys(range(0x7F, 0xA0), "\ufffd") | dict.fromkeys(

@@ -20,7 +20,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sidecar.report import sections, traffic
+from sidecar.report import criteria, layout, sections, traffic
 from sidecar.report.figures import instant
 from sidecar.report.markup import Child, Markup, join, raw, tag
 
@@ -77,12 +77,13 @@ def render_html(
     )
     body = tag(
         "body",
+        layout.signs(),
         _top(report, name, live=live, shadows=shadows),
         tag(
             "main",
             sections.verdict(report),
-            sections.criteria(report),
-            sections.slices(report),
+            criteria.criteria(report),
+            criteria.slices(report),
             sections.latency(report),
             sections.over_time(report),
             traffic.worst(report, trace_url),

@@ -1,7 +1,7 @@
 """The parts of the page that are about single calls and what became of them all. Pure.
 
 Rule: no payload value is here to be shown; a trace id is a link only where a template for its
-address is configured and it is one. Counterpart: `sections`, the parts about evidence.
+address is configured and it is one. Counterparts: `sections` and `criteria`, about evidence.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from sidecar.report.figures import (
     percent,
     significant,
 )
+from sidecar.report.layout import Report, Row, section, table
 from sidecar.report.markup import Child, Markup, tag
-from sidecar.report.sections import Report, Row, section, table
 
 MOST_GROUPS = 12
 MOST_ROWS = 10  # of a required criterion

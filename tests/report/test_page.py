@@ -116,7 +116,9 @@ def test_nothing_is_loaded_from_anywhere(live: bool) -> None:
     for name, attributes in shown.elements:
         assert not attributes.keys() & {"src", "srcset", "data", "action", "xlink:href"}, name
         address = attributes.get("href", "")
-        allowed = address.startswith(("data:image/svg+xml,", "?shadow=", "http://jaeger:16686/"))
+        allowed = address.startswith(
+            ("data:image/svg+xml,", "#sign-", "?shadow=", "http://jaeger:16686/")
+        )
         assert not address or allowed, address
     style = text[text.index("<style>") : text.index("</style>")]
     assert not re.search(r"url\(|@import|@font-face", style)
@@ -190,8 +192,10 @@ def test_a_verdict_is_told_by_word_sign_and_tab_not_by_colour_alone() -> None:
         shown = page(report)
         assert shown.section("verdict").startswith(state)
         assert f"{state} \N{MIDDLE DOT} candidate" in shown.title
-        signs.add(shown.all("path")[0]["d"])
+        signs.add(shown.all("use")[0]["href"])
+    drawn = {f"#{a['id']}" for a in page().all("symbol")}
     assert len(signs) == 4
+    assert signs == drawn
 
 
 def test_a_page_stays_small_however_much_there_is_to_tell() -> None:
