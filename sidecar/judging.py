@@ -2,19 +2,17 @@
 
 Rule: a call is only counted here. Evidence is evaluated when somebody asks, and now and then so
 that decisions latch and a budget that is used up ends its shadow; never for a call. Nothing raises
-on the data path. Counterparts: `app`, which calls; `judge`, which is pure; `report.part`, what a
-sidecar tells about it.
+on the data path. Counterparts: `app`, which calls; `judging_pair`, which reads a call for the
+judge; `judge`, which is pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sidecar.call import INELIGIBLE, Observation
+from sidecar.call import INELIGIBLE
 from sidecar.compare.comparer import Comparer, Examination
-from sidecar.compare.payload import Decoded
 from sidecar.compare.result import Comparison
 from sidecar.config import Settings
 from sidecar.judge.counts import Coverage
@@ -22,9 +20,8 @@ from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.report import Verdict
-from sidecar.judge.settings import LABELLED, JudgeSettings
-from sidecar.judge.slices import slices_of
-from sidecar.judge.values import fields_of, needs_request, values_of, wanted_outputs
+from sidecar.judge.settings import JudgeSettings
+from sidecar.judging_pair import PairReader
 from sidecar.ledger import Ledger, ShadowCounts
 from sidecar.log import Log
 from sidecar.report.timeline import Timeline
@@ -34,15 +31,13 @@ if TYPE_CHECKING:
 
 EVALUATE_SECONDS = 1.0
 EVALUATE_SHARE = 50  # evaluating takes at most one part in so many of the process's time
-_METADATA = "metadata:"
 
 
 class Judged:
     """One shadow with its judge."""
 
-    def __init__(self, counts: ShadowCounts, version: str, judge: Judge, now_ns: int) -> None:
+    def __init__(self, counts: ShadowCounts, judge: Judge, now_ns: int) -> None:
         self.counts = counts
-        self.version = version
         self.judge = judge
         self.timeline = Timeline()
         self.verdict = judge.verdict(now_ns, self.coverage)  # as last evaluated
@@ -96,26 +91,16 @@ class Judging:
         self.unix_offset_ns = unix_offset_ns
         self.failures = 0  # calls that could not be counted: a defect of ours
         self.listeners: list[Callable[[str, JudgedPair], None]] = []
-        self._comparer = comparer
         self._now_ns = now_ns
         self._log = log
         self._rules = settings.compare.model_dump_json()
         self._control = next((s.name for s in settings.shadows if s.role == "control"), None)
-        self.control_fraction = self._fraction_of(settings)
-        self._wanted = wanted_outputs(settings.judge)
-        self._needs_fields = needs_request(settings.judge)
-        self._slices_by_model = any(s.source == "model" for s in settings.judge.slices)
-        self._correlation = settings.judge.labels.correlation
-        labelled = any(c.kind in LABELLED for c in settings.judge.criteria)
-        # A label names the request's id; for people the trace id will do.
-        self._needs_id = self._correlation == "request_id" or (
-            self._correlation is None and labelled
-        )
+        self.control_fraction = self._fraction_of(settings, 0.0)
+        self._reader = PairReader(settings, comparer, self._control)
         self._lives = 0
         self._next_ns = 0
-        versions = {s.name: s.version for s in settings.shadows}
         self.shadows = {
-            counts.name: Judged(counts, versions[counts.name], self._new_judge(), now_ns())
+            counts.name: Judged(counts, self._new_judge(), now_ns())
             for counts in ledger.shadows
             if counts.role == "shadow"
         }
@@ -130,24 +115,18 @@ class Judging:
             rules=self._rules,
         )
 
-    def _fraction_of(self, settings: Settings) -> float:
-        return next((s.fraction for s in settings.shadows if s.name == self._control), 0.0)
+    def _fraction_of(self, settings: Settings, otherwise: float) -> float:
+        return next((s.fraction for s in settings.shadows if s.name == self._control), otherwise)
 
     # ---- on the data path ---------------------------------------------------------------------
 
     def keep(self, pair: Pair, name: str, found: Examination) -> None:
         """Keep, of what a comparison just read, what criteria and slices are about."""
-        ours = found.production
-        if ours:
-            pair.request_id = pair.request_id or ours[0].request_id
-        if not self._wanted or name not in self.shadows:
+        if name not in self.shadows:
             return
-        if not ours and pair.production is not None and pair.production.status == 0:
-            # The shadow gave nothing to read; what production decided counts all the same.
-            ours = self._comparer.read_response(pair.call.method, pair.production.messages)
         try:
-            pair.values[name] = values_of(self._wanted, ours, found.shadow)
-        except Exception as error:
+            self._reader.keep(pair, name, found)
+        except Exception as error:  # a payload must not end the observer
             self._failed(pair, error)
 
     def judge(self, pair: Pair) -> None:
@@ -160,7 +139,7 @@ class Judging:
                 continue
             try:
                 self._count(judged, pair, comparison)
-            except Exception as error:  # a payload must not end the observer
+            except Exception as error:
                 self._failed(pair, error)
 
     def _failed(self, pair: Pair, error: Exception) -> None:
@@ -169,7 +148,7 @@ class Judging:
             self._log.warning("not_judged", error=repr(error), method=pair.call.method)
 
     def _count(self, judged: Judged, pair: Pair, comparison: Comparison) -> None:
-        judged_pair = self._pair(judged, pair, comparison)
+        judged_pair = self._reader.read(pair, judged.name)
         judged.judge.observe(judged_pair, self._now_ns())
         judged.timeline.add(
             pair.call.started_ns + self.unix_offset_ns,
@@ -178,80 +157,6 @@ class Judging:
         )
         for listener in self.listeners:
             listener(judged.name, judged_pair)
-
-    def _pair(self, judged: Judged, pair: Pair, comparison: Comparison) -> JudgedPair:
-        call, production, shadow = pair.call, pair.production, pair.shadowed[judged.name]
-        assert production is not None
-        request = _Once(lambda: self._comparer.read_request(call.method, pair.request))
-        values = pair.values.get(judged.name, {})
-        models = self._models(comparison.models, production, shadow, judged.version)
-        ids = pair.plan.ids(judged.name) if pair.plan is not None else {}
-        slices: tuple[tuple[str, str], ...] = ()
-        if self.settings.slices:
-            slices = slices_of(
-                self.settings.slices,
-                method=call.method,
-                model=self._model(models[0], request) if self._slices_by_model else "",
-                metadata=call.metadata,
-                fields=fields_of(request()) if self._needs_fields else None,
-                values=values,
-            )
-        return JudgedPair(
-            key=call.key,
-            method=call.method,
-            arrived_ns=call.started_ns,
-            comparison=comparison
-            if models == comparison.models
-            else replace(comparison, models=models),
-            production_status=production.status,
-            shadow_status=shadow.status,
-            production_latency_ns=production.latency_ns,
-            shadow_latency_ns=shadow.latency_ns,
-            control=pair.compared.get(self._control) if self._control else None,
-            correlation_id=self._correlation_id(pair, request),
-            trace_ids=(ids.get("trace_id", ""), ids.get("shadow_trace_id", "")),
-            slices=slices,
-            values=values,
-            # Good enough to tell requests of one second apart, and a hundred times cheaper than
-            # a cryptographic digest; the seed is this process's own.
-            request_digest=hash((call.method, pair.request)).to_bytes(8, "big", signed=True),
-        )
-
-    def _correlation_id(self, pair: Pair, request: _Once) -> str:
-        rule = self._correlation
-        if rule is not None and rule.startswith(_METADATA):
-            name = rule.removeprefix(_METADATA)
-            return next((v for k, v in pair.call.metadata if k == name), "")
-        if rule == "trace_id" or not (self._needs_id or pair.request_id):
-            return ""  # the judge takes the trace id
-        return pair.request_id or next((d.request_id for d in request() if d.request_id), "")
-
-    def _model(self, told: str, request: _Once) -> str:
-        model = told or next((d.model for d in request() if d.model), "")
-        return model.rpartition(":")[0] or model
-
-    def _models(
-        self,
-        told: tuple[str, str],
-        production: Observation,
-        shadow: Observation,
-        version: str,
-    ) -> tuple[str, str]:
-        """Both sides' "name:version", as far as answers, their metadata or settings tell."""
-        a, b = told
-        if ":" not in a and (
-            known := self._version(production) or self.settings.production_version
-        ):
-            a = f"{a}:{known}"
-        if ":" not in b and (known := self._version(shadow) or version):
-            b = f"{b}:{known}"
-        return a, b
-
-    def _version(self, answer: Observation) -> str:
-        name = self.settings.version_metadata
-        if not name:
-            return ""
-        return next((v for k, v in (*answer.headers, *answer.trailers) if k == name), "")
 
     # ---- when somebody asks, and now and then ---------------------------------------------------
 
@@ -289,7 +194,7 @@ class Judging:
 
     def change(self, settings: Settings) -> None:
         """Follow a change of the control's fraction: what was counted had other weights."""
-        fraction = self._fraction_of(settings)
+        fraction = self._fraction_of(settings, self.control_fraction)
         if fraction == self.control_fraction:
             return
         self.control_fraction = fraction
@@ -297,18 +202,3 @@ class Judging:
         for judged in self.shadows.values():
             judged.judge = self._new_judge()
         self._log.info("evidence_restarted", reason="the control's fraction has changed")
-
-
-class _Once:
-    """Reads a request when it is first asked for, and not again."""
-
-    __slots__ = ("_read", "_value")
-
-    def __init__(self, read: Callable[[], tuple[Decoded, ...]]) -> None:
-        self._read = read
-        self._value: tuple[Decoded, ...] | None = None
-
-    def __call__(self) -> tuple[Decoded, ...]:
-        if self._value is None:
-            self._value = self._read()
-        return self._value

@@ -164,3 +164,12 @@ def test_a_call_that_cannot_be_counted_is_told_once_and_ends_nothing() -> None:
         house.call(told(1.0))
     assert house.judging.failures == 3
     assert house.told.getvalue().count("not_judged") == 1
+
+
+def test_a_control_that_a_new_configuration_leaves_out_changes_nothing_until_a_restart() -> None:
+    house = House({}, control=0.5)
+    house.call(told(1.0))
+    without = house.settings.model_copy(update={"shadows": house.settings.shadows[:1]})
+    house.judging.change(without)
+    assert house.judging.control_fraction == 0.5
+    assert house.judged.evaluate(house.now_ns).calls == 1

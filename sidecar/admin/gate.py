@@ -12,8 +12,8 @@ short, the answer is 503, which Argo counts as an error to be tried again; once 
       provider: {web: {url: "http://POD:9095/gate?wait=true", jsonPath: "{$.verdict}"}}
 
 Without `wait` the answer is always 200, and what is neither PASS nor FAIL is a measurement that
-Argo calls Inconclusive. Do not give it an `inconclusiveLimit` together with a `count`: a metric
-whose count is reached within its limits is called Successful, whatever was measured.
+Argo calls Inconclusive. Keep `inconclusiveLimit` below `count` then: a metric whose count is
+reached within its limits is called Successful, whatever was measured.
 
 Flagger, webhooks: `POST /gate?hook=TYPE`, where TYPE is the webhook's own; a 2xx advances:
 

@@ -23,6 +23,7 @@ def status(observer: Observer) -> dict[str, Any]:
         "held_bytes": now.held_bytes,
         "wire": dict(now.wire),
         "spans": asdict(now.spans),
+        "not_judged": observer.judging.failures,
         "shadows": {
             counts.name: {
                 "address": observer.shadows[counts.name].settings.address,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -16,7 +18,7 @@ from typing import Any
 import grpc
 
 from sidecar.pb.inference import open_inference_pb2 as oip
-from tests.processes import http_json
+from tests.processes import http_json, is_ready, python
 from tests.scenarios.stack import Sidecar, servers, sidecar
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
@@ -94,6 +96,14 @@ def status_of(it: Sidecar, path: str, method: str = "GET") -> int:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
+
+
+def answers(it: Sidecar) -> bool:
+    """Whether an observer is there that sees calls."""
+    try:
+        return is_ready(it.http)()
+    except OSError:
+        return False
 
 
 def test_an_equal_candidate_passes_every_way_it_is_asked_for(tmp_path: Path) -> None:
@@ -256,6 +266,34 @@ def test_two_sidecars_pass_together_where_neither_has_seen_enough() -> None:
     assert (len(told["sidecars"]), told["missing"]) == (2, {})
     assert (lacking, allowed, nobody) == (INCONCLUSIVE, PASS, INCONCLUSIVE)
     assert list(said["missing"]) == [gone]
+
+
+def test_an_observer_that_died_is_found_where_it_was_and_begins_anew() -> None:
+    with servers(MODEL, MODEL) as (production, candidate):
+        with sidecar(production, candidate, settings=judge(SAME)) as it:
+            infer(it, 20)
+            _, before = report(admin(it))
+            os.kill(it.pids["observer"], signal.SIGKILL)
+            it.process.wait_until(lambda: answers(it), 30)
+            code, after = report(admin(it))
+    (dead,), (alive,) = before["sidecars"], after["sidecars"]
+    assert dead["instance"] != alive["instance"]
+    assert (dead["calls"], alive["calls"], code) == (20, 0, WATCHING)
+
+
+def test_the_first_model_ever_is_compared_with_a_baseline() -> None:
+    constants = ("--output", "class=1", "--output", "sum=1.0")
+    with python("sidecar", "baseline", "--listen", "127.0.0.1:0", *constants) as baseline:
+        production = baseline.wait_ready()["address"]
+        with servers(MODEL) as (candidate,):
+            with sidecar(production, candidate, settings=judge(SAME)) as it:
+                infer(it, 300)
+                code, told = report(admin(it))
+    assert code == FAIL
+    assert told["verdict"]["models"] == {"production m": "baseline", "shadow m": "1"}
+    # The model says 1 to one class in so many, as the baseline always does.
+    estimate = told["verdict"]["criteria"][0]["estimate"]
+    assert round(estimate, 9) == round(1 - 1 / CLASSES, 9)
 
 
 def test_several_shadows_must_be_told_apart() -> None:
