@@ -8,7 +8,6 @@ then it reads no more. Counterpart: `watch`, which looks afterwards.
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from contextlib import suppress
 from typing import Final, Literal
 
 from sidecar.wire.frames import CLIENT, SERVER
+from sidecar.wire.poll import DEAD, READ, WRITE, Poller
 from sidecar.wire.stats import Counters
 from sidecar.wire.watch import Watch
 
@@ -32,23 +32,27 @@ GOAWAY: Final = bytes.fromhex("0000080700000000007fffffff00000000")
 
 
 class Pipe:
-    """One direction of a connection: reads from `src`, writes to `dst`."""
+    """One direction of a connection: reads from `src`, writes to the other pipe's."""
 
     __slots__ = (
         "_buffer",
         "_connection",
         "_count",
-        "_loop",
+        "_fd",
         "_pending",
+        "_poller",
         "_recv_into",
         "_send",
+        "_wanted",
         "broken",
         "direction",
         "dst",
         "ended",
-        "finished",
+        "reverse",
         "src",
     )
+
+    reverse: Pipe  # the other direction
 
     def __init__(
         self,
@@ -61,20 +65,33 @@ class Pipe:
         self.direction = direction
         self.src = src
         self.dst = dst
-        self.ended = False  # src has sent all it will
-        self.finished = False  # and dst has got it all
+        self.ended = False  # src has sent all it will, and dst knows
         self.broken = False  # dst takes nothing any more
         self._connection = connection
-        self._loop = connection.loop
+        self._poller = connection.poller
+        self._wanted = 0  # of src
+        self._fd = src.fileno()
         self._count = connection.counters.bytes_from
         self._buffer = _BUFFER[: min(limit, READ_BYTES)]
         self._pending: memoryview | None = None
         self._recv_into = src.recv_into
         self._send = dst.send
 
-    def start(self) -> None:
-        """Begin to read."""
-        self._loop.add_reader(self.src, self._readable)
+    def want(self) -> None:
+        """Hear of what can go on now: reading from `src`, and writing what waits for it."""
+        events = 0
+        if not (self.ended or self.broken or self._pending):
+            events = READ
+        if self.reverse._pending:
+            events |= WRITE
+        self._poller.want(self._fd, self._wanted, events, self._ready)
+        self._wanted = events
+
+    def close(self) -> None:
+        """Close `src`."""
+        self._poller.want(self._fd, self._wanted, 0, self._ready)
+        self._wanted = 0
+        self.src.close()
 
     def insert(self, data: bytes) -> bool:
         """Send bytes that `src` did not; False if that is no longer possible."""
@@ -85,7 +102,12 @@ class Pipe:
             return True
         return self._forward(memoryview(data))
 
-    def _readable(self) -> None:
+    def _ready(self, events: int) -> None:
+        """Something can be done with `src`."""
+        if events != READ and self.reverse._pending and events & (WRITE | DEAD):
+            self.reverse._resume()
+        if not (events & (READ | DEAD) and self._wanted & READ):
+            return
         try:
             size = self._recv_into(self._buffer)
         except _BUSY:
@@ -117,11 +139,12 @@ class Pipe:
             return False
         if sent != len(data):
             self._pending = memoryview(bytes(data[sent:]))
-            self._loop.remove_reader(self.src)
-            self._loop.add_writer(self.dst, self._writable)
+            self.want()
+            self.reverse.want()
         return True
 
-    def _writable(self) -> None:
+    def _resume(self) -> None:
+        """Send more of what waits."""
         pending = self._pending
         assert pending is not None
         try:
@@ -135,26 +158,18 @@ class Pipe:
             self._pending = pending[sent:]
             return
         self._pending = None
-        self._loop.remove_writer(self.dst)
-        if self.ended:
-            self._finish()
-        else:
-            self._loop.add_reader(self.src, self._readable)
+        self.want()
+        self.reverse.want()
 
     def _end(self) -> None:
-        self.ended = True
-        self._loop.remove_reader(self.src)
-        if self._connection.pipes[1 - self.direction].broken:
+        if self.reverse.broken:
             # What looks like an orderly end came after src had refused our bytes: a reset, which
             # the failing write was told of and the read that follows it is not.
             self._connection.reset(self.direction)
             return
+        self.ended = True
+        self.want()
         self._connection.ended_by(self.direction, "eof")
-        if self._pending is None:
-            self._finish()
-
-    def _finish(self) -> None:
-        self.finished = True
         with suppress(OSError):
             self.dst.shutdown(socket.SHUT_WR)
         self._connection.finish()
@@ -164,10 +179,11 @@ class Pipe:
         direction stops; reading from `dst` finds the rest, and then its end."""
         self.broken = True
         self._pending = None
-        self._loop.remove_reader(self.src)
-        self._loop.remove_writer(self.dst)
-        if self._connection.pipes[1 - self.direction].ended:
-            self._connection.reset(1 - self.direction)
+        if self.reverse.ended:
+            self._connection.reset(self.reverse.direction)
+            return
+        self.want()
+        self.reverse.want()
 
 
 class Connection:
@@ -185,14 +201,14 @@ class Connection:
         "_first_end",
         "counters",
         "goaway_wanted",
-        "loop",
         "pipes",
+        "poller",
         "watch",
     )
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        poller: Poller,
         client: socket.socket,
         upstream: socket.socket,
         limit: int,
@@ -200,19 +216,19 @@ class Connection:
         watch: Watch | None,
         closed: Callable[[Connection], None],
     ) -> None:
-        self.loop = loop
+        self.poller = poller
         self.counters = counters
         self.watch = watch
         self.goaway_wanted = False  # and waits for the end of a frame
         self._asked = False
         self._closed: Callable[[Connection], None] | None = closed
         self._first_end: tuple[int, Literal["eof", "reset"]] | None = None
-        self.pipes = (
-            Pipe(self, CLIENT, client, upstream, limit),
-            Pipe(self, SERVER, upstream, client, limit),
-        )
+        here = Pipe(self, CLIENT, client, upstream, limit)
+        back = Pipe(self, SERVER, upstream, client, limit)
+        here.reverse, back.reverse = back, here
+        self.pipes = (here, back)
         for pipe in self.pipes:
-            pipe.start()
+            pipe.want()
 
     def ended_by(self, direction: int, how: Literal["eof", "reset"]) -> None:
         """Remember which side ended the connection; the first one counts."""
@@ -221,7 +237,7 @@ class Connection:
 
     def finish(self) -> None:
         """Close if both directions are at their end."""
-        if all(pipe.finished for pipe in self.pipes):
+        if all(pipe.ended for pipe in self.pipes):
             self.close()
 
     def reset(self, direction: int) -> None:
@@ -237,9 +253,7 @@ class Connection:
         if closed is None:
             return
         for pipe in self.pipes:
-            self.loop.remove_reader(pipe.src)
-            self.loop.remove_writer(pipe.src)
-            pipe.src.close()
+            pipe.close()
         if self.watch is not None:
             self.watch.close(*(self._first_end or (SERVER, "reset")))
         closed(self)

@@ -20,6 +20,7 @@ from sidecar.address import TCP, Unix, format_address
 from sidecar.wire.forward import Connection, reset_on_close
 from sidecar.wire.frames import State, Tally
 from sidecar.wire.listen import ListenError, close_listener, name_of, open_listeners, open_unix
+from sidecar.wire.poll import Poller
 from sidecar.wire.records import VERSION
 from sidecar.wire.stats import Counters, Snapshot
 from sidecar.wire.tap import Tap
@@ -70,6 +71,7 @@ class Wire:
         self._log = log
         self._draw = draw
         self._loop = asyncio.get_running_loop()
+        self._poller = Poller(self._loop)
         self._counters = Counters()
         self._tally = Tally()
         self._listeners: list[tuple[socket.socket, Route]] = []
@@ -108,6 +110,7 @@ class Wire:
         if tap is not None:
             self._tap = Tap(
                 self._loop,
+                self._poller,
                 tap,
                 options.tap_bytes,
                 self._hello(),
@@ -140,6 +143,7 @@ class Wire:
         if self._tap is not None:
             self._tap.close()
             self._tap = None
+        self._poller.close()
 
     def snapshot(self) -> Snapshot:
         """All counters and gauges, now."""
@@ -249,7 +253,7 @@ class Wire:
                 resync=self._options.resync,
             )
         connection = Connection(
-            self._loop,
+            self._poller,
             client,
             upstream,
             self._options.connection_bytes,

@@ -20,6 +20,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from sidecar.wire.listen import close_listener
+from sidecar.wire.poll import DEAD, READ, WRITE, Poller
 from sidecar.wire.records import HEADER, Kind, record
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Session:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        poller: Poller,
         sock: socket.socket,
         limit: int,
         draw: Callable[[], float],
@@ -62,6 +64,7 @@ class Session:
         self.fraction = 1.0
         self.watches: set[Watch] = set()
         self._loop = loop
+        self._poller = poller
         self._socket = sock
         self._draw = draw
         self._ended = ended
@@ -74,7 +77,8 @@ class Session:
         self._heard = b""
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        loop.add_reader(sock, self._readable)
+        self._wanted = 0
+        self._want(READ)
 
     def sample(self) -> bool:
         """Draw whether a new stream's DATA is copied."""
@@ -118,15 +122,14 @@ class Session:
                     )
                 self._drop(sent)
         except (BlockingIOError, InterruptedError):
-            if not self._blocked:
-                self._blocked = True
-                self._loop.add_writer(self._socket, self.flush)
+            self._blocked = True
+            self._want(READ | WRITE)
         except OSError:
             self.end()
         else:
-            if self._blocked:
+            if self._blocked and self._open:
                 self._blocked = False
-                self._loop.remove_writer(self._socket)
+                self._want(READ)
 
     def end(self) -> None:
         """Close; what waits is lost, and the session's connections become blind."""
@@ -134,8 +137,7 @@ class Session:
             return
         self._open = False
         self._undue()
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
+        self._want(0)
         self._socket.close()
         self._parts.clear()
         self.size = 0
@@ -164,7 +166,17 @@ class Session:
         while parts and not parts[0]:  # an empty payload
             parts.popleft()
 
-    def _readable(self) -> None:
+    def _want(self, events: int) -> None:
+        self._poller.want(self._socket.fileno(), self._wanted, events, self._ready)
+        self._wanted = events
+
+    def _ready(self, events: int) -> None:
+        if events & (READ | DEAD):
+            self._read()
+        if events & WRITE and self._open:
+            self.flush()
+
+    def _read(self) -> None:
         try:
             data = self._socket.recv(4096)
         except (BlockingIOError, InterruptedError):
@@ -210,6 +222,7 @@ class Tap:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        poller: Poller,
         listener: socket.socket,
         limit: int,
         hello: dict[str, Any],
@@ -221,6 +234,7 @@ class Tap:
         self.sessions: list[Session] = []
         self.sent = 0  # by sessions that have ended
         self._loop = loop
+        self._poller = poller
         self._listener = listener
         self._limit = limit
         self._hello = hello
@@ -268,7 +282,9 @@ class Tap:
             if len(self.sessions) >= MAX_SESSIONS:
                 sock.close()
                 return
-            session = Session(self._loop, sock, self._limit, self._draw, self._ended, self._goaway)
+            session = Session(
+                self._loop, self._poller, sock, self._limit, self._draw, self._ended, self._goaway
+            )
             self.sessions.append(session)
             session.tell(Kind.HELLO, 0, monotonic_ns(), json.dumps(self._hello).encode())
             self._log("observer attached", sessions=len(self.sessions))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -121,6 +122,22 @@ def test_a_server_that_closes_on_unread_bytes_resets_and_its_last_words_arrive(
         server.sendall(b"go away")
         assert read_exactly(client, 7) == b"go away"
         server.close()
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+
+
+def test_a_write_that_fails_first_loses_neither_the_last_words_nor_the_reset(
+    wire: RunningWire, upstream: Upstream
+) -> None:
+    with through(wire, upstream) as (client, server):
+        client.sendall(b"question")
+        read_exactly(server, 8)
+        wire.process.send_signal(signal.SIGSTOP)
+        client.sendall(b"more")  # the wire will come upon this before it looks at the server
+        server.sendall(b"last words")
+        reset(server)
+        wire.process.send_signal(signal.SIGCONT)
+        assert read_exactly(client, 10) == b"last words"
         with pytest.raises(ConnectionResetError):
             client.recv(1)
 

@@ -164,6 +164,15 @@ def test_a_tap_that_fills_in_the_middle_of_a_frame_drops_the_rest_of_it() -> Non
     assert (tally.gap_frames, tally.gap_bytes) == (1, 59)
 
 
+def test_the_last_frame_of_a_stream_lost_on_the_way_leaves_nothing_to_remember() -> None:
+    walker = opened()
+    last = frame(DATA, END_STREAM, 1, b"x" * 100)
+    walker.feed(SERVER, last[:50], ROOM, ROOM)
+    assert walker.feed(SERVER, last[50:], ROOM, 10) == [gap(59)]
+    late = frame(DATA, 0, 1, b"late")
+    assert walker.feed(CLIENT, late, ROOM, ROOM) == [(Kind.BYTES, late)]
+
+
 def test_a_header_block_that_finds_no_room_makes_the_connection_blind() -> None:
     tally = Tally()
     walker = opened(tally=tally)
