@@ -25,8 +25,8 @@ from sidecar.report.layout import Report, Row, section, table
 from sidecar.report.markup import Child, Markup, tag
 
 MOST_GROUPS = 12
-MOST_ROWS = 10  # of a required criterion
-MOST_INFORMATIVE = 4
+MOST_ROWS = 8  # of a required criterion
+MOST_INFORMATIVE = 3
 MOST_TEXT = 160  # characters of a name from outside
 
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -69,6 +71,14 @@ def test_a_running_sidecars_page_shows_its_numbers_and_has_no_complaint(tmp_path
             infer(it, 600)
             told = http_json(it.http, "/report.json")
             seen = visit(f"http://{it.http}/", tmp_path, page_ms=TURN_MS)
+            with urllib.request.urlopen(f"http://{it.http}/?shadow=shadow", timeout=10) as answer:
+                headers = answer.headers
+            with pytest.raises(urllib.error.HTTPError, match="404") as refused:
+                urllib.request.urlopen(f"http://{it.http}/?shadow=another", timeout=10)
+            refused.value.close()
+    assert headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cache-Control"] == "no-store"
     shown = Page(seen.dom)
     assert seen.console == ()
     assert told["verdict"]["state"] == "FAIL"
@@ -84,6 +94,14 @@ def test_a_running_sidecars_page_shows_its_numbers_and_has_no_complaint(tmp_path
     assert worst["trace_id"] in shown.section("worst")
     assert "other values" in shown.section("traffic")
     assert body_class(seen.dom) == "live"
+
+
+def test_a_sidecar_without_shadows_has_a_page_too(tmp_path: Path) -> None:
+    with servers(MODEL) as (production,), sidecar(production) as it:
+        seen = visit(f"http://{it.http}/", tmp_path, page_ms=TURN_MS)
+    assert seen.console == ()
+    assert "no shadow is configured" in Page(seen.dom).section("verdict")
+    assert "Connections open" in Page(seen.dom).section("traffic")
 
 
 def test_the_live_page_takes_over_what_has_changed(tmp_path: Path) -> None:
