@@ -89,7 +89,6 @@ class Observer:
             max_request_bytes=settings.pairs.max_request_bytes,
             max_response_bytes=settings.pairs.max_response_bytes,
         )
-        self._single: dict[str, bool] = {}  # method: production answers with one message
         self._reflection: Reflection | None = None
         self._asking: set[asyncio.Task[bool]] = set()
 
@@ -194,7 +193,6 @@ class Observer:
         self.pairs.hold(pair, event.messages)
         pair.plan = self.spans.plan(call)
         callers_trace = dict(call.metadata).get("traceparent", "")
-        single = len(event.messages) == 1 and self._single.get(call.method, False)
         for name, shadow in self.shadows.items():
             if self.judging.ended(name):
                 self._skip(pair, name, SkipReason.ENDED)
@@ -208,7 +206,6 @@ class Observer:
                 ),
                 size=pair.held_bytes,
                 offered_ns=event.ended_ns,
-                expects_single=single,
             )
             reason = shadow.offer(dispatch, self.draw())
             if reason is not None:
@@ -240,15 +237,9 @@ class Observer:
             return
         pair.production = event.observation
         self.pairs.hold(pair, event.observation.messages)
-        if event.observation.status == 0:
-            self._learn(pair.call.method, len(event.observation.messages) == 1)
         for name in tuple(pair.shadowed):
             self._pair(pair, name)
         self._settle(pair)
-
-    def _learn(self, method: str, single: bool) -> None:
-        if len(self._single) < 1024 or method in self._single:
-            self._single[method] = single and self._single.get(method, True)
 
     def _lost(self, event: Lost) -> None:
         pair = self.pairs.get(event.key)

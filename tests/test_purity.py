@@ -21,6 +21,7 @@ PURE = (
     "tee/gate.py",
     "tee/limits.py",
     "tee/metadata.py",
+    "tee/conversation.py",
     "tee/queue.py",
     "compare/*.py",
     "judge/*.py",

@@ -42,7 +42,6 @@ class Dispatch:
     metadata: GrpcMetadata  # from `MetadataPolicy.outgoing`
     size: int  # bytes of all messages
     offered_ns: int  # the wait is counted from here
-    expects_single: bool = False  # production answers this method with one message
 
 
 Done: TypeAlias = Callable[[Dispatch, Observation | SkipReason], None]
@@ -218,7 +217,6 @@ class Shadow:
                 dispatch.metadata,
                 deadline_seconds=self._settings.deadline_seconds,
                 now=self._clock,
-                expects_single=dispatch.expects_single,
             )
         except asyncio.CancelledError:
             if self._running.pop(dispatch.key, None) is not None:
