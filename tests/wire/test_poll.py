@@ -1,0 +1,91 @@
+"""The kernel's word on which sockets are ready, through a real loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import uvloop
+
+from sidecar.wire.poll import READ, WRITE, Poller
+from tests.wire.harness import reset
+
+
+def test_a_reset_behind_the_last_bytes_is_told_after_them() -> None:
+    async def scenario() -> list[object]:
+        poller = Poller(asyncio.get_running_loop())
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            near = socket.create_connection(listener.getsockname())
+            far, _ = listener.accept()
+        far.sendall(b"last words")
+        reset(far)
+        heard: list[object] = []
+        done = asyncio.Event()
+
+        def ready(_: int) -> None:
+            try:
+                heard.append(near.recv(100))
+            except ConnectionResetError as error:
+                heard.append(type(error))
+            if len(heard) == 2:
+                poller.want(near.fileno(), READ, 0, ready)
+                done.set()
+
+        poller.want(near.fileno(), 0, READ, ready)
+        await asyncio.wait_for(done.wait(), 60)
+        near.close()
+        poller.close()
+        return heard
+
+    assert uvloop.run(scenario()) == [b"last words", ConnectionResetError]
+
+
+def test_a_socket_closed_by_another_ones_owner_is_heard_of_no_more() -> None:
+    async def scenario() -> list[int]:
+        poller = Poller(asyncio.get_running_loop())
+        pairs = [socket.socketpair() for _ in range(2)]
+        heard: list[int] = []
+        done = asyncio.Event()
+
+        def forget_both(number: int) -> None:
+            heard.append(number)
+            for near, _ in pairs:
+                poller.want(near.fileno(), READ, 0, owner)
+            done.set()
+
+        def owner(_: int) -> None:
+            forget_both(len(heard))
+
+        for near, far in pairs:
+            far.send(b"x")
+            poller.want(near.fileno(), 0, READ, owner)
+        await asyncio.wait_for(done.wait(), 60)
+        poller.close()
+        for pair in pairs:
+            for sock in pair:
+                sock.close()
+        return heard
+
+    assert uvloop.run(scenario()) == [0]
+
+
+def test_what_is_wanted_can_change() -> None:
+    async def scenario() -> int:
+        poller = Poller(asyncio.get_running_loop())
+        near, far = socket.socketpair()
+        told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def owner(events: int) -> None:
+            poller.want(near.fileno(), WRITE, 0, owner)
+            told.set_result(events)
+
+        far.send(b"x")
+        poller.want(near.fileno(), 0, READ, owner)
+        poller.want(near.fileno(), READ, WRITE, owner)
+        events = await asyncio.wait_for(told, 60)
+        poller.close()
+        near.close()
+        far.close()
+        return events
+
+    assert uvloop.run(scenario()) == WRITE

@@ -1,0 +1,89 @@
+"""How observing a connection can end, and that looking never raises."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import uvloop
+
+from sidecar.wire.frames import State, Tally, Walker
+from sidecar.wire.poll import Poller
+from sidecar.wire.records import HEADER, Kind
+from sidecar.wire.stats import Counters
+from sidecar.wire.tap import Session
+from sidecar.wire.watch import Watch
+from tests.wire.walks import OPENINGS
+
+
+@contextmanager
+def session() -> Iterator[tuple[Session, socket.socket]]:
+    """A session of the running loop, and the observer's socket."""
+    loop = asyncio.get_running_loop()
+    poller = Poller(loop)
+    near, far = socket.socketpair()
+    it = Session(loop, poller, near, 1 << 20, lambda: 0.5, lambda _: None, lambda _: None)
+    try:
+        yield it, far
+    finally:
+        it.end()
+        poller.close()
+        far.close()
+
+
+def kinds(data: bytes) -> list[Kind]:
+    found = []
+    while data:
+        size, kind, *_ = HEADER.unpack_from(data)
+        found.append(Kind(kind))
+        data = data[HEADER.size + size :]
+    return found
+
+
+def broken(*_: object, **__: object) -> None:
+    raise IndexError("a bug in the walk")
+
+
+@pytest.mark.parametrize("observed", [True, False])
+def test_a_bug_in_the_walk_makes_the_connection_opaque_and_is_not_raised(
+    monkeypatch: pytest.MonkeyPatch, observed: bool
+) -> None:
+    monkeypatch.setattr(Walker, "feed", broken)
+
+    async def scenario() -> tuple[Counters, bytes]:
+        counters = Counters()
+        with session() as (it, far):
+            watch = Watch(1, it if observed else None, {}, Tally(), counters, resync=False)
+            watch.saw(0, memoryview(b"anything"))
+            assert watch.session is None
+            assert not it.watches
+            it.flush()
+            return counters, far.recv(1000) if observed else b""
+
+    counters, told = uvloop.run(scenario())
+    assert counters.now[State.OPAQUE] == counters.ever[State.OPAQUE] == 1
+    assert kinds(told) == ([Kind.OPEN, Kind.OPAQUE] if observed else [])
+
+
+def test_every_end_leaves_the_gauges_at_zero() -> None:
+    async def scenario() -> Counters:
+        counters = Counters()
+        with session() as (it, _):
+            watches = [Watch(n, it, {}, Tally(), counters, resync=False) for n in range(3)]
+            watches.append(Watch(3, None, {}, Tally(), counters, resync=False))
+            watches[1].saw(0, memoryview(b"GET / HTTP/1.1"))
+            watches[2].saw(0, memoryview(OPENINGS[0][1]))
+            assert counters.now == {State.OBSERVED: 2, State.BLIND: 1, State.OPAQUE: 1}
+            watches[0].close(0, "eof")
+            it.end()
+            assert counters.now == {State.OBSERVED: 0, State.BLIND: 2, State.OPAQUE: 1}
+            for watch in watches[1:]:
+                watch.close(1, "reset")
+        return counters
+
+    counters = uvloop.run(scenario())
+    assert set(counters.now.values()) == {0}
+    assert counters.ever == {State.OBSERVED: 3, State.BLIND: 2, State.OPAQUE: 1}
