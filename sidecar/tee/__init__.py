@@ -6,8 +6,8 @@ gate.py       whether one shadow takes one more call now                    pure
   breaker.py    a shadow that fails is left alone for a while               pure
 metadata.py   what of the caller's metadata a shadow may see                pure
 queue.py      the bounded wait                                              pure
-client.py     one call to a shadow; every failure becomes a status
-  channel.py    connections to it, deadlines, pauses                          asyncio
-  conversation.py  HTTP/2 and gRPC, the client's half                        pure
+client.py     one call to a shadow; every failure becomes a status          asyncio
+  channel.py      connections to it, deadlines, pauses                      asyncio
+  conversation.py HTTP/2 and gRPC, the client's half                        pure
 shadow.py     gate, queue, workers and client, with one callback a call     asyncio
 """

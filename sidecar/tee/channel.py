@@ -220,6 +220,7 @@ class _Connection(asyncio.Protocol):
         self._channel = channel
         self._calls: dict[int, _Call] = {}
         self._transport: asyncio.Transport | None = None
+        self._due = False  # a flush will come
         self.useful = False  # it has brought an answer
         self.gone = ""  # why it has ended
 
@@ -265,7 +266,10 @@ class _Connection(asyncio.Protocol):
             return
         call.connection = self
         self._calls[call.stream] = call
-        self._flush()
+        if not self._due:
+            # Calls that are begun in one turn of the loop leave in one write.
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def cancel(self, call: _Call) -> None:
         """Tell the server that nobody waits any more."""
@@ -290,6 +294,7 @@ class _Connection(asyncio.Protocol):
         self._channel.ended(self, why)
 
     def _flush(self) -> None:
+        self._due = False
         out = self.conversation.output()
         if out and self._transport is not None:
             self._transport.writelines(out)
