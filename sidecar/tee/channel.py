@@ -15,8 +15,6 @@ from collections import deque
 from collections.abc import Callable
 
 from sidecar.address import TCP, Unix
-from sidecar.observe.frames import FrameError
-from sidecar.observe.headers import HeaderError
 from sidecar.tee.conversation import Answer, Conversation
 from sidecar.tee.metadata import GrpcMetadata
 
@@ -236,16 +234,15 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         conversation = self.conversation
-        try:
-            answered = conversation.receive(data)
-        except (FrameError, HeaderError) as error:
-            self.close(str(error))
-            return
+        answered = conversation.receive(data)
         for stream, answer in answered:
             _answer(self._calls.pop(stream), answer)
         if answered and not self.useful:
             self.useful = True
             self._channel.answered()
+        if conversation.broken:
+            self.close(conversation.broken)
+            return
         self._flush()
         self._channel.next()
         if not conversation.open_to_calls and not self._calls:

@@ -35,7 +35,7 @@ from sidecar.observe.frames import (
     SETTINGS,
     FrameError,
 )
-from sidecar.observe.headers import HeaderDecoder
+from sidecar.observe.headers import HeaderDecoder, HeaderError
 from sidecar.observe.heads import ResponseHead, response_head
 from sidecar.observe.limits import ReadLimits
 from sidecar.observe.messages import MessageReader
@@ -110,6 +110,7 @@ class Conversation:
     """
 
     def __init__(self, scheme: str, authority: str, agent: str, limits: ReadLimits) -> None:
+        self.broken = ""  # why the connection is to be closed, its server not speaking HTTP/2
         self.ready = False  # the server's SETTINGS have come: it does speak HTTP/2
         self.max_streams = LARGEST_WINDOW
         self.streams: dict[int, _Stream] = {}
@@ -189,13 +190,16 @@ class Conversation:
             self._reset(stream, CANCEL)
 
     def receive(self, data: bytes) -> Answered:
-        """Take the next bytes from the server.
-
-        Raises:
-            FrameError, HeaderError: it does not speak HTTP/2, or not any more; the connection is
-                to be closed, and the calls on it are lost.
-        """
+        """Take the next bytes from the server; `broken` says afterwards if they were the last."""
         answered: Answered = []
+        if not self.broken:
+            try:
+                self._read(data, answered)
+            except (FrameError, HeaderError) as error:
+                self.broken = str(error)
+        return answered
+
+    def _read(self, data: bytes, answered: Answered) -> None:
         if self._tail:
             data = self._tail + data
         position, end = 0, len(data)
@@ -210,7 +214,6 @@ class Conversation:
             self._frame(kind, flags, stream & 0x7FFFFFFF, data, start, stop, answered)
             position = stop
         self._tail = data[position:]
-        return answered
 
     def lost(self, detail: str) -> Answered:
         """The connection has ended, and with it every call that is left."""
@@ -245,9 +248,9 @@ class Conversation:
         elif kind == CONTINUATION:
             self._continued(flags, stream, data[start:stop], out)
         elif kind == RST_STREAM:
+            code = _number(data, start, stop)
             state = self.streams.pop(stream, None)
             if state is not None:
-                code = _number(data, start, stop)
                 out.append((stream, _failed(state, *from_reset(code))))
         elif kind == SETTINGS:
             if not flags & ACK:
