@@ -111,6 +111,7 @@ class Channel:
         for connection in [*self._others, *([self._current] if self._current else [])]:
             connection.close("the channel is closed")
         self._refuse("the channel is closed")
+        await asyncio.sleep(0)  # a socket closes in the loop's next turn
 
     def next(self) -> None:
         """Begin the calls that wait, as far as there is room."""

@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing, suppress
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import grpc
@@ -44,8 +45,8 @@ async def grpc_server(
 
 
 @asynccontextmanager
-async def raw_server(peer: Peer) -> AsyncIterator[str]:
-    """Serve TCP connections with one coroutine each; gives the address."""
+async def raw_server(peer: Peer, path: Path | None = None) -> AsyncIterator[str]:
+    """Serve connections, of TCP or of a Unix socket, with one coroutine each; gives the address."""
     connections: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -60,10 +61,14 @@ async def raw_server(peer: Peer) -> AsyncIterator[str]:
         with suppress(ConnectionError):
             await writer.wait_closed()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
+    if path is None:
+        server = await asyncio.start_server(connected, "127.0.0.1", 0)
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    else:
+        server = await asyncio.start_unix_server(connected, path)
+        address = f"unix:{path}"
     try:
-        yield f"127.0.0.1:{port}"
+        yield address
     finally:
         server.close()
         for connection in connections:

@@ -1,0 +1,185 @@
+"""Connections to a shadow: used again, made again, waited for, given up."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import hpack
+
+from sidecar.address import parse_address
+from sidecar.observe.limits import ReadLimits
+from sidecar.tee.channel import DEADLINE_EXCEEDED, UNAVAILABLE, Channel
+from sidecar.tee.conversation import Answer, Conversation
+from tests.tee.servers import echo, frame, grpc_server, nobody, raw_server
+
+LATE, SOON = 60.0, 0.2
+HEADERS, SETTINGS, GOAWAY = 1, 4, 7
+
+
+@asynccontextmanager
+async def channel(address: str) -> AsyncIterator[Channel]:
+    def speak() -> Conversation:
+        return Conversation("http", "shadow:1", "agent/1", ReadLimits())
+
+    made = Channel(parse_address(address), None, "", speak)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+async def ask(on: Channel, message: bytes = b"x", deadline: float = LATE) -> Answer:
+    return await on.ask("/p.S/M", (message,), (), deadline)
+
+
+class Server:
+    """Speaks just enough HTTP/2, and answers OK; counts connections and calls at one time."""
+
+    def __init__(self, *, streams: int = 100, answers: int = 1 << 30, silent: bool = False) -> None:
+        self.connections = 0
+        self.most = 0
+        self._streams = streams
+        self._answers = answers  # on one connection; then GOAWAY
+        self._silent = silent
+        self.released = asyncio.Event()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        await reader.readexactly(24)
+        writer.write(frame(SETTINGS, 0, 0, struct.pack("!HI", 3, self._streams)))
+        encoder = hpack.Encoder()
+        answered, open_ = 0, set()
+        while len(head := await reader.read(9)) == 9:
+            await reader.readexactly(int.from_bytes(head[:3], "big"))
+            kind, flags, stream = struct.unpack("!BBI", head[3:])
+            if kind == HEADERS:
+                open_.add(stream)
+                self.most = max(self.most, len(open_))
+            if kind != 0 or not flags & 1 or self._silent:
+                continue
+            await self.released.wait()
+            open_.discard(stream)
+            block = encoder.encode([(":status", "200"), ("grpc-status", "0")])
+            writer.write(frame(HEADERS, 5, stream, block))
+            answered += 1
+            if answered == self._answers:
+                writer.write(frame(GOAWAY, 0, 0, struct.pack("!II", stream, 0)))
+
+
+def with_server(server: Callable[[], Server], scene: Callable[[Channel, Server], Any]) -> Any:
+    async def main() -> Any:
+        made = server()
+        async with raw_server(made) as address, channel(address) as on:
+            return await scene(on, made)
+
+    return asyncio.run(main())
+
+
+def test_calls_share_one_connection() -> None:
+    async def scene(on: Channel, server: Server) -> None:
+        server.released.set()
+        for _ in range(3):
+            told = await asyncio.gather(*(ask(on) for _ in range(5)))
+            assert [each.status for each in told] == [0] * 5
+        assert server.connections == 1
+
+    with_server(Server, scene)
+
+
+def test_calls_beyond_what_the_server_takes_wait_their_turn() -> None:
+    async def scene(on: Channel, server: Server) -> None:
+        calls = [asyncio.create_task(ask(on)) for _ in range(7)]
+        await asyncio.sleep(0)
+        server.released.set()
+        assert [each.status for each in await asyncio.gather(*calls)] == [0] * 7
+        assert server.most <= 2
+
+    with_server(lambda: Server(streams=2), scene)
+
+
+def test_a_call_that_waits_for_its_turn_ends_by_its_deadline() -> None:
+    async def scene(on: Channel, server: Server) -> None:
+        first = asyncio.create_task(ask(on, deadline=LATE))
+        second = await ask(on, deadline=SOON)
+        assert second.status == DEADLINE_EXCEEDED
+        server.released.set()
+        assert (await first).status == 0
+
+    with_server(lambda: Server(streams=1), scene)
+
+
+def test_a_place_that_a_late_call_leaves_is_the_next_ones() -> None:
+    async def scene(on: Channel, server: Server) -> None:
+        late = await asyncio.gather(ask(on, deadline=SOON), ask(on, deadline=2 * SOON))
+        assert [each.status for each in late] == [DEADLINE_EXCEEDED] * 2
+        assert server.connections == 1
+
+    with_server(lambda: Server(streams=1, silent=True), scene)
+
+
+def test_a_server_that_goes_away_is_connected_to_again() -> None:
+    async def scene(on: Channel, server: Server) -> None:
+        server.released.set()
+        told = [await ask(on) for _ in range(6)]
+        assert [each.status for each in told] == [0] * 6
+        assert server.connections == 3
+
+    with_server(lambda: Server(answers=2), scene)
+
+
+def test_one_that_is_not_there_is_refused_at_once_until_the_pause_is_over() -> None:
+    async def main() -> None:
+        async with channel(nobody()) as on:
+            first = await ask(on)
+            second = await ask(on)
+        assert first.status == second.status == UNAVAILABLE
+        assert first.detail == second.detail != ""
+
+    asyncio.run(main())
+
+
+def test_closing_ends_the_calls_in_flight() -> None:
+    async def main() -> Answer:
+        async with raw_server(Server(silent=True)) as address:
+            async with channel(address) as on:
+                call = asyncio.create_task(ask(on))
+                await asyncio.sleep(0)
+            return await call
+
+    assert asyncio.run(main()).status == UNAVAILABLE
+
+
+def test_a_server_that_comes_back_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "shadow.sock"
+
+    async def main() -> None:
+        served = Server()
+        served.released.set()
+        async with channel(f"unix:{path}") as on:
+            assert (await ask(on)).status == UNAVAILABLE
+            async with raw_server(served, path), asyncio.timeout(30):
+                while (await ask(on)).status != 0:  # the pause after a failure
+                    await asyncio.to_thread(path.exists)
+
+    asyncio.run(main())
+
+
+def test_a_thousand_calls_of_every_size_come_back_as_they_went() -> None:
+    async def main() -> None:
+        sizes = [(number * 7919) % 100_000 for number in range(1000)]
+        async with grpc_server(echo) as address, channel(address) as on:
+            room = asyncio.Semaphore(32)
+
+            async def one(size: int) -> bool:
+                async with room:
+                    told = await ask(on, bytes([size % 256]) * size)
+                    return told.messages == (bytes([size % 256]) * size,)
+
+            assert all(await asyncio.gather(*map(one, sizes)))
+
+    asyncio.run(main())
