@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,9 @@ def demo(
         bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")
     ] = False,
     rate: Annotated[float, typer.Option(min=1, help="Calls a second.", metavar="CALLS")] = 100,
+    report: Annotated[
+        Path, typer.Option(help="Where the report page is written.", metavar="FILE")
+    ] = Path("shadow-report.html"),
 ) -> None:
     """Shadow one digit classifier with another on this machine, and see what is found.
 
@@ -26,6 +30,7 @@ def demo(
     from sidecar.demo.data import DemoError
     from sidecar.demo.process import ProcessError
     from sidecar.demo.render import addresses, render
+    from sidecar.report.page import render_html
 
     console = Console()
     # A plain kill, too, must take the children along.
@@ -36,12 +41,15 @@ def demo(
             console.print()
             console.print(render(summary))
             console.print()
-            console.print(addresses(summary, stand, keep=keep))
+            trace_url = stand.trace_page and stand.trace_page + "{trace_id}"
+            page = render_html(summary.report, trace_url=trace_url)
+            report.write_text(page, encoding="utf-8")
+            console.print(addresses(summary, stand, report, keep=keep))
             if keep:
                 stand.sidecar.wait()
                 raise stand.sidecar.error("ended")
     except KeyboardInterrupt:
         console.print("Stopped.")
-    except (DemoError, ProcessError) as error:
+    except (DemoError, ProcessError, OSError) as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False)
         raise typer.Exit(1) from None

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,12 +46,24 @@ PAIRS = 1000
 RATE = 100.0  # leaves room on two cores, so that latencies are the models' own
 IN_FLIGHT = 8
 
+# What good enough means, declared before the candidate is seen: right about as often as production,
+# never failing where production answers. Who is right is known once the labels come.
 CONFIG = """\
-# The class is what users see, so the two agree when they name the same one.
 compare:
   rules:
     - {output: probabilities, rule: argmax}
     - {output: class, rule: exact}
+judge:
+  min_duration_seconds: 0
+  min_calls: 300
+  labels: {correlation: request_id}
+  slices: [{source: "class:class", name: digit}]
+  criteria:
+    - {name: accuracy, kind: accuracy, outputs: probabilities, decision: {argmax: true},
+       margin: 0.03, required: true}
+    - {name: errors, kind: shadow_error_rate, margin: 0.01, required: true, slices: []}
+    - {name: same-digit, kind: disagreement, outputs: class, margin: 0.05}
+    - {name: latency-p50, kind: latency_ratio, quantile: 0.5, margin: 1.0, slices: []}
 """
 
 
@@ -61,6 +73,7 @@ class Running:
 
     listen: str
     http: str
+    admin: str
     collector: str
     trace_page: str
     sidecar: Process
@@ -99,21 +112,23 @@ def running(console: Console) -> Iterator[tuple[Running, Model]]:
             for server in servers:
                 addresses.append(server.wait_ready(START_SECONDS)["address"])
                 steps.advance(step)
+            collector = _collector(os.environ)
+            page = "http://{}:{}/trace/".format(*JAEGER_PAGE)
+            trace_page = page if collector and _listens(JAEGER_PAGE) else ""
+            links = f'telemetry: {{trace_url: "{trace_page}{{trace_id}}"}}\n' if trace_page else ""
             config = directory / "demo.yaml"
-            config.write_text(CONFIG, encoding="utf-8")
+            config.write_text(CONFIG + links, encoding="utf-8")
             sidecar = stack.enter_context(_sidecar(directory, config, *addresses))
             ready = sidecar.wait_ready(START_SECONDS)
             sidecar.wait_until(lambda: _is_ready(ready["http"]), START_SECONDS)
             steps.advance(step)
-        collector = _collector(os.environ)
-        page = "http://{}:{}/trace/".format(*JAEGER_PAGE)
-        has_page = collector and _listens(JAEGER_PAGE)
         yield (
             Running(
                 listen=ready["listen"][0],
                 http=ready["http"],
+                admin=ready["admin"],
                 collector=collector,
-                trace_page=page if has_page else "",
+                trace_page=trace_page,
                 sidecar=sidecar,
             ),
             models[SHADOW],
@@ -167,13 +182,34 @@ def drive(
             return bool(calls["seen"] >= len(answers) and calls["in_flight"] == 0)
 
         stand.sidecar.wait_until(settled, DRAIN_SECONDS)
+        step = steps.add_task("Telling what the digits really are", total=len(answers))
+        _label(stand, answers)
+        steps.update(step, completed=len(answers))
     return summarize(
         answers,
         candidate.probabilities(data.images).argmax(axis=1).tolist(),
         _get(stand.http, "/status"),
         _get(stand.http, f"/pairs?limit={PAIRS}"),
         SHADOW,
+        _get(stand.http, "/report.json"),
     )
+
+
+def _label(stand: Running, answers: Sequence[Answer]) -> None:
+    """Import the truth as a user would, from a file.
+
+    Raises:
+        ProcessError: the labels were not taken.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".csv", encoding="utf-8") as file:
+        file.write("correlation_id,value\n")
+        file.writelines(f"{answer.index},{answer.label}\n" for answer in answers)
+        file.flush()
+        with _module(
+            "sidecar", "labels", "import", file.name, stand.admin, name="labels"
+        ) as labels:
+            if labels.wait(START_SECONDS):
+                raise labels.error("the labels were not taken")
 
 
 def _sidecar(directory: Path, config: Path, production: str, candidate: str) -> Process:

@@ -18,7 +18,7 @@ from sidecar.demo.data import SEED, Digits, digits
 MODEL_NAME = "digits"
 PRODUCTION_IMAGES = 300  # production was trained when there was little data
 WEAK_CLASS = 8
-WEAK_CLASS_IMAGES = 12  # the candidate's training data lost most of one class
+WEAK_CLASS_IMAGES = 8  # the candidate's training data lost most of one class
 
 
 @dataclass(frozen=True, slots=True)

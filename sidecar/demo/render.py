@@ -6,12 +6,16 @@ Rule: the answer first, then where, then how fast, then where to look on. Counte
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from sidecar.demo.loop import Running
 from sidecar.demo.summary import ALPHA, ClassRow, Summary
+from sidecar.report.table import STYLES
 
 FLIPS_SHOWN = 5
 QUANTILES = ("p50", "p95", "p99")
@@ -24,10 +28,13 @@ def render(summary: Summary) -> Group:
         parts += [Text(), _flips(summary)]
     if summary.latency:
         parts += [Text(), _latency(summary)]
-    return Group(*parts, Text(), _in_words(summary))
+    parts += [Text(), _in_words(summary)]
+    if summary.report:
+        parts += [Text(), *_verdict(summary.report)]
+    return Group(*parts)
 
 
-def addresses(summary: Summary, stand: Running, *, keep: bool) -> Table:
+def addresses(summary: Summary, stand: Running, report: Path, *, keep: bool) -> Table:
     """Where to look on: two traces, and what is still there while the demo runs."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
@@ -40,12 +47,14 @@ def addresses(summary: Summary, stand: Running, *, keep: bool) -> Table:
         if stand.collector
         else "not sent: no Jaeger listens on 127.0.0.1:4317",
     )
+    table.add_row("report", str(report))
     if keep:
+        table.add_row("live page", f"http://{stand.http}/")
         for path in ("status", "pairs", "metrics"):
             table.add_row(path, f"http://{stand.http}/{path}")
         table.add_row("clients", f"{stand.listen} speaks for production; Ctrl-C ends everything")
     else:
-        table.add_row("live page", "--keep leaves everything up and tells the addresses")
+        table.add_row("live page", "--keep leaves everything up and tells its address")
     return table
 
 
@@ -114,6 +123,31 @@ def _latency(summary: Summary) -> Table:
     for side, values in summary.latency.items():
         table.add_row(side, *(f"{values[name]:.2f}" for name in QUANTILES))
     return table
+
+
+def _verdict(report: dict[str, Any]) -> list[RenderableType]:
+    verdict = report["verdict"]
+    head = Text.assemble((verdict["state"], STYLES[verdict["state"]]), f"  {verdict['reason']}")
+    table = Table(title="What was declared beforehand, and what came of it", title_justify="left")
+    for name in ("criterion", "state", "found", "allowed", "calls"):
+        table.add_column(name, justify="left" if name in {"criterion", "state"} else "right")
+    for row in verdict["criteria"]:
+        required = "" if row["required"] else " (informative)"
+        table.add_row(
+            row["name"] + required,
+            Text(row["state"], style=STYLES[row["state"]]),
+            "-" if row["estimate"] is None else f"{row['estimate']:+.1%}",
+            f"{row['margin']:+.1%}",
+            f"{row['n']:,.0f}",
+        )
+    flagged = [row for row in verdict["slices"] if row["flagged"]]
+    found = [
+        f"{row['slice'].replace('=', ' ')} ({row['criterion']})"
+        for row in flagged
+        if row["required"] or not any(other["required"] for other in flagged)
+    ]
+    worse = Text.assemble("Worse on ", (", ".join(found), "bold red"), ".")
+    return [head, Text(), table, *([worse] if found else [])]
 
 
 def _in_words(summary: Summary) -> Text:

@@ -58,6 +58,7 @@ class Summary:
     latency: dict[str, dict[str, float]] = field(default_factory=dict)
     agreeing_trace: str = ""
     differing_trace: str = ""
+    report: dict[str, Any] = field(default_factory=dict)  # see `sidecar.report.build`
 
     @property
     def accuracy(self) -> tuple[float, float]:
@@ -80,6 +81,7 @@ def summarize(
     status: dict[str, Any],
     pairs: Sequence[dict[str, Any]],
     shadow: str,
+    report: dict[str, Any] | None = None,
 ) -> Summary:
     """Join what the client, the sidecar and the demo know.
 
@@ -89,6 +91,7 @@ def summarize(
         status: the sidecar's `/status`.
         pairs: the sidecar's `/pairs`; all differing ones must be among them.
         shadow: the candidate's name in the sidecar.
+        report: the sidecar's `/report.json`.
     """
     counts = status["shadows"][shadow]
     skipped = {reason: n for reason, n in counts["skipped"].items() if n}
@@ -114,6 +117,7 @@ def summarize(
         latency=_latency(counts["latency_ms"], shadow),
         agreeing_trace=agreed[0] if agreed else "",
         differing_trace=differing[0] if differing else "",
+        report=report or {},
     )
 
 

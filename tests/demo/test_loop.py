@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -48,6 +49,19 @@ def test_the_sidecar_finds_what_the_models_themselves_say(
     assert summary.worst_class.label == WEAK_CLASS
 
 
+def test_the_verdict_is_that_the_candidate_is_better_but_not_on_one_digit(
+    found: tuple[Summary, loop.Running],
+) -> None:
+    summary, _ = found
+    verdict = summary.report["verdict"]
+    states = {row["name"]: row["state"] for row in verdict["criteria"]}
+    assert (states["accuracy"], states["errors"]) == ("PASS", "PASS")
+    flagged = [row["slice"] for row in verdict["slices"] if row["flagged"] and row["required"]]
+    assert flagged == [f"digit={WEAK_CLASS}"]
+    assert verdict["state"] == "FAIL"
+    assert verdict["events"]["joined"] == 1000
+
+
 def test_the_report_has_latencies_of_both_sides_and_a_trace_of_either_kind(
     found: tuple[Summary, loop.Running],
 ) -> None:
@@ -59,7 +73,7 @@ def test_the_report_has_latencies_of_both_sides_and_a_trace_of_either_kind(
     assert (stand.collector, stand.trace_page) == ("", "")
 
 
-def test_the_command_prints_the_report_and_leaves_nothing_running() -> None:
+def test_the_command_prints_the_report_and_leaves_nothing_running(tmp_path: Path) -> None:
     done = subprocess.run(
         [
             sys.executable,
@@ -70,8 +84,13 @@ def test_the_command_prints_the_report_and_leaves_nothing_running() -> None:
         text=True,
         capture_output=True,
         timeout=120,
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     words = " ".join(done.stdout.split())
     assert "1,000 seen, 1,000 compared" in words
     assert f"on the digit {WEAK_CLASS} it is right" in words
+    assert f"Worse on digit {WEAK_CLASS} (accuracy)." in words
+    page = (tmp_path / "shadow-report.html").read_text(encoding="utf-8")
+    assert "FAIL" in page
+    assert f"digit {WEAK_CLASS}" in " ".join(page.replace("<b>", "").replace("</b>", "").split())
