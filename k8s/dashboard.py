@@ -30,6 +30,7 @@ class Panel:
     text: str = ""
     top: float | None = None  # the axis ends here
     stacked: bool = False
+    repeat: str = ""  # one panel for each value of this variable, in rows of three
 
 
 def _quantile(q: float, side: str) -> Target:
@@ -55,6 +56,12 @@ def _containers(kind: str, pods: str) -> Target:
     return f"sum by (container) ({figure})", "{{container}}"
 
 
+def _criterion(figure: str, name: str) -> Target:
+    """One figure of each pod's criterion."""
+    where = f'{WHO}, criterion="$criterion"'
+    return f"shadow_sidecar_criterion_{figure}{{{where}}}", f"{name} ({{{{shadow}}}}, {{{{pod}}}})"
+
+
 CANDIDATE = 'pod=~"$candidate_pods", '
 
 
@@ -66,8 +73,8 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Verdict",
                 (
                     (
-                        f"max by (shadow, verdict) (shadow_sidecar_verdict{{{WHO}}}) == 1",
-                        "{{shadow}}: {{verdict}}",
+                        f"max by (shadow, state) (shadow_sidecar_verdict{{{WHO}}}) == 1",
+                        "{{shadow}}: {{state}}",
                     ),
                 ),
                 kind="stat",
@@ -86,6 +93,44 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 ((f"1 - shadow_sidecar:disagreement:ratio_rate5m{{{WHO}}}", "{{shadow}}"),),
                 unit="percentunit",
                 top=1,
+            ),
+        ),
+    ),
+    (
+        "Criteria: the figure, its interval, which holds at every look, and what is allowed",
+        (
+            Panel(
+                "Interval of $criterion",
+                (
+                    _criterion("upper_bound", "highest"),
+                    _criterion("estimate", "estimate"),
+                    _criterion("lower_bound", "lowest"),
+                    _criterion("margin", "allowed"),
+                ),
+                repeat="criterion",
+                text="PASS once the highest is below what is allowed, FAIL once the lowest is "
+                "above it. Of each pod, in the unit of the criterion's margin.",
+            ),
+        ),
+    ),
+    (
+        "Each criterion's verdict",
+        (
+            Panel(
+                "Verdict by criterion",
+                (
+                    (
+                        "max by (shadow, criterion, state) "
+                        f"(shadow_sidecar_criterion_verdict{{{WHO}}}) == 1",
+                        "{{shadow}} {{criterion}}: {{state}}",
+                    ),
+                ),
+                kind="stat",
+                width=16,
+            ),
+            Panel(
+                "Calls that the evidence rests on",
+                ((f"sum by (app, shadow) (shadow_sidecar_judged_calls{{{WHO}}})", "{{shadow}}"),),
             ),
         ),
     ),
@@ -258,8 +303,10 @@ def _panel(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
         for word, color in COLORS.items()
         if panel.kind == "stat"
     ]
+    repeated = {"repeat": panel.repeat, "repeatDirection": "h", "maxPerRow": 3}
     return {
         "id": number,
+        **(repeated if panel.repeat else {}),
         "type": panel.kind,
         "title": panel.title,
         "description": panel.text,
@@ -301,6 +348,12 @@ def _variables() -> list[dict[str, Any]]:
         | {
             "name": "app",
             "query": 'label_values(shadow_sidecar_attached{namespace=~"$namespace"}, app)',
+        },
+        common
+        | chosen
+        | {
+            "name": "criterion",
+            "query": f"label_values(shadow_sidecar_criterion_margin{{{WHO}}}, criterion)",
         },
         {
             "name": "candidate_pods",
