@@ -28,12 +28,14 @@ The life of a call, and where each step lives
     seen      observe/    pure: bytes from the tap become calls
     admitted  tee/        pure: one ordered list of checks, each with its own skip reason
     queued    tee/        bounded in calls and bytes
-    shadowed  tee/        the same message bytes, to each shadow, by grpcio
+    shadowed  tee/        the same message bytes, to each shadow, in HTTP/2 read as production's is
     paired    app.py      the composition root; reads from top to bottom as this list
     compared  compare/    pure: payload readers, outputs, rules, differences
     judged    judge/      pure: additive counts, evidence, verdict
-    told      telemetry/, admin/   spans, metrics, status page, admin API
+    told      telemetry/, report/, admin/   spans, metrics, report and page, HTTP and gRPC
 
+Around it: `supervise.py` and `observer.py` are the processes, `session.py` attaches to the tap,
+`judging.py` tells the judges, `kube/` puts both containers into a pod, `demo/` shows it all.
 `call.py` holds the nouns that travel between these packages, `config.py` every setting.
 """
 
