@@ -36,6 +36,11 @@ class Coverage(NamedTuple):
 
     compared: int
     eligible: int
+    blind: int = 0  # of the eligible, those on connections that could not be followed
+
+    def __sub__(self, before: Coverage) -> Coverage:
+        """What came since; never negative."""
+        return Coverage(*(max(0, now - then) for now, then in zip(self, before, strict=True)))
 
     @property
     def share(self) -> float | None:
@@ -71,6 +76,7 @@ class Snapshot:
             "calls": self.calls,
             "compared": self.coverage.compared,
             "eligible": self.coverage.eligible,
+            "blind": self.coverage.blind,
             "cells": [
                 {"criterion": key.criterion, "slice": key.slice, "counts": dict(cell)}
                 for key, cell in sorted(self.cells.items())
@@ -93,7 +99,9 @@ class Snapshot:
             began_unix_ns=int(plain["began_unix_ns"]),
             elapsed_ns=int(plain["elapsed_ns"]),
             calls=int(plain["calls"]),
-            coverage=Coverage(int(plain["compared"]), int(plain["eligible"])),
+            coverage=Coverage(
+                int(plain["compared"]), int(plain["eligible"]), int(plain.get("blind", 0))
+            ),
             cells={
                 CellKey(str(c["criterion"]), str(c["slice"])): {
                     str(k): float(v) for k, v in c["counts"].items()
@@ -171,7 +179,9 @@ def total(counts: Counts) -> Total:
     return Total(
         calls=sum(s.calls for s in taken),
         coverage=Coverage(
-            sum(s.coverage.compared for s in taken), sum(s.coverage.eligible for s in taken)
+            sum(s.coverage.compared for s in taken),
+            sum(s.coverage.eligible for s in taken),
+            sum(s.coverage.blind for s in taken),
         ),
         elapsed_ns=max((s.elapsed_ns for s in taken), default=0),
         cells=cells,

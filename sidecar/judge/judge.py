@@ -169,10 +169,7 @@ class Judge:
             began_unix_ns=self._began_ns + self._unix_offset_ns,
             elapsed_ns=self._latest_ns - self._began_ns,
             calls=self._calls,
-            coverage=Coverage(
-                max(0, coverage.compared - self._before.compared),
-                max(0, coverage.eligible - self._before.eligible),
-            ),
+            coverage=coverage - self._before,
             cells={key: dict(cell) for key, cell in self._cells.items()},
             events={"repeats": self._repeated, "restarts": self._epoch, **self._labels.fates},
         )

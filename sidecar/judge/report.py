@@ -83,6 +83,7 @@ class Verdict:
     events: Mapping[str, int]
     judges: int = 1
     left_out: int = 0
+    blind: int = 0  # eligible calls on connections that could not be followed
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is not finite becomes null."""
@@ -98,12 +99,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
     return value
-
-
-def figure(estimate: float | None, interval: Interval | None) -> str:
-    """An estimate and its interval in a few digits."""
-    if estimate is None:
-        return "no data"
-    if interval is None:
-        return f"{estimate:.4g}"
-    return f"{estimate:.4g} ({interval[0]:.4g} to {interval[1]:.4g})"

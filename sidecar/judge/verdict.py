@@ -25,9 +25,10 @@ from dataclasses import dataclass, field, replace
 from sidecar.judge.counts import ALL, Cell, CellKey, Total
 from sidecar.judge.evidence import Side, average, discoveries, threshold
 from sidecar.judge.measure import NOTHING, Measurement, calls_needed, interval_of, limits, measure
-from sidecar.judge.report import CriterionVerdict, SliceVerdict, State, Verdict, figure
+from sidecar.judge.report import CriterionVerdict, SliceVerdict, State, Verdict
 from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.tally import Plan, plan_of
+from sidecar.judge.words import compared, margin, measured
 
 SLICE_SHARE = 0.5  # of the rejecting alpha, where slices may fail a shadow
 SHOWN_SLICES = 20
@@ -62,7 +63,7 @@ def decide(
     covered = _is_covered(settings, total)
     criteria = [_criterion(settings, plan, total, latches, covered) for plan in plans]
     slices = _slices(settings, plans, total)
-    decision, reason = latches.overall or _overall(settings, criteria, slices, total)
+    decision, reason = latches.overall or _overall(settings, plans, criteria, slices, total)
     ended = _is_spent(settings, total)
     if ended and decision in {State.WATCHING, State.INCONCLUSIVE} and latches.overall is None:
         decision, reason = State.INCONCLUSIVE, f"the budget is used up: {reason}"
@@ -81,6 +82,7 @@ def decide(
         events=dict(total.events),
         judges=total.judges,
         left_out=total.left_out,
+        blind=total.coverage.blind,
     )
 
 
@@ -107,21 +109,22 @@ def _criterion(
     bounds = limits(settings.alpha / 2, settings.alpha / 2)
     state, needed = latches.criteria.get(criterion.name, State.WATCHING), None
     if state is not State.WATCHING:
-        reason = f"decided before, now {figure(found.estimate, interval)}"
+        reason = f"decided before; now {measured(plan, found.estimate, interval)}"
     elif found.n <= 0:
         reason = "no data"
     elif found.log_pass >= bounds[Side.PASS]:
-        state, reason = State.PASS, f"below its margin: {figure(found.estimate, interval)}"
+        state, reason = State.PASS, compared(plan, "below", found.estimate, interval)
     elif found.log_fail >= bounds[Side.FAIL]:
-        state, reason = State.FAIL, f"above its margin: {figure(found.estimate, interval)}"
+        state, reason = State.FAIL, compared(plan, "above", found.estimate, interval)
     elif short:
         reason = short
     else:
         needed = calls_needed(plan, cell, bounds)
-        more = "too close to its margin to tell"
+        more = "too close to tell"
         if needed is not None:
             more = f"about {needed:,} more calls"
-        reason = f"undecided at {figure(found.estimate, interval)}, {more}"
+        now = measured(plan, found.estimate, interval)
+        reason = f"undecided: {now}, margin {margin(criterion)}; {more}"
     if state is not State.WATCHING and covered:
         latches.criteria.setdefault(criterion.name, state)
     return CriterionVerdict(
@@ -161,6 +164,7 @@ def _fair(found: Measurement, short: str | None) -> Measurement:
 
 def _overall(
     settings: JudgeSettings,
+    plans: Sequence[Plan],
     criteria: Sequence[CriterionVerdict],
     slices: Sequence[SliceVerdict],
     total: Total,
@@ -178,15 +182,16 @@ def _overall(
     if required and against >= threshold(alpha):
         worst = max(required, key=lambda c: c.log_fail)
         return State.FAIL, f"{worst.name}: {worst.reason}"
-    if total.calls == 0 or total.coverage.share is None:
+    if total.coverage.share is None:
         return State.WATCHING, "no call has been compared yet"
+    if not covered and total.coverage.eligible >= settings.min_calls:
+        return State.INCONCLUSIVE, _uncovered(settings, total)
     if total.calls < settings.min_calls:
         return State.WATCHING, f"{total.calls:,} of at least {settings.min_calls:,} calls"
     if not covered:
-        share, floor = total.coverage.share, settings.coverage_floor
-        return State.INCONCLUSIVE, f"coverage is {share:.1%}, its floor {floor:.1%}"
+        return State.INCONCLUSIVE, _uncovered(settings, total)
     if fails and worse:
-        return State.FAIL, f"{worse[0].criterion} is above its margin in {_named(worse)}"
+        return State.FAIL, _worse(plans, worse)
     if not required:
         return State.WATCHING, "no criterion is required, so nothing can pass"
     waiting = [c for c in required if c.state is not State.PASS]
@@ -194,7 +199,7 @@ def _overall(
         first = max(waiting, key=_distance)
         return State.WATCHING, f"{first.name}: {first.reason}"
     if settings.flagged == "hold" and worse:
-        return State.WATCHING, f"{worse[0].criterion} is above its margin in {_named(worse)}"
+        return State.WATCHING, _worse(plans, worse)
     if total.elapsed_ns < settings.min_duration_seconds * 1e9:
         left = settings.min_duration_seconds - total.elapsed_ns / 1e9
         return State.WATCHING, f"every required criterion passes; {left:,.0f} s to go"
@@ -205,6 +210,22 @@ def _distance(criterion: CriterionVerdict) -> float:
     if criterion.calls_needed is None:
         return math.inf
     return criterion.calls_needed
+
+
+def _uncovered(settings: JudgeSettings, total: Total) -> str:
+    got, eligible, blind = total.coverage
+    unseen = f" ({blind:,} came on connections that cannot be followed)" if blind else ""
+    share, floor = total.coverage.share, settings.coverage_floor
+    return (
+        f"{got:,} of {eligible:,} calls were compared{unseen}: "
+        f"coverage is {share:.1%}, its floor {floor:.1%}"
+    )
+
+
+def _worse(plans: Sequence[Plan], worse: Sequence[SliceVerdict]) -> str:
+    first = worse[0]
+    plan = next(plan for plan in plans if plan.criterion.name == first.criterion)
+    return f"{first.criterion} in {_named(worse)}: {compared(plan, 'above', first.estimate, None)}"
 
 
 def _named(slices: Iterable[SliceVerdict]) -> str:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import math
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from sidecar.judge.counts import ALL, Cell, CellKey, Coverage, Total
 from sidecar.judge.evidence import average, threshold
 from sidecar.judge.measure import NOTHING, calls_needed, limits, measure
-from sidecar.judge.report import State, Verdict, figure
+from sidecar.judge.report import State, Verdict
 from sidecar.judge.settings import Criterion, JudgeSettings, SliceSettings
 from sidecar.judge.tally import plan_of
 from sidecar.judge.verdict import Latches, decide, plans_of
@@ -117,6 +116,37 @@ def test_too_few_calls_never_pass_however_good_the_evidence() -> None:
     assert verdict.reason == "9,999 of at least 10,000 calls"
 
 
+def test_where_much_is_not_compared_that_is_said_before_how_few_calls_there_are() -> None:
+    few = counted(settings(RATE), {"disagreement": rate(20, 0)}, calls=20, covered=0.5)
+    assert (few.state, few.reason) == (State.WATCHING, "20 of at least 100 calls")
+    total = Total(20, Coverage(20, 400, 380), 0, {}, {}, {}, 1, 0)
+    unseen = decide(settings(RATE), plans_of(settings(RATE)), total)
+    assert unseen.state is State.INCONCLUSIVE
+    assert unseen.reason == (
+        "20 of 400 calls were compared (380 came on connections that cannot be followed): "
+        "coverage is 5.0%, its floor 90.0%"
+    )
+    assert unseen.blind == 380
+
+
+def test_a_reason_has_its_figures_in_their_units() -> None:
+    def reason(n: int, k: int, latches: Latches | None = None) -> str:
+        cells = {"disagreement": rate(n, k)}
+        return counted(settings(RATE), cells, calls=n, latches=latches).criteria[0].reason
+
+    latches = Latches()
+    assert (
+        reason(5000, 5) == "0.1 % of calls disagree, below the margin of 1 % (0.0158 % to 0.315 %)"
+    )
+    assert reason(500, 50, latches).startswith("10 % of calls disagree, above the margin of 1 % (")
+    assert reason(500, 0, latches).startswith("decided before; now 0 % of calls disagree (0 % to ")
+    undecided = reason(400, 2)
+    assert undecided.startswith("undecided: 0.5 % of calls disagree (")
+    assert ", margin 1 %; about " in undecided
+    assert undecided.endswith(" more calls")
+    assert reason(400, 4).endswith(", margin 1 %; too close to tell")
+
+
 def test_a_criterion_that_passed_once_stays_passed() -> None:
     declared = settings(RATE, required("shadow_error_rate", 0.01))
     latches = Latches()
@@ -140,8 +170,6 @@ def test_a_verdict_is_plain_json() -> None:
     plain = json.loads(json.dumps(verdict.to_dict(), allow_nan=False))
     assert plain["state"] == "WATCHING"
     assert plain["criteria"][1]["interval"][1] is None
-    assert figure(0.0123456, (0.01, math.inf)) == "0.01235 (0.01 to inf)"
-    assert figure(None, None) == "no data"
 
 
 def test_false_verdicts_of_the_whole_stay_within_alpha() -> None:
