@@ -176,6 +176,10 @@ class Observer:
             reason = SkipReason.PAIRS_FULL
         if reason is None and not self.shadows:
             reason = SkipReason.NO_SHADOW
+        if reason is None:
+            # One reason for all, or the call is read and each shadow gives its own.
+            refusals = {shadow.refusal() for shadow in self.shadows.values()}
+            reason = refusals.pop() if len(refusals) == 1 else None
         if reason is not None:
             self.ledger.refuse(reason)
             return False

@@ -110,6 +110,21 @@ class Shadow:
         """
         self._client = ShadowClient(self._settings)
 
+    def refusal(self) -> SkipReason | None:
+        """Say why `offer` would refuse any call now, as far as that is known without the call.
+
+        What a call costs comes after its header: one that has no place need not be read.
+        """
+        now_ns = self._clock()
+        if not self._gate.breaker.would_admit(now_ns):
+            return SkipReason.BREAKER_OPEN
+        settings = self._settings
+        if len(self._line) - settings.concurrency + len(self._running) < settings.queue.calls:
+            return None
+        self._expire(now_ns)
+        waiting = len(self._line) - settings.concurrency + len(self._running)
+        return SkipReason.QUEUE_FULL if waiting >= settings.queue.calls else None
+
     def offer(self, dispatch: Dispatch, draw: float) -> SkipReason | None:
         """Take the call, or say why not. Never waits.
 

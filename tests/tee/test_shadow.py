@@ -210,6 +210,20 @@ def test_every_refusal_is_said_at_once_and_nothing_follows() -> None:
     run(scenario)
 
 
+def test_a_full_queue_is_known_before_the_call_and_not_a_moment_longer_than_it_is_full() -> None:
+    async def scenario() -> None:
+        queue = QueueSettings(calls=2, max_wait_seconds=2)
+        async with bench(hangs, concurrency=1, queue=queue) as b:
+            for n in range(3):
+                assert b.shadow.refusal() is None
+                assert b.offer(n) is None
+            assert b.shadow.refusal() is b.offer(3) is SkipReason.QUEUE_FULL
+            b.clock.ahead_ns += 3 * NANOSECONDS
+            assert b.shadow.refusal() is None
+
+    run(scenario)
+
+
 def test_a_call_that_waited_too_long_is_expired_and_never_sent() -> None:
     async def scenario() -> None:
         held = Held()
@@ -309,7 +323,7 @@ def test_a_shadow_that_is_not_there_opens_the_breaker() -> None:
 
         assert b.outcomes() == dict.fromkeys(range(3), UNAVAILABLE)
         assert b.shadow.breaker_state is BreakerState.OPEN
-        assert b.offer(3) is SkipReason.BREAKER_OPEN
+        assert b.shadow.refusal() is b.offer(3) is SkipReason.BREAKER_OPEN
         await b.shadow.close()
 
     run(scenario)
