@@ -1,7 +1,8 @@
 """Production's p99 while something behind the tap goes wrong, against p99 with the tee off.
 
 Rule: load, production and the sidecar are the same in every case, and only the trouble differs;
-the tee off is a sample of nothing. k6 offers a fixed rate, a quarter of the capacity through the sidecar.
+the tee off is a sample of nothing. k6 offers a fixed rate, a quarter of
+what goes through the sidecar.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Isolation:
 
 def run(step: Callable[[str], None], *, quick: bool) -> Isolation:
     """Measure every case."""
-    repeats, seconds = (1, 2.0) if quick else (4, 4.0)
+    repeats, seconds = (1, 2.0) if quick else (3, 4.0)
     found: dict[str, Suffered] = defaultdict(Suffered)
     order = random.Random(2)
     with ordinary() as production:

@@ -56,8 +56,7 @@ Table = dict[tuple[str, Shape], Cell]
 
 
 def measure(
-    ways: Sequence[Way],
-    shapes: Sequence[Shape],
+    plan: Sequence[tuple[Way, Sequence[Shape]]],
     *,
     production: str,
     shadow: str,
@@ -65,9 +64,10 @@ def measure(
     seconds: float,
     step: Callable[[str], None],
 ) -> Table:
-    """Measure every way under every shape.
+    """Measure every way under each of its shapes.
 
     Args:
+        plan: the ways and their shapes.
         production, shadow: servers' addresses.
         repeats: how often each way is put up.
         seconds: of load for each cell and repeat.
@@ -76,7 +76,7 @@ def measure(
     table: Table = defaultdict(Cell)
     order = random.Random(0)
     for repeat in range(repeats):
-        for way in order.sample(list(ways), len(ways)):
+        for way, shapes in order.sample(list(plan), len(plan)):
             with way.open(production, shadow) as it:
                 # The first calls pay for imports, connections and growing buffers.
                 closed_loop(it.address, shapes[0], WARM_SECONDS)

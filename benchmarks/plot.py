@@ -15,7 +15,7 @@ def draw(found: Matrix) -> str:
     """Groups of bars, one for each shape of the smallest payload; one scale for a group."""
     payload = min(shape.payload for shape in found.shapes)
     shapes = [shape for shape in found.shapes if shape.payload == payload]
-    ways = [way for way in found.ways if way != DIRECT]
+    ways = [way for way in found.ways if way != DIRECT and (way, shapes[0]) in found.table]
     height = TOP + len(shapes) * (len(ways) * ROW + GAP)
     width = LABEL + BAR + VALUE
     lines = [

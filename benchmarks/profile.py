@@ -25,7 +25,7 @@ STAGES: tuple[tuple[str, str], ...] = (
     ("HPACK", r"observe/(headers|heads|huffman|timeout)\.py"),
     ("tap records", r"(session|observe/tap)\.py"),
     ("frames and messages", r"observe/"),
-    ("shadow call", r"(tee/client|grpc/)"),
+    ("shadow call", r"(tee/(client|channel|conversation)|grpc/)"),
     ("admission and queue", r"tee/"),
     ("decode", r"compare/(open_inference|tensorflow_serving|descriptors|payload|registry)\.py"),
     ("compare", r"compare/"),

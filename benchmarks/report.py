@@ -78,7 +78,9 @@ def of_matrix(found: Matrix) -> Iterator[str]:
             yield ""
             rows = []
             for way in found.ways:
-                cell = found.table[way, shape]
+                cell = found.table.get((way, shape))
+                if cell is None:
+                    continue
                 rows.append(
                     (
                         way,

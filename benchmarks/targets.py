@@ -58,7 +58,9 @@ def of_matrix(found: Matrix) -> Iterator[Target]:
             yield Target(what, "≤", bound, _ratio(found, shape, sample))
     large = [shape for shape in found.shapes if shape.payload == matrix.PAYLOADS[-1]]
     for shape in large:
-        for sample in (0.1, 1.0):
+        for sample in (0.0, 0.1, 1.0):
+            if ours(sample) not in found.ways:
+                continue
             what = f"calls a second / of Envoy's tcp_proxy, {shape}, {sample:.0%} shadowed"
             names = ours(sample), matrix.ENVOY_TCP
             yield Target(what, "≥", 0.9, ratio(found.table, shape, *names, lambda c: c.rate))
