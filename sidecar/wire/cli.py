@@ -36,6 +36,10 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the wire until SIGTERM or SIGINT; returns the exit code."""
     options, ready_fd = read_arguments(sys.argv[1:] if argv is None else argv)
+    # SIGHUP asks observers to reload, and SIGTTOU comes of logging to a terminal that is not ours:
+    # neither is a reason to end or to stop what production flows through.
+    for number in (signal.SIGHUP, signal.SIGTTOU):
+        signal.signal(number, signal.SIG_IGN)
     _allow_files()
     return uvloop.run(_run(options, ready_fd))
 

@@ -19,15 +19,21 @@ from typing import Any, Final
 from sidecar.address import TCP, Unix, format_address
 from sidecar.wire.forward import Connection, reset_on_close
 from sidecar.wire.frames import State, Tally
-from sidecar.wire.listen import ListenError, close_listener, name_of, open_listeners, open_unix
+from sidecar.wire.listen import (
+    BACKLOG,
+    ListenError,
+    close_listener,
+    name_of,
+    open_listeners,
+    open_unix,
+)
 from sidecar.wire.poll import Poller
 from sidecar.wire.records import VERSION
 from sidecar.wire.stats import Counters, Snapshot
-from sidecar.wire.tap import Tap
+from sidecar.wire.tap import NO_FILES_SECONDS, Tap
 from sidecar.wire.watch import Watch
 
 _ACCEPTS: Final = 64  # in one go, before the open connections have their turn
-_NO_FILES_SECONDS: Final = 0.1  # to wait when accepting fails, as for want of file descriptors
 _UNIX_TRIES: Final = 1000
 _UNIX_RETRY_SECONDS: Final = 0.01
 
@@ -125,6 +131,10 @@ class Wire:
 
     async def drain(self, ending: asyncio.Event) -> None:
         """Accept no more, and wait until all connections have closed or `ending` is set."""
+        for listener, route in list(self._listeners):
+            # Whose handshake is over is connected, in its own eyes: closing would reset it.
+            for _ in range(BACKLOG // _ACCEPTS):
+                self._accept(listener, route)
         self._stop_accepting()
         waits = [asyncio.create_task(event.wait()) for event in (self._idle, ending)]
         await asyncio.wait(
@@ -194,7 +204,7 @@ class Wire:
             except OSError as error:
                 self._log("cannot accept", error=str(error))
                 self._loop.remove_reader(listener)
-                self._loop.call_later(_NO_FILES_SECONDS, self._accept_again, listener, route)
+                self._loop.call_later(NO_FILES_SECONDS, self._accept_again, listener, route)
                 return
             if self._taken >= self._options.connections:
                 self._counters.rejected += 1
@@ -272,10 +282,10 @@ class Wire:
         if not self._taken:
             self._idle.set()
 
-    def _goaway(self, number: int) -> None:
+    def _goaway(self, numbers: set[int]) -> None:
         if self._options.resync:
-            for connection, its_number in list(self._connections.items()):
-                if number in (0, its_number):
+            for connection, number in list(self._connections.items()):
+                if 0 in numbers or number in numbers:
                     connection.goaway()
 
 

@@ -32,6 +32,7 @@ than all else here (a third of the CPU of one call after another, compared with 
 FLUSH_BYTES: Final = 128 << 10  # and no longer than until so many are there
 STATS_SECONDS: Final = 1.0
 MAX_SESSIONS: Final = 64
+NO_FILES_SECONDS: Final = 0.1  # to wait when accepting fails, as for want of file descriptors
 _SEND_BUFFER: Final = 1 << 20
 _MAX_PARTS: Final = 512  # buffers in one sendmsg; the kernel takes 1024
 _FRACTION: Final = struct.Struct("!d")
@@ -44,7 +45,7 @@ class Session:
         limit: bound on waiting bytes.
         draw: uniform in [0, 1).
         ended: called once, when the observer is gone or does not make sense.
-        goaway: called with a connection's number, or 0 for all blind ones.
+        goaway: called with connections' numbers, 0 for all blind ones.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Session:
         limit: int,
         draw: Callable[[], float],
         ended: Callable[[Session], None],
-        goaway: Callable[[int], None],
+        goaway: Callable[[set[int]], None],
     ) -> None:
         self.limit = limit
         self.reserve = limit // 2  # not for DATA
@@ -189,6 +190,7 @@ class Session:
     def _hear(self, data: bytes) -> bool:
         """Obey the whole records in `data`; False if one of them makes no sense."""
         pos = 0
+        asked: set[int] = set()
         while len(data) - pos >= HEADER.size:
             size, kind, direction, flags, number, _ = HEADER.unpack_from(data, pos)
             expected = {Kind.SAMPLE: _FRACTION.size, Kind.GOAWAY: 0}.get(kind)
@@ -203,9 +205,11 @@ class Session:
                     return False
                 self.fraction = fraction
             else:
-                self._goaway(number)
+                asked.add(number)
             pos += size
         self._heard = data[pos:]
+        if asked:  # together: each asking looks at every connection, however often it is asked
+            self._goaway(asked)
         return True
 
 
@@ -228,7 +232,7 @@ class Tap:
         hello: dict[str, Any],
         stats: Callable[[], dict[str, int]],
         draw: Callable[[], float],
-        goaway: Callable[[int], None],
+        goaway: Callable[[set[int]], None],
         log: Callable[..., None],
     ) -> None:
         self.sessions: list[Session] = []
@@ -244,8 +248,9 @@ class Tap:
         self._log = log
         self._next = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._pause: asyncio.TimerHandle | None = None
         listener.setblocking(False)
-        loop.add_reader(listener, self._accept)
+        self._listen()
 
     @property
     def buffered(self) -> int:
@@ -270,15 +275,27 @@ class Tap:
         """End all sessions, after one last try to send what waits."""
         self._loop.remove_reader(self._listener)
         close_listener(self._listener)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._pause):
+            if timer is not None:
+                timer.cancel()
         for session in list(self.sessions):
             session.flush()
             session.end()
 
+    def _listen(self) -> None:
+        self._loop.add_reader(self._listener, self._accept)
+
     def _accept(self) -> None:
-        with suppress(OSError):
+        try:
             sock, _ = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError:
+            # For want of file descriptors: who waits is still there, and would be heard of at once.
+            self._loop.remove_reader(self._listener)
+            self._pause = self._loop.call_later(NO_FILES_SECONDS, self._listen)
+            return
+        with suppress(OSError):
             if len(self.sessions) >= MAX_SESSIONS:
                 sock.close()
                 return

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,39 @@ def test_a_signal_stops_accepting_and_open_connections_go_on_to_their_end(
 def test_without_connections_a_signal_ends_it_at_once(tmp_path: Path, upstream: Upstream) -> None:
     with running_wire(tmp_path, upstream.address, flags="--drain-seconds 3600") as wire:
         assert wire.stop() == 0
+
+
+def test_a_hangup_and_a_foreign_terminal_neither_end_nor_stop_it(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    with (
+        running_wire(tmp_path, upstream.address) as wire,
+        through(wire, upstream) as (client, server),
+    ):
+        for number in (signal.SIGHUP, signal.SIGTTOU):
+            wire.process.send_signal(number)
+        client.sendall(b"question")
+        assert read_exactly(server, 8) == b"question"
+
+
+def test_clients_that_wait_to_be_accepted_when_it_ends_are_not_reset(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    upstream.listener.listen(256)
+    with running_wire(tmp_path, upstream.address) as wire, ExitStack() as stack:
+        wire.process.send_signal(signal.SIGSTOP)
+        clients = [stack.enter_context(wire.connect()) for _ in range(200)]
+        wire.process.send_signal(signal.SIGTERM)
+        wire.process.send_signal(signal.SIGCONT)
+        for client in clients:
+            client.sendall(b"q")
+            client.shutdown(socket.SHUT_WR)
+        for _ in clients:
+            with upstream.accept() as server:
+                assert read_to_end(server) == b"q"
+                server.sendall(b"a")
+        assert [read_to_end(client) for client in clients] == [b"a"] * 200
+        assert wire.process.wait(PATIENCE) == 0
 
 
 def test_the_grace_time_ends(tmp_path: Path, upstream: Upstream) -> None:

@@ -1,0 +1,87 @@
+"""What observers can ask and try, and how little of production's time it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from pathlib import Path
+
+import uvloop
+
+from sidecar.wire.poll import Poller
+from sidecar.wire.records import Kind, record
+from sidecar.wire.tap import Session, Tap
+
+TURNS = 100
+
+
+async def turn() -> None:
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
+def test_what_is_asked_at_once_is_looked_for_once() -> None:
+    async def scenario() -> list[set[int]]:
+        loop = asyncio.get_running_loop()
+        poller = Poller(loop)
+        near, far = socket.socketpair()
+        asked: list[set[int]] = []
+        session = Session(loop, poller, near, 1 << 20, lambda: 0.5, lambda _: None, asked.append)
+        far.sendall(b"".join(record(Kind.GOAWAY, 0, number, 0) for number in (3, 0, 3, 0, 5)))
+        await turn()
+        session.end()
+        poller.close()
+        far.close()
+        return asked
+
+    assert uvloop.run(scenario()) == [{0, 3, 5}]
+
+
+class Exhausted(socket.socket):
+    """A listener of a process that has no file descriptors left, for a while."""
+
+    tries = 0
+    exhausted = True
+
+    def accept(self) -> tuple[socket.socket, object]:
+        self.tries += 1
+        if self.exhausted:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+def test_without_file_descriptors_an_observer_waits_and_the_wire_does_not_spin(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> tuple[int, bytes]:
+        loop = asyncio.get_running_loop()
+        poller = Poller(loop)
+        listener = Exhausted(socket.AF_UNIX)
+        listener.bind(str(tmp_path / "tap.sock"))
+        listener.listen()
+        tap = Tap(
+            loop,
+            poller,
+            listener,
+            1 << 20,
+            {},
+            dict,
+            lambda: 0.5,
+            lambda _: None,
+            lambda *_, **__: None,
+        )
+        observer = socket.socket(socket.AF_UNIX)
+        observer.setblocking(False)
+        await loop.sock_connect(observer, str(tmp_path / "tap.sock"))
+        await turn()
+        tries, listener.exhausted = listener.tries, False
+        greeting = await asyncio.wait_for(loop.sock_recv(observer, 5), 60)
+        tap.close()
+        poller.close()
+        observer.close()
+        return tries, greeting
+
+    tries, greeting = uvloop.run(scenario())
+    assert tries < TURNS / 2
+    assert greeting[4] == Kind.HELLO
