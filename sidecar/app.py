@@ -108,10 +108,13 @@ class Observer:
             self.out_of_sight(number, Kind.BLIND, "detached from the wire")
         self.wire_hello = None
         self.wire_stats = {}
+        self.judging.detached()
         self.log.info("detached")
 
     def stats(self, figures: dict[str, Any]) -> None:
         self.wire_stats = figures
+        chosen = not (self.admission.paused or self.admission.ended)
+        self.judging.stats(figures, self.settings.sample.fraction if chosen else 0.0)
 
     def opened(self, conn: int, about: dict[str, Any]) -> None:
         self.connections[conn] = Connection(conn, about["peer"], self._seen, self._limits)

@@ -3,13 +3,13 @@
 Rule: a call is only counted here. Evidence is evaluated when somebody asks, and now and then so
 that decisions latch and a budget that is used up ends its shadow; never for a call. Nothing raises
 on the data path. Counterparts: `app`, which calls; `judging_pair`, which reads a call for the
-judge; `judge`, which is pure.
+judge; `judging_blind`, which counts those that only the wire saw; `judge`, which is pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from sidecar.call import INELIGIBLE
 from sidecar.compare.comparer import Comparer, Examination
@@ -21,6 +21,7 @@ from sidecar.judge.labels import Label
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.report import Verdict
 from sidecar.judge.settings import JudgeSettings
+from sidecar.judging_blind import BlindCalls, chance
 from sidecar.judging_pair import PairReader
 from sidecar.ledger import Ledger, ShadowCounts
 from sidecar.log import Log
@@ -40,6 +41,7 @@ class Judged:
         self.counts = counts
         self.judge = judge
         self.timeline = Timeline()
+        self.blind = 0.0  # calls to be compared that only the wire saw
         self.verdict = judge.verdict(now_ns, self.coverage)  # as last evaluated
 
     @property
@@ -53,7 +55,8 @@ class Judged:
         counts = self.counts
         known = counts.seen - counts.in_flight
         chosen = sum(counts.skipped[reason] for reason in INELIGIBLE)
-        return Coverage(counts.compared, known - chosen)
+        blind = round(self.blind)
+        return Coverage(counts.compared, known - chosen + blind, blind)
 
     def evaluate(self, now_ns: int) -> Verdict:
         """Judge what has been counted so far."""
@@ -97,6 +100,8 @@ class Judging:
         self._control = next((s.name for s in settings.shadows if s.role == "control"), None)
         self.control_fraction = self._fraction_of(settings, 0.0)
         self._reader = PairReader(settings, comparer, self._control)
+        self._fractions = {s.name: s.fraction for s in settings.shadows}
+        self._blind = BlindCalls()
         self._lives = 0
         self._next_ns = 0
         self.shadows = {
@@ -158,6 +163,24 @@ class Judging:
         for listener in self.listeners:
             listener(judged.name, judged_pair)
 
+    # ---- what the wire tells, about once a second -----------------------------------------------
+
+    def stats(self, figures: Mapping[str, Any], fraction: float) -> None:
+        """Count the calls that only the wire saw.
+
+        Args:
+            figures: the wire's own counters.
+            fraction: the share of all calls that was to be compared.
+        """
+        if came := self._blind.came(figures):
+            for name, judged in self.shadows.items():
+                sampled = fraction * self._fractions[name]
+                judged.blind += came * chance(judged.counts, sampled)
+
+    def detached(self) -> None:
+        """No wire is there to tell."""
+        self._blind.detached()
+
     # ---- when somebody asks, and now and then ---------------------------------------------------
 
     def sweep(self) -> None:
@@ -194,6 +217,7 @@ class Judging:
 
     def change(self, settings: Settings) -> None:
         """Follow a change of the control's fraction: what was counted had other weights."""
+        self._fractions |= {s.name: s.fraction for s in settings.shadows}
         fraction = self._fraction_of(settings, self.control_fraction)
         if fraction == self.control_fraction:
             return
