@@ -9,9 +9,11 @@ kernel's limit ends the whole container), or when it stops answering, and ends w
 It also gives the observer what the pod's annotations say now: the kubelet keeps `--annotations`
 up to date (a downward API volume), and a change of shadow, sample or rate is a new observer with
 other flags. A rollout controller that makes canary pods stable ones turns their shadow that way.
+A shadow whose name has no address is left out until it has one, see `names`.
 
-Rule: standard library and `options` only, one thread, no state worth losing. Counterparts:
-`containers`, which writes its command, and the observer, which knows nothing of it.
+Rule: standard library and `options` only, no state worth losing, one thread and another one for
+the resolver. Counterparts: `containers`, which writes its command, and the observer, which knows
+nothing of it.
 
     python -m sidecar.kube.guard [--memory BYTES] [--live URL] [--annotations DIR] -- COMMAND...
 """
@@ -27,6 +29,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from sidecar.kube.names import Names
 from sidecar.kube.options import LIVE, parse_options
 
 LOOK_SECONDS = 0.5  # how often the memory is looked at
@@ -70,10 +73,11 @@ def answers(url: str) -> bool:
         return False
 
 
-def flags_from(directory: Path | None) -> tuple[list[str], list[str]]:
+def flags_from(directory: Path | None, names: Names) -> tuple[list[str], list[str]]:
     """The observer's flags that a pod's annotations ask for, and what is wrong with them.
 
-    The directory has a file for each annotation in `LIVE`, empty where the pod has none.
+    The directory has a file for each annotation in `LIVE`, empty where the pod has none. Shadows
+    that are absent are left out, and a rate with the last of them.
     """
     if directory is None:
         return [], []
@@ -86,9 +90,10 @@ def flags_from(directory: Path | None) -> tuple[list[str], list[str]]:
         if text:
             given[name] = text
     options, errors = parse_options({}, given)
-    flags = [f"--shadow={shadow}" for shadow in options.shadow]
+    flags = [f"--shadow={shadow}" for shadow in options.shadow if not names.absent(shadow)]
+    if options.rate is not None and (flags or not options.shadow):
+        flags.append(f"--rate={options.rate}")
     flags += [f"--sample={options.sample}"] if options.sample is not None else []
-    flags += [f"--rate={options.rate}"] if options.rate is not None else []
     return flags, errors
 
 
@@ -100,7 +105,8 @@ class Guard:
     ) -> None:
         self._command = command
         self._annotations = annotations
-        self._flags, errors = flags_from(annotations)
+        self._names = Names()
+        self._flags, errors = flags_from(annotations, self._names)
         self._told = errors
         for error in errors:
             _say(error)
@@ -112,6 +118,7 @@ class Guard:
     def run(self) -> int:
         """Run until SIGTERM or SIGINT; returns the exit status."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        self._names.watch()  # after the mask, which its thread inherits
         pause = FIRST_PAUSE / 2
         while True:
             started = time.monotonic()
@@ -159,12 +166,12 @@ class Guard:
             if why:
                 self._signal(signal.SIGKILL)
             elif self._turned():
-                why = "was ended because the pod's annotations changed"
+                why = f"was ended for another one with {' '.join(self._flags) or 'no shadow'}"
                 self._signal(signal.SIGTERM)
 
     def _turned(self) -> bool:
         """Whether the annotations ask for other flags than the observer has."""
-        flags, errors = flags_from(self._annotations)
+        flags, errors = flags_from(self._annotations, self._names)
         if errors and errors != self._told:
             for error in errors:
                 _say(f"{error}; what was asked for before stays")

@@ -6,17 +6,25 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from sidecar.kube.guard import FIRST_PAUSE, LAST_PAUSE, flags_from, next_pause, private_bytes
+from sidecar.kube.names import Names
+from tests.kube.manifests_in import need
+
+ALL = Names(lambda host: True)
 
 
 @contextmanager
-def guarded(script: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+def guarded(
+    script: str, *options: str, wrapper: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[str]]:
     """A guard over a Python script; its output can be read line by line."""
-    command = [sys.executable, "-m", "sidecar.kube.guard", *options, "--"]
+    command = [*wrapper, sys.executable, "-m", "sidecar.kube.guard", *options, "--"]
     guard = subprocess.Popen(
         [*command, sys.executable, "-u", "-c", script],
         stdout=subprocess.PIPE,
@@ -142,24 +150,53 @@ def test_memory_is_counted_for_the_group_and_for_no_one_else() -> None:
 
 
 def test_annotations_become_flags_and_wrong_ones_are_told(tmp_path: Path) -> None:
-    assert flags_from(None) == ([], [])
-    assert flags_from(tmp_path / "missing") == ([], [])
+    assert flags_from(None, ALL) == ([], [])
+    assert flags_from(tmp_path / "missing", ALL) == ([], [])
     (tmp_path / "shadow").write_text("old=stable:9000, control=twin:9000")
     (tmp_path / "sample").write_text("0.5")
     (tmp_path / "rate").write_text("")
     flags = ["--shadow=old=stable:9000", "--shadow=control=twin:9000", "--sample=0.5"]
-    assert flags_from(tmp_path) == (flags, [])
+    assert flags_from(tmp_path, ALL) == (flags, [])
     (tmp_path / "sample").write_text("half")
-    assert "sample" in flags_from(tmp_path)[1][0]
+    assert "sample" in flags_from(tmp_path, ALL)[1][0]
+
+
+def test_a_shadow_that_does_not_exist_yet_is_left_out_and_the_rate_with_it(tmp_path: Path) -> None:
+    (tmp_path / "shadow").write_text("new=canary:9000, old=stable:9000")
+    (tmp_path / "rate").write_text("5")
+    assert flags_from(tmp_path, Names(lambda host: host == "stable"))[0] == [
+        "--shadow=old=stable:9000",
+        "--rate=5",
+    ]
+    assert flags_from(tmp_path, Names(lambda host: False)) == ([], [])
+
+
+@pytest.mark.interop
+def test_a_shadow_that_comes_is_a_new_observer_with_it(tmp_path: Path) -> None:
+    """With a resolver that knows what a file says, and nothing else."""
+    need("unshare")
+    annotations, hosts, resolver = tmp_path / "pod", tmp_path / "hosts", tmp_path / "nsswitch"
+    annotations.mkdir()
+    (annotations / "shadow").write_text("candidate=canary:9000")
+    hosts.write_text("127.0.0.1 localhost\n")
+    resolver.write_text("hosts: files\n")
+    mounts = f"mount --bind {hosts} /etc/hosts; mount --bind {resolver} /etc/nsswitch.conf"
+    script = "import signal, sys; print('up', *sys.argv[1:]); signal.pause()"
+    wrapper = ["unshare", "--mount", "sh", "-ec", f'{mounts}; exec "$@"', "sh"]
+    with guarded(script, f"--annotations={annotations}", wrapper=wrapper) as guard:
+        assert line(guard) == "up"
+        hosts.write_text("127.0.0.1 localhost canary\n")
+        assert "was ended for another one" in line(guard)
+        assert line(guard) == "up --shadow=candidate=canary:9000"
 
 
 def test_a_changed_annotation_is_a_new_observer_and_a_wrong_one_is_not(tmp_path: Path) -> None:
-    (tmp_path / "shadow").write_text("candidate=canary:9000")
+    (tmp_path / "shadow").write_text("candidate=127.0.0.1:9000")
     script = "import signal, sys; print(*sys.argv[1:]); signal.pause()"
     with guarded(script, f"--annotations={tmp_path}") as guard:
-        assert line(guard) == "--shadow=candidate=canary:9000"
+        assert line(guard) == "--shadow=candidate=127.0.0.1:9000"
         (tmp_path / "shadow").write_text("nowhere")
         assert "what was asked for before stays" in line(guard)
-        (tmp_path / "shadow").write_text("stable=stable:9000")
-        assert "annotations changed" in line(guard)
-        assert line(guard) == "--shadow=stable=stable:9000"
+        (tmp_path / "shadow").write_text("stable=127.0.0.2:9000")
+        assert "was ended for another one" in line(guard)
+        assert line(guard) == "--shadow=stable=127.0.0.2:9000"

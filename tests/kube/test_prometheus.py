@@ -15,13 +15,24 @@ import grpc
 import pytest
 import yaml
 
+from tests.kube.argo import filled
 from tests.kube.manifests_in import K8S, need
-from tests.processes import Process, drained, free_port, http_text, is_ready, server, sidecar_run
+from tests.processes import (
+    Process,
+    drained,
+    free_port,
+    http_json,
+    http_text,
+    is_ready,
+    server,
+    sidecar_run,
+)
 
 RULES = next(yaml.safe_load_all((K8S / "observability" / "rules.yaml").read_text()))["spec"]
 DASHBOARD = json.loads((K8S / "observability" / "dashboard.json").read_text())
 QUERIES = [t["expr"] for p in DASHBOARD["panels"] for t in p.get("targets", ())]
 RULE_QUERIES = [rule["expr"] for group in RULES["groups"] for rule in group["rules"]]
+ANALYSES = K8S / "rollouts" / "argo" / "analysis.yaml"
 # Named here and exported elsewhere: cAdvisor's, and Prometheus's own.
 FOREIGN = {"container_cpu_usage_seconds_total", "container_memory_working_set_bytes", "up"}
 COVERAGE = "shadow_sidecar:coverage:ratio_rate5m"
@@ -78,7 +89,7 @@ def test_the_alerts_fire_when_they_should_and_not_before(rules: Path) -> None:
         series("shadow_sidecar_comparisons_total", "0+60x60", outcome="shadow_error", **shadow),
         series("shadow_sidecar_connections", "1x60", state="blind"),
         series("shadow_sidecar_connections", "9x60", state="open"),
-        series("shadow_sidecar_verdict", "0x29 1x30", verdict="FAIL", **shadow),
+        series("shadow_sidecar_verdict", "0x29 1x30", state="FAIL", **shadow),
         series("shadow_sidecar_breaker_state", "0x60", state="open", **shadow),
         series("up", "1x29 0x30", container="shadow-observer"),
         series("shadow_sidecar_spans_dropped_total", "0x60"),
@@ -156,12 +167,20 @@ class Prometheus:
         return float(found[0]["value"][1]) if found else None
 
 
-def grafana(query: str) -> str:
+def panel(title: str) -> list[str]:
+    """The queries of a panel of the dashboard."""
+    return [
+        t["expr"] for p in DASHBOARD["panels"] if p["title"] == title for t in p.get("targets", ())
+    ]
+
+
+def grafana(query: str, criterion: str = "disagreement") -> str:
     """The query as Grafana would send it."""
     for variable, value in (
         ("$__rate_interval", "1m"),
         ("$namespace", ".*"),
         ("$app", ".*"),
+        ("$criterion", criterion),
         ("$candidate_pods", ".*"),
     ):
         query = query.replace(variable, value)
@@ -251,11 +270,48 @@ def test_every_metric_that_is_asked_for_is_there(scraped: tuple[Prometheus, str]
         for name in re.findall(r"\b((?:shadow_sidecar|container|process)_[a-z_]+)\b", query)
     }
     assert len(asked) > 15
-    # Nothing differed here; and the verdict's gauge is there when an experiment is judged.
     missing = {
         name for name in asked - FOREIGN if not prometheus.query(f"last_over_time({name}[5m])")
     }
-    assert missing <= {"shadow_sidecar_output_differences_total", "shadow_sidecar_verdict"}
+    assert missing == {"shadow_sidecar_output_differences_total"}  # nothing differed here
+
+
+@pytest.mark.interop
+def test_the_dashboard_shows_the_sidecars_verdict_and_each_criterions_interval(
+    scraped: tuple[Prometheus, str],
+) -> None:
+    prometheus, http = scraped
+    verdict = http_json(http, "/verdict")
+    shown = [
+        result["metric"]
+        for query in panel("Verdict")
+        for result in prometheus.query(grafana(query))
+    ]
+    assert shown == [{"shadow": "candidate", "state": verdict["state"]}]
+    assert verdict["state"] == "WATCHING"
+    (judged,) = prometheus.query("shadow_sidecar_judged_calls")
+    assert float(judged["value"][1]) == CALLS
+    same = next(c for c in verdict["criteria"] if c["name"] == "disagreement")
+    figures = [
+        prometheus.value(grafana(query, criterion="disagreement"))
+        for query in panel("Interval of $criterion")
+    ]
+    low, high = same["interval"]
+    assert figures == pytest.approx([high, same["estimate"], low, same["margin"]])
+
+
+@pytest.mark.interop
+def test_the_rollouts_query_for_a_canary_that_fails_runs(scraped: tuple[Prometheus, str]) -> None:
+    template = next(
+        document["spec"]
+        for document in yaml.safe_load_all(ANALYSES.read_text())
+        if document["metadata"]["name"] == "shadow-guard"
+    )
+    metric = next(m for m in template["metrics"] if "prometheus" in m["provider"])
+    query = metric["provider"]["prometheus"]["query"]
+    assert set(re.findall(r"\w+(?=\{)", query)) == {"shadow_sidecar_comparisons_total"}
+    assert scraped[0].value(filled(query, {"shadow": "candidate"})) == 0
+    assert scraped[0].query(filled(query, {"shadow": "no-such"})) == []
 
 
 @pytest.mark.interop
