@@ -1,4 +1,4 @@
-"""The commands `inject` and `webhook`, to be mounted by the command line.
+"""The commands `inject` and `webhook` of `shadow-sidecar`.
 
 Rule: arguments in, exit status out; the work is done by `manifests` and `webhook`. Exit status 2
 with every error on standard error, and nothing on standard output, when something is wrong.

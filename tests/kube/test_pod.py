@@ -161,7 +161,7 @@ def test_no_call_fails_through_load_an_observer_killed_for_memory_and_a_drain(
             observer.wait_until(answers, 60)
             observer.wait_until(lambda: compared() >= 100, 60)
 
-            assert "starting again" not in observer.tail()
+            assert "starting again" not in observer.tail(2000)
             assert observer.stop() == 0
             starved = machine.start(container(inject(small), "shadow-observer"))
             starved.wait_until(lambda: killed(starved, 3), 60)
@@ -173,7 +173,7 @@ def test_no_call_fails_through_load_an_observer_killed_for_memory_and_a_drain(
             again.wait_until(answers, 60)
             again.wait_until(lambda: compared() >= 100, 60)
 
-            assert "starting again" not in again.tail()
+            assert "starting again" not in again.tail(2000)
 
             # The pod's end: it has left its service, so no new calls; the model goes first.
             load.end()

@@ -22,7 +22,7 @@ from tests.kube.argo import filled, measured
 from tests.kube.manifests_in import K8S, need
 from tests.processes import Process
 from tests.scenarios.stack import Sidecar, servers, sidecar
-from tests.scenarios.test_verdict import MODEL, SAME, infer, judge
+from tests.scenarios.verdicts import MODEL, SAME, infer, judge
 
 WRONG = ("model", "--bias", "9")
 TEMPLATES = {

@@ -68,7 +68,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     for kind in ("crt", "key"):
         shutil.copy(tmp_path / f"first.{kind}", first / f"tls.{kind}")
     (tmp_path / "data").symlink_to(first.name)
-    command = [sys.executable, "-m", "sidecar.kube", "webhook", "--listen", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "sidecar", "webhook", "--listen", "127.0.0.1:0"]
     command += ["--cert", f"{tmp_path}/data/tls.crt", "--key", f"{tmp_path}/data/tls.key"]
     process = subprocess.Popen(
         [*command, "--set", "image=registry.example/shadow-sidecar:1"],
@@ -226,7 +226,7 @@ def test_at_the_end_what_has_begun_is_finished(served: Served) -> None:
 
 
 def test_a_wrong_start_is_told_and_ends_with_2(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sidecar.kube", "webhook", "--listen", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "sidecar", "webhook", "--listen", "127.0.0.1:0"]
     done = subprocess.run(
         [*command, "--cert", f"{tmp_path}/no.crt", "--key", f"{tmp_path}/no.key"],
         capture_output=True,
