@@ -85,6 +85,7 @@ class Observer:
         self.reading_bytes = 0  # messages that connections are still collecting
         self.wire_hello: dict[str, Any] | None = None
         self.wire_stats: dict[str, Any] = {}
+        self.on_attached: Callable[[], object] = lambda: None
         self._limits = ReadLimits(
             max_request_bytes=settings.pairs.max_request_bytes,
             max_response_bytes=settings.pairs.max_response_bytes,
@@ -101,6 +102,7 @@ class Observer:
 
     def attached(self, hello: dict[str, Any]) -> None:
         self.wire_hello = hello
+        self.on_attached()
         self.log.info("attached", wire_pid=hello.get("pid"))
 
     def detached(self) -> None:

@@ -36,10 +36,10 @@ class SkipReason(StrEnum):
     NOT_GRPC = "not_grpc"  # content-type is not application/grpc
     METHOD = "method"  # the method is not one of those to be compared
     FILTERED = "filtered"  # a metadata condition did not hold
-    NOT_SAMPLED = "not_sampled"  # left out by the sampling fraction or the sticky key
-    NO_SHADOW = "no_shadow"  # no shadow is configured
     PAUSED = "paused"  # the operator paused the tee
     ENDED = "ended"  # the experiment's budget of calls or time is used up
+    NOT_SAMPLED = "not_sampled"  # left out by the sampling fraction or the sticky key
+    NO_SHADOW = "no_shadow"  # no shadow is configured
     RATE_LIMITED = "rate_limited"  # the token bucket of calls or bytes a second was empty
     # Decided before either answer is known, but not by choice: lost coverage.
     BREAKER_OPEN = "breaker_open"

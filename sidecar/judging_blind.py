@@ -2,8 +2,9 @@
 
 Rule: what could not be seen must not be taken for agreement. The wire counts such calls without
 reading them, so each is taken for one that was to be compared, by the chance that the operator
-gave it; which errs towards lower coverage. Pure. Counterparts: the STATS record, which carries the
-wire's counter; `judging`, whose coverage this is part of.
+gave it; which errs towards lower coverage. The wire tells once a second: so much older than its
+calls coverage may be. Pure. Counterparts: the STATS record, which carries the wire's counter;
+`judging`, whose coverage this is part of.
 """
 
 from __future__ import annotations

@@ -110,16 +110,19 @@ async def _run(
         nonlocal session
         session = current
         if current is not None:
-            attached.set()
             current.sample(observer.admission.wire_fraction)
             if settings.wire.resync == "goaway":
                 current.resync()
 
-    def apply(changed: Settings) -> None:
-        observer.change(changed)
+    def tell_wire() -> None:
         if session is not None:
             session.sample(observer.admission.wire_fraction)
 
+    def apply(changed: Settings) -> None:
+        observer.change(changed)
+        tell_wire()
+
+    observer.on_attached = attached.set
     reloader = Reloader(file, settings, again, apply, log)
     loop.add_signal_handler(signal.SIGHUP, reloader.reload)
 
@@ -133,7 +136,7 @@ async def _run(
         raise
     tasks = [
         asyncio.create_task(attach(settings.wire.tap, observer, log, on_session)),
-        asyncio.create_task(_sweep(observer)),
+        asyncio.create_task(_sweep(observer, tell_wire)),
         asyncio.create_task(reloader.watch()),
     ]
     # Whoever waits for "ready" wants the first call seen; a wire that is late must not stop us.
@@ -155,7 +158,11 @@ async def _run(
         await runner.cleanup()
 
 
-async def _sweep(observer: Observer) -> None:
+async def _sweep(observer: Observer, tell_wire: Callable[[], None]) -> None:
+    ended = False
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         observer.sweep()
+        if observer.admission.ended and not ended:
+            ended = True
+            tell_wire()  # nothing needs to be copied any more

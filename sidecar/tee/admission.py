@@ -51,8 +51,11 @@ class Admission:
         """The share of new streams that the wire should copy.
 
         Without a sticky key the wire draws, before any copying is paid for; with one, every
-        call's header must be read to know its key.
+        call's header must be read to know its key. Headers go on while paused or ended, so that
+        connections stay in sight.
         """
+        if self.paused or self.ended:
+            return 0.0
         return self.sample.fraction if self.sample.key is None else 1.0
 
     def check(self, call: Started, draw: float) -> SkipReason | None:
@@ -71,12 +74,13 @@ class Admission:
         if not self.match.copies and any(name == "x-shadow" for name, _ in call.metadata):
             # Shadows with sidecars of their own could shadow each other without end.
             return SkipReason.FILTERED
-        if not self._sampled(call, draw):
-            return SkipReason.NOT_SAMPLED
+        # Before sampling: the wire leaves out every call then, and that is why.
         if self.paused:
             return SkipReason.PAUSED
         if self.ended:
             return SkipReason.ENDED
+        if not self._sampled(call, draw):
+            return SkipReason.NOT_SAMPLED
         return None
 
     def _method_matches(self, method: str) -> bool:

@@ -5,105 +5,30 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-import os
-import signal
-import subprocess
-import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import grpc
-
-from sidecar.pb.inference import open_inference_pb2 as oip
-from tests.processes import http_json, is_ready, python
+from tests.processes import http_json, python
 from tests.scenarios.stack import Sidecar, servers, sidecar
-
-INFER = "/inference.GRPCInferenceService/ModelInfer"
-CLASSES = 25
-AT_ONCE = 8
-PASS, FAIL, WATCHING, INCONCLUSIVE = 0, 1, 3, 4
-MODEL = ("model",)
-
-SAME = {"name": "same", "kind": "disagreement", "margin": 0.06, "required": True}
-UP = {"name": "up", "kind": "shadow_error_rate", "margin": 0.06, "required": True}
-
-
-async def _infer(address: str, numbers: Iterable[int]) -> None:
-    async with grpc.aio.insecure_channel(address) as channel:
-        stub: grpc.aio.UnaryUnaryMultiCallable[Any, Any] = channel.unary_unary(
-            INFER,
-            request_serializer=oip.ModelInferRequest.SerializeToString,
-            response_deserializer=oip.ModelInferResponse.FromString,
-        )
-        room = asyncio.Semaphore(AT_ONCE)
-
-        async def one(number: int) -> None:
-            request = oip.ModelInferRequest(model_name="m", id=f"call-{number}")
-            tensor = request.inputs.add(name="class", datatype="INT64", shape=[1])
-            tensor.contents.int64_contents.append(number % CLASSES)
-            async with room:
-                await stub(request, timeout=30)
-
-        await asyncio.gather(*map(one, numbers))
-
-
-def infer(it: Sidecar, calls: int) -> None:
-    """So many predictions, each class in turn, and their pairs settled."""
-    asyncio.run(_infer(it.address, range(calls)))
-    it.settled(calls)
-
-
-def judge(*criteria: dict[str, Any], **given: Any) -> dict[str, str]:
-    """The settings that a test declares; enough calls decide, not time."""
-    section = {"criteria": criteria, "min_duration_seconds": 0, "min_calls": 300, **given}
-    return {f"judge.{name}": json.dumps(value) for name, value in section.items()}
-
-
-def shadow(address: str, **given: Any) -> dict[str, Any]:
-    return {"name": "candidate", "address": address, **given}
-
-
-def command(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sidecar", *words], capture_output=True, text=True, timeout=60
-    )
-
-
-def admin(it: Sidecar) -> str:
-    address: str = it.process.wait_ready()["admin"]
-    return address
-
-
-def report(*words: str) -> tuple[int, dict[str, Any]]:
-    """`shadow-sidecar report --json`: its exit code and what it says."""
-    done = command("report", "--json", *words)
-    assert done.stderr == ""
-    told: dict[str, Any] = json.loads(done.stdout)
-    return done.returncode, told
-
-
-def states(told: dict[str, Any]) -> dict[str, str]:
-    return {row["name"]: row["state"] for row in told["verdict"]["criteria"]}
-
-
-def status_of(it: Sidecar, path: str, method: str = "GET") -> int:
-    request = urllib.request.Request(f"http://{it.http}{path}", method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
-
-
-def answers(it: Sidecar) -> bool:
-    """Whether an observer is there that sees calls."""
-    try:
-        return is_ready(it.http)()
-    except OSError:
-        return False
+from tests.scenarios.verdicts import (
+    AT_ONCE,
+    CLASSES,
+    FAIL,
+    INCONCLUSIVE,
+    MODEL,
+    PASS,
+    SAME,
+    UP,
+    WATCHING,
+    admin,
+    command,
+    infer,
+    judge,
+    predict,
+    report,
+    shadow,
+    states,
+    status_of,
+)
 
 
 def test_an_equal_candidate_passes_every_way_it_is_asked_for(tmp_path: Path) -> None:
@@ -199,6 +124,11 @@ def test_a_candidate_that_errs_fails_although_its_breaker_lowers_coverage() -> N
     assert told["outcomes"]["shadow_error"] > 0
 
 
+def arrived(it: Sidecar) -> int:
+    """Bytes that clients sent, as the wire last told."""
+    return int(it.status()["wire"]["bytes_from_client_total"])
+
+
 def test_no_traffic_is_never_a_pass_and_the_shadow_ends_by_itself() -> None:
     with servers(MODEL, MODEL) as (production, candidate):
         settings = judge(SAME, max_duration_seconds=1.0)
@@ -206,11 +136,16 @@ def test_no_traffic_is_never_a_pass_and_the_shadow_ends_by_itself() -> None:
             early = command("gate", admin(it))
             it.process.wait_until(lambda: http_json(it.http, "/ended")["ended"], 30)
             late = command("gate", admin(it))
-            asyncio.run(_infer(it.address, range(5)))
-            calls = it.settled(5)["calls"]
+            copied = it.status()["wire"]["tap_bytes_total"]
+            asyncio.run(predict(it.address, range(5), padding=1 << 16))
+            it.settled(5)
+            it.process.wait_until(lambda: arrived(it) > 5 << 16, 30)
+            after = it.status()
     assert early.returncode in {WATCHING, INCONCLUSIVE}
     assert late.returncode == INCONCLUSIVE
-    assert calls["skipped"]["ended"] == 5
+    assert after["calls"]["skipped"]["ended"] == 5
+    # Headers are copied still, so that the connection stays in sight; what they announce is not.
+    assert after["wire"]["tap_bytes_total"] - copied < 5 << 16
 
 
 def test_labels_that_come_later_decide_on_accuracy(tmp_path: Path) -> None:
@@ -266,19 +201,6 @@ def test_two_sidecars_pass_together_where_neither_has_seen_enough() -> None:
     assert (len(told["sidecars"]), told["missing"]) == (2, {})
     assert (lacking, allowed, nobody) == (INCONCLUSIVE, PASS, INCONCLUSIVE)
     assert list(said["missing"]) == [gone]
-
-
-def test_an_observer_that_died_is_found_where_it_was_and_begins_anew() -> None:
-    with servers(MODEL, MODEL) as (production, candidate):
-        with sidecar(production, candidate, settings=judge(SAME)) as it:
-            infer(it, 20)
-            _, before = report(admin(it))
-            os.kill(it.pids["observer"], signal.SIGKILL)
-            it.process.wait_until(lambda: answers(it), 30)
-            code, after = report(admin(it))
-    (dead,), (alive,) = before["sidecars"], after["sidecars"]
-    assert dead["instance"] != alive["instance"]
-    assert (dead["calls"], alive["calls"], code) == (20, 0, WATCHING)
 
 
 def test_the_first_model_ever_is_compared_with_a_baseline() -> None:

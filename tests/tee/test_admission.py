@@ -54,9 +54,9 @@ def test_the_reasons_come_in_the_order_of_the_vocabulary() -> None:
         lambda a, c: (a, replace(c, is_grpc=True)),
         lambda a, c: (a, replace(c, method="/only/This")),
         lambda a, c: (a, replace(c, metadata=(("a", "b"),))),
-        lambda a, c: (replace(a, sample=SampleSettings()), replace(c, sampled=True)),
         lambda a, c: (replace(a, paused=False), c),
         lambda a, c: (replace(a, ended=False), c),
+        lambda a, c: (replace(a, sample=SampleSettings()), replace(c, sampled=True)),
     )
     for cure in cures:
         reasons.append(refuses_all.check(call, 0.0))
@@ -66,9 +66,9 @@ def test_the_reasons_come_in_the_order_of_the_vocabulary() -> None:
         SkipReason.NOT_GRPC,
         SkipReason.METHOD,
         SkipReason.FILTERED,
-        SkipReason.NOT_SAMPLED,
         SkipReason.PAUSED,
         SkipReason.ENDED,
+        SkipReason.NOT_SAMPLED,
     ]
     assert refuses_all.check(call, 0.0) is None
 
@@ -212,3 +212,17 @@ def test_keys_spread_evenly_and_the_same_in_every_sidecar() -> None:
     assert abs(sum(value < 0.1 for value in values) / 10_000 - 0.1) < 0.03
     # `printf user-0 | b2sum -l 64`
     assert unit_hash("user-0") == pytest.approx(0x2BE37565257AA371 / 2**64, abs=2**-53)
+
+
+@pytest.mark.parametrize("key", [None, "trace_id"])
+def test_nothing_is_copied_while_paused_and_after_the_end_and_that_is_the_reason(
+    key: str | None,
+) -> None:
+    tee = Admission(MatchSettings(), SampleSettings(fraction=0.5, key=key))
+    for stopped, reason in (
+        (replace(tee, paused=True), SkipReason.PAUSED),
+        (replace(tee, ended=True), SkipReason.ENDED),
+    ):
+        assert stopped.wire_fraction == 0.0
+        assert stopped.check(started(sampled=False), 0.9) is reason
+    assert tee.wire_fraction == (0.5 if key is None else 1.0)
