@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from sidecar.kube.__main__ import app
+from sidecar.cli import app
 from sidecar.kube.manifests import inject_text
 from sidecar.kube.options import InjectError
 from sidecar.kube.workloads import inject_object
