@@ -247,7 +247,6 @@ class TelemetrySettings(_Settings):
     traces: Literal["joined", "separate", "off"] = "joined"
     agreeing_fraction: Fraction = 0.1  # share of agreeing pairs that is exported
     queue_spans: Count = 4096
-    payload_values: bool = False  # whether difference events may carry values
     # Where people open a trace, for the page's links: "http://jaeger:16686/trace/{trace_id}".
     trace_url: Annotated[str, Field(pattern=r"^(https?://\S*\{trace_id\}\S*)?$")] = ""
 

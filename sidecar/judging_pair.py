@@ -16,6 +16,7 @@ from sidecar.compare.payload import Decoded
 from sidecar.config import Settings
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.settings import LABELLED
+from sidecar.judge.shown import Shown, shown
 from sidecar.judge.slices import slices_of
 from sidecar.judge.values import fields_of, needs_request, values_of, wanted_outputs
 
@@ -98,7 +99,27 @@ class PairReader:
             slices=slices,
             values=values,
             request_digest=self._digest(call.method, pair.request),
+            show=self._show(pair, name, request) if self._settings.examples.values else None,
         )
+
+    def _show(self, pair: Pair, name: str, request: _Once) -> Callable[[], Shown]:
+        """What may be shown of a call, read again if it is one to be shown."""
+
+        def show() -> Shown:
+            assert pair.production is not None
+            answers = (pair.production, pair.shadowed[name])
+            ours, theirs = (
+                self._comparer.read_response(pair.call.method, answer.messages)
+                for answer in answers
+            )
+            return shown(
+                self._settings.examples,
+                [output.name for output in pair.compared[name].differing],
+                values_of(("*",), ours, theirs),
+                fields_of(request()),
+            )
+
+        return show
 
     def _digest(self, method: str, request: tuple[bytes, ...]) -> bytes:
         """Tells the requests of a short window apart; keyed by this process's own hash seed."""

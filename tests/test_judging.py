@@ -69,6 +69,22 @@ def test_or_by_a_field_of_metadata_or_by_the_trace() -> None:
         assert worst.note.unix_ns == 1_001 * MS + 5
 
 
+def test_values_are_read_for_calls_worth_a_look_and_only_where_they_are_allowed() -> None:
+    silent, talking = (
+        House({"examples": examples, "worst": 1, "sample": 0})
+        for examples in ({}, {"values": True, "reveal_inputs": ["age"]})
+    )
+    for house in (silent, talking):
+        house.call(told(2.0))
+    (plain,), (shown,) = (h.judged.judge.worst("same") for h in (silent, talking))
+    assert (plain.note.values, plain.note.inputs) == ((), ())
+    assert shown.note.values == (("\u2022\u2022\u2022",) * 2,)
+    assert shown.note.inputs == (("age", "[1]"),)
+    # What is shown decides nothing, so such counts can be added.
+    rules = {h.judged.judge.snapshot(h.now_ns, Coverage(1, 1)).rules for h in (silent, talking)}
+    assert len(rules) == 1
+
+
 def test_slices_come_from_metadata_method_model_request_and_productions_answer() -> None:
     sources = ("metadata:tier", "method", "model", "field:age", "class:score")
     slices = [{"source": s, "name": s.partition(":")[0]} for s in sources]

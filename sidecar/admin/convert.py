@@ -6,6 +6,7 @@ Counterparts: `report.part`; `protos/shadow/v1/admin.proto`, which says what eac
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -106,6 +107,7 @@ def _snapshot_message(snapshot: Snapshot) -> pb.Snapshot:
         calls=snapshot.calls,
         compared=snapshot.coverage.compared,
         eligible=snapshot.coverage.eligible,
+        blind=snapshot.coverage.blind,
         cells=[
             pb.Cell(criterion=key.criterion, slice=key.slice, counts=cell)
             for key, cell in snapshot.cells.items()
@@ -123,7 +125,7 @@ def _snapshot(message: pb.Snapshot) -> Snapshot:
         began_unix_ns=message.began_unix_ns,
         elapsed_ns=message.elapsed_ns,
         calls=message.calls,
-        coverage=Coverage(message.compared, message.eligible),
+        coverage=Coverage(message.compared, message.eligible, message.blind),
         cells={CellKey(c.criterion, c.slice): dict(c.counts) for c in message.cells},
         events=dict(message.events),
     )
@@ -146,10 +148,18 @@ def note_message(note: Note) -> pb.Note:
         trace_id=note.trace_ids[0],
         shadow_trace_id=note.trace_ids[1],
         outcome=note.outcome,
-        outputs=[pb.OutputDifference(name=n, outcome=o, score=s) for n, o, s in note.outputs],
+        outputs=[
+            pb.OutputDifference(
+                name=name, outcome=outcome, score=score, production=values[0], shadow=values[1]
+            )
+            for (name, outcome, score), values in zip(
+                note.outputs, note.values or repeat((None, None)), strict=False
+            )
+        ],
         detail=note.detail,
         production_latency_ns=note.latencies_ns[0],
         shadow_latency_ns=note.latencies_ns[1],
+        inputs=[pb.InputValue(name=name, value=value) for name, value in note.inputs],
     )
 
 
@@ -163,6 +173,8 @@ def _note(message: pb.Note) -> Note:
         outputs=tuple((o.name, o.outcome, o.score) for o in message.outputs),
         detail=message.detail,
         latencies_ns=(message.production_latency_ns, message.shadow_latency_ns),
+        values=tuple((o.production, o.shadow) for o in message.outputs if o.HasField("production")),
+        inputs=tuple((i.name, i.value) for i in message.inputs),
     )
 
 

@@ -10,7 +10,7 @@ Pure: numpy, the standard library, and times as arguments. A reader's path throu
     evidence    always-valid evidence from those counts; interval and quantile build on it
     measure     a cell becomes evidence for and against one criterion
     verdict     PASS, FAIL, WATCHING or INCONCLUSIVE
-    slices, labels, worst    where, whether it was right, and on which calls
+    slices, labels, worst, shown    where, whether it was right, and on which calls
     judge       the façade that the application holds
 
 The rule of the whole package: evidence depends on additive counts alone, so it may be looked at

@@ -73,7 +73,8 @@ class Judge:
         self._plans = plans_of(settings, control_fraction)
         self._labelled = [plan for plan in self._plans if plan.criterion.kind in LABELLED]
         # Rules of the whole evidence, so that only like is added to like.
-        text = f"{settings.model_dump_json()}\n{control_fraction!r}\n{rules}"
+        declared = settings.model_dump_json(exclude={"examples"})  # what is shown decides nothing
+        text = f"{declared}\n{control_fraction!r}\n{rules}"
         self._rules = sha256(text.encode()).hexdigest()[:16]
         self._labels: LabelStore[_Waiting] = LabelStore(settings.labels)
         self._sequence = 0

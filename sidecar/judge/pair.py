@@ -1,20 +1,24 @@
 """One call with both answers compared: everything the judge is told about it.
 
 Rule: whoever makes a pair decided to compare the call before seeing either answer. Values stay in
-the judge only as long as a label may still come, and never leave it. Counterpart: `tally`.
+the judge only as long as a label may still come, and leave it only as `shown` allows.
+Counterpart: `tally`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.call import CallKey
 from sidecar.compare.result import Comparison, Outcome
+
+if TYPE_CHECKING:
+    from sidecar.judge.shown import Shown
 
 Value: TypeAlias = float | str | NDArray[np.generic]
 Values: TypeAlias = Mapping[str, tuple[Value | None, Value | None]]
@@ -44,6 +48,7 @@ class JudgedPair:
     slices: tuple[tuple[str, str], ...] = ()  # (name, value); see `slices.slices_of`
     values: Values = field(default_factory=dict)
     request_digest: bytes = b""  # equal for identical requests; empty: not known
+    show: Callable[[], Shown] | None = None  # reads what may be shown; asked for few calls
 
     @property
     def answered(self) -> bool:

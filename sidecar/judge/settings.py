@@ -168,6 +168,21 @@ class LabelSettings(_Settings):
     max_age_seconds: Seconds = 7 * 86_400.0
 
 
+class ExampleSettings(_Settings):
+    """What calls worth a look may show of their payload: nothing, unless it is allowed here."""
+
+    values: bool = False  # values of the request and of the outputs that differ; masked, but for
+    reveal_outputs: tuple[Glob, ...] = ()  # these outputs, on both sides
+    reveal_inputs: tuple[Glob, ...] = ()  # and these fields of the request
+    max_elements: Annotated[int, Field(ge=1, le=64)] = 8  # of each tensor
+
+    @model_validator(mode="after")
+    def _allowed(self) -> ExampleSettings:
+        if (self.reveal_outputs or self.reveal_inputs) and not self.values:
+            raise ValueError("reveal_outputs and reveal_inputs need values: true")
+        return self
+
+
 DEFAULT_CRITERIA = (
     Criterion(name="disagreement", kind="disagreement", margin=0.01),
     Criterion(name="shadow-errors", kind="shadow_error_rate", margin=0.005),
@@ -195,6 +210,7 @@ class JudgeSettings(_Settings):
     labels: LabelSettings = LabelSettings()
     worst: Annotated[int, Field(ge=0, le=1000)] = 10  # worst pairs kept for each criterion, slice
     sample: Annotated[int, Field(ge=0, le=1000)] = 20  # uniform sample of pairs, likewise
+    examples: ExampleSettings = ExampleSettings()
     repeat_seconds: Annotated[float, Field(ge=0)] = 1.0  # identical requests within it count once
     # Where answers do not name their model's version: a field of their metadata that does, and
     # what production's is else (`shadows[].version` is the shadow's).

@@ -1,8 +1,9 @@
 """Which calls to look at: the worst of each cell, and a uniform sample of it.
 
-Rule: bounded per cell, mergeable, and without payload values. The sample holds the calls whose
-identity hashes lowest, so that any two pods' samples make one (bottom-k); the hash is fixed, so
-that every criterion and pod samples alike. Counterpart: `judge`, which fills it.
+Rule: bounded per cell, mergeable, and without payload values but those that `shown` lets through.
+The sample holds the calls whose identity hashes lowest, so that any two pods' samples make one
+(bottom-k); the hash is fixed, so that every criterion and pod samples alike.
+Counterpart: `judge`, which fills it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ class Note:
     outputs: tuple[tuple[str, str, float], ...]  # those that differ: name, outcome, score
     detail: str
     latencies_ns: tuple[int, int]
+    # Where the configuration allows values, else empty:
+    values: tuple[tuple[str, str], ...] = ()  # production's and the shadow's, for each of `outputs`
+    inputs: tuple[tuple[str, str], ...] = ()  # name and value
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -49,17 +53,19 @@ MAX_OUTPUTS = 8  # named in a note
 
 def note_of(pair: JudgedPair, unix_ns: int) -> Note:
     """What to remember of a pair."""
+    differing = pair.comparison.differing[:MAX_OUTPUTS]
+    seen = pair.show() if pair.show is not None else None
     return Note(
         identity=identity_of(pair),
         unix_ns=unix_ns,
         method=pair.method,
         trace_ids=pair.trace_ids,
         outcome=str(pair.comparison.outcome),
-        outputs=tuple(
-            (o.name, str(o.outcome), o.score) for o in pair.comparison.differing[:MAX_OUTPUTS]
-        ),
+        outputs=tuple((o.name, str(o.outcome), o.score) for o in differing),
         detail=pair.comparison.detail,
         latencies_ns=(pair.production_latency_ns, pair.shadow_latency_ns),
+        values=tuple(seen.outputs[o.name] for o in differing) if seen else (),
+        inputs=seen.inputs if seen else (),
     )
 
 

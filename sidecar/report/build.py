@@ -21,8 +21,9 @@ The report's schema (all values are JSON's; ratios in [0, 1], None where nothing
     skipped       {why a call was not compared: calls}
     worst         [{criterion, slice ("" is all traffic), magnitude, correlation_id, unix_seconds,
                   method, trace_id, shadow_trace_id, outcome, detail,
-                  outputs [{name, outcome, score}], production_ms, shadow_ms}], worst first
-                  within each criterion and slice
+                  outputs [{name, outcome, score}], inputs [], production_ms, shadow_ms}], worst
+                  first within each criterion and slice; where `judge.examples` allows values,
+                  as text: outputs have production and shadow too, inputs are {name, value}
     sample        likewise, a uniform sample of each criterion's calls
     sidecars      [{source, instance, calls, began (Unix seconds), counted}]; counted is False
                   where the evidence is older or about other versions or rules
@@ -49,6 +50,7 @@ from sidecar.report.timeline import Timeline
 from sidecar.telemetry.histogram import EDGES_NS, Histogram
 
 SCHEMA = 1
+_SIDES = ("production", "shadow")
 EXIT_CODES = {State.PASS: 0, State.FAIL: 1, State.WATCHING: 3, State.INCONCLUSIVE: 4}
 
 
@@ -212,7 +214,12 @@ def example_row(example: Example) -> dict[str, Any]:
         "shadow_trace_id": note.trace_ids[1],
         "outcome": note.outcome,
         "detail": note.detail,
-        "outputs": [{"name": n, "outcome": o, "score": s} for n, o, s in note.outputs],
+        "outputs": [
+            {"name": name, "outcome": outcome, "score": score}
+            | (dict(zip(_SIDES, note.values[i], strict=True)) if note.values else {})
+            for i, (name, outcome, score) in enumerate(note.outputs)
+        ],
+        "inputs": [{"name": name, "value": value} for name, value in note.inputs],
         "production_ms": note.latencies_ns[0] / 1e6,
         "shadow_ms": note.latencies_ns[1] / 1e6,
     }

@@ -1,6 +1,7 @@
 """What one sidecar tells about one shadow: everything that a report adds up.
 
-Rule: every field is additive or mergeable, and there is no payload value in it. Counterparts:
+Rule: every field is additive or mergeable, and no payload value is in it that the
+configuration does not reveal. Counterparts:
 `live`, which reads it off a running observer; `build`, which makes a report of any number of them;
 `admin.convert`, which carries it between processes.
 """

@@ -1,7 +1,8 @@
 """The parts of the page that are about single calls and what became of them all. Pure.
 
-Rule: no payload value is here to be shown; a trace id is a link only where a template for its
-address is configured and it is one. Counterparts: `sections` and `criteria`, about evidence.
+Rule: of payload values only what the report holds, which the configuration allowed; a trace id is
+a link only where a template for its address is configured and it is one.
+Counterparts: `sections` and `criteria`, about evidence.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def _call(row: Row, trace_url: str, day: str) -> Markup:
             tag("span", _method(row["method"]), class_="more"),
             scope="row",
         ),
-        tag("td", _differences(row)),
+        tag("td", _differences(row), _inputs(row)),
         tag("td", milliseconds(a), class_="number"),
         tag(
             "td",
@@ -113,9 +114,23 @@ def _differences(row: Row) -> Child:
             tag("code", _cut(output["name"])),
             f" {OUTCOMES.get(output['outcome'], output['outcome'])} ",
             tag("span", significant(output["score"]), class_="score"),
+            _values(output),
         )
         for output in row["outputs"]
     ]
+
+
+def _values(output: Row) -> Child:
+    """Both sides' values, where there are any."""
+    if "production" not in output:
+        return None
+    both = (output["production"] or "none", output["shadow"] or "none")
+    return tag("span", f"{both[0]} \u2192 {both[1]}", class_="more")
+
+
+def _inputs(row: Row) -> Child:
+    given = [f"{_cut(field['name'])} = {field['value']}" for field in row.get("inputs") or ()]
+    return tag("span", "; ".join(given), class_="more") if given else None
 
 
 def _traces(row: Row, trace_url: str) -> Child:

@@ -19,7 +19,7 @@ from tests.report.browser import visit
 from tests.report.examples import STATUS, full
 from tests.report.reader import Page
 from tests.scenarios.stack import servers, sidecar
-from tests.scenarios.test_verdict import MODEL, SAME, infer, judge
+from tests.scenarios.verdicts import MODEL, SAME, infer, judge
 
 pytestmark = pytest.mark.interop
 

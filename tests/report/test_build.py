@@ -54,6 +54,22 @@ def test_a_part_is_the_same_on_the_other_side() -> None:
     assert build([other], 1.0) == build([own], 1.0)
 
 
+def test_values_make_the_journey_where_they_are_allowed() -> None:
+    revealing = {"values": True, "reveal_outputs": ["score"]}
+    made = house(0, examples=revealing)
+    made.call(told(9.0))
+    made.call(FAILED)
+    own = part_of(made.judging, made.judged, made.now_ns)
+    other = part_of_message(counts_message(own), "")
+    assert other.worst == own.worst
+    rows = {row["outcome"]: row for row in build([other], 1.0)["worst"]}
+    hidden = [{"name": "age", "value": "\u2022\u2022\u2022"}]
+    (output,) = rows["value"]["outputs"]
+    assert (output["production"], output["shadow"]) == ("[1]", "[9]")
+    assert rows["value"]["inputs"] == hidden
+    assert (rows["shadow_error"]["outputs"], rows["shadow_error"]["inputs"]) == ([], hidden)
+
+
 def test_pulling_twice_changes_nothing_and_neither_does_the_order() -> None:
     one, other = house(300, "one", **TIGHT), house(300, "other", **TIGHT)
     older = part(one, "a")

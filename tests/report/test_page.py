@@ -141,6 +141,15 @@ def links(shown: Page) -> list[str]:
     return [a["href"] for a in shown.all("a")]
 
 
+def test_values_stand_beside_what_differs_where_there_are_any() -> None:
+    output = {"name": "label", "outcome": "value", "score": 1.0}
+    values = {"production": "['cat']", "shadow": ""}
+    worst = call(outputs=[output | values], inputs=[{"name": "age", "value": "40"}])
+    told = page(full() | {"worst": [worst]}).section("worst")
+    assert "label other values 1 ['cat'] \u2192 none age = 40" in told
+    assert "\u2192" not in page().section("worst")
+
+
 def test_a_trace_id_is_a_link_where_an_address_is_configured() -> None:
     assert links(page()) == []
     assert links(page(trace_url=JAEGER))[:2] == [f"http://jaeger:16686/trace/{t}" for t in TRACES]

@@ -96,7 +96,7 @@ class ShadowCounts(_message.Message):
     def __init__(self, shadow: _Optional[str] = ..., judge_settings: _Optional[str] = ..., control_fraction: _Optional[float] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., outcomes: _Optional[_Mapping[str, int]] = ..., skipped: _Optional[_Mapping[str, int]] = ..., production_latency: _Optional[_Union[Latency, _Mapping]] = ..., shadow_latency: _Optional[_Union[Latency, _Mapping]] = ..., timeline: _Optional[_Union[Timeline, _Mapping]] = ..., notes: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., worst: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., sample: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., stands: _Optional[_Union[State, str]] = ..., stands_because: _Optional[str] = ...) -> None: ...
 
 class Snapshot(_message.Message):
-    __slots__ = ("instance", "epoch", "sequence", "rules", "models", "began_unix_ns", "elapsed_ns", "calls", "compared", "eligible", "cells", "events")
+    __slots__ = ("instance", "epoch", "sequence", "rules", "models", "began_unix_ns", "elapsed_ns", "calls", "compared", "eligible", "cells", "events", "blind")
     class ModelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -123,6 +123,7 @@ class Snapshot(_message.Message):
     ELIGIBLE_FIELD_NUMBER: _ClassVar[int]
     CELLS_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
+    BLIND_FIELD_NUMBER: _ClassVar[int]
     instance: str
     epoch: int
     sequence: int
@@ -135,7 +136,8 @@ class Snapshot(_message.Message):
     eligible: int
     cells: _containers.RepeatedCompositeFieldContainer[Cell]
     events: _containers.ScalarMap[str, int]
-    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., rules: _Optional[str] = ..., models: _Optional[_Mapping[str, str]] = ..., began_unix_ns: _Optional[int] = ..., elapsed_ns: _Optional[int] = ..., calls: _Optional[int] = ..., compared: _Optional[int] = ..., eligible: _Optional[int] = ..., cells: _Optional[_Iterable[_Union[Cell, _Mapping]]] = ..., events: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    blind: int
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., rules: _Optional[str] = ..., models: _Optional[_Mapping[str, str]] = ..., began_unix_ns: _Optional[int] = ..., elapsed_ns: _Optional[int] = ..., calls: _Optional[int] = ..., compared: _Optional[int] = ..., eligible: _Optional[int] = ..., cells: _Optional[_Iterable[_Union[Cell, _Mapping]]] = ..., events: _Optional[_Mapping[str, int]] = ..., blind: _Optional[int] = ...) -> None: ...
 
 class Cell(_message.Message):
     __slots__ = ("criterion", "slice", "counts")
@@ -190,7 +192,7 @@ class TimelineBucket(_message.Message):
     def __init__(self, unix_seconds: _Optional[int] = ..., compared: _Optional[int] = ..., differing: _Optional[int] = ..., failed: _Optional[int] = ...) -> None: ...
 
 class Note(_message.Message):
-    __slots__ = ("correlation_id", "unix_ns", "method", "trace_id", "shadow_trace_id", "outcome", "outputs", "detail", "production_latency_ns", "shadow_latency_ns")
+    __slots__ = ("correlation_id", "unix_ns", "method", "trace_id", "shadow_trace_id", "outcome", "outputs", "detail", "production_latency_ns", "shadow_latency_ns", "inputs")
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     UNIX_NS_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
@@ -201,6 +203,7 @@ class Note(_message.Message):
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     PRODUCTION_LATENCY_NS_FIELD_NUMBER: _ClassVar[int]
     SHADOW_LATENCY_NS_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
     correlation_id: str
     unix_ns: int
     method: str
@@ -211,17 +214,30 @@ class Note(_message.Message):
     detail: str
     production_latency_ns: int
     shadow_latency_ns: int
-    def __init__(self, correlation_id: _Optional[str] = ..., unix_ns: _Optional[int] = ..., method: _Optional[str] = ..., trace_id: _Optional[str] = ..., shadow_trace_id: _Optional[str] = ..., outcome: _Optional[str] = ..., outputs: _Optional[_Iterable[_Union[OutputDifference, _Mapping]]] = ..., detail: _Optional[str] = ..., production_latency_ns: _Optional[int] = ..., shadow_latency_ns: _Optional[int] = ...) -> None: ...
+    inputs: _containers.RepeatedCompositeFieldContainer[InputValue]
+    def __init__(self, correlation_id: _Optional[str] = ..., unix_ns: _Optional[int] = ..., method: _Optional[str] = ..., trace_id: _Optional[str] = ..., shadow_trace_id: _Optional[str] = ..., outcome: _Optional[str] = ..., outputs: _Optional[_Iterable[_Union[OutputDifference, _Mapping]]] = ..., detail: _Optional[str] = ..., production_latency_ns: _Optional[int] = ..., shadow_latency_ns: _Optional[int] = ..., inputs: _Optional[_Iterable[_Union[InputValue, _Mapping]]] = ...) -> None: ...
 
 class OutputDifference(_message.Message):
-    __slots__ = ("name", "outcome", "score")
+    __slots__ = ("name", "outcome", "score", "production", "shadow")
     NAME_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
+    PRODUCTION_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
     name: str
     outcome: str
     score: float
-    def __init__(self, name: _Optional[str] = ..., outcome: _Optional[str] = ..., score: _Optional[float] = ...) -> None: ...
+    production: str
+    shadow: str
+    def __init__(self, name: _Optional[str] = ..., outcome: _Optional[str] = ..., score: _Optional[float] = ..., production: _Optional[str] = ..., shadow: _Optional[str] = ...) -> None: ...
+
+class InputValue(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
 class Examples(_message.Message):
     __slots__ = ("criterion", "slice", "examples")
