@@ -1,11 +1,14 @@
 """The page, health, metrics, status, verdict, gate and recent pairs over HTTP.
 
 Rule: everything here is computed when somebody asks; nothing is kept up for it on the data path.
+Page and report are given again for a moment: see `kept`.
 """
 
 from __future__ import annotations
 
 import errno
+import gzip
+import json
 from collections.abc import Callable, Mapping
 
 from aiohttp import web
@@ -13,6 +16,7 @@ from aiohttp import web
 from sidecar.address import TCP, Unix, format_address, parse_address
 from sidecar.admin import gate
 from sidecar.admin.counts import counts_of
+from sidecar.admin.kept import Kept
 from sidecar.admin.status import status
 from sidecar.app import Observer
 from sidecar.judging import Judged
@@ -22,12 +26,14 @@ from sidecar.report.page import CONTENT_SECURITY_POLICY, render_html
 
 PAIRS_SHOWN = 50
 PAIRS_LIMIT = 1000
+COMPRESSION = 5
 
 PAGE_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
+    "Vary": "Accept-Encoding",
 }
 
 
@@ -43,6 +49,8 @@ class Pages:
         self._observer = observer
         self._metrics = metrics
         self._unix_offset_ns = unix_offset_ns
+        self._pages: Kept[tuple[bytes, bytes]] = Kept(observer.now_ns)  # as it is, and compressed
+        self._reports: Kept[bytes] = Kept(observer.now_ns)
 
     def application(self) -> web.Application:
         """All routes."""
@@ -64,10 +72,20 @@ class Pages:
     async def page(self, request: web.Request) -> web.Response:
         """The report of one shadow for people; `?shadow=NAME`, else the first."""
         names = list(self._shadows)
+        name = self._chosen(request).name if "shadow" in request.query else next(iter(names), "")
+        plain, packed = self._pages.get(name, lambda: self._rendered(name, names))
+        fits = "gzip" in request.headers.get("Accept-Encoding", "")
+        return web.Response(
+            body=packed if fits else plain,
+            content_type="text/html",
+            charset="utf-8",
+            headers={**PAGE_HEADERS, **({"Content-Encoding": "gzip"} if fits else {})},
+        )
+
+    def _rendered(self, name: str, names: list[str]) -> tuple[bytes, bytes]:
         now_ns = self._observer.now_ns()
         if names:
-            judged = self._chosen(request) if "shadow" in request.query else self._shadows[names[0]]
-            report = report_of(self._observer.judging, judged, now_ns)
+            report = report_of(self._observer.judging, self._shadows[name], now_ns)
         else:
             generated = (now_ns + self._observer.judging.unix_offset_ns) / 1e9
             report = nobody({}, generated, "no shadow is configured")
@@ -78,9 +96,8 @@ class Pages:
             status=status(self._observer),
             shadows=names,
         )
-        response = web.Response(text=text, content_type="text/html", headers=PAGE_HEADERS)
-        response.enable_compression()
-        return response
+        body = text.encode()
+        return body, gzip.compress(body, COMPRESSION)
 
     async def livez(self, _: web.Request) -> web.Response:
         """The event loop turns."""
@@ -120,8 +137,12 @@ class Pages:
     async def report(self, request: web.Request) -> web.Response:
         """The whole report of one shadow, see `report.build`; `?shadow=NAME`."""
         judged = self._chosen(request)
-        now_ns = self._observer.now_ns()
-        return web.json_response(report_of(self._observer.judging, judged, now_ns))
+        body = self._reports.get(judged.name, lambda: self._report(judged))
+        return web.Response(body=body, content_type="application/json")
+
+    def _report(self, judged: Judged) -> bytes:
+        report = report_of(self._observer.judging, judged, self._observer.now_ns())
+        return json.dumps(report).encode()
 
     async def counts(self, _: web.Request) -> web.Response:
         """What `GetCounts` gives, as protobuf bytes: for a report where there is no Admin API."""

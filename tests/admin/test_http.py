@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from sidecar.admin.http import Pages, serve
 from sidecar.config import AdminSettings
 from sidecar.configuration import ConfigError, load
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
-from tests.house import House, told
+from tests.house import MS, House, told
 
 
 def visit(house: House, look: Callable[[Callable[..., Awaitable[Any]]], Awaitable[None]]) -> None:
@@ -44,6 +45,45 @@ def test_the_front_page_is_the_report_with_its_policy() -> None:
         assert status == 200
         assert b"PASS" in body
         assert b"candidate" in body
+
+    visit(house, look)
+
+
+def test_the_page_is_compressed_for_those_who_take_that() -> None:
+    async def scenario() -> None:
+        pages = Pages(House({}).observer, lambda: (b"", "text/plain"), lambda: 0)
+        runner, address = await serve(pages, "127.0.0.1:0")
+        bodies = []
+        async with aiohttp.ClientSession(auto_decompress=False) as session:
+            for taken in ("gzip", "identity"):
+                headers = {"Accept-Encoding": taken}
+                async with session.get(f"http://{address}/", headers=headers) as answer:
+                    bodies.append(await answer.read())
+                    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        await runner.cleanup()
+        packed, plain = bodies
+        assert len(packed) < len(plain) / 2
+        assert gzip.decompress(packed).startswith(b"<!doctype html>")
+        assert plain.startswith(b"<!doctype html>")
+
+    asyncio.run(scenario())
+
+
+def test_a_page_that_was_just_made_is_given_again() -> None:
+    house = House({})
+
+    def ticking() -> int:
+        house.now_ns += MS
+        return house.now_ns
+
+    house.observer.now_ns = ticking
+
+    async def look(ask: Callable[..., Awaitable[Any]]) -> None:
+        for path in ("/", "/report.json"):
+            (_, first), (_, again) = await ask(path), await ask(path)
+            assert first == again  # though each says when it was made
+            house.now_ns += 2_000 * MS
+            assert (await ask(path))[1] != first
 
     visit(house, look)
 
