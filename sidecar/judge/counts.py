@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 ALL = ""  # the slice that every call belongs to
+READER = "reader "  # before a method's name, among the models: who read its payloads
 
 Cell: TypeAlias = dict[str, float]
 """Additive counters by short name; which names depends on the criterion's kind (see `tally`)."""
@@ -55,7 +56,7 @@ class Snapshot:
     key: SnapshotKey
     sequence: int  # grows with every change: of two snapshots of a key the larger is the newer
     rules: str  # digest of criteria and comparison rules: only equal ones may be added
-    models: Mapping[str, str]  # versions, by "production NAME" and "shadow NAME"
+    models: Mapping[str, str]  # versions, by "production NAME" and "shadow NAME"; readers by method
     began_unix_ns: int
     elapsed_ns: int
     calls: int
@@ -149,7 +150,8 @@ def alike(counts: Counts) -> list[Snapshot]:
     """Choose what belongs together: the newest evidence, and all that agrees with it.
 
     The snapshot whose evidence began last leads; others follow if they obey the same rules and
-    name no model version that contradicts those already taken.
+    name no model version, and no reader of a method's payloads, that contradicts those already
+    taken.
     """
     order = sorted(counts.values(), key=lambda s: (-s.began_unix_ns, s.key))
     models: dict[str, str] = {}
@@ -168,7 +170,12 @@ def alike(counts: Counts) -> list[Snapshot]:
 def total(counts: Counts) -> Total:
     """Add what belongs together; see `alike`."""
     taken = alike(counts)
-    models = {name: version for s in reversed(taken) for name, version in s.models.items()}
+    models = {
+        name: version
+        for s in reversed(taken)
+        for name, version in s.models.items()
+        if not name.startswith(READER)
+    }
     cells: dict[CellKey, Cell] = {}
     events: dict[str, int] = {}
     for snapshot in sorted(taken, key=lambda s: s.key):

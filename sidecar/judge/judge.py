@@ -1,7 +1,8 @@
 """The judge: told of every pair, asked for the verdict.
 
 Rule: observing only counts; evidence is evaluated on read. Evidence restarts when a model's
-version changes on either side, because what was counted was about another model. Counterparts:
+version changes on either side, because what was counted was about another model, and when a
+method's payloads, compared as bytes so far, can be read. Counterparts:
 `tally` (what a pair adds), `verdict` (what the sums say), `counts` (how sums of pods merge).
 """
 
@@ -11,8 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
+from sidecar.compare.opaque import OpaqueReader
 from sidecar.judge.counts import (
     ALL,
+    READER,
     Cell,
     CellKey,
     Coverage,
@@ -33,6 +36,8 @@ from sidecar.judge.tally import Increments, Plan, increments, magnitude
 from sidecar.judge.truth import Decisions, counted_at_once, counted_by_label, decided
 from sidecar.judge.verdict import Latches, decide, plans_of
 from sidecar.judge.worst import Example, Examples, identity_of, note_of, rank_of
+
+OPAQUE = OpaqueReader.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,15 @@ class Judge:
 
     def observe(self, pair: JudgedPair, now_ns: int) -> None:
         """Count one pair."""
-        if self._changed(pair.comparison.models):
+        known = self._versions.get(f"{READER}{pair.method}", "")
+        reader = pair.comparison.reader
+        if reader == OPAQUE and known not in {"", OPAQUE}:
+            return  # compared byte by byte, just before it was known what the bytes mean
+        if reader:
+            self._versions[f"{READER}{pair.method}"] = reader
+        if self._changed(pair.comparison.models) or (
+            known == OPAQUE and reader not in {"", OPAQUE}
+        ):
             self._restart(now_ns)
         self._sequence += 1
         self._latest_ns = max(self._latest_ns, now_ns)

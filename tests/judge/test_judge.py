@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from sidecar.compare.result import Comparison, Outcome
 from sidecar.judge.counts import Coverage, counts_of, merge, total
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
+from sidecar.judge.pair import JudgedPair
 from sidecar.judge.report import State
 from sidecar.judge.settings import Decision, JudgeSettings, SliceSettings
 from sidecar.judge.verdict import decide, plans_of
@@ -116,6 +119,41 @@ def test_a_candidate_as_random_as_production_does_not_fail_net_of_a_control(
 
     assert run(net=True) is not State.FAIL
     assert run(net=False) is State.FAIL
+
+
+def opaque(i: int, method: str = "/p.S/M") -> JudgedPair:
+    comparison = Comparison(Outcome.VALUE, compared(True).outputs, "opaque")
+    return pair(i, comparison=comparison, method=method)
+
+
+def understood(i: int, method: str = "/p.S/M") -> JudgedPair:
+    return pair(i, comparison=replace(compared(), reader="descriptors"), method=method)
+
+
+def test_evidence_restarts_when_payloads_can_be_read_that_were_bytes_so_far() -> None:
+    judge = Judge(settings(DISAGREEMENT), "pod", 0)
+    for i in range(300):
+        judge.observe(opaque(i), i * MS)
+    assert judged(judge, 300).state is State.FAIL
+    for i in range(300, 1300):
+        judge.observe(understood(i), i * MS)
+        judge.observe(opaque(1000 + i), i * MS)  # still on its way: not counted, no step back
+    judge.observe(failed(5000, method="/p.S/Other"), 1300 * MS)
+    verdict = judge.verdict(SECOND, Coverage(1301, 1301))
+    assert (verdict.state, verdict.calls) == (State.PASS, 1001)
+    assert verdict.events["restarts"] == 1
+    assert set(verdict.models) == {"production m", "shadow m"}
+
+
+def test_counts_of_bytes_and_of_what_they_mean_are_not_added() -> None:
+    judges = {name: Judge(settings(DISAGREEMENT), name, 0) for name in ("a", "b", "c")}
+    for i in range(10):
+        judges["a"].observe(understood(i), i * MS)
+        judges["b"].observe(opaque(i), i * MS)
+        judges["c"].observe(opaque(i, "/p.S/Other"), i * MS)
+    counts = counts_of(judge.snapshot(SECOND, Coverage(10, 10)) for judge in judges.values())
+    sums = total(counts)
+    assert (sums.calls, sums.judges, sums.left_out) == (20, 2, 1)
 
 
 def test_a_control_that_does_not_answer_excuses_nothing_and_condemns_nothing() -> None:
