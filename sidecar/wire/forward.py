@@ -219,7 +219,7 @@ class Connection:
         self.poller = poller
         self.counters = counters
         self.watch = watch
-        self.goaway_wanted = False  # and waits for the end of a frame
+        self.goaway_wanted = False  # and waits until it fits in
         self._asked = False
         self._closed: Callable[[Connection], None] | None = closed
         self._first_end: tuple[int, Literal["eof", "reset"]] | None = None
@@ -259,7 +259,7 @@ class Connection:
         closed(self)
 
     def goaway(self) -> None:
-        """Ask the client to reconnect, as soon as the server's last byte was a frame's last.
+        """Ask the client to reconnect, as soon as that fits in.
 
         Only for a connection that is blind: on its successor everything is seen from the start.
         """
@@ -267,7 +267,7 @@ class Connection:
         self.goaway_wanted = False
         if watch is None or not watch.blind or self._asked:
             return
-        if not watch.at_boundary:
+        if not watch.goaway_fits:
             self.goaway_wanted = True
             return
         self._asked = True

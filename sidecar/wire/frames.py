@@ -120,6 +120,11 @@ class Walker:
         side = self._sides[SERVER]
         return not (side.first or side.remaining or side.held or side.in_block)
 
+    @property
+    def called(self) -> bool:
+        """Whether the client has begun a call."""
+        return self._newest > 0
+
     def blind(self) -> None:
         """Stop copying: what follows is only counted."""
         if self.state is State.OBSERVED:

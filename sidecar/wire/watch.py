@@ -61,9 +61,14 @@ class Watch:
         return self._state is State.BLIND
 
     @property
-    def at_boundary(self) -> bool:
-        """Whether the server's bytes so far end with a whole frame, outside a header block."""
-        return self._walker.at_boundary
+    def goaway_fits(self) -> bool:
+        """Whether a GOAWAY may follow what the server has sent so far.
+
+        Only between two frames, outside a header block; and not before the client's first call:
+        gRPC's C core (1.85), told to go while it still sets the connection up, at times keeps it,
+        and every call on it hangs.
+        """
+        return self._walker.called and self._walker.at_boundary
 
     def saw(self, direction: int, data: memoryview) -> None:
         """Look at bytes that were sent on; they are not kept."""

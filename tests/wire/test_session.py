@@ -9,9 +9,12 @@ from pathlib import Path
 
 import uvloop
 
+from sidecar.wire.forward import GOAWAY
+from sidecar.wire.frames import PREFACE
 from sidecar.wire.poll import Poller
 from sidecar.wire.records import Kind, record
 from sidecar.wire.tap import Session, Tap
+from tests.wire.harness import Upstream, frame, read_exactly, running_wire, through
 
 TURNS = 100
 
@@ -85,3 +88,28 @@ def test_without_file_descriptors_an_observer_waits_and_the_wire_does_not_spin(
     tries, greeting = uvloop.run(scenario())
     assert tries < TURNS / 2
     assert greeting[4] == Kind.HELLO
+
+
+def test_a_client_is_not_told_to_go_before_its_first_call(tmp_path: Path) -> None:
+    settings, ack, headers = frame(4, 0, 0), frame(4, 1, 0), frame(1, 5, 1, b"\x82")
+    with (
+        Upstream() as upstream,
+        running_wire(tmp_path, upstream.address, flags="--resync goaway") as wire,
+        through(wire, upstream) as (busy, server),
+        through(wire, upstream) as (fresh, its_server),
+    ):
+        busy.sendall(PREFACE + settings + headers)
+        read_exactly(server, len(PREFACE + settings + headers))
+        fresh.sendall(PREFACE + settings)
+        read_exactly(its_server, len(PREFACE + settings))
+        for near, far in ((busy, server), (fresh, its_server)):
+            far.sendall(settings)
+            assert read_exactly(near, len(settings)) == settings
+        with wire.observer() as observer:
+            observer.goaway()
+            assert read_exactly(busy, len(GOAWAY)) == GOAWAY
+        its_server.sendall(ack)
+        assert read_exactly(fresh, len(ack)) == ack
+        fresh.sendall(headers)
+        assert read_exactly(its_server, len(headers)) == headers
+        assert read_exactly(fresh, len(GOAWAY)) == GOAWAY
