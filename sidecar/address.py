@@ -57,3 +57,14 @@ def is_loopback(address: TCP | Unix) -> bool:
 def format_address(host: str, port: int) -> str:
     """Write a TCP address, with brackets around IPv6."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def nth_address(address: str, number: int) -> str:
+    """Where the observer of that number listens, if the first does at `address`.
+
+    Pages and Admin API are neighbours by default, so every other port is taken.
+    """
+    if address.startswith("unix:"):
+        return f"{address}.{number}" if number else address
+    host, _, port = address.rpartition(":")
+    return f"{host}:{int(port) + 2 * number if int(port) else 0}"

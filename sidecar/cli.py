@@ -17,6 +17,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from sidecar.address import nth_address
 from sidecar.admin.labels_command import labels as labels_commands
 from sidecar.baseline_command import baseline as baseline_command
 from sidecar.config import Settings
@@ -207,7 +208,7 @@ def run(
             command += ["--config", str(config)]
         command += ["--tree", json.dumps(_tree(context.params))]
         for name, first in (("http", chosen.http.listen), ("admin", chosen.admin.listen)):
-            command += [f"--{name}", before.get(name) or _nth_address(first, number)]
+            command += [f"--{name}", before.get(name) or nth_address(first, number)]
         return command
 
     def on_ready(ready: supervise.Ready) -> None:
@@ -219,13 +220,6 @@ def run(
             Log("run").info("ready", listen=ready.listen, http=ready.http, admin=ready.admin)
 
     raise SystemExit(asyncio.run(supervise.run(chosen, observer_command, Log("run"), on_ready)))
-
-
-def _nth_address(address: str, number: int) -> str:
-    if address.startswith("unix:"):
-        return f"{address}.{number}" if number else address
-    host, _, port = address.rpartition(":")
-    return f"{host}:{int(port) + number if int(port) else 0}"
 
 
 @app.command()

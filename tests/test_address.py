@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar.address import MAX_UNIX_PATH, TCP, Unix, format_address, parse_address
+from sidecar.address import MAX_UNIX_PATH, TCP, Unix, format_address, nth_address, parse_address
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,14 @@ def test_what_is_written_is_read_back(text: str) -> None:
     address = parse_address(text)
     assert isinstance(address, TCP)
     assert format_address(*address) == text
+
+
+def test_observers_of_one_sidecar_listen_at_every_other_port() -> None:
+    pages, admin = (
+        [nth_address(first, number) for number in range(3)]
+        for first in ("127.0.0.1:9095", "[::1]:9096")
+    )
+    assert pages == ["127.0.0.1:9095", "127.0.0.1:9097", "127.0.0.1:9099"]
+    assert admin == ["[::1]:9096", "[::1]:9098", "[::1]:9100"]
+    assert nth_address("127.0.0.1:0", 2) == "127.0.0.1:0"
+    assert [nth_address("unix:/a", n) for n in (0, 1)] == ["unix:/a", "unix:/a.1"]

@@ -18,12 +18,13 @@ import aiohttp
 import grpc
 from google.protobuf.message import DecodeError
 
-from sidecar.address import format_address, parse_address
+from sidecar.address import format_address, nth_address, parse_address
 from sidecar.admin.convert import part_of_message
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
 from sidecar.report.part import Part
 
 PORT = 9096
+HERE = "127.0.0.1"
 HTTP = "http://"
 MAX_BYTES = 64 << 20  # of one sidecar's answer
 AT_ONCE = 64
@@ -112,6 +113,17 @@ async def pull(addresses: Iterable[str], reach: Reach) -> Asked:
         return [part_of_message(message, address) for message in answer.shadows]
 
     return await ask(addresses, one)
+
+
+async def pull_here(reach: Reach, first: str = HERE) -> Asked:
+    """Pull the counts of the sidecar on this machine, of every observer that it has."""
+    asked = await pull([with_port(first)], reach)
+    others = max((p.observers for parts in asked.answers.values() for p in parts), default=1)
+    if others > 1:
+        rest = [nth_address(with_port(first), number) for number in range(1, others)]
+        more = await pull(rest, reach)
+        return Asked({**asked.answers, **more.answers}, {**asked.missing, **more.missing})
+    return asked
 
 
 async def ask(addresses: Iterable[str], one: Callable[[str], Awaitable[T]]) -> Asked:

@@ -37,6 +37,7 @@ def counts_message(part: Part) -> pb.ShadowCounts:
         shadow=part.shadow,
         judge_settings=part.settings.model_dump_json(),
         control_fraction=part.control_fraction,
+        observers=part.observers,
         snapshot=_snapshot_message(part.snapshot),
         outcomes=part.outcomes,
         skipped=part.skipped,
@@ -92,6 +93,7 @@ def part_of_message(message: pb.ShadowCounts, source: str) -> Part:
         worst=_examples(message.worst, notes),
         sample=_examples(message.sample, notes),
         stands=(_STATES[message.stands], message.stands_because) if message.stands else None,
+        observers=message.observers or 1,
     )
 
 

@@ -22,7 +22,8 @@ Flagger, webhooks: `POST /gate?hook=TYPE`, where TYPE is the webhook's own; a 2x
     rollback      2xx rolls back at once: on FAIL only
     post-rollout, event     always 2xx
 
-A refusal is 409. Counterpart: `shadow-sidecar gate`, which asks many pods at once.
+A refusal is 409. Where `observer.processes` is above 1, each process answers for the connections
+that it follows. Counterpart: `shadow-sidecar gate`, which asks all of them, and many pods, at once.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def report(
     """Pull the counts of every sidecar, add them up, and print one verdict.
 
     Exit code: 0 PASS, 1 FAIL, 3 WATCHING, 4 INCONCLUSIVE. Without an address the sidecar on this
-    machine is asked.
+    machine is asked, with all its observers.
     """
     from sidecar.report.build import exit_code
 
@@ -141,10 +141,12 @@ def _gather(
     allow_missing: bool,
     reach: Reach,
 ) -> dict[str, Any]:
-    from sidecar.admin.client import Asked, parts_of, pull, shadow_names
+    from sidecar.admin.client import Asked, parts_of, pull, pull_here, shadow_names
     from sidecar.report.build import build, nobody
 
     async def pulled() -> Asked:
+        if not addresses and not service:
+            return await pull_here(reach)
         known, unknown = await where(addresses, service)
         asked = await pull(known, reach)
         return Asked(asked.answers, {**asked.missing, **unknown})

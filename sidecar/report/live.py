@@ -39,6 +39,7 @@ def part_of(judging: Judging, judged: Judged, now_ns: int) -> Part:
             if key.slice == ALL and (found := judge.sample(*key))
         },
         stands=judge.stands,
+        observers=judging.observers,
     )
 
 

@@ -36,3 +36,4 @@ class Part:
     worst: Mapping[CellKey, Sequence[Example]]
     sample: Mapping[CellKey, Sequence[Example]]
     stands: tuple[State, str] | None = None  # the sidecar's own decision, and why
+    observers: int = 1  # processes that share the wire's connections, each with its own counts

@@ -3,10 +3,20 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from sidecar.admin.client import Asked, Reach, parts_of, pull, resolve, shadow_names, with_port
+from sidecar.admin.client import (
+    Asked,
+    Reach,
+    parts_of,
+    pull,
+    pull_here,
+    resolve,
+    shadow_names,
+    with_port,
+)
 from tests.admin.test_grpc import serving
 from tests.house import House, told
 
@@ -39,6 +49,25 @@ def test_a_service_is_every_address_behind_its_name() -> None:
     assert "127.0.0.1:9096" in asyncio.run(resolve("localhost"))
     with pytest.raises(OSError, match=r".+"):
         asyncio.run(resolve("nobody.invalid"))
+
+
+def test_of_the_sidecar_here_every_observer_is_asked_and_one_that_is_gone_is_missed(
+    tmp_path: Path,
+) -> None:
+    houses = [House({}, instance=f"observer-{number}") for number in range(2)]
+    for house in houses:
+        house.judging.observers = 3
+        house.call(told(1.0))
+    first = f"unix:{tmp_path}/admin"
+
+    async def scenario() -> Asked:
+        async with serving(houses[0], listen=first), serving(houses[1], listen=f"{first}.1"):
+            return await pull_here(Reach(timeout=5), first)
+
+    asked = asyncio.run(scenario())
+    parts, missing = parts_of(asked, "candidate")
+    assert {part.snapshot.key.instance for part in parts} == {"observer-0", "observer-1"}
+    assert list(missing) == [f"{first}.2"]
 
 
 def test_one_that_is_gone_or_silent_takes_nothing_from_the_others() -> None:

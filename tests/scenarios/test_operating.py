@@ -70,7 +70,10 @@ def test_a_sampled_fraction_is_drawn_by_the_wire_before_data_crosses_the_tap() -
     with servers(BYTES, BYTES) as (production, shadow):
         with sidecar(production, shadow, settings={"sample.fraction": 0.1}) as it:
             asyncio.run(run(it.address, calls))
-            status = it.settled(calls.calls)
+            it.settled(calls.calls)
+            # The wire tells once a second.
+            it.process.wait_until(lambda: it.status()["wire"]["bytes_from_client_total"] > 0)
+            status = it.status()
             copied, forwarded = (
                 status["wire"]["tap_bytes_total"],
                 status["wire"]["bytes_from_client_total"]

@@ -50,7 +50,7 @@ class GetCountsResponse(_message.Message):
     def __init__(self, shadows: _Optional[_Iterable[_Union[ShadowCounts, _Mapping]]] = ...) -> None: ...
 
 class ShadowCounts(_message.Message):
-    __slots__ = ("shadow", "judge_settings", "control_fraction", "snapshot", "outcomes", "skipped", "production_latency", "shadow_latency", "timeline", "notes", "worst", "sample", "stands", "stands_because")
+    __slots__ = ("shadow", "judge_settings", "control_fraction", "snapshot", "outcomes", "skipped", "production_latency", "shadow_latency", "timeline", "notes", "worst", "sample", "stands", "stands_because", "observers")
     class OutcomesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +79,7 @@ class ShadowCounts(_message.Message):
     SAMPLE_FIELD_NUMBER: _ClassVar[int]
     STANDS_FIELD_NUMBER: _ClassVar[int]
     STANDS_BECAUSE_FIELD_NUMBER: _ClassVar[int]
+    OBSERVERS_FIELD_NUMBER: _ClassVar[int]
     shadow: str
     judge_settings: str
     control_fraction: float
@@ -93,7 +94,8 @@ class ShadowCounts(_message.Message):
     sample: _containers.RepeatedCompositeFieldContainer[Examples]
     stands: State
     stands_because: str
-    def __init__(self, shadow: _Optional[str] = ..., judge_settings: _Optional[str] = ..., control_fraction: _Optional[float] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., outcomes: _Optional[_Mapping[str, int]] = ..., skipped: _Optional[_Mapping[str, int]] = ..., production_latency: _Optional[_Union[Latency, _Mapping]] = ..., shadow_latency: _Optional[_Union[Latency, _Mapping]] = ..., timeline: _Optional[_Union[Timeline, _Mapping]] = ..., notes: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., worst: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., sample: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., stands: _Optional[_Union[State, str]] = ..., stands_because: _Optional[str] = ...) -> None: ...
+    observers: int
+    def __init__(self, shadow: _Optional[str] = ..., judge_settings: _Optional[str] = ..., control_fraction: _Optional[float] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., outcomes: _Optional[_Mapping[str, int]] = ..., skipped: _Optional[_Mapping[str, int]] = ..., production_latency: _Optional[_Union[Latency, _Mapping]] = ..., shadow_latency: _Optional[_Union[Latency, _Mapping]] = ..., timeline: _Optional[_Union[Timeline, _Mapping]] = ..., notes: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., worst: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., sample: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., stands: _Optional[_Union[State, str]] = ..., stands_because: _Optional[str] = ..., observers: _Optional[int] = ...) -> None: ...
 
 class Snapshot(_message.Message):
     __slots__ = ("instance", "epoch", "sequence", "rules", "models", "began_unix_ns", "elapsed_ns", "calls", "compared", "eligible", "cells", "events", "blind")
