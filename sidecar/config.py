@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     model_validator,
@@ -32,6 +33,8 @@ Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+# YAML 1.1, which PyYAML speaks, reads an unquoted `off` as false.
+Off = BeforeValidator(lambda value: "off" if value is False else value)
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
 
 # Services whose calls are never predictions, or whose calls would change the shadow.
@@ -76,7 +79,7 @@ class WireSettings(_Settings):
     connection_bytes: Annotated[int, Field(ge=4096)] = 256 << 10  # forwarded, unsent, a direction
     connections: Count = 10_000
     drain_seconds: Seconds = 30.0
-    resync: Literal["off", "goaway"] = "off"
+    resync: Annotated[Literal["off", "goaway"], Off] = "off"
 
 
 class SampleSettings(_Settings):
@@ -244,7 +247,7 @@ class CompareSettings(_Settings):
 class TelemetrySettings(_Settings):
     """Spans go out over OTLP/gRPC as the standard OTEL_* environment variables say."""
 
-    traces: Literal["joined", "separate", "off"] = "joined"
+    traces: Annotated[Literal["joined", "separate", "off"], Off] = "joined"
     agreeing_fraction: Fraction = 0.1  # share of agreeing pairs that is exported
     queue_spans: Count = 4096
     # Where people open a trace, for the page's links: "http://jaeger:16686/trace/{trace_id}".

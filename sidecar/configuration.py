@@ -21,6 +21,10 @@ from sidecar.config import Settings
 
 ENV_PREFIX = "SHADOW_SIDECAR_"
 
+# A date that does not exist and a number of 5,000 digits are a ValueError to PyYAML, deep nesting
+# a RecursionError.
+_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
+
 # What Kubernetes puts into every pod of a namespace for a Service whose name begins like ours.
 SERVICE_LINK = re.compile(
     r"(^|_)(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$"
@@ -71,7 +75,7 @@ def _read_yaml(file: Path, errors: list[str]) -> dict[str, Any]:
     except OSError as error:
         errors.append(f"{file}: {error.strerror}")
         return {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except _NOT_YAML as error:
         errors.append(f"{file}: not YAML: {' '.join(str(error).split())}")
         return {}
     if tree is None:
@@ -103,7 +107,7 @@ def put(tree: dict[str, Any], path: Sequence[str], text: str) -> None:
     """
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except _NOT_YAML:
         raise ValueError(f"{text!r} is not a YAML value") from None
     node: Any = tree
     for part, following in pairwise([*path, None]):

@@ -62,6 +62,9 @@ def test_every_error_is_told_at_once_with_key_value_and_what_is_allowed(tmp_path
     [
         ("[1, 2]", "top level must be a mapping, not list"),
         ("a: [", "not YAML"),
+        ("a: 2023-99-99", "not YAML"),
+        (f"a: {'9' * 5000}", "not YAML"),
+        ("[" * 3000, "not YAML"),
         ("shadows: [{address: 'h:1'}, {address: 'h:2'}]", "name 'shadow' is used twice"),
         ("wire: {routes: [{listen: 'h:1', upstream: 'h:1'}]}", "forwards to itself"),
         ("shadows: [{address: 'h:1', tls: {cert: /no/such}}]", "cert and key go together"),
@@ -84,6 +87,19 @@ def test_a_missing_file_and_a_wrong_flag_are_told_together(tmp_path: Path) -> No
     with pytest.raises(ConfigError) as refused:
         load(tmp_path / "gone.yaml", {}, {"paused": "perhaps"})
     assert len(refused.value.errors) == 2
+
+
+@pytest.mark.parametrize("text", ["2023-99-99", "[" * 3000])
+def test_a_wrong_environment_variable_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="is not a YAML value"):
+        load(None, {"SHADOW_SIDECAR_SAMPLE": text})
+
+
+def test_off_needs_no_quotes(tmp_path: Path) -> None:
+    file = tmp_path / "sidecar.yaml"
+    file.write_text("telemetry: {traces: off}\nwire: {resync: off}")
+    settings = load(file, {})
+    assert (settings.telemetry.traces, settings.wire.resync) == ("off", "off")
 
 
 def test_settings_are_frozen() -> None:
