@@ -79,7 +79,11 @@ class Child:
         return self.process.pid if self.process else 0
 
     async def start(self, command: Sequence[str]) -> dict[str, Any] | None:
-        """Start the child and wait for its ready line; None when it ended without one."""
+        """Start the child and wait for its ready line; None when it ended without one.
+
+        Raises:
+            OSError: there is no child, for want of memory or processes for example.
+        """
         read_end, write_end = os.pipe()
         try:
             self.process = await asyncio.create_subprocess_exec(
@@ -90,6 +94,9 @@ class Child:
                 stdin=asyncio.subprocess.DEVNULL,
                 preexec_fn=_die_with_parent,
             )
+        except OSError:
+            os.close(read_end)
+            raise
         finally:
             os.close(write_end)
         reader = asyncio.StreamReader()
@@ -186,7 +193,7 @@ async def run(
     await asyncio.gather(*(observer.stop(OBSERVER_GRACE) for observer in observers if observer.pid))
     for keeper in keepers:
         keeper.cancel()
-    await asyncio.gather(*keepers, return_exceptions=True)
+    await asyncio.gather(addresses, *keepers, return_exceptions=True)
     return code
 
 
@@ -202,17 +209,23 @@ async def _keep(
     delay = BACKOFF_FIRST
     while not stopping.is_set():
         born = time.monotonic()
-        ready = await observer.start(command(number, addresses))
-        if ready is not None:
-            addresses = {name: ready[name] for name in ("http", "admin")}
-            if not first.done():
-                first.set_result(addresses)
-        code = await observer.wait()
-        if stopping.is_set():
-            return
-        if time.monotonic() - born >= STABLE_SECONDS:
-            delay = BACKOFF_FIRST
-        observer.log.warning("observer_ended", code=code, pid=observer.pid, restart_seconds=delay)
+        try:
+            ready = await observer.start(command(number, addresses))
+        except OSError as error:
+            observer.log.warning("observer_not_started", error=str(error), restart_seconds=delay)
+        else:
+            if ready is not None:
+                addresses = {name: ready[name] for name in ("http", "admin")}
+                if not first.done():
+                    first.set_result(addresses)
+            code = await observer.wait()
+            if stopping.is_set():
+                return
+            if time.monotonic() - born >= STABLE_SECONDS:
+                delay = BACKOFF_FIRST
+            observer.log.warning(
+                "observer_ended", code=code, pid=observer.pid, restart_seconds=delay
+            )
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), delay)
         delay = min(delay * 2, BACKOFF_LAST)
