@@ -211,7 +211,8 @@ class Observer:
                 method=call.method,
                 messages=event.messages,
                 metadata=self._policies[name].outgoing(
-                    call.metadata, pair.plan.traceparent_for(name) or callers_trace
+                    pair.plan.metadata_for(name, call.metadata),
+                    pair.plan.traceparent_for(name) or callers_trace,
                 ),
                 size=pair.held_bytes,
                 offered_ns=event.ended_ns,
@@ -326,7 +327,8 @@ class Observer:
             update={"sample": settings.sample, "paused": settings.paused}
         )
         self.admission = replace(
-            Admission(settings.match, settings.sample, settings.paused), ended=self.admission.ended
+            Admission(self.settings.match, settings.sample, settings.paused),
+            ended=self.admission.ended,
         )
         for wanted in settings.shadows:
             shadow = self.shadows.get(wanted.name)

@@ -154,3 +154,20 @@ def test_more_calls_in_flight_than_configured_are_refused_at_once() -> None:
     observer = asyncio.run(live())
     assert observer.ledger.check()
     assert observer.ledger.calls.skipped[SkipReason.PAIRS_FULL] > 0
+
+
+def test_which_methods_match_does_not_change_while_running() -> None:
+    async def live() -> Observer:
+        observer = make()
+        await observer.start()
+        matching = observer.settings.match.model_copy(update={"methods": ("/none/of/these",)})
+        observer.change(observer.settings.model_copy(update={"match": matching}))
+        observer.opened(1, ABOUT)
+        for direction, data in conversation("grpcio-unary"):
+            observer.copied(1, direction, data, observer.now_ns())
+        await settled(observer)
+        await observer.close()
+        return observer
+
+    calls = asyncio.run(live()).ledger.calls
+    assert calls.skipped[SkipReason.METHOD] == 0 < calls.compared

@@ -53,6 +53,17 @@ class SpanPlan:
         context = self.shadows.get(shadow)
         return self.passed if context is None else format_traceparent(context)
 
+    def metadata_for(self, shadow: str, metadata: Metadata) -> Metadata:
+        """Give of the caller's metadata what holds in the shadow's trace.
+
+        `tracestate` belongs to the trace of the `traceparent` that it came with, and must not be
+        sent on with another (https://www.w3.org/TR/trace-context/#mutating-the-tracestate-field).
+        """
+        context = self.shadows.get(shadow)
+        if context is None or (self.parent and self.parent.trace_id == context.trace_id):
+            return metadata
+        return tuple([field for field in metadata if field[0] != "tracestate"])
+
     def ids(self, shadow: str) -> dict[str, str]:
         """Give the ids that a person searches for, in hexadecimal; empty with traces off."""
         context = self.shadows.get(shadow)

@@ -52,6 +52,25 @@ def test_joined_shadows_are_in_productions_trace() -> None:
     assert {context.trace_hex for context in it.shadows.values()} == {TRACE}
 
 
+@pytest.mark.parametrize(
+    ("caller", "layout", "kept"),
+    [
+        (SAMPLED, "joined", True),
+        (SAMPLED, "separate", False),
+        ((), "joined", False),
+        (SAMPLED, "off", True),
+    ],
+)
+def test_tracestate_goes_no_further_than_its_trace(
+    caller: Metadata, layout: Layout, kept: bool
+) -> None:
+    others = (*caller, ("x-tenant", "acme"))
+    metadata = (("tracestate", "v=1"), *others)
+    assert planned(metadata, layout).metadata_for("candidate", metadata) == (
+        metadata if kept else others
+    )
+
+
 def test_separate_shadows_have_a_trace_each() -> None:
     it = planned(SAMPLED, "separate")
     traces = {TRACE, *(context.trace_hex for context in it.shadows.values())}
