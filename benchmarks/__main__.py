@@ -20,12 +20,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from benchmarks import isolation, latency, matrix, observer, plot, report, soak, targets
+from benchmarks.account import Quiet
 from benchmarks.machine import describe, install, load_average, missing
 from benchmarks.targets import Target
 from tests.collector import Collector
 
 OUT = Path(__file__).with_name("results.md")
 SECTIONS = ("matrix", "latency", "isolation", "observer", "memory")
+PATIENCE, QUICK_PATIENCE = 120.0, 10.0  # seconds to wait for others to be done, all in all
 Step = Callable[[str], None]
 
 
@@ -48,15 +50,18 @@ def main() -> int:
         return 2
     began, load = time.monotonic(), load_average()
     parts = []
+    quiet = Quiet(QUICK_PATIENCE if flags.quick else PATIENCE)
     with Collector() as collector, _progress(console, len(flags.only)) as step:
         for name in flags.only:
-            parts.append(_run(name, partial(step, name), collector, flags))
+            parts.append(_run(name, partial(step, name), collector, quiet, flags))
             step("", "")
     machine = {
         **describe(),
         "Command": "make bench-quick" if flags.quick else "make bench",
         "Took": f"{time.monotonic() - began:.0f} s; load average before {load}, "
         f"after {load_average()}",
+        "Others at work": f"waited {quiet.waited:.0f} s for a quiet machine; of {quiet.looks} "
+        f"measurements {quiet.noisy} began without one",
     }
     met = [target for part in parts for target in part.targets]
     text = report.write(machine, (iter(part.text) for part in parts), met)
@@ -81,7 +86,9 @@ def _flags() -> argparse.Namespace:
     return flags
 
 
-def _run(name: str, step: Step, collector: Collector, flags: argparse.Namespace) -> Part:
+def _run(
+    name: str, step: Step, collector: Collector, quiet: Quiet, flags: argparse.Namespace
+) -> Part:
     quick = flags.quick
     env: Mapping[str, str] = {
         "OTEL_TRACES_EXPORTER": "otlp",
@@ -89,17 +96,17 @@ def _run(name: str, step: Step, collector: Collector, flags: argparse.Namespace)
     }
     match name:
         case "matrix":
-            cells = matrix.run(step, env, quick=quick)
+            cells = matrix.run(step, env, quiet, quick=quick)
             flags.out.with_suffix(".svg").write_text(plot.draw(cells), encoding="utf-8")
             return _part(report.of_matrix(cells), targets.of_matrix(cells))
         case "latency":
-            added = latency.run(step, env, quick=quick)
+            added = latency.run(step, env, quiet, quick=quick)
             return _part(report.of_latency(added), targets.of_latency(added))
         case "isolation":
-            suffered = isolation.run(step, quick=quick)
+            suffered = isolation.run(step, quiet, quick=quick)
             return _part(report.of_isolation(suffered), targets.of_isolation(suffered))
         case "observer":
-            work = observer.run(step, env, quick=quick)
+            work = observer.run(step, env, quiet, quick=quick)
             met = [*targets.of_observer(work), *targets.of_scale(work)]
             return _part(report.of_observer(work), iter(met))
         case _:

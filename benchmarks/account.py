@@ -12,6 +12,9 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+QUIET_LOOK = 0.15  # seconds
+QUIET_SHARE = 0.2  # of all cores
+
 
 def cpu_ns(pids: Iterable[int]) -> int:
     """Nanoseconds on a CPU so far, over all threads of the processes."""
@@ -55,6 +58,37 @@ def machine_busy() -> tuple[float, float]:
     fields = [int(x) for x in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     ticks = os.sysconf("SC_CLK_TCK")
     return (sum(fields) - fields[3] - fields[4]) / ticks, sum(fields) / ticks
+
+
+class Quiet:
+    """Waits, before something is measured, while somebody else uses the machine.
+
+    Args:
+        budget: seconds to wait for at most, all in all.
+    """
+
+    def __init__(self, budget: float) -> None:
+        self.left = budget
+        self.waited = 0.0
+        self.looks = 0
+        self.noisy = 0  # looks after which somebody else was still at work
+
+    def __call__(self) -> None:
+        """Wait; nothing that is measured may be at work."""
+        self.looks += 1
+        while not self._is_quiet():
+            if self.left <= 0:
+                self.noisy += 1
+                return
+            self.left -= QUIET_LOOK
+            self.waited += QUIET_LOOK
+
+    @staticmethod
+    def _is_quiet() -> bool:
+        busy, whole = machine_busy()
+        time.sleep(QUIET_LOOK)
+        now_busy, now_whole = machine_busy()
+        return now_busy - busy <= QUIET_SHARE * (now_whole - whole)
 
 
 def peak_bytes(pids: Iterable[int]) -> int:

@@ -1,7 +1,8 @@
 """Production and shadow: real servers at both ends of what is measured.
 
-Rule: on a machine that holds everything, the shadow runs at the lowest priority where production's
-latency is what is asked for, because elsewhere it would have a machine of its own.
+Rule: on a machine that holds everything, the shadow runs only when nobody else wants a core
+(SCHED_IDLE) where production's latency is what is asked for, because elsewhere it would have a
+machine of its own.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ from contextlib import ExitStack, contextmanager
 
 from benchmarks.machine import tool
 from tests.processes import Process, accepts, free_port, python
-
-LOWEST = 19
 
 
 @contextmanager
@@ -33,13 +32,13 @@ def echoes(count: int = 2) -> Iterator[list[str]]:
 
 
 @contextmanager
-def ordinary(*flags: str, nice: int = 0) -> Iterator[str]:
+def ordinary(*flags: str, idle: bool = False) -> Iterator[str]:
     """An ordinary server, by grpcio: opaque bytes, echoed; flags as `tests.servers` has them."""
     process = python("tests.servers", "--kind", "bytes", *flags)
     with process:
+        if idle:  # before it has threads: they inherit it
+            os.sched_setscheduler(process.pid, os.SCHED_IDLE, os.sched_param(0))
         address: str = process.wait_ready()["address"]
-        if nice:
-            os.setpriority(os.PRIO_PGRP, process.pid, nice)
         yield address
 
 

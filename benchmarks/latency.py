@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from benchmarks import paths
-from benchmarks.ends import LOWEST, ordinary
+from benchmarks.account import Quiet
+from benchmarks.ends import ordinary
 from benchmarks.load import Open, open_loop
 from benchmarks.machine import tool
 from benchmarks.measure import Figure
@@ -63,7 +64,9 @@ def capacity(address: str) -> float:
     return offer(address, FLAT_OUT, seconds).calls / seconds
 
 
-def run(step: Callable[[str], None], env: Mapping[str, str], *, quick: bool) -> Latency:
+def run(
+    step: Callable[[str], None], env: Mapping[str, str], quiet: Quiet, *, quick: bool
+) -> Latency:
     """Measure; `env` says where the sidecar's spans go."""
     every = [
         paths.direct(),
@@ -73,11 +76,12 @@ def run(step: Callable[[str], None], env: Mapping[str, str], *, quick: bool) -> 
         *([] if quick else [paths.nginx(mirror=True), paths.haproxy()]),
     ]
     ways = [way for way in every if way is not None]
-    repeats, seconds = (1, 2.0) if quick else (3, 3.0)
+    repeats, seconds = (1, 2.0) if quick else (3, 2.5)
     order = random.Random(1)
     found: dict[float, dict[str, Added]] = {s: defaultdict(Added) for s in SHARES}
-    with ordinary() as production, ordinary(nice=LOWEST) as shadow:
+    with ordinary() as production, ordinary(idle=True) as shadow:
         step("capacity")
+        quiet()
         most = capacity(production)
         for repeat in range(repeats):
             results: dict[float, dict[str, Open]] = {share: {} for share in SHARES}
@@ -85,6 +89,7 @@ def run(step: Callable[[str], None], env: Mapping[str, str], *, quick: bool) -> 
                 step(f"{repeat + 1}/{repeats} {way.name}")
                 with way.open(production, shadow) as it:
                     for share, by_way in results.items():
+                        quiet()
                         by_way[way.name] = offer(it.address, int(most * share), seconds)
             for share, by_way in results.items():
                 for name, result in by_way.items():

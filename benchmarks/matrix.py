@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from benchmarks import paths
+from benchmarks.account import Quiet
 from benchmarks.ends import echoes
 from benchmarks.load import Shape
 from benchmarks.measure import Table, measure
@@ -37,7 +38,9 @@ class Matrix:
     shapes: tuple[Shape, ...]
 
 
-def run(step: Callable[[str], None], env: Mapping[str, str], *, quick: bool) -> Matrix:
+def run(
+    step: Callable[[str], None], env: Mapping[str, str], quiet: Quiet, *, quick: bool
+) -> Matrix:
     """Measure; `env` says where the sidecar's spans go."""
     if quick:
         shapes = [Shape(*loop, 200) for loop in LOOPS[:3]] + [Shape(1, 1, 600 << 10)]
@@ -70,5 +73,6 @@ def run(step: Callable[[str], None], env: Mapping[str, str], *, quick: bool) -> 
             repeats=repeats,
             seconds=seconds,
             step=step,
+            quiet=quiet,
         )
     return Matrix(table, tuple(way.name for way, _ in plan), tuple(shapes))

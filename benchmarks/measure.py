@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.account import cpu_ns, peak_bytes, reset_peak, settle
+from benchmarks.account import Quiet, cpu_ns, peak_bytes, reset_peak, settle
 from benchmarks.load import LoadError, Shape, closed_loop
 from benchmarks.paths import Standing, Way
 
@@ -63,6 +63,7 @@ def measure(
     repeats: int,
     seconds: float,
     step: Callable[[str], None],
+    quiet: Quiet,
 ) -> Table:
     """Measure every way under each of its shapes.
 
@@ -72,6 +73,7 @@ def measure(
         repeats: how often each way is put up.
         seconds: of load for each cell and repeat.
         step: told what is being measured.
+        quiet: called before.
     """
     table: Table = defaultdict(Cell)
     order = random.Random(0)
@@ -83,6 +85,7 @@ def measure(
                 settle(it.behind)
                 for shape in order.sample(list(shapes), len(shapes)):
                     step(f"{repeat + 1}/{repeats} {way.name} · {shape}")
+                    quiet()
                     _once(it, shape, seconds, table[way.name, shape])
     return dict(table)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from benchmarks import paths
-from benchmarks.account import cpu_ns, machine_busy, settle
+from benchmarks.account import Quiet, cpu_ns, machine_busy, settle
 from benchmarks.ends import echoes
 from benchmarks.load import Shape, closed_loop
 from benchmarks.measure import Figure
@@ -49,7 +49,9 @@ class Efficiency:
     scale: Mapping[int, Scale]
 
 
-def run(step: Callable[[str], None], env: Mapping[str, str], *, quick: bool) -> Efficiency:
+def run(
+    step: Callable[[str], None], env: Mapping[str, str], quiet: Quiet, *, quick: bool
+) -> Efficiency:
     """Measure; `env` says where spans go."""
     repeats, seconds = (1, 1.0) if quick else (4, 1.5)
     # What is asked for is the work that one CPU second does, so nobody steps back here.
@@ -62,10 +64,10 @@ def run(step: Callable[[str], None], env: Mapping[str, str], *, quick: bool) -> 
         for repeat in range(repeats):
             for way in order.sample([ours, envoy], 2):
                 step(f"{repeat + 1}/{repeats} {way.name}")
-                _one(way, production, shadow, seconds, found, share)
+                _one(way, production, shadow, seconds, found, share, quiet)
         step("profile")
         profile = take(ours, production, shadow, 4.0 if quick else 8.0)
-        scale = _scale(step, env, production, shadow, repeats=repeats, seconds=seconds)
+        scale = _scale(step, env, quiet, production, shadow, repeats=repeats, seconds=seconds)
     return Efficiency(found, share, profile, scale)
 
 
@@ -76,11 +78,13 @@ def _one(
     seconds: float,
     found: dict[str, dict[str, Figure]],
     share: dict[str, Figure],
+    quiet: Quiet,
 ) -> None:
     with way.open(production, shadow) as it:
         closed_loop(it.address, Shape(8, 1, 200), 0.5)
         settle(it.behind)
         for name, (shape, rate) in LOOPS.items():
+            quiet()
             done, path, behind = it.shadowed(), cpu_ns(it.in_path), cpu_ns(it.behind)
             result = closed_loop(it.address, shape, seconds, rate=rate)
             settle(it.behind)
@@ -97,6 +101,7 @@ def _one(
 def _scale(
     step: Callable[[str], None],
     env: Mapping[str, str],
+    quiet: Quiet,
     production: str,
     shadow: str,
     *,
@@ -111,6 +116,7 @@ def _scale(
             with paths.sidecar(1.0, env=env, settings=settings).open(production, shadow) as it:
                 closed_loop(it.address, Shape(8, 1, 200), 0.5)
                 settle(it.behind)
+                quiet()
                 done, behind, machine = it.shadowed(), cpu_ns(it.behind), machine_busy()
                 result = closed_loop(it.address, Shape(8, 1, 200), seconds)
                 busy, whole = (b - a for a, b in zip(machine, machine_busy(), strict=True))

@@ -100,15 +100,15 @@ def of_latency(found: Latency) -> Iterator[str]:
     yield "## Latency added over direct"
     yield ""
     yield (
-        f"k6 at a fixed rate; production and shadow are grpcio servers, the shadow at the lowest "
-        f"priority. k6 and the server alone manage {found.capacity:.0f} calls a second on this "
-        "machine and fill it: at half of that, whatever stands between competes with them for the "
+        f"k6 at a fixed rate; production and shadow are grpcio servers, the shadow running "
+        "only when nobody else wants a core. k6 and the server alone manage "
+        f"{found.capacity:.0f} calls a second on this machine and fill it: at half of that, whatever stands between competes with them for the "
         "cores, and what is added is mostly waiting for one; at a tenth there are cores to spare. "
         f"{found.seconds:g} s at a time; milliseconds; added is over the direct round of the same "
-        "repeat; failed are calls that failed or that no client was free for."
+        "repeat; late are calls that were not begun because none of k6's clients was free."
     )
     yield ""
-    head = ("way", "p50", "p99", "p99.9", "added p50", "added p99", "added p99.9", "failed")
+    head = ("way", "p50", "p99", "p99.9", "added p50", "added p99", "added p99.9", "failed", "late")
     for share, added in found.added.items():
         yield f"### {share:.0%} of capacity: {found.capacity * share:.0f} calls/s"
         yield ""
@@ -121,7 +121,8 @@ def _latencies(added: Mapping[str, Added]) -> Iterator[Row]:
             name,
             *(figure(f) for f in (way.p50, way.p99, way.p999)),
             *(number(f.median) for f in (way.added_p50, way.added_p99, way.added_p999)),
-            str(way.failed + way.dropped),
+            str(way.failed),
+            str(way.dropped),
         )
 
 
@@ -135,13 +136,14 @@ def of_isolation(found: Isolation) -> Iterator[str]:
         "that of the tee off (a sample of nothing) in the same repeat, the median over repeats."
     )
     yield ""
-    head = ("case", "p50 ms", "p99 ms", "p99.9 ms", "p99 / tee off", "calls", "failed")
+    head = ("case", "p50 ms", "p99 ms", "p99.9 ms", "p99 / tee off", "calls", "failed", "late")
     rows = (
         (
             name,
             *(figure(f) for f in (case.p50, case.p99, case.p999, case.ratio)),
             str(case.calls),
-            str(case.failed + case.dropped),
+            str(case.failed),
+            str(case.dropped),
         )
         for name, case in found.cases.items()
     )

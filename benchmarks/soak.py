@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from benchmarks import paths
 from benchmarks.account import peak_bytes, resident_bytes
-from benchmarks.ends import LOWEST, echoes, ordinary
+from benchmarks.ends import echoes, ordinary
 from benchmarks.load import Shape, closed_loop
 from sidecar.config import Settings
 from tests.processes import http_json
@@ -57,7 +57,7 @@ class Memory:
 def run(step: Callable[[str], None], seconds: float) -> Memory:
     """Load for so long."""
     step(f"{seconds:.0f} s with a shadow that hangs")
-    with echoes(1) as (production,), ordinary("--hang", nice=LOWEST) as shadow:
+    with echoes(1) as (production,), ordinary("--hang", idle=True) as shadow:
         one = {
             "name": "shadow",
             "address": shadow,

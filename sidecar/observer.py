@@ -67,6 +67,9 @@ def _step_back(nice: int) -> None:
     with contextlib.suppress(OSError):
         os.nice(nice)
     with contextlib.suppress(OSError):
+        # A task of this class that wakes up never takes the core from one that is at work.
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE), encoding="ascii")
 
 

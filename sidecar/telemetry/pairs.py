@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from sidecar.call import Observation, SkipReason, Started
-from sidecar.compare.result import Comparison
+from sidecar.compare.result import Comparison, Outcome
 from sidecar.config import ShadowSettings, TelemetrySettings
 from sidecar.log import Log
 from sidecar.telemetry.environment import make_queue, make_resource
@@ -99,6 +99,8 @@ class PairSpans:
         """
         if production is None or planned.production is None:
             return
+        if not planned.sampled and all(c.outcome is Outcome.EQUAL for c in compared.values()):
+            return  # most calls: the builder would find nothing to tell either
         skips = skipped or {}
         halves = [
             Half(
