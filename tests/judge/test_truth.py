@@ -138,7 +138,7 @@ def test_precision_and_f1_find_a_worse_and_an_equal_candidate(
 
 def test_false_verdicts_about_two_rates_on_the_margin_stay_within_alpha() -> None:
     rng = np.random.default_rng(33)
-    streams, alpha, margin = 200, 0.025, 0.05
+    streams, alpha, margin = 1000, 0.025, 0.05
     looks = np.unique(np.geomspace(10, 3000, 15).astype(int))
     false = dict.fromkeys(Side, 0)
     for _ in range(streams):

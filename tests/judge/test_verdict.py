@@ -175,7 +175,7 @@ def test_a_verdict_is_plain_json() -> None:
 def test_false_verdicts_of_the_whole_stay_within_alpha() -> None:
     """Four required criteria on their margins, one judge with latches that looks 25 times."""
     rng = np.random.default_rng(41)
-    streams = 300
+    streams = 1000
     looks = np.unique(np.geomspace(100, 20_000, 25).astype(int))
     declared = settings(*[required("disagreement", 0.02, name=f"c{i}") for i in range(4)])
     false = {State.PASS: 0, State.FAIL: 0}
