@@ -14,7 +14,7 @@ def criterion(name: str, kind: str, state: str, **given: Any) -> dict[str, Any]:
         "required": True,
         "weight": 1.0,
         "state": state,
-        "reason": "undecided: 1.2 % of calls disagree (0.6 % to 2 %), margin 1 %; about 1,234 more calls",
+        "reason": "undecided: 1.2 % of calls disagree (0.6 % to 2 %); about 1,234 more calls",
         "margin": 0.01,
         "estimate": 0.012,
         "interval": [0.006, 0.02],
