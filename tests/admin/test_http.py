@@ -109,6 +109,11 @@ def test_what_cannot_be_asked_is_said() -> None:
             b"confirm-promotion, rollback, post-rollout, event\n",
         )
         assert await ask("/gate?wait=yes") == (400, b"wait: 'yes': true or false\n")
+        for limit, shown in (("0", "0"), ("1001", "1001"), ("x", "x"), ("1" * 5000, "1" * 20)):
+            assert await ask(f"/pairs?limit={limit}") == (
+                400,
+                f"limit: '{shown}': a number from 1 to 1000\n".encode(),
+            )
         assert (await ask("/ended")) == (200, b'{"ended": false, "shadows": {"candidate": false}}')
 
     visit(House({}), look)
