@@ -100,10 +100,11 @@ def of_latency(found: Latency) -> Iterator[str]:
     yield "## Latency added over direct"
     yield ""
     yield (
-        "k6 at a fixed rate; production and shadow are grpcio servers, the shadow running "
-        "only when nobody else wants a core. k6 and the server alone manage "
-        f"{found.capacity:.0f} calls a second on this machine and fill it: at half of that, "
-        "whatever stands between competes with them for the cores, and what is added is mostly waiting for one; at a tenth there are cores to spare. "
+        "k6 at a fixed rate; production and shadow are grpcio servers, the shadow running only "
+        f"when nobody else wants a core. k6 and the server alone manage {found.capacity:.0f} calls "
+        "a second on this machine and fill it: at half of that, whatever stands between competes "
+        "with them for the cores, and what is added is mostly waiting for one; at a tenth there "
+        "are cores to spare. "
         f"{found.seconds:g} s at a time; milliseconds; added is over the direct round of the same "
         "repeat; late are calls that were not begun because none of k6's clients was free."
     )
