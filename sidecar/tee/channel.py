@@ -23,6 +23,7 @@ CONNECT_SECONDS = 10.0
 PAUSE_FIRST = 0.5  # about as soon as a breaker would try again
 PAUSE_LAST = 5.0
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
+MAX_WAITING = 4096  # answers to a server's pings and settings that it does not read
 UNACKED_MS = 15_000  # a peer that vanished with our bytes on the way is noticed
 
 
@@ -89,7 +90,7 @@ class Channel:
         call = _Call(method, messages, metadata, deadline, loop.create_future())
         timer = loop.call_at(deadline, self._late, call)
         current = self._current
-        if current is not None and not self._waiting and current.conversation.has_room:
+        if current is not None and not self._waiting and current.has_room:
             current.begin(call)
         else:
             self._wait(call)
@@ -119,7 +120,7 @@ class Channel:
         if current is not None and not current.conversation.open_to_calls:
             self._others.add(current)
             self._current = current = None
-        while self._waiting and current is not None and current.conversation.has_room:
+        while self._waiting and current is not None and current.has_room:
             call = self._waiting.popleft()
             if not call.future.done():
                 current.begin(call)
@@ -220,8 +221,22 @@ class _Connection(asyncio.Protocol):
         self._calls: dict[int, _Call] = {}
         self._transport: asyncio.Transport | None = None
         self._due = False  # a flush will come
+        self._paused = False  # the socket takes no more
         self.useful = False  # it has brought an answer
         self.gone = ""  # why it has ended
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a call may be begun now."""
+        return self.conversation.has_room and not self._paused
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._flush()
+        self._channel.next()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # uvloop's is no subclass
@@ -243,6 +258,9 @@ class _Connection(asyncio.Protocol):
             self._channel.answered()
         if conversation.broken:
             self.close(conversation.broken)
+            return
+        if self._paused and conversation.waiting > MAX_WAITING:
+            self.close("the shadow writes and does not read")
             return
         self._flush()
         self._channel.next()
@@ -293,9 +311,13 @@ class _Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._due = False
-        out = self.conversation.output()
-        if out and self._transport is not None:
-            self._transport.writelines(out)
+        # What waits stays in the conversation, where a call that ends takes its bytes with it.
+        while self._transport is not None and not self._paused:
+            out = self.conversation.output()
+            if out:
+                self._transport.writelines(out)
+            if self._paused or not self.conversation.taken():
+                return
 
 
 def _answer(call: _Call, answer: Answer) -> None:

@@ -51,6 +51,7 @@ DEFAULT_WINDOW = 65_535  # RFC 9113, section 6.9.2
 DEFAULT_FRAME = 16_384  # and 6.5.2; ours is never raised, so no larger frame may come
 LARGEST_WINDOW = (1 << 31) - 1
 WINDOW = 16 << 20  # bytes of answers that may be on their way to us, all streams together
+BURST = 256 << 10  # bytes of DATA that are handed out before the socket is known to take them
 LAST_STREAM = 1 << 30  # then it is time for another connection
 MAX_NAMES = 1024  # names come from clients: what is remembered of them has a bound
 
@@ -127,6 +128,7 @@ class Conversation:
         self._block_frame = (0, 0)
         self._decoder = HeaderDecoder(response_head, limits.max_header_bytes)
         self._blocked: deque[int] = deque()  # streams with something unsent
+        self._burst = BURST  # what is left of it
         # RFC 7541: `:method` POST and `:scheme` are in the static table, so are the other names.
         self._head = b"\x83" + (b"\x87" if scheme == "https" else b"\x86")
         self._after_path = b"".join(
@@ -152,10 +154,25 @@ class Conversation:
         """Whether a call may be begun now."""
         return self.ready and len(self.streams) < self.max_streams and self.open_to_calls
 
+    @property
+    def waiting(self) -> int:
+        """Pieces of output that nobody has taken."""
+        return len(self._out)
+
     def output(self) -> list[bytes | memoryview]:
-        """What is to be sent now; given once."""
+        """What is to be sent now; given once.
+
+        However wide the server's windows are, there are at most `BURST` bytes of DATA in it until
+        `taken`: what has been given out can no longer be taken back when a call ends.
+        """
         out, self._out = self._out, []
         return out
+
+    def taken(self) -> bool:
+        """The socket takes more; whether there is more."""
+        self._burst = BURST
+        self._send_blocked()
+        return bool(self._out)
 
     def begin(
         self, method: str, messages: tuple[bytes, ...], metadata: GrpcMetadata, timeout_ns: int
@@ -175,9 +192,10 @@ class Conversation:
         self._send_block(stream, block)
         body = b"".join([part for m in messages for part in (_PREFIX.pack(0, len(m)), m)])
         size = len(body)
-        if size <= self._max_frame and size <= self._window and size <= state.window:
+        if size <= self._max_frame and size <= min(self._window, state.window, self._burst):
             self._out.append(HEADER.pack(size >> 8, size & 0xFF, DATA, END_STREAM, stream) + body)
             self._window -= size
+            self._burst -= size
         else:
             state.unsent = memoryview(body)
             self._blocked.append(stream)
@@ -388,13 +406,16 @@ class Conversation:
             if state is None or state.unsent is None:
                 continue
             rest: memoryview | None = state.unsent
-            while rest is not None and (not rest or (self._window > 0 and state.window > 0)):
-                size = min(len(rest), self._window, state.window, self._max_frame)
+            while rest is not None and (
+                not rest or min(self._window, state.window, self._burst) > 0
+            ):
+                size = min(len(rest), self._window, state.window, self._burst, self._max_frame)
                 ends = size == len(rest)
                 flags = END_STREAM if ends else 0
                 self._out.append(HEADER.pack(size >> 8, size & 0xFF, DATA, flags, stream))
                 self._out.append(rest[:size])
                 self._window -= size
+                self._burst -= size
                 state.window -= size
                 rest = None if ends else rest[size:]
             state.unsent = rest

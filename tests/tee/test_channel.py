@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -183,3 +184,29 @@ def test_a_thousand_calls_of_every_size_come_back_as_they_went() -> None:
             assert all(await asyncio.gather(*map(one, sizes)))
 
     asyncio.run(main())
+
+
+def test_a_shadow_that_opens_its_windows_and_never_reads_holds_no_memory_of_ended_calls() -> None:
+    wide = struct.pack("!HI", 4, (1 << 31) - 1)
+    more = frame(8, 0, 0, struct.pack("!I", (1 << 31) - 1 - 65_535))
+
+    async def never_reads(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(frame(SETTINGS, 0, 0, wide) + more)
+        await asyncio.Event().wait()
+
+    async def held() -> int:
+        tracemalloc.start()
+        try:
+            async with raw_server(never_reads) as address, channel(address) as on:
+                large = bytes(8 << 20)
+                for _ in range(4):
+                    calls = [ask(on, large, deadline=SOON) for _ in range(4)]
+                    statuses = {answer.status for answer in await asyncio.gather(*calls)}
+                    assert statuses == {DEADLINE_EXCEEDED}
+                del large
+                return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    # 128 MiB were asked to be sent; what is left is the transport's own buffer.
+    assert asyncio.run(held()) < 8 << 20

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sidecar.observe.frames import PREFACE
 from sidecar.observe.limits import ReadLimits
-from sidecar.tee.conversation import WINDOW, Answer, Conversation
+from sidecar.tee.conversation import BURST, WINDOW, Answer, Conversation
 from tests.tee.servers import frame
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY = range(8)
@@ -232,6 +232,27 @@ def test_a_request_waits_for_the_windows_and_goes_on_with_them() -> None:
     rest = list(frames(sent(talk)))
     assert first + second + rest[-1][3] == message(request)
     assert rest[-1][1] == END_STREAM
+
+
+def test_however_wide_the_windows_only_so_much_is_given_out_before_it_is_taken() -> None:
+    talk = conversation((4, (1 << 31) - 1))
+    talk.receive(frame(WINDOW_UPDATE, 0, 0, u32((1 << 31) - 1 - 65_535)))
+    large = bytes(10 * BURST)
+    first, second = ask(talk, large), ask(talk, large)
+    out = sent(talk)
+    assert len(body(out, first)) == BURST
+    assert body(out, second) == b""
+    assert sent(talk) == b""  # nobody has taken it yet
+    assert talk.taken()
+    assert len(body(sent(talk), first)) == BURST
+    talk.cancel(first)  # the rest of it is nowhere any more
+    sent(talk)
+    got = b""
+    while talk.taken():
+        out = sent(talk)
+        assert body(out, first) == b""
+        got += body(out, second)
+    assert got == message(large)
 
 
 def test_the_connections_window_is_shared_and_no_frame_is_too_large() -> None:
