@@ -9,8 +9,6 @@ the socket. Source: RFC 9113, RFC 7541, and gRPC's PROTOCOL-HTTP2.md.
 
 from __future__ import annotations
 
-import base64
-import re
 import struct
 from collections import deque
 from dataclasses import dataclass
@@ -41,6 +39,7 @@ from sidecar.observe.limits import ReadLimits
 from sidecar.observe.messages import MessageReader
 from sidecar.observe.status import from_http_status, from_reset
 from sidecar.tee.metadata import GrpcMetadata
+from sidecar.tee.request_block import RequestBlock
 
 PING, WINDOW_UPDATE = 0x6, 0x8
 HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_STREAMS, INITIAL_WINDOW, MAX_FRAME = 1, 2, 3, 4, 5
@@ -53,12 +52,10 @@ LARGEST_WINDOW = (1 << 31) - 1
 WINDOW = 16 << 20  # bytes of answers that may be on their way to us, all streams together
 BURST = 256 << 10  # bytes of DATA that are handed out before the socket is known to take them
 LAST_STREAM = 1 << 30  # then it is time for another connection
-MAX_NAMES = 1024  # names come from clients: what is remembered of them has a bound
 
 _SETTING = struct.Struct("!HI")
 _U32 = struct.Struct("!I")
 _PREFIX = struct.Struct("!BI")
-_NAME = re.compile(r"[a-z0-9_.-]+")
 _OPENING = PREFACE + b"".join(
     (
         HEADER.pack(0, 12, SETTINGS, 0, 0),
@@ -129,20 +126,7 @@ class Conversation:
         self._decoder = HeaderDecoder(response_head, limits.max_header_bytes)
         self._blocked: deque[int] = deque()  # streams with something unsent
         self._burst = BURST  # what is left of it
-        # RFC 7541: `:method` POST and `:scheme` are in the static table, so are the other names.
-        self._head = b"\x83" + (b"\x87" if scheme == "https" else b"\x86")
-        self._after_path = b"".join(
-            (
-                b"\x01" + _string(authority.encode()),
-                b"\x00" + _string(b"te") + _string(b"trailers"),
-                b"\x0f\x10" + _string(b"application/grpc"),
-                b"\x0f\x2b" + _string(agent.encode()),
-                b"\x00" + _string(b"grpc-accept-encoding") + _string(b"identity, deflate, gzip"),
-                b"\x00" + _string(b"grpc-timeout"),
-            )
-        )
-        self._paths: dict[str, bytes] = {}
-        self._names: dict[str, bytes] = {}
+        self._block_of = RequestBlock(scheme, authority, agent)
 
     @property
     def open_to_calls(self) -> bool:
@@ -185,7 +169,7 @@ class Conversation:
         Raises:
             ValueError: something in it cannot be sent; nothing was.
         """
-        block = self._encode(method, metadata, timeout_ns)
+        block = self._block_of.encode(method, metadata, timeout_ns)
         stream = self._next
         self._next += 2
         self.streams[stream] = state = _Stream(self._stream_window)
@@ -435,28 +419,6 @@ class Conversation:
     def _reset(self, stream: int, code: int) -> None:
         self._out.append(HEADER.pack(0, 4, RST_STREAM, 0, stream) + _U32.pack(code))
 
-    def _encode(self, method: str, metadata: GrpcMetadata, timeout_ns: int) -> bytes:
-        head = self._paths.get(method)
-        if head is None:
-            if len(self._paths) >= MAX_NAMES:
-                self._paths.clear()
-            head = self._head + b"\x04" + _string(method.encode()) + self._after_path
-            self._paths[method] = head
-        parts = [head, _string(_timeout(timeout_ns))]
-        for name, value in metadata:
-            known = self._names.get(name)
-            parts.append(self._name(name) if known is None else known)
-            parts.append(_string(_value(value)))
-        return b"".join(parts)
-
-    def _name(self, name: str) -> bytes:
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"not a name of metadata: {name!r}")
-        if len(self._names) >= MAX_NAMES:
-            self._names.clear()
-        encoded = self._names[name] = b"\x00" + _string(name.encode())
-        return encoded
-
 
 def _failed(state: _Stream, code: int, detail: str, trailers: Metadata = ()) -> Answer:
     """The answer, as far as it came; whole if `code` is OK."""
@@ -467,37 +429,6 @@ def _failed(state: _Stream, code: int, detail: str, trailers: Metadata = ()) -> 
 
 def _plain(metadata: Metadata) -> Metadata:
     return tuple([field for field in metadata if field[0] not in _RESERVED])
-
-
-def _string(raw: bytes) -> bytes:
-    """A string literal without Huffman coding (RFC 7541, section 5.2)."""
-    size = len(raw)
-    if size < 0x7F:
-        return bytes((size,)) + raw
-    prefix = bytearray((0x7F,))
-    size -= 0x7F
-    while size >= 0x80:
-        prefix.append(size & 0x7F | 0x80)
-        size >>= 7
-    prefix.append(size)
-    return bytes(prefix) + raw
-
-
-def _value(value: str | bytes) -> bytes:
-    if isinstance(value, bytes):
-        return base64.b64encode(value).rstrip(b"=")
-    if not (value.isascii() and value.isprintable()):
-        raise ValueError("a value of metadata that is not printable ASCII")
-    return value.encode()
-
-
-def _timeout(ns: int) -> bytes:
-    """`grpc-timeout`: at most eight digits and a unit."""
-    micros = max(1, ns // 1000)
-    for size, unit in ((1, b"u"), (1000, b"m"), (1_000_000, b"S")):
-        if micros // size < 100_000_000:
-            return b"%d%b" % (micros // size, unit)
-    return b"99999999S"
 
 
 def _number(data: bytes, start: int, stop: int) -> int:
