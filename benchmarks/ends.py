@@ -8,6 +8,7 @@ machine of its own.
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -24,7 +25,10 @@ def echoes(count: int = 2) -> Iterator[list[str]]:
             port = free_port()
             flags = ["--no-tls", "--echo-upload", "--trailer", "grpc-status: 0"]
             process = stack.enter_context(
-                Process([_nghttpd(), *flags, "-w", "20", "-W", "20", str(port)], name="nghttpd")
+                Process(
+                    [*_memory(), _nghttpd(), *flags, "-w", "20", "-W", "20", str(port)],
+                    name="nghttpd",
+                )
             )
             process.wait_until(accepts(f"127.0.0.1:{port}"))
             addresses.append(f"127.0.0.1:{port}")
@@ -40,6 +44,20 @@ def ordinary(*flags: str, idle: bool = False) -> Iterator[str]:
             os.sched_setscheduler(process.pid, os.SCHED_IDLE, os.sched_param(0))
         address: str = process.wait_ready()["address"]
         yield address
+
+
+def _memory() -> list[str]:
+    """What gives a command a /tmp in memory: nghttpd keeps each upload in a file there.
+
+    On a disk, what one measurement wrote is written back during the next ones.
+    """
+    wrap = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
+    wrap += ["sh", "-c", 'mount -t tmpfs tmpfs /tmp && exec "$0" "$@"']
+    try:
+        works = subprocess.run([*wrap, "true"], check=False, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        works = False
+    return wrap if works else []
 
 
 def _nghttpd() -> str:
