@@ -8,6 +8,7 @@ section measures and which targets hold.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -41,6 +42,8 @@ class Part:
 
 def main() -> int:
     """Run the benchmarks; the exit code says whether they ran, not whether targets were met."""
+    # Ended from outside, it ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     flags = _flags()
     console = Console(stderr=True)
     install(console.print)
