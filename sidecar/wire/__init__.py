@@ -3,5 +3,5 @@
 Small enough to be read whole by whoever must trust it, in this order: `forward` (what happens to
 production's bytes), `poll`, `server` (listening, connecting, ending), `listen`, `cli`; then what
 happens to the copy: `frames` (which bytes), `watch` (one connection's observing), `tap` (the way
-out), `records` (its language), `stats`. Imports the standard library and uvloop, nothing else.
+out), `records` (its language), `stats`. Imports the standard library and nothing else.
 """

@@ -1,6 +1,6 @@
 """The command line of production's path: `python -m sidecar.wire`.
 
-Rule: the standard library and uvloop, nothing else; every error at once, and exit code 2.
+Rule: the standard library, nothing else; every error at once, and exit code 2.
 Counterpart: `sidecar.config.WireSettings`, whose defaults are the same.
 """
 
@@ -22,9 +22,8 @@ from pathlib import Path
 from time import time
 from typing import NoReturn
 
-import uvloop
-
 from sidecar.address import MAX_UNIX_PATH, Unix, parse_address
+from sidecar.wire.poll import Poller, run
 from sidecar.wire.server import Options, Route, Wire
 
 
@@ -41,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGHUP, signal.SIGTTOU):
         signal.signal(number, signal.SIG_IGN)
     _allow_files()
-    return uvloop.run(_run(options, ready_fd))
+    return run(lambda poller: _run(options, poller, ready_fd))
 
 
 def read_arguments(argv: Sequence[str]) -> tuple[Options, int | None]:
@@ -178,7 +177,7 @@ def _allow_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _run(options: Options, ready_fd: int | None) -> int:
+async def _run(options: Options, poller: Poller, ready_fd: int | None) -> int:
     loop = asyncio.get_running_loop()
     stopping, ending = asyncio.Event(), asyncio.Event()
 
@@ -187,7 +186,7 @@ async def _run(options: Options, ready_fd: int | None) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    wire = Wire(options, log)
+    wire = Wire(options, poller, log)
     errors = wire.start()
     if errors:
         _print(errors)

@@ -70,6 +70,7 @@ class Wire:
     def __init__(
         self,
         options: Options,
+        poller: Poller,
         log: Callable[..., None],
         draw: Callable[[], float] = random.random,
     ) -> None:
@@ -77,7 +78,7 @@ class Wire:
         self._log = log
         self._draw = draw
         self._loop = asyncio.get_running_loop()
-        self._poller = Poller(self._loop)
+        self._poller = poller
         self._counters = Counters()
         self._tally = Tally()
         self._listeners: list[tuple[socket.socket, Route]] = []
@@ -126,7 +127,7 @@ class Wire:
                 self._log,
             )
         for sock, route in self._listeners:
-            self._loop.add_reader(sock, self._accept, sock, route)
+            self._loop.add_reader(sock.fileno(), self._accept, sock, route)
         return []
 
     async def drain(self, ending: asyncio.Event) -> None:
@@ -153,7 +154,6 @@ class Wire:
         if self._tap is not None:
             self._tap.close()
             self._tap = None
-        self._poller.close()
 
     def snapshot(self) -> Snapshot:
         """All counters and gauges, now."""
@@ -191,7 +191,7 @@ class Wire:
 
     def _stop_accepting(self) -> None:
         for sock, _ in self._listeners:
-            self._loop.remove_reader(sock)
+            self._loop.remove_reader(sock.fileno())
             close_listener(sock)
         self._listeners.clear()
 
@@ -203,7 +203,7 @@ class Wire:
                 return
             except OSError as error:
                 self._log("cannot accept", error=str(error))
-                self._loop.remove_reader(listener)
+                self._loop.remove_reader(listener.fileno())
                 self._loop.call_later(NO_FILES_SECONDS, self._accept_again, listener, route)
                 return
             if self._taken >= self._options.connections:
@@ -220,7 +220,7 @@ class Wire:
 
     def _accept_again(self, listener: socket.socket, route: Route) -> None:
         if (listener, route) in self._listeners:
-            self._loop.add_reader(listener, self._accept, listener, route)
+            self._loop.add_reader(listener.fileno(), self._accept, listener, route)
 
     async def _connect(self, client: socket.socket, peer: Any, route: Route, listen: str) -> None:
         """Reach production for a client; its bytes wait in its socket until then."""
@@ -330,11 +330,11 @@ async def _connect_tcp(loop: asyncio.AbstractEventLoop, sock: socket.socket, whe
         sock.connect(where)
         return
     settled = asyncio.Event()
-    loop.add_writer(sock, settled.set)
+    loop.add_writer(sock.fileno(), settled.set)
     try:
         await settled.wait()
     finally:
-        loop.remove_writer(sock)
+        loop.remove_writer(sock.fileno())
     error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error:
         raise OSError(error, os.strerror(error))

@@ -273,7 +273,7 @@ class Tap:
 
     def close(self) -> None:
         """End all sessions, after one last try to send what waits."""
-        self._loop.remove_reader(self._listener)
+        self._loop.remove_reader(self._listener.fileno())
         close_listener(self._listener)
         for timer in (self._timer, self._pause):
             if timer is not None:
@@ -283,7 +283,7 @@ class Tap:
             session.end()
 
     def _listen(self) -> None:
-        self._loop.add_reader(self._listener, self._accept)
+        self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def _accept(self) -> None:
         try:
@@ -292,7 +292,7 @@ class Tap:
             return
         except OSError:
             # For want of file descriptors: who waits is still there, and would be heard of at once.
-            self._loop.remove_reader(self._listener)
+            self._loop.remove_reader(self._listener.fileno())
             self._pause = self._loop.call_later(NO_FILES_SECONDS, self._listen)
             return
         with suppress(OSError):

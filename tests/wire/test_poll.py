@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 
-import uvloop
 
-from sidecar.wire.poll import READ, WRITE, Poller
+from sidecar.wire.poll import READ, WRITE, Poller, run
 from tests.wire.harness import reset
 
 
 def test_a_reset_behind_the_last_bytes_is_told_after_them() -> None:
-    async def scenario() -> list[object]:
-        poller = Poller(asyncio.get_running_loop())
+    async def scenario(poller: Poller) -> list[object]:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             near = socket.create_connection(listener.getsockname())
             far, _ = listener.accept()
@@ -34,15 +32,13 @@ def test_a_reset_behind_the_last_bytes_is_told_after_them() -> None:
         poller.want(near.fileno(), 0, READ, ready)
         await asyncio.wait_for(done.wait(), 60)
         near.close()
-        poller.close()
         return heard
 
-    assert uvloop.run(scenario()) == [b"last words", ConnectionResetError]
+    assert run(scenario) == [b"last words", ConnectionResetError]
 
 
 def test_a_socket_closed_by_another_ones_owner_is_heard_of_no_more() -> None:
-    async def scenario() -> list[int]:
-        poller = Poller(asyncio.get_running_loop())
+    async def scenario(poller: Poller) -> list[int]:
         pairs = [socket.socketpair() for _ in range(2)]
         heard: list[int] = []
         done = asyncio.Event()
@@ -60,18 +56,16 @@ def test_a_socket_closed_by_another_ones_owner_is_heard_of_no_more() -> None:
             far.send(b"x")
             poller.want(near.fileno(), 0, READ, owner)
         await asyncio.wait_for(done.wait(), 60)
-        poller.close()
         for pair in pairs:
             for sock in pair:
                 sock.close()
         return heard
 
-    assert uvloop.run(scenario()) == [0]
+    assert run(scenario) == [0]
 
 
 def test_what_is_wanted_can_change() -> None:
-    async def scenario() -> int:
-        poller = Poller(asyncio.get_running_loop())
+    async def scenario(poller: Poller) -> int:
         near, far = socket.socketpair()
         told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -83,9 +77,8 @@ def test_what_is_wanted_can_change() -> None:
         poller.want(near.fileno(), 0, READ, owner)
         poller.want(near.fileno(), READ, WRITE, owner)
         events = await asyncio.wait_for(told, 60)
-        poller.close()
         near.close()
         far.close()
         return events
 
-    assert uvloop.run(scenario()) == WRITE
+    assert run(scenario) == WRITE

@@ -7,11 +7,10 @@ import errno
 import socket
 from pathlib import Path
 
-import uvloop
 
 from sidecar.wire.forward import GOAWAY
 from sidecar.wire.frames import PREFACE
-from sidecar.wire.poll import Poller
+from sidecar.wire.poll import Poller, run
 from sidecar.wire.records import Kind, record
 from sidecar.wire.tap import Session, Tap
 from tests.wire.harness import Upstream, frame, read_exactly, running_wire, through
@@ -25,20 +24,18 @@ async def turn() -> None:
 
 
 def test_what_is_asked_at_once_is_looked_for_once() -> None:
-    async def scenario() -> list[set[int]]:
+    async def scenario(poller: Poller) -> list[set[int]]:
         loop = asyncio.get_running_loop()
-        poller = Poller(loop)
         near, far = socket.socketpair()
         asked: list[set[int]] = []
         session = Session(loop, poller, near, 1 << 20, lambda: 0.5, lambda _: None, asked.append)
         far.sendall(b"".join(record(Kind.GOAWAY, 0, number, 0) for number in (3, 0, 3, 0, 5)))
         await turn()
         session.end()
-        poller.close()
         far.close()
         return asked
 
-    assert uvloop.run(scenario()) == [{0, 3, 5}]
+    assert run(scenario) == [{0, 3, 5}]
 
 
 class Exhausted(socket.socket):
@@ -57,9 +54,8 @@ class Exhausted(socket.socket):
 def test_without_file_descriptors_an_observer_waits_and_the_wire_does_not_spin(
     tmp_path: Path,
 ) -> None:
-    async def scenario() -> tuple[int, bytes]:
+    async def scenario(poller: Poller) -> tuple[int, bytes]:
         loop = asyncio.get_running_loop()
-        poller = Poller(loop)
         listener = Exhausted(socket.AF_UNIX)
         listener.bind(str(tmp_path / "tap.sock"))
         listener.listen()
@@ -81,11 +77,10 @@ def test_without_file_descriptors_an_observer_waits_and_the_wire_does_not_spin(
         tries, listener.exhausted = listener.tries, False
         greeting = await asyncio.wait_for(loop.sock_recv(observer, 5), 60)
         tap.close()
-        poller.close()
         observer.close()
         return tries, greeting
 
-    tries, greeting = uvloop.run(scenario())
+    tries, greeting = run(scenario)
     assert tries < TURNS / 2
     assert greeting[4] == Kind.HELLO
 

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-import uvloop
 
 from sidecar.wire.frames import State, Tally, Walker
-from sidecar.wire.poll import Poller
+from sidecar.wire.poll import Poller, run
 from sidecar.wire.records import HEADER, Kind
 from sidecar.wire.stats import Counters
 from sidecar.wire.tap import Session
@@ -20,17 +19,15 @@ from tests.wire.walks import OPENINGS
 
 
 @contextmanager
-def session() -> Iterator[tuple[Session, socket.socket]]:
+def session(poller: Poller) -> Iterator[tuple[Session, socket.socket]]:
     """A session of the running loop, and the observer's socket."""
     loop = asyncio.get_running_loop()
-    poller = Poller(loop)
     near, far = socket.socketpair()
     it = Session(loop, poller, near, 1 << 20, lambda: 0.5, lambda _: None, lambda _: None)
     try:
         yield it, far
     finally:
         it.end()
-        poller.close()
         far.close()
 
 
@@ -53,9 +50,9 @@ def test_a_bug_in_the_walk_makes_the_connection_opaque_and_is_not_raised(
 ) -> None:
     monkeypatch.setattr(Walker, "feed", broken)
 
-    async def scenario() -> tuple[Counters, bytes]:
+    async def scenario(poller: Poller) -> tuple[Counters, bytes]:
         counters = Counters()
-        with session() as (it, far):
+        with session(poller) as (it, far):
             watch = Watch(1, it if observed else None, {}, Tally(), counters, resync=False)
             watch.saw(0, memoryview(b"anything"))
             assert watch.session is None
@@ -63,15 +60,15 @@ def test_a_bug_in_the_walk_makes_the_connection_opaque_and_is_not_raised(
             it.flush()
             return counters, far.recv(1000) if observed else b""
 
-    counters, told = uvloop.run(scenario())
+    counters, told = run(scenario)
     assert counters.now[State.OPAQUE] == counters.ever[State.OPAQUE] == 1
     assert kinds(told) == ([Kind.OPEN, Kind.OPAQUE] if observed else [])
 
 
 def test_every_end_leaves_the_gauges_at_zero() -> None:
-    async def scenario() -> Counters:
+    async def scenario(poller: Poller) -> Counters:
         counters = Counters()
-        with session() as (it, _):
+        with session(poller) as (it, _):
             watches = [Watch(n, it, {}, Tally(), counters, resync=False) for n in range(3)]
             watches.append(Watch(3, None, {}, Tally(), counters, resync=False))
             watches[1].saw(0, memoryview(b"GET / HTTP/1.1"))
@@ -84,6 +81,6 @@ def test_every_end_leaves_the_gauges_at_zero() -> None:
                 watch.close(1, "reset")
         return counters
 
-    counters = uvloop.run(scenario())
+    counters = run(scenario)
     assert set(counters.now.values()) == {0}
     assert counters.ever == {State.OBSERVED: 3, State.BLIND: 2, State.OPAQUE: 1}
