@@ -125,36 +125,35 @@ class Observer:
     def copied(self, conn: int, direction: Direction, data: Chunk, now_ns: int) -> None:
         connection = self.connections.get(conn)
         if connection is not None:
-            self._read(connection, lambda: connection.feed(direction, data, now_ns))
+            self._read(connection, connection.feed(direction, data, now_ns))
 
     def gap(self, conn: int, direction: Direction, size: int, now_ns: int) -> None:
         connection = self.connections.get(conn)
         if connection is not None:
-            self._read(connection, lambda: connection.gap(direction, size, now_ns))
+            self._read(connection, connection.gap(direction, size, now_ns))
 
     def unsampled(self, conn: int, streams: tuple[int, ...]) -> None:
         connection = self.connections.get(conn)
         if connection is not None:
             for stream in streams:
-                connection.unsampled(stream)
+                if lost := connection.unsampled(stream):
+                    self._read(connection, lost)
 
     def out_of_sight(self, conn: int, kind: Kind, reason: str) -> None:
         connection = self.connections.pop(conn, None)
         if connection is not None:
             state: Literal["opaque", "blind"] = "opaque" if kind is Kind.OPAQUE else "blind"
-            self._read(connection, lambda: connection.lose_sight(state, reason))
+            self._read(connection, connection.lose_sight(state, reason))
             self.spans.gone(conn)
 
     def closed(self, conn: int, by: Direction, how: str, now_ns: int) -> None:
         connection = self.connections.pop(conn, None)
         if connection is not None:
-            self._read(connection, lambda: connection.close(by, how, now_ns))
+            self._read(connection, connection.close(by, how, now_ns))
             self.spans.gone(conn)
 
-    def _read(self, connection: Connection, step: Callable[[], Sequence[Event]]) -> None:
-        before = connection.buffered_bytes
-        events = step()
-        self.reading_bytes += connection.buffered_bytes - before
+    def _read(self, connection: Connection, events: Sequence[Event]) -> None:
+        self._count(connection)
         for event in events:
             match event:
                 case Requested():
@@ -298,9 +297,14 @@ class Observer:
     def _stop_reading(self, key: CallKey) -> None:
         connection = self.connections.get(key.connection)
         if connection is not None:
-            before = connection.buffered_bytes
             connection.forget(key)
-            self.reading_bytes += connection.buffered_bytes - before
+            self._count(connection)
+
+    def _count(self, connection: Connection) -> None:
+        """Take over what a connection holds now."""
+        held = connection.buffered_bytes
+        self.reading_bytes += held - connection.counted_bytes
+        connection.counted_bytes = held
 
     # ---- what time and operators do -------------------------------------------------------------
 

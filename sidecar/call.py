@@ -7,7 +7,6 @@ the wire's stamps and the observer's can be subtracted; they become wall-clock t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import NamedTuple, TypeAlias
 
@@ -85,8 +84,7 @@ class CallKey(NamedTuple):
     stream: int
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
     """The request's header block has been read."""
 
     key: CallKey
@@ -100,8 +98,7 @@ class Started:
     sampled: bool = True  # False: the wire did not copy this stream's DATA
 
 
-@dataclass(frozen=True, slots=True)
-class Requested:
+class Requested(NamedTuple):
     """The client has half-closed: the request is complete. Messages are decompressed."""
 
     key: CallKey
@@ -109,8 +106,7 @@ class Requested:
     ended_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """What one side answered, and when. Messages are decompressed, without their gRPC frame."""
 
     status: int  # gRPC status code, 0 is OK
@@ -127,16 +123,14 @@ class Observation:
         return max(0, self.ended_ns - self.started_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """Production's answer is complete (trailers, or the reset or loss that stood in for them)."""
 
     key: CallKey
     observation: Observation
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(NamedTuple):
     """The call can no longer be compared; nothing more will be said about it."""
 
     key: CallKey

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sidecar.pair import Pair
 
 EVALUATE_SECONDS = 1.0
-EVALUATE_SHARE = 50  # evaluating takes at most one part in so many of the process's time
+EVALUATE_SHARE = 200  # evaluating takes at most one part in so many of the process's time
 
 
 class Judged:

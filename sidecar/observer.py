@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import random
 import signal
@@ -145,6 +146,7 @@ async def _run(
     # Whoever waits for "ready" wants the first call seen; a wire that is late must not stop us.
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(attached.wait(), ATTACH_SECONDS)
+    gc.freeze()  # what exists now stays; the collector need not look at it again
     on_ready(address, admin_address)
     log.info(
         "observing", http=address, admin=admin_address, shadows=[s.name for s in settings.shadows]

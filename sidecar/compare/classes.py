@@ -29,8 +29,9 @@ def are_class_scores(name: str, array: Array) -> bool:
     if array.ndim >= 2 and _NAME.search(name):
         return True
     if array.ndim == 1:  # the same as below for one row, without arrays of one
-        inside = array.min() >= 0 and array.max() <= 1  # false for NaN
-        return bool(inside and abs(array.sum(dtype=np.float64) - 1) <= _SUM_TOLERANCE)
+        if not (np.minimum.reduce(array) >= 0 and np.maximum.reduce(array) <= 1):  # nor for NaN
+            return False
+        return bool(abs(np.add.reduce(array, dtype=np.float64) - 1) <= _SUM_TOLERANCE)
     return bool(are_distributions(array).all())
 
 

@@ -70,6 +70,7 @@ class Connection:
         self._last_stream = 0
         self._last_processed = 1 << 31  # as the server's GOAWAY says
         self._unsampled: set[int] = set()
+        self.counted_bytes = 0  # of `buffered_bytes`, in the owner's books
 
     @property
     def state(self) -> State:

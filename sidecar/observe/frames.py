@@ -26,6 +26,8 @@ END_HEADERS = 0x4
 PADDED = 0x8
 PRIORITY = 0x20
 
+_AROUND = PADDED | PRIORITY | END_HEADERS  # flags of a block that is not the whole frame
+
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEADER = struct.Struct("!HBBBI")  # length in two parts, type, flags, stream
 HEADER_BYTES = 9
@@ -77,7 +79,7 @@ class FrameReader:
     @property
     def held(self) -> int:
         """Bytes held."""
-        return len(self._tail) + len(self._block or b"")
+        return len(self._tail) + (0 if self._block is None else len(self._block))
 
     def read(self, data: bytes | memoryview) -> Iterator[Frame]:
         """Take the next bytes. The iterator must be used up before the next call.
@@ -113,6 +115,12 @@ class FrameReader:
                     position = start + length
                     if length or flags & END_STREAM:
                         yield DATA, flags & END_STREAM, stream, _slice(data, start, position)
+                    continue
+            if kind == HEADERS and stream and flags & _AROUND == END_HEADERS and source is data:
+                start = position + HEADER_BYTES
+                if start + length <= end and length <= self._max_header_bytes:
+                    position = start + length
+                    yield HEADERS, flags, stream, bytes(data[start:position])
                     continue
             if kind not in _READ:
                 position += HEADER_BYTES if source is data else 0

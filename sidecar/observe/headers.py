@@ -2,8 +2,8 @@
 
 A decoder of our own because `hpack`'s takes four times as long (benchmarks/bench_observe.py); its
 tables are used, and the tests hold the two against each other. What makes this one cheap: strings
-are decoded once, when they enter the table; and a block of nothing but indexed fields, as a
-server's usually are, is remembered until the table changes.
+are decoded once, when they enter the table; and a block that leaves the table as it was, as most do
+once a connection is warm, is remembered until the table changes.
 
 Rule: more lenient than a peer, never less. An update of the table's size may take any value that
 the other side ever allowed: when an acknowledgement took effect cannot be seen from outside.
@@ -76,20 +76,20 @@ class HeaderDecoder(Generic[Head]):
         if head is not None:
             return head
         try:
-            fields, indexed = self._fields(block)
+            fields, repeatable = self._fields(block)
         except (IndexError, HuffmanError) as error:
             raise HeaderError(f"header block: {error}") from None
         head = self._build(fields)
-        if indexed and len(block) <= _REMEMBERED_BLOCK_BYTES:
+        if repeatable and len(block) <= _REMEMBERED_BLOCK_BYTES:
             if len(self._remembered) >= _REMEMBERED_BLOCKS:
                 self._remembered.clear()
             self._remembered[block] = head
         return head
 
     def _fields(self, block: bytes) -> tuple[list[Field], bool]:
-        """The fields, and whether the block was made of indexed fields only."""
+        """The fields, and whether the same block would mean the same again."""
         fields: list[Field] = []
-        indexed = True
+        repeatable = True
         room = self._max_bytes
         position, end = 0, len(block)
         while position < end:
@@ -107,10 +107,9 @@ class HeaderDecoder(Generic[Head]):
                 if capacity == 0x1F:
                     capacity, position = _integer(block, position, capacity)
                 self._resize(capacity)
-                indexed = False
+                repeatable = False
                 continue
             else:  # a literal field
-                indexed = False
                 mask = 0x3F if byte & 0x40 else 0x0F
                 index = byte & mask
                 if index:
@@ -125,12 +124,13 @@ class HeaderDecoder(Generic[Head]):
                 field = (name, _value(name, raw))
                 size = _ENTRY_BYTES + name_length + len(raw)
                 if byte & 0x40:  # with incremental indexing
+                    repeatable = False
                     self._add((field, name_length, size))
             fields.append(field)
             room -= size
             if room < 0:
                 raise HeaderError(f"header list of more than {self._max_bytes} bytes")
-        return fields, indexed
+        return fields, repeatable
 
     def _entry(self, index: int) -> _Entry:
         if index < _STATIC_LENGTH:

@@ -17,8 +17,9 @@ from sidecar.wire.records import HEADER, MAX_PAYLOAD, U32, U64, VERSION, Kind
 
 _HEADER_BYTES = HEADER.size
 _KINDS = {kind.value: kind for kind in Kind}
+_BYTES = Kind.BYTES.value
 _DIRECTIONS = (Direction.CLIENT, Direction.SERVER)
-_COPIED_BYTES = 4096  # below, a copy costs less than a view
+_COPIED_BYTES = 4096
 
 
 class TapError(Exception):
@@ -86,6 +87,15 @@ class TapReader:
         position, end = 0, len(data)
         tail = self._tail
         while position < end:
+            if self._greeted and not tail and end - position > _HEADER_BYTES:
+                # Nearly every record carries bytes, and is there as a whole.
+                size, number, direction, _, conn, time_ns = HEADER.unpack_from(data, position)
+                start = position + _HEADER_BYTES
+                if number == _BYTES and direction <= 1 and size <= min(MAX_PAYLOAD, end - start):
+                    position = start + size
+                    payload = _slice(data, start, position)
+                    yield Record(Kind.BYTES, _DIRECTIONS[direction], conn, time_ns, payload)
+                    continue
             if tail or end - position < _HEADER_BYTES:
                 taken = data[position : position + self._need - len(tail)]
                 position += len(taken)
@@ -122,11 +132,7 @@ class TapReader:
         _, number, direction, _, conn, time_ns = HEADER.unpack_from(data, at)
         kind = _KINDS.get(number)
         start = at + _HEADER_BYTES
-        payload: bytes | memoryview
-        if size < _COPIED_BYTES:
-            payload = data[start : start + size]
-        else:
-            payload = memoryview(data)[start : start + size]
+        payload = _slice(data, start, start + size)
         if not self._greeted:
             self._greet(kind, payload)
         if kind is None:
@@ -145,3 +151,8 @@ class TapReader:
         if version != VERSION:
             raise TapError(f"the wire speaks version {version!r}, not {VERSION}")
         self._greeted = True
+
+
+def _slice(data: bytes, start: int, stop: int) -> bytes | memoryview:
+    """A part of `data`: a copy of a few bytes costs less than a view of them."""
+    return data[start:stop] if stop - start < _COPIED_BYTES else memoryview(data)[start:stop]

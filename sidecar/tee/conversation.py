@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from sidecar.call import Metadata, SkipReason
 from sidecar.observe.frames import (
@@ -72,8 +71,7 @@ _RESERVED = frozenset({"content-type", "grpc-status", "grpc-message", "grpc-enco
 _RESERVED |= {"grpc-accept-encoding", "accept-encoding"}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """How a call ended."""
 
     status: int

@@ -14,8 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from sidecar.call import CallKey, Observation, SkipReason
 from sidecar.config import PairSettings, ShadowSettings
@@ -32,8 +31,7 @@ LIVE = frozenset({"fraction", "rate", "queue", "deadline_seconds"})
 """The settings that `Shadow.update` can change."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatch:
+class Dispatch(NamedTuple):
     """One request on its way to one shadow."""
 
     key: CallKey

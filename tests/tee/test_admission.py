@@ -51,12 +51,12 @@ def test_the_reasons_come_in_the_order_of_the_vocabulary() -> None:
     call = started(is_grpc=False, sampled=False)
     reasons = []
     cures: tuple[Callable[[Admission, Started], tuple[Admission, Started]], ...] = (
-        lambda a, c: (a, replace(c, is_grpc=True)),
-        lambda a, c: (a, replace(c, method="/only/This")),
-        lambda a, c: (a, replace(c, metadata=(("a", "b"),))),
+        lambda a, c: (a, c._replace(is_grpc=True)),
+        lambda a, c: (a, c._replace(method="/only/This")),
+        lambda a, c: (a, c._replace(metadata=(("a", "b"),))),
         lambda a, c: (replace(a, paused=False), c),
         lambda a, c: (replace(a, ended=False), c),
-        lambda a, c: (replace(a, sample=SampleSettings()), replace(c, sampled=True)),
+        lambda a, c: (replace(a, sample=SampleSettings()), c._replace(sampled=True)),
     )
     for cure in cures:
         reasons.append(refuses_all.check(call, 0.0))
