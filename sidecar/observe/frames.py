@@ -81,7 +81,9 @@ class FrameReader:
         """Bytes held."""
         return len(self._tail) + (0 if self._block is None else len(self._block))
 
-    def read(self, data: bytes | memoryview) -> Iterator[Frame]:
+    def read(  # noqa: PLR0915 - one loop: this is what each frame costs
+        self, data: bytes | memoryview
+    ) -> Iterator[Frame]:
         """Take the next bytes. The iterator must be used up before the next call.
 
         Raises:

@@ -1,10 +1,10 @@
 """The wire's event loop: asyncio's, over a selector that serves connections itself.
 
-Rule: level-triggered and with all of epoll's events, errors included: an `add_reader` is not told of
-those, and uvloop's (0.22 and 0.23) never calls a reader again once an error came together with
+Rule: level-triggered and with all of epoll's events, errors included: an `add_reader` is not told
+of those, and uvloop's (0.22 and 0.23) never calls a reader again once an error came together with
 bytes, so that a reset behind the last bytes would go unseen. A connection's sockets have an owner
-that is called straight from the kernel's answer; no handle, context or queue stands between the two,
-which is a third of what one call costs here. Timers, signals and listeners are asyncio's own.
+that is called straight from the kernel's answer: no handle, context or queue stands between the
+two. Timers, signals and listeners are asyncio's own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import asyncio
 import select
 import selectors
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final, TypeVar
+from contextlib import suppress
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 READ: Final = select.EPOLLIN
 WRITE: Final = select.EPOLLOUT
@@ -21,6 +22,13 @@ DEAD: Final = select.EPOLLERR | select.EPOLLHUP  # always told of, asked for or 
 
 _BATCH: Final = 256
 T = TypeVar("T")
+
+
+class _HasFileno(Protocol):
+    def fileno(self) -> int: ...
+
+
+FileObject: TypeAlias = int | _HasFileno
 
 
 def run(main: Callable[[Poller], Coroutine[Any, Any, T]]) -> T:
@@ -54,9 +62,7 @@ class Poller(selectors.BaseSelector):
             self._epoll.register(fd, events)
             self._owners[fd] = owner
 
-    def select(
-        self, timeout: float | None = None
-    ) -> list[tuple[selectors.SelectorKey, selectors._EventMask]]:
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait, serve the connections, and return what is asyncio's to serve."""
         others = []
         owners = self._owners
@@ -76,9 +82,7 @@ class Poller(selectors.BaseSelector):
                 others.append((key, mask & key.events))
         return others
 
-    def register(
-        self, fileobj: selectors._FileObject, events: int, data: Any = None
-    ) -> selectors.SelectorKey:
+    def register(self, fileobj: FileObject, events: int, data: Any = None) -> selectors.SelectorKey:
         """Register a file descriptor of asyncio's."""
         assert isinstance(fileobj, int)
         wanted = READ if events & selectors.EVENT_READ else 0
@@ -88,7 +92,7 @@ class Poller(selectors.BaseSelector):
         self._keys[fileobj] = key
         return key
 
-    def unregister(self, fileobj: selectors._FileObject) -> selectors.SelectorKey:
+    def unregister(self, fileobj: FileObject) -> selectors.SelectorKey:
         """Forget a file descriptor of asyncio's.
 
         Raises:
@@ -96,10 +100,8 @@ class Poller(selectors.BaseSelector):
         """
         assert isinstance(fileobj, int)
         key = self._keys.pop(fileobj)
-        try:
+        with suppress(OSError):  # closed before it was forgotten
             self._epoll.unregister(fileobj)
-        except OSError:
-            pass  # closed before it was forgotten
         return key
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 
-
 from sidecar.wire.poll import READ, WRITE, Poller, run
 from tests.wire.harness import reset
 

@@ -7,7 +7,6 @@ import errno
 import socket
 from pathlib import Path
 
-
 from sidecar.wire.forward import GOAWAY
 from sidecar.wire.frames import PREFACE
 from sidecar.wire.poll import Poller, run
