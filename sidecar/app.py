@@ -37,6 +37,7 @@ from sidecar.observe.limits import ReadLimits
 from sidecar.pair import Pair, Pairs
 from sidecar.tee.admission import Admission
 from sidecar.tee.metadata import MetadataPolicy
+from sidecar.tee.pace import LATE_NS, Pace
 from sidecar.tee.shadow import LIVE, Dispatch, Shadow
 from sidecar.telemetry.pairs import PairSpans
 from sidecar.wire.records import Kind
@@ -62,6 +63,8 @@ class Observer:
         self.now_ns = now_ns
         self.draw = draw
         self.admission = Admission(settings.match, settings.sample, settings.paused)
+        self.pace = Pace()
+        self._gaps = 0  # in the copy, since the pace was last looked at
         self.comparer = comparer
         self.spans = spans
         self.ledger = Ledger([(s.name, s.role) for s in settings.shadows])
@@ -79,6 +82,9 @@ class Observer:
             s.name: Shadow(s, settings.pairs, now_ns, partial(self._shadowed, s.name))
             for s in settings.shadows
         }
+        # A control that is slow must not cost the candidate its calls.
+        leading = [s for s in self.shadows.values() if s.settings.role == "shadow"]
+        self._leading = leading or list(self.shadows.values())
         self._policies = {s.name: MetadataPolicy(s) for s in settings.shadows}
         self.connections: dict[int, Connection] = {}
         self.pairs = Pairs()
@@ -86,12 +92,18 @@ class Observer:
         self.wire_hello: dict[str, Any] | None = None
         self.wire_stats: dict[str, Any] = {}
         self.on_attached: Callable[[], object] = lambda: None
+        self.on_fraction: Callable[[], object] = lambda: None
         self._limits = ReadLimits(
             max_request_bytes=settings.pairs.max_request_bytes,
             max_response_bytes=settings.pairs.max_response_bytes,
         )
         self._reflection: Reflection | None = None
         self._asking: set[asyncio.Task[bool]] = set()
+
+    @property
+    def wire_fraction(self) -> float:
+        """The share of new streams that the wire should copy, as there is time for them."""
+        return self.admission.wire_fraction * self.pace.share
 
     @property
     def held_bytes(self) -> int:
@@ -118,6 +130,15 @@ class Observer:
         chosen = not (self.admission.paused or self.admission.ended)
         self.judging.stats(figures, self.settings.sample.fraction if chosen else 0.0)
 
+    def heard(self, copied_ns: int) -> None:
+        """Learn how late the copies come, and change how many there will be."""
+        now_ns = self.now_ns()
+        pressure = min((shadow.pressure(now_ns) for shadow in self._leading), default=0.0)
+        late_ns = LATE_NS + 1 if self._gaps else now_ns - copied_ns
+        self._gaps = 0
+        if self.pace.heard(late_ns, pressure, now_ns):
+            self.on_fraction()
+
     def opened(self, conn: int, about: dict[str, Any]) -> None:
         self.connections[conn] = Connection(conn, about["peer"], self._seen, self._limits)
         self.spans.upstream(conn, about["upstream"])
@@ -128,6 +149,7 @@ class Observer:
             self._read(connection, connection.feed(direction, data, now_ns))
 
     def gap(self, conn: int, direction: Direction, size: int, now_ns: int) -> None:
+        self._gaps += 1
         connection = self.connections.get(conn)
         if connection is not None:
             self._read(connection, connection.gap(direction, size, now_ns))
@@ -172,7 +194,7 @@ class Observer:
     # ---- 2. admitted: decided before any answer is known --------------------------------------
 
     def _seen(self, call: Started) -> bool:
-        reason = self.admission.check(call, self.draw())
+        reason = self.admission.check(call, self.draw(), self.pace.share)
         if reason is None and (
             len(self.pairs) >= self.settings.pairs.calls
             or self.held_bytes >= self.settings.pairs.bytes

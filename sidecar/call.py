@@ -47,6 +47,7 @@ class SkipReason(StrEnum):
     QUEUE_BYTES = "queue_bytes"  # the shadow's queue is at its bound in bytes
     PAIRS_FULL = "pairs_full"  # as many calls in flight as the observer may hold (count or bytes)
     EXPIRED = "expired"  # waited in the queue past its usefulness
+    SHED = "shed"  # left out at random, for observer or shadow had no time for all
     # Found out while reading the call.
     INCOMPLETE = "incomplete"  # production answered before the request was complete
     CANCELLED = "cancelled"  # the client gave up

@@ -114,19 +114,20 @@ async def _run(
         nonlocal session
         session = current
         if current is not None:
-            current.sample(observer.admission.wire_fraction)
+            current.sample(observer.wire_fraction)
             if settings.wire.resync == "goaway":
                 current.resync()
 
     def tell_wire() -> None:
         if session is not None:
-            session.sample(observer.admission.wire_fraction)
+            session.sample(observer.wire_fraction)
 
     def apply(changed: Settings) -> None:
         observer.change(changed)
         tell_wire()
 
     observer.on_attached = attached.set
+    observer.on_fraction = tell_wire
     reloader = Reloader(file, settings, again, apply, log)
     loop.add_signal_handler(signal.SIGHUP, reloader.reload)
 

@@ -18,6 +18,7 @@ from sidecar.log import Log
 from sidecar.observe.tap import Record, TapError, TapReader
 from sidecar.wire.records import Kind, record
 
+READ_BYTES = 64 << 10  # in one go: then what the shadows have answered has its turn
 RETRY_FIRST = 0.05
 RETRY_LAST = 1.0
 FRACTION = struct.Struct("!d")
@@ -32,6 +33,9 @@ class Listener(Protocol):
 
     def detached(self) -> None:
         """The session has ended: every connection is out of sight."""
+
+    def heard(self, copied_ns: int) -> None:
+        """All that was copied up to this instant has been told."""
 
     def opened(self, conn: int, about: dict[str, Any]) -> None:
         """A connection that is observed from its first byte."""
@@ -55,7 +59,7 @@ class Listener(Protocol):
         """The wire's own counters."""
 
 
-class Session(asyncio.Protocol):
+class Session(asyncio.BufferedProtocol):
     """One attachment to the wire."""
 
     def __init__(self, listener: Listener, log: Log, first: int = 0) -> None:
@@ -65,6 +69,7 @@ class Session(asyncio.Protocol):
         self._first = first
         self._log = log
         self._reader = TapReader()
+        self._buffer = memoryview(bytearray(READ_BYTES))
         self._transport: asyncio.WriteTransport | None = None
         self.ended = asyncio.get_running_loop().create_future()
 
@@ -77,10 +82,16 @@ class Session(asyncio.Protocol):
         if not self.ended.done():
             self.ended.set_result(None)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        item = None
         try:
-            for item in self._reader.feed(data):
+            for item in self._reader.feed(bytes(self._buffer[:nbytes])):
                 self._tell(item)
+            if item is not None:
+                self._listener.heard(item.time_ns)
         except TapError as error:
             # What is on the other end is not a wire of our version; start over.
             self._log.warning("tap_unreadable", error=str(error))

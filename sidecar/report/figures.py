@@ -192,6 +192,7 @@ SKIPS = {
     "incomplete": "production answered before the request was complete",
     "cancelled": "the client gave up",
     "response_too_large": "an answer was too large",
+    "shed": "left out at random: there was no time for all of the traffic",
     "tap_gap": "the copy has a gap: the observer was slower than the traffic",
     "blind": "the connection could no longer be followed",
     "malformed": "gRPC framing that cannot be read",

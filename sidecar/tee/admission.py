@@ -58,30 +58,32 @@ class Admission:
             return 0.0
         return self.sample.fraction if self.sample.key is None else 1.0
 
-    def check(self, call: Started, draw: float) -> SkipReason | None:
+    def check(self, call: Started, draw: float, share: float = 1.0) -> SkipReason | None:
         """Say why the call is not shadowed, or None when it is admitted.
 
         Args:
             call: the request's header.
             draw: uniform in [0, 1); decides for a call that lacks the sticky key.
+            share: what the wire's fraction is less by, for want of time.
         """
         if not call.is_grpc:
             return SkipReason.NOT_GRPC
         if not self._method_matches(call.method):
             return SkipReason.METHOD
-        if not all(condition.holds(call.metadata) for condition in self._conditions):
-            return SkipReason.FILTERED
-        if not self.match.copies and any(name == "x-shadow" for name, _ in call.metadata):
-            # Shadows with sidecars of their own could shadow each other without end.
-            return SkipReason.FILTERED
+        for condition in self._conditions:
+            if not condition.holds(call.metadata):
+                return SkipReason.FILTERED
+        if not self.match.copies:
+            for name, _ in call.metadata:
+                # Shadows with sidecars of their own could shadow each other without end.
+                if name == "x-shadow":
+                    return SkipReason.FILTERED
         # Before sampling: the wire leaves out every call then, and that is why.
         if self.paused:
             return SkipReason.PAUSED
         if self.ended:
             return SkipReason.ENDED
-        if not self._sampled(call, draw):
-            return SkipReason.NOT_SAMPLED
-        return None
+        return self._not_sampled(call, draw, share)
 
     def _method_matches(self, method: str) -> bool:
         known = self._methods.get(method)
@@ -94,14 +96,19 @@ class Admission:
             self._methods[method] = matches
         return matches
 
-    def _sampled(self, call: Started, draw: float) -> bool:
-        if not call.sampled:
-            return False
-        if self.sample.key is None:
-            # The wire drew already; a second draw here would square the fraction.
-            return self.sample.fraction > 0
-        value = _key_value(self.sample.key, call.metadata)
-        return (draw if value is None else unit_hash(value)) < self.sample.fraction
+    def _not_sampled(self, call: Started, draw: float, share: float) -> SkipReason | None:
+        fraction, key = self.sample.fraction, self.sample.key
+        if key is not None:
+            value = _key_value(key, call.metadata)
+            if (draw if value is None else unit_hash(value)) >= fraction:
+                return SkipReason.NOT_SAMPLED
+            return None if call.sampled else SkipReason.SHED
+        if call.sampled and fraction > 0:
+            return None  # the wire drew already; a second draw here would square the fraction
+        # The wire drew once for both: of what it left out, so much would have been left out anyway.
+        if fraction < 1 and draw * (1 - fraction * share) < 1 - fraction:
+            return SkipReason.NOT_SAMPLED
+        return SkipReason.SHED
 
 
 def unit_hash(value: str) -> float:

@@ -67,6 +67,12 @@ class WaitingLine(Generic[K, T]):
         oldest = next(iter(self._items.values()))
         return self.pop() if oldest.since_ns < than_ns else None
 
+    def waited_ns(self, now_ns: int) -> int:
+        """How long the oldest item has waited."""
+        if not self._items:
+            return 0
+        return now_ns - next(iter(self._items.values())).since_ns
+
     def discard(self, key: K) -> T | None:
         """Take out the item with this key, wherever it stands; None when it is not here."""
         waiting = self._items.pop(key, None)

@@ -123,6 +123,15 @@ class Shadow:
         waiting = len(self._line) - settings.concurrency + len(self._running)
         return SkipReason.QUEUE_FULL if waiting >= settings.queue.calls else None
 
+    def pressure(self, now_ns: int) -> float:
+        """How close the queue is to refusing or losing calls: 1 is half way there."""
+        queue = self._settings.queue
+        waiting = len(self._line) - self._settings.concurrency + len(self._running)
+        if waiting <= 0:
+            return 0.0
+        waited = self._line.waited_ns(now_ns) / (queue.max_wait_seconds * NANOSECONDS)
+        return 2 * max(waiting / queue.calls, self._line.bytes / queue.bytes, waited)
+
     def offer(self, dispatch: Dispatch, draw: float) -> SkipReason | None:
         """Take the call, or say why not. Never waits.
 

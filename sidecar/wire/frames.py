@@ -35,6 +35,7 @@ _ACK: Final = 0x1
 _END_HEADERS: Final = 0x4
 _UNSAMPLED, _LOST = False, True  # why a stream is left out: by the draw, or because of a gap
 _RECORD: Final = HEADER.size
+_SMALL: Final = 16 << 10
 
 Copied: TypeAlias = list[tuple[Kind, bytes]]
 """Records for the tap, without their headers, in order."""
@@ -161,6 +162,8 @@ class Walker:
         if side.held:
             data = side.held + data
             side.held = b""
+        elif len(data) <= _SMALL:
+            data = bytes(data)  # cheaper to cut than a view
         begin = 0
         if side.first:
             reason = _refuse(side.opening, data)
@@ -245,6 +248,7 @@ class Walker:
         used = _RECORD  # the records in `out`, the pieces, and the header of the record of those
         start = 0
         left_out = self._left_out
+        unpack = _FRAME.unpack_from
         if side.remaining:
             pos = min(side.remaining, size)
             if side.skip:
@@ -260,31 +264,31 @@ class Walker:
                     self._leave_out(side.stream, _LOST)
             side.remaining -= pos
         while size - pos >= _FRAME_SIZE:
-            word, flags, stream = _FRAME.unpack_from(data, pos)
+            word, flags, stream = unpack(data, pos)
             kind = word & 0xFF
-            length = word >> 8
-            end = pos + _FRAME_SIZE + length
+            end = pos + _FRAME_SIZE + (word >> 8)
             stop = end if end <= size else size
             skip = False
             if kind == _DATA:
                 stream &= _STREAM
                 why = left_out.get(stream)
-                keep = False  # the frame's header, that tells of the gap
-                if why is None and used + stop - start > data_room:
-                    # The rest of its stream is not worth its room either.
-                    self._leave_out(stream, _LOST)
-                    why = _LOST
-                    keep = True
-                elif why is _LOST:
-                    keep = bool(flags & _END_STREAM)
-                if why is not None:
+                if why is None:
+                    if used + stop - start > data_room:
+                        # The rest of its stream is not worth its room either.
+                        self._leave_out(stream, _LOST)
+                        skip = lost = keep = True  # the frame's header tells of the gap
+                else:
                     skip = True
+                    lost = why
+                    keep = lost and bool(flags & _END_STREAM)
+                if skip:
                     cut = pos + _FRAME_SIZE if keep else pos
                     if cut > start:
                         pieces.append(data[start:cut])
                         used += cut - start
                     start = stop
-                    if why is _LOST:
+                    if lost:
+                        length = word >> 8
                         self._tally.gap_frames += 1
                         self._tally.gap_bytes += length
                         if keep and length:
@@ -292,24 +296,27 @@ class Walker:
                             pieces.clear()
                             out.append((Kind.GAP, U64.pack(length)))
                             used += _RECORD + _RECORD + U64.size
-                side.ends = direction == SERVER and bool(flags & _END_STREAM)
-                if side.ends and left_out:
-                    left_out.pop(stream, None)
+                side.ends = False
+                if flags & _END_STREAM and direction == SERVER:
+                    side.ends = True
+                    if left_out:
+                        left_out.pop(stream, None)
                 side.stream = stream
+            elif kind == _HEADERS:
+                side.in_block = not flags & _END_HEADERS
+                stream &= _STREAM
+                if direction == CLIENT:
+                    if stream > self._newest:
+                        self._newest = stream
+                        if not self._sample():
+                            self._leave_out(stream, _UNSAMPLED)
+                            used += U32.size if unsampled else _RECORD + U32.size
+                            unsampled.append(stream)
+                elif flags & _END_STREAM and left_out:
+                    left_out.pop(stream, None)
             elif kind in _COPIED:
                 if kind in _BLOCK:
                     side.in_block = not flags & _END_HEADERS
-                if kind == _HEADERS:
-                    stream &= _STREAM
-                    if direction == CLIENT:
-                        if stream > self._newest:
-                            self._newest = stream
-                            if not self._sample():
-                                self._leave_out(stream, _UNSAMPLED)
-                                used += U32.size if unsampled else _RECORD + U32.size
-                                unsampled.append(stream)
-                    elif flags & _END_STREAM and left_out:
-                        left_out.pop(stream, None)
                 elif kind == _RST_STREAM and left_out:
                     left_out.pop(stream & _STREAM, None)
             else:
