@@ -19,8 +19,8 @@ from sidecar.wire.poll import DEAD, READ, WRITE, Poller
 from sidecar.wire.stats import Counters
 from sidecar.wire.watch import Watch
 
-READ_BYTES: Final = 256 << 10
-"""Most that one read takes: large payloads want few system calls."""
+READ_BYTES: Final = 128 << 10
+"""Most that one read takes: few system calls for large payloads, and no more than caches hold."""
 
 # One buffer for every connection: nothing of it is kept after a read has been dealt with.
 _BUFFER: Final = memoryview(bytearray(READ_BYTES))
