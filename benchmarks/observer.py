@@ -55,7 +55,7 @@ def run(
     """Measure; `env` says where spans go."""
     repeats, seconds = (1, 1.0) if quick else (4, 1.5)
     # What is asked for is the work that one CPU second does, so nobody steps back here.
-    ours = paths.sidecar(1.0, env=env, settings={"observer.nice": 0})
+    ours = paths.sidecar(1.0, env=env, settings={"observer.priority": "normal"})
     envoy = paths.envoy_http(1.0)
     found: dict[str, dict[str, Figure]] = defaultdict(lambda: defaultdict(Figure))
     share: dict[str, Figure] = defaultdict(Figure)
@@ -112,7 +112,7 @@ def _scale(
     for repeat in range(repeats):
         for processes in (1, 2):
             step(f"{repeat + 1}/{repeats} {processes} observer processes")
-            settings = {"observer.nice": 0, "observer.processes": processes}
+            settings = {"observer.priority": "normal", "observer.processes": processes}
             with paths.sidecar(1.0, env=env, settings=settings).open(production, shadow) as it:
                 closed_loop(it.address, Shape(8, 1, 200), 0.5)
                 settle(it.behind)

@@ -159,7 +159,7 @@ def of_observer(found: Efficiency) -> Iterator[str]:
         "Calls for each CPU second: read, shadowed, compared (a 200-byte tensor of the Open "
         "Inference Protocol), counted, and a tenth of them told to a real collector; against "
         "Envoy's mirror, all of Envoy, which compares nothing. Here the observer does not step "
-        "back (`observer.nice: 0`)."
+        "back (`observer.priority: normal`)."
     )
     yield ""
     yield from table(

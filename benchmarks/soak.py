@@ -63,7 +63,9 @@ def run(step: Callable[[str], None], seconds: float) -> Memory:
             "address": shadow,
             "breaker": {"consecutive_failures": 1_000_000_000, "window_calls": 1_000_000_000},
         }
-        way = paths.sidecar(1.0, settings={"shadows": json.dumps([one]), "observer.nice": 0})
+        way = paths.sidecar(
+            1.0, settings={"shadows": json.dumps([one]), "observer.priority": "normal"}
+        )
         with way.open(production, "") as it:
             wire, observer = it.in_path, it.behind
             seen: list[tuple[int, int]] = []

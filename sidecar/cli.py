@@ -25,6 +25,7 @@ from sidecar.configuration import ConfigError, load, put
 from sidecar.demo.command import demo as demo_command
 from sidecar.kube.command import inject_command, webhook_command
 from sidecar.log import Log
+from sidecar.priority import step_back
 from sidecar.report.command import gate as gate_command
 from sidecar.report.command import report as report_command
 
@@ -249,6 +250,7 @@ def observe(
     def again() -> Settings:
         return load(config, flags=_tree(context.params))
 
+    step_back(chosen.observer.priority)  # before what it takes to get going is loaded
     from sidecar.observer import main as observe_main
 
     def on_ready(http: str, admin: str) -> None:

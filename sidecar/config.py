@@ -20,6 +20,7 @@ from pydantic import (
 
 from sidecar.address import is_loopback, parse_address
 from sidecar.judge.settings import JudgeSettings
+from sidecar.priority import Priority
 
 
 def _address(text: str) -> str:
@@ -257,7 +258,8 @@ class TelemetrySettings(_Settings):
 class ObserverSettings(_Settings):
     """The process behind the tap."""
 
-    nice: Annotated[int, Field(ge=0, le=19)] = 10
+    # idle: what nobody else wants; low: a tenth of a core that others want too; normal.
+    priority: Priority = "idle"
     processes: Count = 1
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import random
 import signal
 import socket
@@ -34,7 +33,6 @@ from sidecar.telemetry.pairs import PairSpans
 
 SWEEP_SECONDS = 1.0
 ATTACH_SECONDS = 5.0
-OOM_SCORE = 500  # of 1000: when memory is short, the kernel takes us before any model server
 EXIT_CANNOT_START = 1
 
 
@@ -55,23 +53,12 @@ def main(
         The exit code.
     """
     log = Log("observer")
-    _step_back(settings.observer.nice)
     try:
         uvloop.run(_run(settings, file, again, on_ready, log))
     except OSError as error:
         log.warning("cannot_start", error=str(error))
         return EXIT_CANNOT_START
     return 0
-
-
-def _step_back(nice: int) -> None:
-    with contextlib.suppress(OSError):
-        os.nice(nice)
-    with contextlib.suppress(OSError):
-        # A task of this class that wakes up never takes the core from one that is at work.
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE), encoding="ascii")
 
 
 def unix_offset_ns() -> int:
@@ -126,8 +113,7 @@ async def _run(
         observer.change(changed)
         tell_wire()
 
-    observer.on_attached = attached.set
-    observer.on_fraction = tell_wire
+    observer.on_attached, observer.on_fraction = attached.set, tell_wire
     reloader = Reloader(file, settings, again, apply, log)
     loop.add_signal_handler(signal.SIGHUP, reloader.reload)
 

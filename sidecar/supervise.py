@@ -20,6 +20,7 @@ from typing import Any
 
 from sidecar.config import Settings
 from sidecar.log import Log
+from sidecar.priority import Priority, step_back
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 BACKOFF_FIRST = 0.25
@@ -69,9 +70,10 @@ def wire_command(settings: Settings) -> list[str]:
 class Child:
     """One child process and the line it writes to its ready pipe."""
 
-    def __init__(self, name: str, log: Log) -> None:
+    def __init__(self, name: str, log: Log, priority: Priority = "normal") -> None:
         self.name = name
         self.log = log
+        self.priority = priority
         self.process: asyncio.subprocess.Process | None = None
 
     @property
@@ -92,7 +94,7 @@ class Child:
                 str(write_end),
                 pass_fds=(write_end,),
                 stdin=asyncio.subprocess.DEVNULL,
-                preexec_fn=_die_with_parent,
+                preexec_fn=self._prepare,
             )
         except OSError:
             os.close(read_end)
@@ -110,6 +112,12 @@ class Child:
         finally:
             transport.close()
         return json.loads(line) if line else None
+
+    def _prepare(self) -> None:
+        """In the child, before exec."""
+        _die_with_parent()
+        if self.priority != "normal":
+            step_back(self.priority)
 
     async def wait(self) -> int:
         """The exit code."""
@@ -154,7 +162,10 @@ async def run(
     wire_ready = await wire.start(wire_command(settings))
     if wire_ready is None:
         return await wire.wait()
-    observers = [Child(f"observer-{i}", log) for i in range(settings.observer.processes)]
+    observers = [
+        Child(f"observer-{i}", log, settings.observer.priority)
+        for i in range(settings.observer.processes)
+    ]
     stopping = asyncio.Event()
 
     def stop() -> None:

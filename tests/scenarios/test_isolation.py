@@ -77,7 +77,7 @@ def test_no_call_fails_or_is_altered_when_the_shadow_is(shadow: Shadow) -> None:
 
 
 def test_no_call_fails_or_is_altered_when_the_observer_is_saturated() -> None:
-    tight = {"pairs.calls": 2, "pairs.bytes": 64 << 10, "observer.nice": 19, **SMALLEST_TAP}
+    tight = {"pairs.calls": 2, "pairs.bytes": 64 << 10, **SMALLEST_TAP}
     with servers(("bytes",), ("bytes", "--delay-ms", "50")) as (production, shadow):
         expected = asyncio.run(run(production, MIX))
         with sidecar(production, shadow, settings=tight) as it:
