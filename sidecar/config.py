@@ -185,6 +185,9 @@ class ShadowSettings(_Settings):
     deny_metadata: tuple[str, ...] = DENIED_METADATA
     add_metadata: dict[str, str] = {}
     max_response_bytes: Bytes = 16 << 20
+    # Bytes of answers that may be on their way to us: no faster than this a round trip. A shadow
+    # that floods costs the caches of production's machine this much.
+    window_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 30)] = 256 << 10
 
 
 class PairSettings(_Settings):

@@ -62,6 +62,7 @@ class ShadowClient:
             settings.authority or named,
             AGENT,
             ReadLimits(max_response_bytes=settings.max_response_bytes),
+            settings.window_bytes,
         )
         self._channel = Channel(address, None if tls is None else _context(tls), name, speak)
 

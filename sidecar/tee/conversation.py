@@ -48,7 +48,7 @@ OK, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE = 0, 8, 13, 14
 DEFAULT_WINDOW = 65_535  # RFC 9113, section 6.9.2
 DEFAULT_FRAME = 16_384  # and 6.5.2; ours is never raised, so no larger frame may come
 LARGEST_WINDOW = (1 << 31) - 1
-WINDOW = 16 << 20  # bytes of answers that may be on their way to us, all streams together
+WINDOW = 256 << 10  # bytes of answers on their way to us that suit a shadow nearby
 BURST = 256 << 10  # bytes of DATA that are handed out before the socket is known to take them
 LAST_STREAM = 1 << 30  # then it is time for another connection
 
@@ -62,7 +62,6 @@ _OPENING = PREFACE + b"".join(
         # The connection's window bounds what is on its way; a stream's answer has its own limit.
         _SETTING.pack(INITIAL_WINDOW, LARGEST_WINDOW),
         HEADER.pack(0, 4, WINDOW_UPDATE, 0, 0),
-        _U32.pack(WINDOW - DEFAULT_WINDOW),
     )
 )
 _SETTINGS_ACK = HEADER.pack(0, 0, SETTINGS, ACK, 0)
@@ -103,15 +102,19 @@ class Conversation:
         authority: for `:authority`.
         agent: for `user-agent`.
         limits: how large an answer may be; more is RESOURCE_EXHAUSTED.
+        window: bytes of answers that may be on their way, all streams together.
     """
 
-    def __init__(self, scheme: str, authority: str, agent: str, limits: ReadLimits) -> None:
+    def __init__(
+        self, scheme: str, authority: str, agent: str, limits: ReadLimits, window: int = WINDOW
+    ) -> None:
         self.broken = ""  # why the connection is to be closed, its server not speaking HTTP/2
         self.ready = False  # the server's SETTINGS have come: it does speak HTTP/2
         self.max_streams = LARGEST_WINDOW
         self.streams: dict[int, _Stream] = {}
         self._limits = limits
-        self._out: list[bytes | memoryview] = [_OPENING]
+        self._out: list[bytes | memoryview] = [_OPENING + _U32.pack(window - DEFAULT_WINDOW)]
+        self._receives = window
         self._tail = b""
         self._next = 1
         self._last = LARGEST_WINDOW  # the last stream that the server will answer
@@ -346,7 +349,7 @@ class Conversation:
 
     def _count(self, size: int) -> None:
         self._taken += size
-        if self._taken >= WINDOW // 2:
+        if self._taken >= self._receives // 2:
             self._out.append(HEADER.pack(0, 4, WINDOW_UPDATE, 0, 0) + _U32.pack(self._taken))
             self._taken = 0
 
