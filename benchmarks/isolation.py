@@ -2,7 +2,8 @@
 
 Rule: load, production and the sidecar are the same in every case, and only the trouble differs;
 the tee off is a sample of nothing. k6 offers a fixed rate, a quarter of
-what goes through the sidecar.
+what goes through the sidecar. The shadow shares production's cores here: what that costs by itself,
+without a sidecar's doing, is measured too, by another client that calls it as often.
 """
 
 from __future__ import annotations
@@ -11,21 +12,24 @@ import contextlib
 import os
 import random
 import signal
+import struct
+import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias
 
 from benchmarks import paths
 from benchmarks.account import Quiet
 from benchmarks.ends import ordinary
-from benchmarks.latency import capacity, offer
-from benchmarks.load import Open
+from benchmarks.latency import PAYLOAD, capacity, offer
+from benchmarks.load import METHOD, Open, prediction
 from benchmarks.measure import Figure
 from benchmarks.paths import Standing, children
-from tests.processes import free_port
+from tests.processes import Process, free_port
 
 OFF = "tee off"
 DUTY_SECONDS = 0.2  # of a saturated observer's cycle
@@ -34,7 +38,8 @@ KILL_SECONDS = 0.1  # between two looks for an observer to kill
 SMALL_TAP = 64 << 10  # bytes: full after a fraction of a second
 
 Shadow: TypeAlias = Callable[[], AbstractContextManager[str]]
-Trouble: TypeAlias = Callable[[Standing], AbstractContextManager[None]]
+Trouble: TypeAlias = Callable[[Standing, str, int], AbstractContextManager[None]]
+"""Made for what stands, the shadow's address and production's calls a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ def run(step: Callable[[str], None], quiet: Quiet, *, quick: bool) -> Isolation:
                         step(f"{repeat + 1}/{repeats} {case.name}, {rate} calls/s")
                         offer(it.address, rate, 1.0)
                         quiet()
-                        with case.trouble(it):
+                        with case.trouble(it, shadow, rate):
                             results[case.name] = offer(it.address, rate, seconds)
             for name, result in results.items():
                 _add(found[name], result, results[OFF])
@@ -110,13 +115,32 @@ def _add(suffered: Suffered, result: Open, off: Open) -> None:
 
 
 @contextmanager
-def _nothing(it: Standing) -> Iterator[None]:
-    del it
+def _nothing(it: Standing, shadow: str, rate: int) -> Iterator[None]:
+    del it, shadow, rate
     yield
 
 
 @contextmanager
-def _stopped(it: Standing) -> Iterator[None]:
+def _others_client(it: Standing, shadow: str, rate: int) -> Iterator[None]:
+    """Somebody else calls the shadow as often, at the lowest priority: what that alone costs."""
+    del it
+    body = Path(tempfile.gettempdir()) / f"isolation-body-{os.getpid()}"
+    message = prediction(PAYLOAD)
+    body.write_bytes(b"\0" + struct.pack("!I", len(message)) + message)
+    command = ["h2load", "-D", "3600s", "-c", "4", "-m", "8", "-t", "1", "-d", str(body)]
+    command += ["--rps", str(max(1, rate // 4)), "-H", "content-type: application/grpc"]
+    command += ["-H", "te: trailers", "-w", "20", "-W", "20", f"http://{shadow}{METHOD}"]
+    with Process(command, name="h2load") as client:
+        os.sched_setscheduler(client.pid, os.SCHED_IDLE, os.sched_param(0))
+        try:
+            yield
+        finally:
+            body.unlink()
+
+
+@contextmanager
+def _stopped(it: Standing, shadow: str, rate: int) -> Iterator[None]:
+    del shadow, rate
     for pid in it.behind:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -127,8 +151,9 @@ def _stopped(it: Standing) -> Iterator[None]:
 
 
 @contextmanager
-def _starved(it: Standing) -> Iterator[None]:
+def _starved(it: Standing, shadow: str, rate: int) -> Iterator[None]:
     """The observer gets a twentieth of a core, and can never keep up."""
+    del shadow, rate
 
     def cycle(done: threading.Event) -> None:
         while not done.wait(DUTY_SECONDS * DUTY):
@@ -143,8 +168,9 @@ def _starved(it: Standing) -> Iterator[None]:
 
 
 @contextmanager
-def _killed(it: Standing) -> Iterator[None]:
+def _killed(it: Standing, shadow: str, rate: int) -> Iterator[None]:
     """Every observer is killed as soon as it is seen."""
+    del shadow, rate
 
     def hunt(done: threading.Event) -> None:
         while not done.wait(KILL_SECONDS):
@@ -182,6 +208,7 @@ _GOOD = _server()
 _FULL: Mapping[str, object] = {"wire.tap_bytes": SMALL_TAP}
 CASES = (
     Case(OFF, _GOOD, _nothing, {}, 0.0, quick=True),
+    Case("tee off, another client calls the shadow", _GOOD, _others_client, {}, 0.0),
     Case("shadow well", _GOOD, _nothing, {}),
     Case("shadow slow (500 ms)", _server("--delay-ms", "500"), _nothing, {}),
     Case("shadow hangs", _server("--hang"), _nothing, {}, quick=True),

@@ -20,6 +20,7 @@ from sidecar.compare.registry import Registry
 from sidecar.config import Settings
 from sidecar.configuration import load
 from sidecar.log import Log
+from sidecar.tee.pace import FALL, LATE_NS
 from sidecar.telemetry.pairs import PairSpans
 from sidecar.wire.records import Kind
 from tests.observe.conversations import cut, names
@@ -171,3 +172,22 @@ def test_which_methods_match_does_not_change_while_running() -> None:
 
     calls = asyncio.run(live()).ledger.calls
     assert calls.skipped[SkipReason.METHOD] == 0 < calls.compared
+
+
+def test_an_observer_that_is_behind_asks_for_fewer_calls_and_then_for_more() -> None:
+    observer = make(sample={"fraction": 0.5})
+    told: list[float] = []
+    observer.on_fraction = lambda: told.append(observer.wire_fraction)
+    observer.heard(observer.now_ns())
+    assert not told
+    observer.heard(observer.now_ns() - LATE_NS - 1)
+    assert told == [0.5 * FALL]
+    assert observer.pace.limit == "observer"
+    # 1 us a look at the clock, which stands still otherwise
+    for _ in range(2 * LATE_NS // 1000):
+        observer.heard(observer.now_ns())
+    assert told[-1] == 0.5
+    observer.opened(1, ABOUT)
+    observer.gap(1, Direction.CLIENT, 10, observer.now_ns())
+    observer.heard(observer.now_ns())
+    assert told[-1] == 0.5 * FALL

@@ -18,6 +18,7 @@ def status(observer: Observer) -> dict[str, Any]:
         "attached": now.attached,
         "paused": now.paused,
         "sample": now.sample,
+        "pace": {"share": now.pace, "limit": observer.pace.limit},
         "calls": _counts(now.ledger.calls),
         "connections": dict(now.connections),
         "held_bytes": now.held_bytes,

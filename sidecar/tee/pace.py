@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from typing import Final
 
-LATE_NS: Final = 100_000_000  # a copy that is read so long after it was made is late
+LATE_NS: Final = 400_000_000  # a copy that is read so long after it was made is late
 EASY: Final = 0.25  # of what is too long: there is time for more
 STEP_NS: Final = 100_000_000  # between two changes, so that the last one shows
 FALL: Final = 0.7
-RISE: Final = 1.1
+RISE: Final = 1.2
 LEAST: Final = 0.002  # never nothing, or recovery could not be seen
 
 

@@ -173,6 +173,7 @@ def _states(now: Snapshot) -> Iterator[Metric]:
     yield _gauge("attached", "1 while attached to a wire.", now.attached)
     yield _gauge("paused", "1 while the operator has paused the tee.", now.paused)
     yield _gauge("sample_ratio", "Share of the matching calls that is shadowed.", now.sample)
+    yield _gauge("pace_ratio", "Share of those that there is time for.", now.pace)
     yield _gauge("held_bytes", "Messages held of calls in flight.", now.held_bytes)
     queued = GaugeMetricFamily(PREFIX + "queue_calls", "Requests waiting.", labels=_SHADOW)
     size = GaugeMetricFamily(PREFIX + "queue_bytes", "Bytes waiting.", labels=_SHADOW)

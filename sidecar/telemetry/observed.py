@@ -26,6 +26,7 @@ def snapshot_of(observer: Observer) -> Snapshot:
         attached=observer.wire_hello is not None,
         paused=observer.settings.paused,
         sample=observer.settings.sample.fraction,
+        pace=observer.pace.share,
         held_bytes=observer.held_bytes,
         connections={
             "open": stats.get("connections_open", 0),

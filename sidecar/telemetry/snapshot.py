@@ -36,6 +36,7 @@ class Snapshot:
     attached: bool = False  # to a wire
     paused: bool = False
     sample: float = 1.0
+    pace: float = 1.0  # share of the sampled calls that there is time for
     held_bytes: int = 0  # messages of calls in flight
     connections: Mapping[str, int] = field(default_factory=dict)  # by state: open, opaque, blind
     wire: Mapping[str, Any] = field(default_factory=dict)  # the wire's own figures; empty: unknown

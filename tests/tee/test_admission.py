@@ -159,6 +159,30 @@ def test_without_a_key_the_wire_draws_and_is_believed() -> None:
     assert tee.check(started(sampled=False), 0.0) is SkipReason.NOT_SAMPLED
 
 
+def test_what_the_wire_left_out_for_want_of_time_is_told_from_what_was_not_sampled() -> None:
+    """Of 8 calls the wire keeps 1: 6 are not sampled, and 1 of the 2 others is shed."""
+    tee = Admission(MatchSettings(), SampleSettings(fraction=0.25))
+    assert tee.check(started(sampled=False), 0.0, 0.5) is SkipReason.NOT_SAMPLED
+    assert tee.check(started(sampled=False), 6 / 7 - 1e-9, 0.5) is SkipReason.NOT_SAMPLED
+    assert tee.check(started(sampled=False), 6 / 7 + 1e-9, 0.5) is SkipReason.SHED
+    assert tee.check(started(), 0.999, 0.5) is None
+
+
+@pytest.mark.parametrize("draw", [0.0, 0.5, 0.999])
+def test_where_all_are_sampled_what_is_left_out_was_shed(draw: float) -> None:
+    assert admission().check(started(sampled=False), draw, 0.5) is SkipReason.SHED
+
+
+def test_with_a_key_only_what_was_chosen_by_it_can_be_shed() -> None:
+    tee = by_key("metadata:user", 0.5)
+    reasons = {tee.check(started((("user", str(n)),), sampled=False), 0.0, 0.5) for n in range(50)}
+    assert reasons == {SkipReason.NOT_SAMPLED, SkipReason.SHED}
+    for n in range(50):
+        call = started((("user", str(n)),), sampled=False)
+        shed = tee.check(call, 0.0, 0.5) is SkipReason.SHED
+        assert shed == (tee.check(call._replace(sampled=True), 0.0, 0.5) is None)
+
+
 def test_with_a_key_the_wire_copies_everything() -> None:
     assert by_key("trace_id", 0.25).wire_fraction == 1.0
 

@@ -224,6 +224,21 @@ def test_a_full_queue_is_known_before_the_call_and_not_a_moment_longer_than_it_i
     run(scenario)
 
 
+def test_pressure_is_one_half_way_to_any_bound() -> None:
+    async def scenario() -> None:
+        queue = QueueSettings(calls=4, bytes=1000, max_wait_seconds=2)
+        async with bench(hangs, concurrency=1, queue=queue) as b:
+            pressures = []
+            for n in range(4):
+                assert b.offer(n) is None
+                pressures.append(round(b.shadow.pressure(b.clock()), 3))
+            assert pressures == [0, 0.5, 1, 1.5]
+            b.clock.ahead_ns += round(1.9 * NANOSECONDS)
+            assert round(b.shadow.pressure(b.clock()), 1) == 1.9
+
+    run(scenario)
+
+
 def test_a_call_that_waited_too_long_is_expired_and_never_sent() -> None:
     async def scenario() -> None:
         held = Held()

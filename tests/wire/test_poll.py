@@ -81,3 +81,31 @@ def test_what_is_wanted_can_change() -> None:
         return events
 
     assert run(scenario) == WRITE
+
+
+def test_an_owner_that_fails_does_not_keep_others_from_being_served() -> None:
+    async def scenario(poller: Poller) -> tuple[list[str], bytes]:
+        loop = asyncio.get_running_loop()
+        said: list[str] = []
+        loop.set_exception_handler(lambda _, context: said.append(str(context["exception"])))
+        pairs = [socket.socketpair() for _ in range(2)]
+        served: asyncio.Future[bytes] = loop.create_future()
+
+        def fails(_: int) -> None:
+            poller.want(pairs[0][0].fileno(), READ, 0, fails)
+            raise ValueError("a defect")
+
+        def reads(_: int) -> None:
+            poller.want(pairs[1][0].fileno(), READ, 0, reads)
+            served.set_result(pairs[1][0].recv(10))
+
+        for (near, far), owner in zip(pairs, (fails, reads), strict=True):
+            poller.want(near.fileno(), 0, READ, owner)
+            far.send(b"x")
+        data = await asyncio.wait_for(served, 60)
+        for pair in pairs:
+            for sock in pair:
+                sock.close()
+        return said, data
+
+    assert run(scenario) == (["a defect"], b"x")
