@@ -222,6 +222,13 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 ((f"sum by (shadow) (shadow_sidecar_queue_calls{{{WHO}}})", "{{shadow}}"),),
             ),
             Panel(
+                "Share of the calls that there is time for",
+                ((f"min by (pod) (shadow_sidecar_pace_ratio{{{WHO}}})", "{{pod}}"),),
+                unit="percentunit",
+                top=1,
+                text="Below 1 an observer or a shadow is behind, and calls are left out at random.",
+            ),
+            Panel(
                 "Tap: not copied for want of room",
                 ((_rate("shadow_sidecar_tap_gap_bytes_total", "pod"), "{{pod}} DATA"),),
                 unit="Bps",

@@ -20,14 +20,14 @@ The laws
     6. The deciding parts are pure: time and randomness are arguments.
 
 Two processes
-    client ──TCP──▶ wire ──TCP──▶ production          sidecar/wire      standard library and uvloop
+    client ──TCP──▶ wire ──TCP──▶ production          sidecar/wire      standard library only
                       │ Unix socket: a copy, lossy, bounded; wire never waits
-                    observer ──gRPC──▶ shadow(s)      everything else, at low priority
+                    observer ──gRPC──▶ shadow(s)      everything else, at idle priority
 
 The life of a call, and where each step lives
     seen      observe/    pure: bytes from the tap become calls
     admitted  tee/        pure: one ordered list of checks, each with its own skip reason
-    queued    tee/        bounded in calls and bytes
+    queued    tee/        bounded in calls and bytes; who is late asks the wire for fewer calls
     shadowed  tee/        the same message bytes, to each shadow, in HTTP/2 read as production's is
     paired    app.py      the composition root; reads from top to bottom as this list
     compared  compare/    pure: payload readers, outputs, rules, differences

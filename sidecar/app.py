@@ -219,8 +219,7 @@ class Observer:
         if pair is None:
             return
         call = pair.call
-        pair.request = event.messages
-        self.pairs.hold(pair, event.messages)
+        size = self.pairs.hold_request(pair, event.messages)
         pair.plan = self.spans.plan(call)
         callers_trace = dict(call.metadata).get("traceparent", "")
         for name, shadow in self.shadows.items():
@@ -235,7 +234,7 @@ class Observer:
                     pair.plan.metadata_for(name, call.metadata),
                     pair.plan.traceparent_for(name) or callers_trace,
                 ),
-                size=pair.held_bytes,
+                size=size,
                 offered_ns=event.ended_ns,
             )
             reason = shadow.offer(dispatch, self.draw())
@@ -256,7 +255,7 @@ class Observer:
             self._skip(pair, name, result)
         else:
             pair.shadowed[name] = result
-            self.pairs.hold(pair, result.messages)
+            self.pairs.hold(pair, result)
             self._pair(pair, name)
         self._settle(pair)
 
@@ -267,7 +266,7 @@ class Observer:
         if pair is None:
             return
         pair.production = event.observation
-        self.pairs.hold(pair, event.observation.messages)
+        self.pairs.hold(pair, event.observation)
         for name in tuple(pair.shadowed):
             self._pair(pair, name)
         self._settle(pair)

@@ -6,6 +6,7 @@ Sizes are bytes and durations are seconds unless the key says otherwise. Counter
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from sidecar.address import is_loopback, parse_address
+from sidecar.address import MAX_UNIX_PATH, is_loopback, parse_address
 from sidecar.judge.settings import JudgeSettings
 from sidecar.priority import Priority
 
@@ -60,6 +61,12 @@ NOT_PREDICTIONS = (
 DENIED_METADATA = ("authorization", "cookie", "proxy-authorization", "x-api-key")
 
 
+def _unix_path(path: Path) -> Path:
+    if not 0 < len(os.fsencode(path)) <= MAX_UNIX_PATH:
+        raise ValueError(f"{path}: a Unix socket's path has 1 to {MAX_UNIX_PATH} bytes")
+    return path
+
+
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
@@ -75,7 +82,7 @@ class WireSettings(_Settings):
     """Production's path."""
 
     routes: tuple[Route, ...] = ()
-    tap: Path = Path("/tmp/shadow-sidecar/tap.sock")
+    tap: Annotated[Path, AfterValidator(_unix_path)] = Path("/tmp/shadow-sidecar/tap.sock")
     tap_bytes: Annotated[int, Field(ge=65536)] = 8 << 20  # copied, waiting for each observer
     connection_bytes: Annotated[int, Field(ge=4096)] = 256 << 10  # forwarded, unsent, a direction
     connections: Count = 10_000

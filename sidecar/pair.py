@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sidecar.call import CallKey, Observation, SkipReason, Started
+from sidecar.call import CallKey, Metadata, Observation, SkipReason, Started
 from sidecar.compare.result import Comparison
 from sidecar.judge.pair import Values
 from sidecar.ledger import Entry
@@ -42,7 +42,7 @@ class Pairs:
 
     def __init__(self) -> None:
         self._pairs: dict[CallKey, Pair] = {}
-        self.held_bytes = 0  # of their messages
+        self.held_bytes = 0  # of their messages and metadata
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -50,14 +50,25 @@ class Pairs:
     def add(self, pair: Pair) -> None:
         """Begin."""
         self._pairs[pair.call.key] = pair
+        self._hold(pair, _size(pair.call.metadata))
 
     def get(self, key: CallKey) -> Pair | None:
         """Find a call; None when it has ended, or was never admitted."""
         return self._pairs.get(key)
 
-    def hold(self, pair: Pair, messages: tuple[bytes, ...]) -> None:
-        """Count messages that a call holds from now on."""
+    def hold_request(self, pair: Pair, messages: tuple[bytes, ...]) -> int:
+        """Keep a call's request; its size in bytes."""
+        pair.request = messages
         size = sum(map(len, messages))
+        self._hold(pair, size)
+        return size
+
+    def hold(self, pair: Pair, answer: Observation) -> None:
+        """Count an answer that a call holds from now on."""
+        size = sum(map(len, answer.messages)) + _size(answer.headers) + _size(answer.trailers)
+        self._hold(pair, size)
+
+    def _hold(self, pair: Pair, size: int) -> None:
         pair.held_bytes += size
         self.held_bytes += size
 
@@ -86,3 +97,10 @@ class Pairs:
     def all(self) -> list[CallKey]:
         """All of them, now."""
         return list(self._pairs)
+
+
+def _size(metadata: Metadata) -> int:
+    size = 0
+    for name, value in metadata:
+        size += len(name) + len(value)
+    return size

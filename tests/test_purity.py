@@ -22,7 +22,7 @@ PURE = (
     "tee/gate.py",
     "tee/limits.py",
     "tee/metadata.py",
-    "tee/conversation.py",
+    "tee/pace.py",
     "tee/queue.py",
     "tee/request_block.py",
     "compare/*.py",

@@ -1,6 +1,7 @@
 """The latest pairs, for people: a bounded ring of differing ones and one of agreeing ones.
 
-Rule: no payload values. Counterpart: `GET /pairs`, and the demo's summary.
+Rule: no payload values, and nothing of what callers sent. Counterpart: `GET /pairs`, and the
+demo's summary.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from sidecar.telemetry.plan import SpanPlan
 DIFFERING_KEPT = 512
 AGREEING_KEPT = 64
 
-Row = tuple[Started, SpanPlan | None, str, Comparison, Observation, Observation]
+Row = tuple[int, str, SpanPlan | None, str, Comparison, tuple[int, int], tuple[int, int]]
+"""Start, method, plan, shadow, comparison, and each side's status and latency in nanoseconds."""
 
 
 class RecentPairs:
@@ -34,9 +36,19 @@ class RecentPairs:
         production: Observation,
         shadowed: Observation,
     ) -> None:
-        """Remember a compared pair, without its messages."""
+        """Remember a compared pair, without its messages and metadata."""
         ring = self._agreeing if comparison.agrees else self._differing
-        ring.append((call, plan, shadow, comparison, _bodiless(production), _bodiless(shadowed)))
+        ring.append(
+            (
+                call.started_ns,
+                call.method,
+                plan,
+                shadow,
+                comparison,
+                (production.status, production.latency_ns),
+                (shadowed.status, shadowed.latency_ns),
+            )
+        )
 
     def rows(self, limit: int, unix_offset_ns: int) -> list[dict[str, Any]]:
         """Up to `limit` JSON-ready rows, differing ones first, newest first in each."""
@@ -44,37 +56,25 @@ class RecentPairs:
         return [_row(*row, unix_offset_ns) for row in rows]
 
 
-def _bodiless(observation: Observation) -> Observation:
-    return Observation(
-        status=observation.status,
-        detail="",
-        messages=(),
-        started_ns=observation.started_ns,
-        ended_ns=observation.ended_ns,
-    )
-
-
 def _row(
-    call: Started,
+    started_ns: int,
+    method: str,
     plan: SpanPlan | None,
     shadow: str,
     comparison: Comparison,
-    production: Observation,
-    shadowed: Observation,
+    production: tuple[int, int],
+    shadowed: tuple[int, int],
     unix_offset_ns: int,
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "time": (call.started_ns + unix_offset_ns) / 1e9,
-        "method": call.method,
+        "time": (started_ns + unix_offset_ns) / 1e9,
+        "method": method,
         "shadow": shadow,
         "outcome": comparison.outcome.value,
         "agrees": comparison.agrees,
         "detail": comparison.detail,
-        "status": {"production": production.status, "shadow": shadowed.status},
-        "latency_ms": {
-            "production": production.latency_ns / 1e6,
-            "shadow": shadowed.latency_ns / 1e6,
-        },
+        "status": {"production": production[0], "shadow": shadowed[0]},
+        "latency_ms": {"production": production[1] / 1e6, "shadow": shadowed[1] / 1e6},
         "outputs": [
             {
                 "name": o.name,

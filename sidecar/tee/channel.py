@@ -2,7 +2,10 @@
 
 Rule: a call that was begun ends with exactly one answer, at its deadline at the latest; a shadow
 that cannot be reached is asked again after a pause that grows, and until then the answer is
-UNAVAILABLE at once. Nothing is ever sent twice. Counterpart: `conversation`, which speaks.
+UNAVAILABLE at once. Nothing is ever sent twice. Answers are told in the event loop's next turn, all
+that there are by then, so that whoever hears one may do anything here. No call has a task or a
+future of its own: they would cost more than all else here. Counterpart: `conversation`, which
+speaks.
 """
 
 from __future__ import annotations
@@ -27,10 +30,22 @@ MAX_WAITING = 4096  # answers to a server's pings and settings that it does not 
 UNACKED_MS = 15_000  # a peer that vanished with our bytes on the way is noticed
 
 
-class _Call:
+class Call:
     """A call from `ask` to its answer."""
 
-    __slots__ = ("connection", "deadline", "future", "messages", "metadata", "method", "stream")
+    __slots__ = (
+        "connection",
+        "deadline",
+        "done",
+        "ended",
+        "messages",
+        "metadata",
+        "method",
+        "stream",
+        "timer",
+    )
+
+    timer: asyncio.TimerHandle  # until its deadline
 
     def __init__(
         self,
@@ -38,13 +53,14 @@ class _Call:
         messages: tuple[bytes, ...],
         metadata: GrpcMetadata,
         deadline: float,
-        future: asyncio.Future[Answer],
+        done: Callable[[Answer], None],
     ) -> None:
         self.method = method
         self.messages = messages
         self.metadata = metadata
         self.deadline = deadline
-        self.future = future
+        self.done: Callable[[Answer], None] | None = done  # None: told, or nobody wants to hear
+        self.ended = False  # there is an answer, or nobody wants one
         self.connection: _Connection | None = None
         self.stream = 0
 
@@ -71,36 +87,50 @@ class Channel:
         self._current: _Connection | None = None
         self._others: set[_Connection] = set()  # that take no more calls
         self._connecting: asyncio.Task[None] | None = None
-        self._waiting: deque[_Call] = deque()
+        self._waiting: deque[Call] = deque()
+        self._answers: list[tuple[Call, Answer]] = []  # to be told in the loop's next turn
         self._pause = PAUSE_FIRST
         self._not_before = 0.0
         self._trouble = ""
         self._closed = False
 
-    async def ask(
+    def ask(
         self,
         method: str,
         messages: tuple[bytes, ...],
         metadata: GrpcMetadata,
         deadline_seconds: float,
-    ) -> Answer:
-        """Ask, and wait for the answer; cancelling tells the server."""
+        done: Callable[[Answer], None],
+    ) -> Call:
+        """Ask; `done` is told the answer, once and never before this returns."""
         loop = self._loop
         deadline = loop.time() + deadline_seconds
-        call = _Call(method, messages, metadata, deadline, loop.create_future())
-        timer = loop.call_at(deadline, self._late, call)
+        call = Call(method, messages, metadata, deadline, done)
+        call.timer = loop.call_at(deadline, self._late, call)
         current = self._current
         if current is not None and not self._waiting and current.has_room:
             current.begin(call)
         else:
             self._wait(call)
-        try:
-            return await call.future
-        except asyncio.CancelledError:
+        return call
+
+    def cancel(self, call: Call) -> None:
+        """Give a call up: `done` hears nothing any more, and the server hears of it."""
+        call.done = None
+        if not call.ended:
+            call.ended = True
+            call.timer.cancel()
             self._forget(call)
-            raise
-        finally:
-            timer.cancel()
+
+    def tell(self, call: Call, answer: Answer) -> None:
+        """A call has its answer."""
+        if call.ended:
+            return
+        call.ended = True
+        call.timer.cancel()
+        if not self._answers:
+            self._loop.call_soon(self._deliver)
+        self._answers.append((call, answer))
 
     async def close(self) -> None:
         """Close the connections; calls in flight end as UNAVAILABLE."""
@@ -122,7 +152,7 @@ class Channel:
             self._current = current = None
         while self._waiting and current is not None and current.has_room:
             call = self._waiting.popleft()
-            if not call.future.done():
+            if not call.ended:
                 current.begin(call)
         if self._waiting and current is None:
             self._connect()
@@ -142,7 +172,14 @@ class Channel:
         self._pause = PAUSE_FIRST
         self._not_before = 0.0
 
-    def _wait(self, call: _Call) -> None:
+    def _deliver(self) -> None:
+        answers, self._answers = self._answers, []
+        for call, answer in answers:
+            done, call.done = call.done, None
+            if done is not None:
+                done(answer)
+
+    def _wait(self, call: Call) -> None:
         self._waiting.append(call)
         self.next()
 
@@ -197,14 +234,14 @@ class Channel:
     def _refuse(self, why: str) -> None:
         waiting, self._waiting = self._waiting, deque()
         for call in waiting:
-            _answer(call, Answer(UNAVAILABLE, why))
+            self.tell(call, Answer(UNAVAILABLE, why))
 
-    def _late(self, call: _Call) -> None:
-        if not call.future.done():
-            call.future.set_result(Answer(DEADLINE_EXCEEDED, "the shadow's deadline has passed"))
+    def _late(self, call: Call) -> None:
+        if not call.ended:
+            self.tell(call, Answer(DEADLINE_EXCEEDED, "the shadow's deadline has passed"))
             self._forget(call)
 
-    def _forget(self, call: _Call) -> None:
+    def _forget(self, call: Call) -> None:
         if call.connection is not None:
             call.connection.cancel(call)
         else:
@@ -218,7 +255,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, channel: Channel, conversation: Conversation) -> None:
         self.conversation = conversation
         self._channel = channel
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[int, Call] = {}
         self._transport: asyncio.Transport | None = None
         self._due = False  # a flush will come
         self._paused = False  # the socket takes no more
@@ -252,7 +289,7 @@ class _Connection(asyncio.Protocol):
         conversation = self.conversation
         answered = conversation.receive(data)
         for stream, answer in answered:
-            _answer(self._calls.pop(stream), answer)
+            self._channel.tell(self._calls.pop(stream), answer)
         if answered and not self.useful:
             self.useful = True
             self._channel.answered()
@@ -270,7 +307,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(str(exc or "the shadow closed the connection"))
 
-    def begin(self, call: _Call) -> None:
+    def begin(self, call: Call) -> None:
         """Send a call; there must be room."""
         left = call.deadline - asyncio.get_running_loop().time()
         try:
@@ -278,7 +315,7 @@ class _Connection(asyncio.Protocol):
                 call.method, call.messages, call.metadata, round(left * 1e9)
             )
         except (ValueError, TypeError, AttributeError) as error:
-            _answer(call, Answer(INTERNAL, f"{type(error).__name__}: {error}"))
+            self._channel.tell(call, Answer(INTERNAL, f"{type(error).__name__}: {error}"))
             return
         call.connection = self
         self._calls[call.stream] = call
@@ -287,7 +324,7 @@ class _Connection(asyncio.Protocol):
             self._due = True
             asyncio.get_running_loop().call_soon(self._flush)
 
-    def cancel(self, call: _Call) -> None:
+    def cancel(self, call: Call) -> None:
         """Tell the server that nobody waits any more."""
         if self._calls.pop(call.stream, None) is not None:
             self.conversation.cancel(call.stream)
@@ -306,7 +343,7 @@ class _Connection(asyncio.Protocol):
         self.gone = why
         self._transport = None
         for stream, answer in self.conversation.lost(why):
-            _answer(self._calls.pop(stream), answer)
+            self._channel.tell(self._calls.pop(stream), answer)
         self._channel.ended(self, why)
 
     def _flush(self) -> None:
@@ -318,8 +355,3 @@ class _Connection(asyncio.Protocol):
                 self._transport.writelines(out)
             if self._paused or not self.conversation.taken():
                 return
-
-
-def _answer(call: _Call, answer: Answer) -> None:
-    if not call.future.done():
-        call.future.set_result(answer)

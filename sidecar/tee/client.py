@@ -1,6 +1,6 @@
 """One call to a shadow; every failure becomes a status.
 
-Rule: `ShadowClient.call` never raises (but for its own cancellation), never retries, and never
+Rule: `ShadowClient.call` never raises, tells once and never at once, never retries, and never
 mistakes a part of an answer for the whole. Counterparts: `channel`, which asks; `shadow`, which
 decides when.
 
@@ -28,8 +28,8 @@ from sidecar.address import TCP, format_address, parse_address
 from sidecar.call import Observation
 from sidecar.config import ShadowSettings, TLSSettings
 from sidecar.observe.limits import ReadLimits
-from sidecar.tee.channel import Channel
-from sidecar.tee.conversation import Conversation
+from sidecar.tee.channel import Call, Channel
+from sidecar.tee.conversation import Answer, Conversation
 from sidecar.tee.metadata import GrpcMetadata
 
 MAX_INT = (1 << 31) - 1
@@ -66,7 +66,7 @@ class ShadowClient:
         )
         self._channel = Channel(address, None if tls is None else _context(tls), name, speak)
 
-    async def call(
+    def call(
         self,
         method: str,
         messages: tuple[bytes, ...],
@@ -74,8 +74,9 @@ class ShadowClient:
         *,
         deadline_seconds: float,
         now: Clock,
-    ) -> Observation:
-        """Ask the shadow and wait for the whole answer.
+        done: Callable[[Observation], None],
+    ) -> Call:
+        """Ask the shadow.
 
         Args:
             method: as in `:path`.
@@ -83,22 +84,23 @@ class ShadowClient:
             metadata: from `MetadataPolicy.outgoing`.
             deadline_seconds: for the whole call, connecting included.
             now: stamps the observation.
+            done: is told what the shadow answered, when it is whole. An answer larger than
+                `max_response_bytes` (all messages together) is RESOURCE_EXHAUSTED without messages.
 
         Returns:
-            What the shadow answered. An answer larger than `max_response_bytes` (all messages
-            together) is RESOURCE_EXHAUSTED without messages.
+            What `cancel` takes.
         """
         started_ns = now()
-        answer = await self._channel.ask(method, messages, metadata, deadline_seconds)
-        return Observation(
-            answer.status,
-            answer.detail,
-            answer.messages,
-            started_ns,
-            now(),
-            answer.headers,
-            answer.trailers,
-        )
+
+        def answered(answer: Answer) -> None:
+            status, detail, said, headers, trailers = answer
+            done(Observation(status, detail, said, started_ns, now(), headers, trailers))
+
+        return self._channel.ask(method, messages, metadata, deadline_seconds, answered)
+
+    def cancel(self, call: Call) -> None:
+        """Give a call up; nothing more is told of it."""
+        self._channel.cancel(call)
 
     @property
     def channel(self) -> grpc.aio.Channel:

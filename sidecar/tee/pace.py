@@ -17,6 +17,7 @@ EASY: Final = 0.25  # of what is too long: there is time for more
 STEP_NS: Final = 100_000_000  # between two changes, so that the last one shows
 FALL: Final = 0.7
 RISE: Final = 1.2
+MOST_STEPS: Final = 100
 LEAST: Final = 0.002  # never nothing, or recovery could not be seen
 
 
@@ -47,7 +48,9 @@ class Pace:
             # What was copied before the wire hears of it comes as late as this did.
             self._next_ns = now_ns + max(STEP_NS, late_ns)
         elif late < EASY and pressure < EASY and before < 1:
-            self.share = min(1.0, before * RISE)
+            # Where little is copied, little is heard: the time that passed in between counts too.
+            steps = 1 + min(MOST_STEPS, (now_ns - self._next_ns) // STEP_NS)
+            self.share = min(1.0, before * RISE**steps)
             self._next_ns = now_ns + STEP_NS
         if self.share == 1.0:
             self.limit = ""

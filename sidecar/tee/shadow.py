@@ -11,14 +11,15 @@ root, which decides what to dispatch and pairs what comes back.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from sidecar.call import CallKey, Observation, SkipReason
 from sidecar.config import PairSettings, ShadowSettings
 from sidecar.tee.breaker import SICK, BreakerState
+from sidecar.tee.channel import Call
 from sidecar.tee.client import Clock, ShadowClient
 from sidecar.tee.gate import Gate
 from sidecar.tee.limits import NANOSECONDS
@@ -47,7 +48,7 @@ _Admitted: TypeAlias = tuple[Dispatch, int]  # and the breaker's epoch
 
 
 class Shadow:
-    """A gate, a queue, and up to `concurrency` workers that share one channel.
+    """A gate, a queue, and up to `concurrency` calls at one time on one channel.
 
     `done` is called from within the event loop, also during `offer` and `close` of other calls.
     Counters only grow: `started` calls, `answered` by status code, `expired`, `cancelled`.
@@ -61,9 +62,7 @@ class Shadow:
         self._done = done
         self._gate = Gate(settings, pairs.max_request_bytes)
         self._line: WaitingLine[CallKey, _Admitted] = WaitingLine()
-        self._running: dict[CallKey, asyncio.Task[None]] = {}
-        self._workers: set[asyncio.Task[None]] = set()
-        self._idle: list[asyncio.Future[None]] = []
+        self._running: dict[CallKey, tuple[Call, _Admitted]] = {}
         self._client: ShadowClient | None = None
         self.started = 0
         self.answered: dict[int, int] = {}
@@ -77,7 +76,7 @@ class Shadow:
 
     @property
     def queued_calls(self) -> int:
-        """Calls waiting for a worker."""
+        """Calls waiting for a place."""
         return len(self._line)
 
     @property
@@ -155,7 +154,7 @@ class Shadow:
             return refusal
         admitted = (dispatch, self._gate.breaker.epoch)
         self._line.push(dispatch.key, admitted, dispatch.size, dispatch.offered_ns)
-        self._wake(self._client)
+        self._fill(self._client)
         return None
 
     def cancel(self, key: CallKey) -> bool:
@@ -165,11 +164,14 @@ class Shadow:
             Whether the call was waiting or running; then `done` is not called for it.
         """
         waiting = self._line.discard(key)
-        worker = self._running.pop(key, None)
+        running = self._running.pop(key, None)
         if waiting is not None:
             self._gate.breaker.released(waiting[1])
-        elif worker is not None:
-            worker.cancel()
+        elif running is not None and self._client is not None:
+            call, (_, epoch) = running
+            self._client.cancel(call)
+            self._gate.breaker.released(epoch)
+            self._fill(self._client)
         else:
             return False
         self.cancelled += 1
@@ -196,63 +198,40 @@ class Shadow:
         client, self._client = self._client, None
         while (waiting := self._line.pop()) is not None:
             self._end_unasked(waiting, SkipReason.SHUTDOWN)
-        workers = list(self._workers)
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
-        if client is not None:
-            await client.close()
+        if client is None:
+            return
+        running, self._running = self._running, {}
+        for call, admitted in running.values():
+            client.cancel(call)
+            self._end_unasked(admitted, SkipReason.SHUTDOWN)
+        await client.close()
 
-    def _wake(self, client: ShadowClient) -> None:
-        while self._idle:
-            waker = self._idle.pop()
-            if not waker.done():
-                waker.set_result(None)
-                return
-        if len(self._workers) < self._settings.concurrency:
-            worker = asyncio.get_running_loop().create_task(self._work(client))
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
-
-    async def _work(self, client: ShadowClient) -> None:
-        while self._client is client:
-            self._expire(self._clock())
+    def _fill(self, client: ShadowClient) -> None:
+        """Ask what waits, as far as there are places."""
+        while len(self._running) < self._settings.concurrency:
             admitted = self._line.pop()
             if admitted is None:
-                waker = asyncio.get_running_loop().create_future()
-                self._idle.append(waker)
-                await waker
-            else:
-                await self._ask(client, admitted)
-
-    async def _ask(self, client: ShadowClient, admitted: _Admitted) -> None:
-        dispatch, epoch = admitted
-        me = asyncio.current_task()
-        assert me is not None
-        self._running[dispatch.key] = me
-        self.started += 1
-        result: Observation | None = None
-        try:
-            result = await client.call(
+                return
+            dispatch = admitted[0]
+            self.started += 1
+            call = client.call(
                 dispatch.method,
                 dispatch.messages,
                 dispatch.metadata,
                 deadline_seconds=self._settings.deadline_seconds,
                 now=self._clock,
+                done=partial(self._answered, admitted),
             )
-        except asyncio.CancelledError:
-            if self._running.pop(dispatch.key, None) is not None:
-                self._end_unasked(admitted, SkipReason.SHUTDOWN)
-                raise
-        else:
-            if self._running.pop(dispatch.key, None) is not None:
-                self._report(result, epoch)
-                self._tell(dispatch, result)
-                return
-        # `cancel` took the key away. It meant the call and not this worker, which goes on,
-        # whether grpcio passed the cancellation through or finished the call first.
-        me.uncancel()
-        self._gate.breaker.released(epoch)
+            self._running[dispatch.key] = (call, admitted)
+
+    def _answered(self, admitted: _Admitted, observation: Observation) -> None:
+        dispatch, epoch = admitted
+        del self._running[dispatch.key]
+        self._report(observation, epoch)
+        self._tell(dispatch, observation)
+        if self._client is not None:
+            self._expire(self._clock())
+            self._fill(self._client)
 
     def _report(self, observation: Observation, epoch: int) -> None:
         status = observation.status
@@ -276,5 +255,5 @@ class Shadow:
     def _tell(self, dispatch: Dispatch, result: Observation | SkipReason) -> None:
         try:
             self._done(dispatch, result)
-        except Exception:  # a worker that dies would take its place in `concurrency` with it
+        except Exception:  # its place in `concurrency` must not be lost with it
             _LOGGER.exception("shadow %s: %s was not taken", self._settings.name, dispatch.key)

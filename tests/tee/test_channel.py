@@ -35,7 +35,13 @@ async def channel(address: str) -> AsyncIterator[Channel]:
 
 
 async def ask(on: Channel, message: bytes = b"x", deadline: float = LATE) -> Answer:
-    return await on.ask("/p.S/M", (message,), (), deadline)
+    answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    call = on.ask("/p.S/M", (message,), (), deadline, answer.set_result)
+    try:
+        return await answer
+    except asyncio.CancelledError:
+        on.cancel(call)
+        raise
 
 
 class Server:
@@ -210,3 +216,16 @@ def test_a_shadow_that_opens_its_windows_and_never_reads_holds_no_memory_of_ende
 
     # 128 MiB were asked to be sent; what is left is the transport's own buffer.
     assert asyncio.run(held()) < 8 << 20
+
+
+def test_who_gives_up_hears_nothing_even_if_the_answer_has_come() -> None:
+    async def scene(on: Channel, server: Server) -> None:
+        told: list[Answer] = []
+        call = on.ask("/p.S/M", (b"x",), (), LATE, told.append)
+        on.tell(call, Answer(0))  # as when it comes in the same turn of the loop
+        on.cancel(call)
+        server.released.set()
+        assert (await ask(on)).status == 0
+        assert not told
+
+    with_server(Server, scene)

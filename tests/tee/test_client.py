@@ -46,14 +46,20 @@ async def ask(
     **settings: Any,
 ) -> Observation:
     client = ShadowClient(ShadowSettings(address=address, **settings))
+    observation: asyncio.Future[Observation] = asyncio.get_running_loop().create_future()
+    call = client.call(
+        method,
+        messages,
+        metadata,
+        deadline_seconds=deadline,
+        now=time.monotonic_ns,
+        done=observation.set_result,
+    )
     try:
-        return await client.call(
-            method,
-            messages,
-            metadata,
-            deadline_seconds=deadline,
-            now=time.monotonic_ns,
-        )
+        return await observation
+    except asyncio.CancelledError:
+        client.cancel(call)
+        raise
     finally:
         await client.close()
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.tee.pace import FALL, LATE_NS, LEAST, Pace
+from sidecar.tee.pace import FALL, LATE_NS, LEAST, STEP_NS, Pace
 
 LATE = LATE_NS + 1
 
@@ -36,6 +37,20 @@ def test_it_recovers_to_everything() -> None:
         pace.heard(0, 0.0, now)
     assert (pace.share, pace.limit) == (1.0, "")
     assert not pace.heard(0, 0.0, now + LATE)
+
+
+def test_time_in_which_nothing_was_heard_counts() -> None:
+    often, rarely = Pace(), Pace()
+    for fallen in range(20):
+        often.heard(LATE, 0.0, fallen * LATE)
+        rarely.heard(LATE, 0.0, fallen * LATE)
+    now = 20 * LATE
+    for _ in range(10):
+        now += STEP_NS
+        often.heard(0, 0.0, now)
+    rarely.heard(0, 0.0, now)
+    assert 5 * LEAST < often.share < 1
+    assert rarely.share == pytest.approx(often.share, rel=0.5)
 
 
 def test_in_between_it_stays() -> None:
