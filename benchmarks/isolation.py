@@ -32,6 +32,9 @@ from benchmarks.paths import Standing, children
 from tests.processes import Process, free_port
 
 OFF = "tee off"
+OTHERS = f"{OFF}, another client calls the shadow"
+WELL, FLOODS = "shadow well", "shadow floods (1 MiB an answer)"
+SHARING = (WELL, FLOODS)  # where the shadow works on production's cores
 DUTY_SECONDS = 0.2  # of a saturated observer's cycle
 DUTY = 0.05  # of it, it may run
 KILL_SECONDS = 0.1  # between two looks for an observer to kill
@@ -208,13 +211,13 @@ _GOOD = _server()
 _FULL: Mapping[str, object] = {"wire.tap_bytes": SMALL_TAP}
 CASES = (
     Case(OFF, _GOOD, _nothing, {}, 0.0, quick=True),
-    Case("tee off, another client calls the shadow", _GOOD, _others_client, {}, 0.0),
-    Case("shadow well", _GOOD, _nothing, {}),
+    Case(OTHERS, _GOOD, _others_client, {}, 0.0),
+    Case(WELL, _GOOD, _nothing, {}),
     Case("shadow slow (500 ms)", _server("--delay-ms", "500"), _nothing, {}),
     Case("shadow hangs", _server("--hang"), _nothing, {}, quick=True),
     Case("shadow absent", _absent, _nothing, {}),
     Case(
-        "shadow floods (1 MiB an answer)",
+        FLOODS,
         _server("--flood", str(1 << 20)),
         _nothing,
         {},

@@ -52,10 +52,10 @@ def summary(met: Sequence[Target]) -> Iterator[str]:
     yield f"{held} of {len(met)} hold in this run."
     yield ""
     rows = (
-        (t.what, f"{t.kind} {t.bound:g} {t.unit}".strip(), number(t.measured), t.verdict)
+        (t.what, f"{t.kind} {t.bound:g} {t.unit}".strip(), number(t.measured), t.verdict, t.beside)
         for t in met
     )
-    yield from table(("target", "bound", "measured", ""), rows)
+    yield from table(("target", "bound", "measured", "", "beside it"), rows)
 
 
 def of_matrix(found: Matrix) -> Iterator[str]:

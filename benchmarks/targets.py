@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks import matrix, observer
-from benchmarks.isolation import OFF, Isolation
+from benchmarks.isolation import OFF, OTHERS, SHARING, Isolation
 from benchmarks.latency import Latency
 from benchmarks.load import Shape
 from benchmarks.matrix import Matrix, mirror, ours
@@ -29,6 +29,7 @@ class Target:
     bound: float
     measured: float
     unit: str = ""
+    beside: str = ""  # the same figure of something else, to see what the machine allows
 
     @property
     def met(self) -> bool:
@@ -55,7 +56,9 @@ def of_matrix(found: Matrix) -> Iterator[Target]:
         shape = Shape(*loop, 200)
         for sample in (0.1, 1.0):
             what = f"CPU per call of the wire / of Envoy's mirror, {shape}, {sample:.0%} shadowed"
-            yield Target(what, "≤", bound, _ratio(found, shape, sample))
+            floor = _ratio(found, shape, sample, matrix.ENVOY_TCP)
+            beside = f"Envoy's tcp_proxy {floor:.2f}"
+            yield Target(what, "≤", bound, _ratio(found, shape, sample), beside=beside)
     large = [shape for shape in found.shapes if shape.payload == matrix.PAYLOADS[-1]]
     for shape in large:
         for sample in (0.0, 0.1, 1.0):
@@ -66,8 +69,9 @@ def of_matrix(found: Matrix) -> Iterator[Target]:
             yield Target(what, "≥", 0.9, ratio(found.table, shape, *names, lambda c: c.rate))
 
 
-def _ratio(found: Matrix, shape: Shape, sample: float) -> float:
-    return ratio(found.table, shape, ours(sample), mirror(sample), lambda cell: cell.path_us)
+def _ratio(found: Matrix, shape: Shape, sample: float, who: str = "") -> float:
+    names = who or ours(sample), mirror(sample)
+    return ratio(found.table, shape, *names, lambda cell: cell.path_us)
 
 
 def of_latency(found: Latency) -> Iterator[Target]:
@@ -76,14 +80,22 @@ def of_latency(found: Latency) -> Iterator[Target]:
         for sample in (0.1, 1.0):
             one, other = (added[name].added_p50.median for name in (ours(sample), mirror(sample)))
             what = f"added p50 / of Envoy's mirror, {share:.0%} of capacity, {sample:.0%} shadowed"
-            yield Target(what, "≤", 0.4, one / other)
+            floor = added.get(matrix.ENVOY_TCP)
+            beside = f"Envoy's tcp_proxy {floor.added_p50.median / other:.2f}" if floor else ""
+            yield Target(what, "≤", 0.4, one / other, beside=beside)
 
 
 def of_isolation(found: Isolation) -> Iterator[Target]:
     """What goes wrong behind the tap."""
+    others = found.cases.get(OTHERS)
     for name, case in found.cases.items():
-        if not name.startswith(OFF):  # with it off, others show what the machine does
-            yield Target(f"p99 / with the tee off, {name}", "≤", 1.10, case.ratio.median)
+        if name.startswith(OFF):
+            continue  # the tee is off: it shows what the machine does
+        beside = ""
+        if others is not None and name in SHARING:
+            beside = f"{OTHERS.removeprefix(OFF)[2:]} {others.ratio.median:.2f}"
+        what = f"p99 / with the tee off, {name}"
+        yield Target(what, "≤", 1.10, case.ratio.median, beside=beside)
     failed = sum(case.failed for case in found.cases.values())
     yield Target("failed calls, all cases", "≤", 0, failed, "calls")
 
