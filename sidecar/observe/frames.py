@@ -116,7 +116,7 @@ class FrameReader:
                 if start + length <= end:
                     position = start + length
                     if length or flags & END_STREAM:
-                        yield DATA, flags & END_STREAM, stream, _slice(data, start, position)
+                        yield DATA, flags & END_STREAM, stream, cut(data, start, position)
                     continue
             if kind == HEADERS and stream and flags & _AROUND == END_HEADERS and source is data:
                 start = position + HEADER_BYTES
@@ -216,7 +216,7 @@ class FrameReader:
             if self._padding > self._left:
                 raise FrameError("more padding than frame")
         there = min(self._left, len(data) - position)
-        piece = _slice(data, position, position + max(0, min(there, self._left - self._padding)))
+        piece = cut(data, position, position + max(0, min(there, self._left - self._padding)))
         self._left -= there
         return piece, position + there
 
@@ -258,7 +258,7 @@ class FrameReader:
         return *frame, block
 
 
-def _slice(data: bytes | memoryview, start: int, stop: int) -> bytes | memoryview:
+def cut(data: bytes | memoryview, start: int, stop: int) -> bytes | memoryview:
     """A part of `data`: a copy of a few bytes costs less than a view of them."""
     return data[start:stop] if stop - start < _COPIED_BYTES else memoryview(data)[start:stop]
 

@@ -3,7 +3,8 @@
 A decoder of our own because `hpack`'s takes four times as long (benchmarks/bench_observe.py); its
 tables are used, and the tests hold the two against each other. What makes this one cheap: strings
 are decoded once, when they enter the table; and a block that leaves the table as it was, as most do
-once a connection is warm, is remembered until the table changes.
+once a connection is warm, is remembered until the table changes. Of blocks with literals only a few
+are: those come again and again, or never (a `traceparent` that gRPC's C core does not index).
 
 Rule: more lenient than a peer, never less. An update of the table's size may take any value that
 the other side ever allowed: when an acknowledgement took effect cannot be seen from outside.
@@ -28,7 +29,8 @@ DEFAULT_TABLE_BYTES = 4096  # RFC 9113, section 6.5.2
 MAX_TABLE_BYTES = 64 << 10  # browsers allow this much, gRPC's peers 4096
 _ENTRY_BYTES = 32  # RFC 7541, section 4.1: added to the lengths of name and value
 _MAX_INTEGER_BYTES = 5  # after the prefix; as `hpack`
-_REMEMBERED_BLOCKS = 64
+_REMEMBERED_BLOCKS = 64  # of indexed fields alone
+_REPEATED_BLOCKS = 4  # with literals
 _REMEMBERED_BLOCK_BYTES = 256
 _REMEMBERED_NAME_BYTES = 64
 
@@ -50,7 +52,16 @@ class HeaderError(ValueError):
 class HeaderDecoder(Generic[Head]):
     """Decodes the header blocks of one direction, in order, and lets `build` make sense of them."""
 
-    __slots__ = ("_allowed", "_build", "_capacity", "_max_bytes", "_remembered", "_size", "_table")
+    __slots__ = (
+        "_allowed",
+        "_build",
+        "_capacity",
+        "_max_bytes",
+        "_remembered",
+        "_repeated",
+        "_size",
+        "_table",
+    )
 
     def __init__(self, build: Callable[[list[Field]], Head], max_bytes: int) -> None:
         """`build` must be pure: its results are remembered. `max_bytes` bounds a decoded list."""
@@ -61,6 +72,7 @@ class HeaderDecoder(Generic[Head]):
         self._capacity = DEFAULT_TABLE_BYTES
         self._allowed = DEFAULT_TABLE_BYTES
         self._remembered: dict[bytes, Head] = {}
+        self._repeated: dict[bytes, Head] = {}
 
     def allow_table(self, size: int) -> None:
         """The other side announced SETTINGS_HEADER_TABLE_SIZE."""
@@ -72,24 +84,26 @@ class HeaderDecoder(Generic[Head]):
         Raises:
             HeaderError: the state is lost, and so is the connection.
         """
-        head = self._remembered.get(block)
+        head = self._remembered.get(block) or self._repeated.get(block)
         if head is not None:
             return head
         try:
-            fields, repeatable = self._fields(block)
+            fields, known = self._fields(block)
         except (IndexError, HuffmanError) as error:
             raise HeaderError(f"header block: {error}") from None
         head = self._build(fields)
-        if repeatable and len(block) <= _REMEMBERED_BLOCK_BYTES:
-            if len(self._remembered) >= _REMEMBERED_BLOCKS:
-                self._remembered.clear()
-            self._remembered[block] = head
+        if known is not None and len(block) <= _REMEMBERED_BLOCK_BYTES:
+            if len(known) >= (
+                _REMEMBERED_BLOCKS if known is self._remembered else _REPEATED_BLOCKS
+            ):
+                known.clear()
+            known[block] = head
         return head
 
-    def _fields(self, block: bytes) -> tuple[list[Field], bool]:
-        """The fields, and whether the same block would mean the same again."""
+    def _fields(self, block: bytes) -> tuple[list[Field], dict[bytes, Head] | None]:
+        """The fields, and where to remember what the same block would mean again."""
         fields: list[Field] = []
-        repeatable = True
+        known: dict[bytes, Head] | None = self._remembered
         room = self._max_bytes
         position, end = 0, len(block)
         while position < end:
@@ -107,9 +121,11 @@ class HeaderDecoder(Generic[Head]):
                 if capacity == 0x1F:
                     capacity, position = _integer(block, position, capacity)
                 self._resize(capacity)
-                repeatable = False
+                known = None
                 continue
             else:  # a literal field
+                if known is not None:
+                    known = self._repeated
                 mask = 0x3F if byte & 0x40 else 0x0F
                 index = byte & mask
                 if index:
@@ -124,13 +140,13 @@ class HeaderDecoder(Generic[Head]):
                 field = (name, _value(name, raw))
                 size = _ENTRY_BYTES + name_length + len(raw)
                 if byte & 0x40:  # with incremental indexing
-                    repeatable = False
+                    known = None
                     self._add((field, name_length, size))
             fields.append(field)
             room -= size
             if room < 0:
                 raise HeaderError(f"header list of more than {self._max_bytes} bytes")
-        return fields, repeatable
+        return fields, known
 
     def _entry(self, index: int) -> _Entry:
         if index < _STATIC_LENGTH:
@@ -140,7 +156,7 @@ class HeaderDecoder(Generic[Head]):
         return self._table[_STATIC_LENGTH - 1 - index]
 
     def _add(self, entry: _Entry) -> None:
-        self._remembered.clear()
+        self._forget()
         self._table.append(entry)  # one that is too large empties the table, itself included
         self._size += entry[2]
         self._evict()
@@ -149,8 +165,12 @@ class HeaderDecoder(Generic[Head]):
         if capacity > self._allowed:
             raise HeaderError(f"header table of {capacity} bytes")
         self._capacity = capacity
-        self._remembered.clear()
+        self._forget()
         self._evict()
+
+    def _forget(self) -> None:
+        self._remembered.clear()
+        self._repeated.clear()
 
     def _evict(self) -> None:
         while self._size > self._capacity:

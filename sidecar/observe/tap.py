@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from sidecar.call import Direction
+from sidecar.observe.frames import cut
 from sidecar.wire.records import HEADER, MAX_PAYLOAD, U32, U64, VERSION, Kind
 
 _HEADER_BYTES = HEADER.size
 _KINDS = {kind.value: kind for kind in Kind}
 _BYTES = Kind.BYTES.value
 _DIRECTIONS = (Direction.CLIENT, Direction.SERVER)
-_COPIED_BYTES = 4096
 
 
 class TapError(Exception):
@@ -93,7 +93,7 @@ class TapReader:
                 start = position + _HEADER_BYTES
                 if number == _BYTES and direction <= 1 and size <= min(MAX_PAYLOAD, end - start):
                     position = start + size
-                    payload = _slice(data, start, position)
+                    payload = cut(data, start, position)
                     yield Record(Kind.BYTES, _DIRECTIONS[direction], conn, time_ns, payload)
                     continue
             if tail or end - position < _HEADER_BYTES:
@@ -132,7 +132,7 @@ class TapReader:
         _, number, direction, _, conn, time_ns = HEADER.unpack_from(data, at)
         kind = _KINDS.get(number)
         start = at + _HEADER_BYTES
-        payload = _slice(data, start, start + size)
+        payload = cut(data, start, start + size)
         if not self._greeted:
             self._greet(kind, payload)
         if kind is None:
@@ -151,8 +151,3 @@ class TapReader:
         if version != VERSION:
             raise TapError(f"the wire speaks version {version!r}, not {VERSION}")
         self._greeted = True
-
-
-def _slice(data: bytes, start: int, stop: int) -> bytes | memoryview:
-    """A part of `data`: a copy of a few bytes costs less than a view of them."""
-    return data[start:stop] if stop - start < _COPIED_BYTES else memoryview(data)[start:stop]

@@ -145,6 +145,16 @@ def test_a_remembered_block_is_forgotten_when_the_table_changes() -> None:
     assert ours(decoder, b"\xbe") is None
 
 
+def test_a_block_with_literals_means_the_same_again_until_the_table_changes() -> None:
+    decoder = fields_decoder()
+    assert decoder.decode(b"\x40\x01a\x01b") == [("a", "b")]
+    block = b"\xbe\x0f\x2f\x01c"  # the newest field, and its name with another value
+    for _ in range(2):
+        assert decoder.decode(block) == [("a", "b"), ("a", "c")]
+    assert decoder.decode(b"\x40\x01d\x01e") == [("d", "e")]
+    assert decoder.decode(block) == [("d", "e"), ("d", "c")]
+
+
 def test_many_different_blocks_are_all_read() -> None:
     decoder = fields_decoder()
     for _ in range(2):
