@@ -93,9 +93,8 @@ class HeaderDecoder(Generic[Head]):
             raise HeaderError(f"header block: {error}") from None
         head = self._build(fields)
         if known is not None and len(block) <= _REMEMBERED_BLOCK_BYTES:
-            if len(known) >= (
-                _REMEMBERED_BLOCKS if known is self._remembered else _REPEATED_BLOCKS
-            ):
+            most = _REMEMBERED_BLOCKS if known is self._remembered else _REPEATED_BLOCKS
+            if len(known) >= most:
                 known.clear()
             known[block] = head
         return head
