@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.special import betaln
 from ville import BernoulliCS
 
 from sidecar.judge.evidence import Side, mean_evidence, threshold
-from sidecar.judge.interval import beta_evidence, mean_interval, rate_interval
+from sidecar.judge.interval import STEPS, beta_evidence, mean_interval, rate_interval
 from tests.judge.streams import bound
 
 
@@ -41,12 +41,18 @@ def test_nothing_counted_bounds_nothing() -> None:
 
 
 @given(st.integers(1, 5000), st.floats(0, 1), st.floats(1e-3, 1 - 1e-3))
+@example(8, 0.875, 1 / 256)  # so unlikely a priori that nearly every other rate is likelier
 def test_a_rates_interval_holds_its_estimate(n: int, share: float, margin: float) -> None:
     k = round(share * n)
     low, high = rate_interval(n, k, margin, 0.05)
     assert 0 <= low <= k / n <= high <= 1
-    assert (low == 0) == (k == 0)
-    assert (high == 1) == (k == n)
+
+    def inside(rate: float) -> bool:
+        return beta_evidence(n, k, rate, 0.5, (1 - margin) / (2 * margin)) < threshold(0.05)
+
+    # An end of the range belongs to it if the nearest rate that is looked at does.
+    assert (low == 0) == (k == 0 or inside(k / n * 0.5**STEPS))
+    assert (high == 1) == (k == n or inside(1 - (1 - k / n) * 0.5**STEPS))
 
 
 @given(st.lists(st.integers(0, 300), min_size=5, max_size=5).filter(any))
