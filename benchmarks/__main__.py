@@ -85,7 +85,7 @@ def _flags() -> argparse.Namespace:
     flags = parser.parse_args()
     flags.only = flags.only or list(SECTIONS)
     flags.out = flags.out or (OUT.with_name("quick.md") if flags.quick else OUT)
-    flags.soak_seconds = flags.soak_seconds or (8.0 if flags.quick else 60.0)
+    flags.soak_seconds = flags.soak_seconds or (4.0 if flags.quick else 60.0)
     return flags
 
 

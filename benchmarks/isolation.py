@@ -81,7 +81,7 @@ class Isolation:
 
 def run(step: Callable[[str], None], quiet: Quiet, *, quick: bool) -> Isolation:
     """Measure every case."""
-    repeats, seconds = (1, 2.0) if quick else (3, 4.0)
+    repeats, seconds = (1, 1.5) if quick else (3, 4.0)
     cases = [case for case in CASES if case.quick or not quick]
     found: dict[str, Suffered] = defaultdict(Suffered)
     order = random.Random(2)

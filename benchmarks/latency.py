@@ -76,7 +76,7 @@ def run(
         *([] if quick else [paths.nginx(mirror=True), paths.haproxy()]),
     ]
     ways = [way for way in every if way is not None]
-    repeats, seconds = (1, 2.0) if quick else (3, 2.5)
+    repeats, seconds = (1, 1.5) if quick else (3, 2.5)
     order = random.Random(1)
     found: dict[float, dict[str, Added]] = {s: defaultdict(Added) for s in SHARES}
     with ordinary() as production, ordinary(idle=True) as shadow:

@@ -59,7 +59,7 @@ def run(
             paths.envoy_tcp(),
             *(paths.envoy_http(sample) for sample in (0.0, 0.1, 1.0)),
         ]
-        repeats, seconds = 2, 0.5
+        repeats, seconds = 2, 0.4
     others = [paths.nginx(mirror=True), paths.haproxy()]
     small = [shape for shape in shapes if shape.payload == PAYLOADS[0]]
     # What is only compared with gets the small payload, so that the whole stays short.

@@ -66,7 +66,7 @@ def run(
                 step(f"{repeat + 1}/{repeats} {way.name}")
                 _one(way, production, shadow, seconds, found, share, quiet)
         step("profile")
-        profile = take(ours, production, shadow, 4.0 if quick else 8.0)
+        profile = take(ours, production, shadow, 2.5 if quick else 8.0)
         scale = _scale(step, env, quiet, production, shadow, repeats=repeats, seconds=seconds)
     return Efficiency(found, share, profile, scale)
 
