@@ -37,7 +37,7 @@ from sidecar.observe.limits import ReadLimits
 from sidecar.pair import Pair, Pairs
 from sidecar.tee.admission import Admission
 from sidecar.tee.metadata import MetadataPolicy
-from sidecar.tee.pace import LATE_NS, Pace
+from sidecar.tee.pace import Pace
 from sidecar.tee.shadow import LIVE, Dispatch, Shadow
 from sidecar.telemetry.pairs import PairSpans
 from sidecar.wire.records import Kind
@@ -64,7 +64,6 @@ class Observer:
         self.draw = draw
         self.admission = Admission(settings.match, settings.sample, settings.paused)
         self.pace = Pace()
-        self._gaps = 0  # in the copy, since the pace was last looked at
         self.comparer = comparer
         self.spans = spans
         self.ledger = Ledger([(s.name, s.role) for s in settings.shadows])
@@ -134,9 +133,7 @@ class Observer:
         """Learn how late the copies come, and change how many there will be."""
         now_ns = self.now_ns()
         pressure = min((shadow.pressure(now_ns) for shadow in self._leading), default=0.0)
-        late_ns = LATE_NS + 1 if self._gaps else now_ns - copied_ns
-        self._gaps = 0
-        if self.pace.heard(late_ns, pressure, now_ns):
+        if self.pace.heard(now_ns - copied_ns, pressure, now_ns):
             self.on_fraction()
 
     def opened(self, conn: int, about: dict[str, Any]) -> None:
@@ -149,7 +146,7 @@ class Observer:
             self._read(connection, connection.feed(direction, data, now_ns))
 
     def gap(self, conn: int, direction: Direction, size: int, now_ns: int) -> None:
-        self._gaps += 1
+        self.pace.lost()
         connection = self.connections.get(conn)
         if connection is not None:
             self._read(connection, connection.gap(direction, size, now_ns))

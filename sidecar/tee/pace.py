@@ -10,6 +10,7 @@ compared are a fair sample. The share falls fast and recovers slowly, as TCP's w
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 LATE_NS: Final = 400_000_000  # a copy that is read so long after it was made is late
@@ -24,12 +25,17 @@ LEAST: Final = 0.002  # never nothing, or recovery could not be seen
 class Pace:
     """The share of calls that there is time for, in (0, 1], and what limits it."""
 
-    __slots__ = ("_next_ns", "limit", "share")
+    __slots__ = ("_lost", "_next_ns", "limit", "share")
 
     def __init__(self) -> None:
         self.share = 1.0
         self.limit = ""  # "observer" or "shadow": who was late when the share last fell
         self._next_ns = 0
+        self._lost = False  # since it was last looked at
+
+    def lost(self) -> None:
+        """Something was not copied for want of room: as good as late, however fresh the rest is."""
+        self._lost = True
 
     def heard(self, late_ns: int, pressure: float, now_ns: int) -> bool:
         """Learn how long calls wait; returns whether the share has changed.
@@ -39,14 +45,15 @@ class Pace:
             pressure: of the shadow that has the most room, see `Shadow.pressure`.
             now_ns: the present.
         """
+        lost, self._lost = self._lost, False
         if now_ns < self._next_ns:
             return False
-        before, late = self.share, late_ns / LATE_NS
+        before, late = self.share, math.inf if lost else late_ns / LATE_NS
         if late > 1 or pressure > 1:
             self.limit = "observer" if late > 1 else "shadow"
             self.share = max(LEAST, before * FALL)
             # What was copied before the wire hears of it comes as late as this did.
-            self._next_ns = now_ns + max(STEP_NS, late_ns)
+            self._next_ns = now_ns + max(STEP_NS, LATE_NS if lost else late_ns)
         elif late < EASY and pressure < EASY and before < 1:
             # Where little is copied, little is heard: the time that passed in between counts too.
             steps = 1 + min(MOST_STEPS, (now_ns - self._next_ns) // STEP_NS)

@@ -1,7 +1,8 @@
 """The wire: its listeners, its connections, and how it ends.
 
 Rule: accepting and connecting are the only things that can fail here, and they fail for one
-connection at a time. Counterparts: `forward` for the life of a connection, `tap` for observers.
+connection at a time. Counterparts: `listen` and `connect` for its two ends, `forward` for the life
+of a connection, `tap` for observers.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sidecar.address import TCP, Unix, format_address
+from sidecar.wire.connect import open_upstream
 from sidecar.wire.forward import Connection, reset_on_close
 from sidecar.wire.frames import State, Tally
 from sidecar.wire.listen import (
@@ -34,8 +36,6 @@ from sidecar.wire.tap import NO_FILES_SECONDS, Tap
 from sidecar.wire.watch import Watch
 
 _ACCEPTS: Final = 64  # in one go, before the open connections have their turn
-_UNIX_TRIES: Final = 1000
-_UNIX_RETRY_SECONDS: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +225,7 @@ class Wire:
     async def _connect(self, client: socket.socket, peer: Any, route: Route, listen: str) -> None:
         """Reach production for a client; its bytes wait in its socket until then."""
         try:
-            upstream = await _open_upstream(self._loop, route.upstream)
+            upstream = await open_upstream(self._loop, route.upstream)
         except OSError as error:
             # The client's handshake is over, so it cannot be refused any more: a reset is what
             # comes closest.
@@ -287,67 +287,6 @@ class Wire:
             for connection, number in list(self._connections.items()):
                 if 0 in numbers or number in numbers:
                     connection.goaway()
-
-
-async def _open_upstream(loop: asyncio.AbstractEventLoop, address: TCP | Unix) -> socket.socket:
-    """Connect to the first of an address's hosts that answers.
-
-    Raises:
-        OSError: of the last one that was tried.
-    """
-    if isinstance(address, Unix):
-        return await _open_socket(loop, socket.AF_UNIX, address.path)
-    try:
-        found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        found = await loop.getaddrinfo(*address, type=socket.SOCK_STREAM)
-    failure: OSError | None = None
-    for family, *_, where in found:
-        try:
-            return await _open_socket(loop, family, where)
-        except OSError as error:
-            failure = error
-    raise failure or OSError(f"{address.host} has no address")
-
-
-async def _open_socket(loop: asyncio.AbstractEventLoop, family: int, where: Any) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        if family == socket.AF_UNIX:
-            await _connect_unix(sock, where)
-        else:
-            await _connect_tcp(loop, sock, where)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-async def _connect_tcp(loop: asyncio.AbstractEventLoop, sock: socket.socket, where: Any) -> None:
-    """Connect without the loop's own way, which asks a pool of threads to resolve any address."""
-    with suppress(BlockingIOError):
-        sock.connect(where)
-        return
-    settled = asyncio.Event()
-    loop.add_writer(sock.fileno(), settled.set)
-    try:
-        await settled.wait()
-    finally:
-        loop.remove_writer(sock.fileno())
-    error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if error:
-        raise OSError(error, os.strerror(error))
-
-
-async def _connect_unix(sock: socket.socket, path: str) -> None:
-    """Connect at once, or as soon as the listener's backlog has room: no event tells of that."""
-    for _ in range(_UNIX_TRIES):
-        with suppress(BlockingIOError):
-            sock.connect(path)
-            return
-        await asyncio.sleep(_UNIX_RETRY_SECONDS)
-    sock.connect(path)
 
 
 def _tune(sock: socket.socket) -> None:

@@ -21,6 +21,16 @@ def test_who_is_late_gets_less_and_says_why() -> None:
     assert (pace.share, pace.limit) == (FALL, "shadow")
 
 
+def test_what_was_lost_counts_as_late_once() -> None:
+    pace = Pace()
+    pace.lost()
+    assert pace.heard(0, 0.0, 0)
+    assert (pace.share, pace.limit) == (FALL, "observer")
+    assert not pace.heard(0, 0.0, LATE_NS - 1)
+    assert pace.heard(0, 0.0, LATE_NS)
+    assert pace.share > FALL
+
+
 def test_a_change_is_waited_for_until_it_can_show() -> None:
     pace = Pace()
     assert pace.heard(3 * LATE, 0.0, 0)
