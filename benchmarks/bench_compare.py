@@ -16,9 +16,9 @@ import numpy as np
 from sidecar.call import Observation
 from sidecar.compare.comparer import Comparer
 from sidecar.compare.payload import Array
-from sidecar.compare.registry import Registry
-from sidecar.config import CompareSettings
+from sidecar.compare.readers.registry import Registry
 from sidecar.pb.inference import open_inference_pb2 as v2
+from sidecar.settings.settings import CompareSettings
 
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
 

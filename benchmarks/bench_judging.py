@@ -12,8 +12,8 @@ import time
 from typing import Any
 
 from sidecar.call import CallKey, Started
+from sidecar.experiment.pair import Pair
 from sidecar.judge.settings import DEFAULT_CRITERIA
-from sidecar.pair import Pair
 from sidecar.report.live import report_of
 from sidecar.telemetry.ids import TraceContext
 from sidecar.telemetry.plan import SpanPlan

@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 import hpack
 
 from sidecar.call import Direction, Started
+from sidecar.http2.frames import HEADER, PREFACE
+from sidecar.http2.headers import HeaderDecoder
+from sidecar.http2.heads import request_head
 from sidecar.observe.connection import Connection
-from sidecar.observe.frames import HEADER, PREFACE
-from sidecar.observe.headers import HeaderDecoder
-from sidecar.observe.heads import request_head
 from sidecar.observe.tap import TapReader
 from sidecar.wire.records import VERSION, Kind, record
 

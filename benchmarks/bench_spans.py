@@ -17,7 +17,7 @@ from opentelemetry.trace import Link, SpanKind, Tracer, set_span_in_context
 
 from sidecar.call import CallKey, Observation, Started
 from sidecar.compare.result import Comparison, Outcome, OutputResult
-from sidecar.config import ShadowSettings, TelemetrySettings
+from sidecar.settings.settings import ShadowSettings, TelemetrySettings
 from sidecar.telemetry.exporter import SpanRing
 from sidecar.telemetry.pairs import PairSpans
 

@@ -15,7 +15,7 @@ from benchmarks import paths
 from benchmarks.account import peak_bytes, resident_bytes
 from benchmarks.ends import echoes, ordinary
 from benchmarks.load import Shape, closed_loop
-from sidecar.config import Settings
+from sidecar.settings.settings import Settings
 from tests.processes import http_json
 
 SHAPE = Shape(8, 1, 16 << 10)

@@ -1,7 +1,7 @@
 """The Grafana dashboard, as code.
 
 Rule: a panel is a title, queries and a unit; everything else is the same for all. Its queries run
-against a real Prometheus in a test. Counterparts: `sidecar.telemetry.metrics`, which names the
+against a real Prometheus in a test. Counterparts: `sidecar.serve.metrics`, which names the
 metrics, and `observability/rules.yaml`, which records some of the ratios.
 """
 

@@ -1,5 +1,5 @@
 """`python -m sidecar` is `shadow-sidecar`."""
 
-from sidecar.cli import main
+from sidecar.run.cli import main
 
 main()

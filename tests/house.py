@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from sidecar.app import Observer
 from sidecar.call import CallKey, Observation, SkipReason, Started
 from sidecar.compare.comparer import Comparer
-from sidecar.compare.registry import Registry
-from sidecar.config import Settings
+from sidecar.compare.readers.registry import Registry
+from sidecar.experiment.app import Observer
+from sidecar.experiment.judging import Judged
+from sidecar.experiment.pair import Pair
 from sidecar.judge.report import State
-from sidecar.judging import Judged
 from sidecar.log import Log
-from sidecar.pair import Pair
 from sidecar.pb.inference import open_inference_pb2 as oip
+from sidecar.settings.settings import Settings
 from sidecar.telemetry.ids import TraceContext
 from sidecar.telemetry.pairs import PairSpans
 from sidecar.telemetry.plan import SpanPlan

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.configuration import load
+from sidecar.settings.sources import load
 
 HOUSE = Path(__file__).parent.parent
 PAGES = [HOUSE / "README.md", HOUSE / "CONTRIBUTING.md", HOUSE / "k8s" / "README.md"]

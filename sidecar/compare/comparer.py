@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 
 from sidecar.call import Observation
 from sidecar.compare.payload import Decoded, Output, Reader, UndecodableError
-from sidecar.compare.registry import Registry
+from sidecar.compare.readers.registry import Registry
 from sidecar.compare.result import Comparison, Outcome, OutputResult
-from sidecar.compare.rules import IGNORE, Rules, compare_outputs
-from sidecar.config import CompareSettings
+from sidecar.compare.rules.outputs import IGNORE, Rules, compare_outputs
+from sidecar.settings.settings import CompareSettings
 
 _OK: Final = 0
 MAX_OUTPUTS: Final = 4096  # of one message

@@ -1,7 +1,7 @@
 """The whole loop on one machine: train, serve, shadow, send, and say what was found.
 
 Rule: every part runs as it would anywhere: two servers, the sidecar and its observer are processes
-of their own, and what is told comes from the sidecar's HTTP. Counterpart: `sidecar.demo.command`.
+of their own, and what is told comes from the sidecar's HTTP. Counterpart: `sidecar.run.demo`.
 """
 
 from __future__ import annotations

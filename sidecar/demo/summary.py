@@ -16,7 +16,7 @@ from typing import Any
 
 from sidecar.call import INELIGIBLE
 from sidecar.demo.client import Answer
-from sidecar.judge.interval import Interval, rate_interval
+from sidecar.judge.evidence.interval import Interval, rate_interval
 
 ALPHA = 0.05  # the chance that the interval ever misses
 MARGIN = 0.05  # of disagreement; the interval is narrowest near it

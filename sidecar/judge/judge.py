@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sidecar.compare.opaque import OpaqueReader
+from sidecar.compare.readers.opaque import OpaqueReader
 from sidecar.judge.counts import (
     ALL,
     READER,

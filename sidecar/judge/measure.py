@@ -13,10 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sidecar.judge.evidence import Floats, Side, average, mean_evidence, rate_evidence, threshold
-from sidecar.judge.interval import Interval, mean_interval, rate_interval
-from sidecar.judge.quantile import quantile_estimate, quantile_interval, ratio_evidence
-from sidecar.judge.ratio import score_difference_evidence, score_difference_interval
+from sidecar.judge.evidence.interval import Interval, mean_interval, rate_interval
+from sidecar.judge.evidence.mixtures import (
+    Floats,
+    Side,
+    average,
+    mean_evidence,
+    rate_evidence,
+    threshold,
+)
+from sidecar.judge.evidence.quantile import quantile_estimate, quantile_interval, ratio_evidence
+from sidecar.judge.evidence.ratio import score_difference_evidence, score_difference_interval
 from sidecar.judge.settings import CLASSES, LABELLED
 from sidecar.judge.tally import Plan
 

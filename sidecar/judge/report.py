@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from sidecar.judge.interval import Interval
+from sidecar.judge.evidence.interval import Interval
 
 
 class State(StrEnum):

@@ -1,7 +1,7 @@
 """What the user declares before the shadow starts: criteria, budgets, slices, labels.
 
 Rule: everything that a verdict depends on is here and fixed; a change of it restarts evidence.
-Counterpart: `sidecar.config`, which holds these settings as its section `judge`.
+Counterpart: `sidecar.settings.settings`, which holds these settings as its section `judge`.
 """
 
 from __future__ import annotations

@@ -28,11 +28,11 @@ import numpy as np
 
 from sidecar.compare.result import Comparison, Outcome
 from sidecar.judge.decision import decisions, flips, mean_cost
+from sidecar.judge.evidence.quantile import bucket
+from sidecar.judge.evidence.splat import even_edges, signed_edges, splat
 from sidecar.judge.pair import DEADLINE_EXCEEDED, JudgedPair, Value
-from sidecar.judge.quantile import bucket
 from sidecar.judge.ranges import Ranges
 from sidecar.judge.settings import Criterion
-from sidecar.judge.splat import even_edges, signed_edges, splat
 
 Increments: TypeAlias = list[tuple[str, float]]
 

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from sidecar.judge.counts import ALL, Cell, CellKey, Total
-from sidecar.judge.evidence import Side, average, discoveries, threshold
+from sidecar.judge.evidence.mixtures import Side, average, discoveries, threshold
 from sidecar.judge.measure import NOTHING, Measurement, calls_needed, interval_of, limits, measure
 from sidecar.judge.report import CriterionVerdict, SliceVerdict, State, Verdict
 from sidecar.judge.settings import JudgeSettings

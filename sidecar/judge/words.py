@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from sidecar.judge.interval import Interval
+from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.settings import LABELLED, Criterion
 from sidecar.judge.tally import Plan
 

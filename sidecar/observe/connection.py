@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from sidecar.call import CallKey, Direction, Event, Lost, Requested, SkipReason, Started
-from sidecar.observe.exchange import Exchange
-from sidecar.observe.frames import (
+from sidecar.http2.exchange import Exchange
+from sidecar.http2.frames import (
     ACK,
     DATA,
     END_STREAM,
@@ -30,9 +30,9 @@ from sidecar.observe.frames import (
     FrameError,
     FrameReader,
 )
-from sidecar.observe.headers import HeaderDecoder, HeaderError
-from sidecar.observe.heads import RequestHead, ResponseHead, request_head, response_head
-from sidecar.observe.limits import ReadLimits
+from sidecar.http2.headers import HeaderDecoder, HeaderError
+from sidecar.http2.heads import RequestHead, ResponseHead, request_head, response_head
+from sidecar.http2.limits import ReadLimits
 
 State: TypeAlias = Literal["open", "opaque", "blind", "closed"]
 

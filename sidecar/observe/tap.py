@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from sidecar.call import Direction
-from sidecar.observe.frames import cut
+from sidecar.http2.frames import cut
 from sidecar.wire.records import HEADER, MAX_PAYLOAD, U32, U64, VERSION, Kind
 
 _HEADER_BYTES = HEADER.size

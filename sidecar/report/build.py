@@ -41,13 +41,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from sidecar.experiment.timeline import Timeline
 from sidecar.judge.counts import CellKey, SnapshotKey, alike, counts_of, total
+from sidecar.judge.evidence.histogram import EDGES_NS, Histogram
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.verdict import decide, plans_of
 from sidecar.judge.worst import Example, merge_sample, merge_worst
 from sidecar.report.part import Part
-from sidecar.report.timeline import Timeline
-from sidecar.telemetry.histogram import EDGES_NS, Histogram
 
 SCHEMA = 1
 _SIDES = ("production", "shadow")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sidecar.experiment.judging import Judged, Judging
 from sidecar.judge.counts import ALL
-from sidecar.judging import Judged, Judging
 from sidecar.report.build import build
 from sidecar.report.part import Part
 

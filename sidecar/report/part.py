@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sidecar.experiment.timeline import Timeline
 from sidecar.judge.counts import CellKey, Snapshot
+from sidecar.judge.evidence.histogram import Histogram
 from sidecar.judge.report import State
 from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.worst import Example
-from sidecar.report.timeline import Timeline
-from sidecar.telemetry.histogram import Histogram
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from enum import StrEnum
 
-from sidecar.config import BreakerSettings
+from sidecar.settings.settings import BreakerSettings
 from sidecar.tee.limits import NANOSECONDS
 
 DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE = 4, 8, 14

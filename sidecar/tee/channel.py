@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable
 
 from sidecar.address import TCP, Unix
-from sidecar.tee.conversation import Answer, Conversation
+from sidecar.http2.conversation import Answer, Conversation
 from sidecar.tee.metadata import GrpcMetadata
 
 DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE = 4, 13, 14

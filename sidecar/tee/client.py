@@ -26,10 +26,10 @@ import grpc.aio
 import sidecar
 from sidecar.address import TCP, format_address, parse_address
 from sidecar.call import Observation
-from sidecar.config import ShadowSettings, TLSSettings
-from sidecar.observe.limits import ReadLimits
+from sidecar.http2.conversation import Answer, Conversation
+from sidecar.http2.limits import ReadLimits
+from sidecar.settings.settings import ShadowSettings, TLSSettings
 from sidecar.tee.channel import Call, Channel
-from sidecar.tee.conversation import Answer, Conversation
 from sidecar.tee.metadata import GrpcMetadata
 
 MAX_INT = (1 << 31) - 1

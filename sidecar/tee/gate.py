@@ -8,7 +8,7 @@ reason. Counterpart: `admission`, which speaks for the call; `shadow`, which rep
 from __future__ import annotations
 
 from sidecar.call import SkipReason
-from sidecar.config import ShadowSettings
+from sidecar.settings.settings import ShadowSettings
 from sidecar.tee.breaker import Breaker
 from sidecar.tee.limits import RateLimit
 

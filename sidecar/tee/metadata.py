@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 from sidecar.call import Metadata
-from sidecar.config import ShadowSettings
+from sidecar.settings.settings import ShadowSettings
 
 GrpcMetadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 """Metadata as grpcio takes it: `-bin` values are bytes."""

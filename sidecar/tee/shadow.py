@@ -17,7 +17,7 @@ from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from sidecar.call import CallKey, Observation, SkipReason
-from sidecar.config import PairSettings, ShadowSettings
+from sidecar.settings.settings import PairSettings, ShadowSettings
 from sidecar.tee.breaker import SICK, BreakerState
 from sidecar.tee.channel import Call
 from sidecar.tee.client import Clock, ShadowClient

@@ -12,8 +12,8 @@ from random import Random
 
 from sidecar.call import Observation, SkipReason, Started
 from sidecar.compare.result import Comparison, Outcome
-from sidecar.config import ShadowSettings, TelemetrySettings
 from sidecar.log import Log
+from sidecar.settings.settings import ShadowSettings, TelemetrySettings
 from sidecar.telemetry.environment import make_queue, make_resource
 from sidecar.telemetry.exporter import SpanCounts, SpanQueue
 from sidecar.telemetry.plan import SpanPlan, plan

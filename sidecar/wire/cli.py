@@ -1,7 +1,7 @@
 """The command line of production's path: `python -m sidecar.wire`.
 
 Rule: the standard library, nothing else; every error at once, and exit code 2.
-Counterpart: `sidecar.config.WireSettings`, whose defaults are the same.
+Counterpart: `sidecar.settings.settings.WireSettings`, whose defaults are the same.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from sidecar.demo.data import digits
 from sidecar.demo.models import WEAK_CLASS, candidate, production
 from sidecar.demo.summary import Summary
 
-COMMAND = "import typer; from sidecar.demo.command import demo; typer.run(demo)"
+COMMAND = "import typer; from sidecar.run.demo import demo; typer.run(demo)"
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_the_command_prints_the_report_and_leaves_nothing_running(tmp_path: Path
         [
             sys.executable,
             "-c",
-            "import typer; from sidecar.demo.command import demo as d; typer.run(d)",
+            "import typer; from sidecar.run.demo import demo as d; typer.run(d)",
         ],
         env={**os.environ, "OTEL_TRACES_EXPORTER": "none", "COLUMNS": "100"},
         text=True,

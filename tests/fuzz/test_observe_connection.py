@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.call import Answered, CallKey, Direction, Event, Lost, Requested, Started
+from sidecar.http2.frames import HEADER, PREFACE
+from sidecar.http2.limits import ReadLimits
 from sidecar.observe.connection import Connection
-from sidecar.observe.frames import HEADER, PREFACE
-from sidecar.observe.limits import ReadLimits
 from tests.observe.conversations import Conversation, cut, load, names
 
 HANDS = ((Direction.CLIENT, PREFACE), *((side, HEADER.pack(0, 0, 4, 0, 0)) for side in Direction))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.judge.evidence import Side, rate_evidence
+from sidecar.judge.evidence.mixtures import Side, rate_evidence
 
 
 def rate_crossings(

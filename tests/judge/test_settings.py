@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from sidecar.compare.payload import Decoded, Output
-from sidecar.configuration import ConfigError, load
 from sidecar.judge.settings import DEFAULT_CRITERIA, JudgeSettings, SliceSettings
 from sidecar.judge.values import fields_of, needs_request, values_of, wanted_outputs
+from sidecar.settings.sources import ConfigError, load
 from tests.judge.pairs import required, settings
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.judge.evidence import Side, discoveries, rate_evidence, threshold
+from sidecar.judge.evidence.mixtures import Side, discoveries, rate_evidence, threshold
 from sidecar.judge.judge import Judge
 from sidecar.judge.pair import Value
 from sidecar.judge.settings import SliceSettings

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from sidecar.compare.result import Comparison, Outcome, OutputResult
 from sidecar.judge.decision import UNDECIDED, decisions, flips, mean_cost
+from sidecar.judge.evidence.quantile import bucket
 from sidecar.judge.pair import JudgedPair, Value
-from sidecar.judge.quantile import bucket
 from sidecar.judge.ranges import Ranges
 from sidecar.judge.settings import Criterion, Decision
 from sidecar.judge.tally import increments, magnitude, plan_of, score_of

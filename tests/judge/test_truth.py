@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from sidecar.judge.evidence import Side, threshold
+from sidecar.judge.evidence.mixtures import Side, threshold
+from sidecar.judge.evidence.ratio import score_difference_evidence, score_difference_interval
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label, LabelValue
 from sidecar.judge.measure import measure
 from sidecar.judge.pair import Value
-from sidecar.judge.ratio import score_difference_evidence, score_difference_interval
 from sidecar.judge.report import State
 from sidecar.judge.settings import Criterion, Decision
 from sidecar.judge.tally import plan_of

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sidecar.judge.counts import ALL, Cell, CellKey, Coverage, Total
-from sidecar.judge.evidence import average, threshold
+from sidecar.judge.evidence.mixtures import average, threshold
 from sidecar.judge.measure import NOTHING, calls_needed, limits, measure
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.settings import Criterion, JudgeSettings, SliceSettings

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.configuration import load
 from sidecar.kube.inject import inject
 from sidecar.kube.options import InjectError
+from sidecar.settings.sources import load
 from tests.kube.pods import container, pod
 
 

@@ -12,9 +12,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from sidecar.configuration import load
 from sidecar.kube.inject import inject
 from sidecar.kube.webhook import Webhook
+from sidecar.settings.sources import load
 from tests.interop.environments import make
 from tests.kube.manifests_in import K8S, KUSTOMIZATIONS, ROOT, committed, is_core, kustomize
 from tests.kube.manifests_of import TEMPLATED

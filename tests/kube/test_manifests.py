@@ -10,10 +10,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from sidecar.cli import app
 from sidecar.kube.manifests import inject_text
 from sidecar.kube.options import InjectError
 from sidecar.kube.workloads import inject_object
+from sidecar.run.cli import app
 from tests.kube.manifests_of import KSERVE, SELDON, TEMPLATED
 
 SERVICE = """\

@@ -17,7 +17,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from sidecar.admin.gate import CONFLICT, HOOKS
+from sidecar.serve.gate import CONFLICT, HOOKS
 from tests.kube.argo import filled, measured
 from tests.kube.manifests_in import K8S, need
 from tests.processes import Process

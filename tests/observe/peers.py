@@ -5,9 +5,9 @@ from __future__ import annotations
 import hpack
 
 from sidecar.call import Direction, Event, Started
+from sidecar.http2.frames import HEADER, PREFACE
+from sidecar.http2.limits import ReadLimits
 from sidecar.observe.connection import Connection
-from sidecar.observe.frames import HEADER, PREFACE
-from sidecar.observe.limits import ReadLimits
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW, CONTINUATION = (
     range(10)

@@ -18,9 +18,9 @@ from sidecar.call import (
     SkipReason,
     Started,
 )
+from sidecar.http2.frames import PREFACE
+from sidecar.http2.limits import ReadLimits
 from sidecar.observe.connection import Connection
-from sidecar.observe.frames import PREFACE
-from sidecar.observe.limits import ReadLimits
 from tests.observe.peers import (
     ACK,
     CONTINUATION,

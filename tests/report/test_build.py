@@ -7,11 +7,11 @@ import json
 import pytest
 from rich.console import Console
 
-from sidecar.admin.convert import counts_message, part_of_message
 from sidecar.report import table
 from sidecar.report.build import build, exit_code, nobody
 from sidecar.report.live import part_of, report_of
 from sidecar.report.part import Part
+from sidecar.serve.convert import counts_message, part_of_message
 from tests.house import FAILED, House, told
 
 JUDGE = {"min_calls": 100, "slices": [{"source": "class:score"}]}

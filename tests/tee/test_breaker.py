@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.config import BreakerSettings
+from sidecar.settings.settings import BreakerSettings
 from sidecar.tee.breaker import Breaker, BreakerState
 from sidecar.tee.limits import NANOSECONDS
 

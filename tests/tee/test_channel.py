@@ -13,9 +13,9 @@ from typing import Any
 import hpack
 
 from sidecar.address import parse_address
-from sidecar.observe.limits import ReadLimits
+from sidecar.http2.conversation import Answer, Conversation
+from sidecar.http2.limits import ReadLimits
 from sidecar.tee.channel import DEADLINE_EXCEEDED, UNAVAILABLE, Channel
-from sidecar.tee.conversation import Answer, Conversation
 from tests.tee.servers import echo, frame, grpc_server, nobody, raw_server
 
 LATE, SOON = 60.0, 0.2

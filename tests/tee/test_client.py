@@ -13,7 +13,7 @@ import hpack
 import pytest
 
 from sidecar.call import Observation
-from sidecar.config import ShadowSettings, TLSSettings
+from sidecar.settings.settings import ShadowSettings, TLSSettings
 from sidecar.tee.client import ShadowClient
 from sidecar.tee.metadata import GrpcMetadata, MetadataPolicy
 from tests.tee.certificates import Authority

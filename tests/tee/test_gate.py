@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.call import SkipReason
-from sidecar.config import BreakerSettings, QueueSettings, RateSettings, ShadowSettings
+from sidecar.settings.settings import BreakerSettings, QueueSettings, RateSettings, ShadowSettings
 from sidecar.tee.breaker import BreakerState
 from sidecar.tee.gate import Gate
 from sidecar.tee.limits import NANOSECONDS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.config import RateSettings
+from sidecar.settings.settings import RateSettings
 from sidecar.tee.limits import NANOSECONDS, RateLimit, TokenBucket
 
 SECOND = NANOSECONDS

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.call import Metadata
-from sidecar.config import DENIED_METADATA, ShadowSettings
+from sidecar.settings.settings import DENIED_METADATA, ShadowSettings
 from sidecar.tee.metadata import MAX_NAMES, GrpcMetadata, MetadataPolicy
 
 OURS = "00-" + "a" * 32 + "-" + "c" * 16 + "-01"

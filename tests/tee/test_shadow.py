@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 from sidecar.call import CallKey, Observation, SkipReason
-from sidecar.config import (
+from sidecar.settings.settings import (
     BreakerSettings,
     PairSettings,
     QueueSettings,

@@ -13,8 +13,8 @@ import pytest
 
 from sidecar.call import CallKey, Observation, SkipReason, Started
 from sidecar.compare.result import Comparison, Outcome
-from sidecar.config import ShadowSettings, TelemetrySettings
 from sidecar.log import Log
+from sidecar.settings.settings import ShadowSettings, TelemetrySettings
 from sidecar.telemetry.exporter import SpanCounts
 from sidecar.telemetry.pairs import PairSpans
 from sidecar.telemetry.plan import Layout

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.address import TCP, Unix
-from sidecar.config import WireSettings
+from sidecar.settings.settings import WireSettings
 from sidecar.wire import cli
 from sidecar.wire.server import Options, Route
 

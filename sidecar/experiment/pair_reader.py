@@ -1,0 +1,179 @@
+"""From a finished call to the judge's pair: what it goes by, where it belongs, what it is about.
+
+Rule: nothing is read twice, and a request only when something about it is asked for. Pure, but for
+what the comparer reads. Counterparts: `judging`, which counts what comes out; `judge.pair`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sidecar.call import Observation
+from sidecar.compare.comparer import Comparer, Examination
+from sidecar.compare.payload import Decoded
+from sidecar.judge.pair import JudgedPair
+from sidecar.judge.settings import LABELLED
+from sidecar.judge.shown import Shown, shown
+from sidecar.judge.slices import slices_of
+from sidecar.judge.values import fields_of, needs_request, values_of, wanted_outputs
+from sidecar.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from sidecar.experiment.pair import Pair
+
+_METADATA = "metadata:"
+
+
+class PairReader:
+    """Reads calls for the judge, under one configuration."""
+
+    def __init__(self, settings: Settings, comparer: Comparer, control: str | None) -> None:
+        """Prepare.
+
+        Args:
+            settings: the whole configuration.
+            comparer: reads what a comparison did not have to.
+            control: the name of the control that the noise is measured by, if there is one.
+        """
+        self._settings = settings.judge
+        self._comparer = comparer
+        self._control = control
+        self._versions = {s.name: s.version for s in settings.shadows}
+        self._wanted = wanted_outputs(settings.judge)
+        self._needs_fields = needs_request(settings.judge)
+        self._slices_by_model = any(s.source == "model" for s in settings.judge.slices)
+        self._correlation = settings.judge.labels.correlation
+        labelled = any(c.kind in LABELLED for c in settings.judge.criteria)
+        # A label names the request's id; for people the trace id will do.
+        self._needs_id = self._correlation == "request_id" or (
+            self._correlation is None and labelled
+        )
+
+    def keep(self, pair: Pair, name: str, found: Examination) -> None:
+        """Keep in the pair, of what a comparison just read, what is wanted later."""
+        ours = found.production
+        if ours:
+            pair.request_id = pair.request_id or ours[0].request_id
+        if not self._wanted:
+            return
+        if not ours and pair.production is not None and pair.production.status == 0:
+            # The shadow gave nothing to read; what production decided counts all the same.
+            ours = self._comparer.read_response(pair.call.method, pair.production.messages)
+        pair.values[name] = values_of(self._wanted, ours, found.shadow)
+
+    def read(self, pair: Pair, name: str) -> JudgedPair:
+        """Make the judge's pair of a call that was compared with a shadow."""
+        call, production, shadow = pair.call, pair.production, pair.shadowed[name]
+        assert production is not None
+        comparison = pair.compared[name]
+        request = _Once(lambda: self._comparer.read_request(call.method, pair.request))
+        values = pair.values.get(name, {})
+        models = self._models(comparison.models, production, shadow, self._versions[name])
+        ids = pair.plan.ids(name) if pair.plan is not None else {}
+        slices: tuple[tuple[str, str], ...] = ()
+        if self._settings.slices:
+            slices = slices_of(
+                self._settings.slices,
+                method=call.method,
+                model=self._model(models[0], request) if self._slices_by_model else "",
+                metadata=call.metadata,
+                fields=fields_of(request()) if self._needs_fields else None,
+                values=values,
+            )
+        return JudgedPair(
+            key=call.key,
+            method=call.method,
+            arrived_ns=call.started_ns,
+            comparison=comparison
+            if models == comparison.models
+            else replace(comparison, models=models),
+            production_status=production.status,
+            shadow_status=shadow.status,
+            production_latency_ns=production.latency_ns,
+            shadow_latency_ns=shadow.latency_ns,
+            control=pair.compared.get(self._control) if self._control else None,
+            correlation_id=self._correlation_id(pair, request),
+            trace_ids=(ids.get("trace_id", ""), ids.get("shadow_trace_id", "")),
+            slices=slices,
+            values=values,
+            request_digest=self._digest(call.method, pair.request),
+            show=self._show(pair, name, request) if self._settings.examples.values else None,
+        )
+
+    def _show(self, pair: Pair, name: str, request: _Once) -> Callable[[], Shown]:
+        """What may be shown of a call, read again if it is one to be shown."""
+
+        def show() -> Shown:
+            assert pair.production is not None
+            answers = (pair.production, pair.shadowed[name])
+            ours, theirs = (
+                self._comparer.read_response(pair.call.method, answer.messages)
+                for answer in answers
+            )
+            return shown(
+                self._settings.examples,
+                [output.name for output in pair.compared[name].differing],
+                values_of(("*",), ours, theirs),
+                fields_of(request()),
+            )
+
+        return show
+
+    def _digest(self, method: str, request: tuple[bytes, ...]) -> bytes:
+        """Tells the requests of a short window apart; keyed by this process's own hash seed."""
+        if not self._settings.repeat_seconds:
+            return b""
+        return hash((method, request)).to_bytes(8, "big", signed=True)
+
+    def _correlation_id(self, pair: Pair, request: _Once) -> str:
+        rule = self._correlation
+        if rule is not None and rule.startswith(_METADATA):
+            name = rule.removeprefix(_METADATA)
+            return next((v for k, v in pair.call.metadata if k == name), "")
+        if rule == "trace_id" or not (self._needs_id or pair.request_id):
+            return ""  # the judge takes the trace id
+        return pair.request_id or next((d.request_id for d in request() if d.request_id), "")
+
+    def _model(self, told: str, request: _Once) -> str:
+        model = told or next((d.model for d in request() if d.model), "")
+        return model.rpartition(":")[0] or model
+
+    def _models(
+        self,
+        told: tuple[str, str],
+        production: Observation,
+        shadow: Observation,
+        version: str,
+    ) -> tuple[str, str]:
+        """Both sides' "name:version", as far as answers, their metadata or settings tell."""
+        a, b = told
+        if ":" not in a and (
+            known := self._version(production) or self._settings.production_version
+        ):
+            a = f"{a}:{known}"
+        if ":" not in b and (known := self._version(shadow) or version):
+            b = f"{b}:{known}"
+        return a, b
+
+    def _version(self, answer: Observation) -> str:
+        name = self._settings.version_metadata
+        if not name:
+            return ""
+        return next((v for k, v in (*answer.headers, *answer.trailers) if k == name), "")
+
+
+class _Once:
+    """Reads a request when it is first asked for, and not again."""
+
+    __slots__ = ("_read", "_value")
+
+    def __init__(self, read: Callable[[], tuple[Decoded, ...]]) -> None:
+        self._read = read
+        self._value: tuple[Decoded, ...] | None = None
+
+    def __call__(self) -> tuple[Decoded, ...]:
+        if self._value is None:
+            self._value = self._read()
+        return self._value

@@ -1,0 +1,308 @@
+"""The command line: run, wire, observe, check-config, demo, report, gate, labels, baseline, ...
+
+Rule: flags only fill in settings; what is wrong with them is said by `config`, all at once, with
+exit code 2. `wire` is handed on before anything heavy is imported, because production's path
+loads the standard library and uvloop only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from sidecar.address import nth_address
+from sidecar.log import Log
+from sidecar.run.baseline import baseline as baseline_command
+from sidecar.run.demo import demo as demo_command
+from sidecar.run.kube import inject_command, webhook_command
+from sidecar.run.labels import labels as labels_commands
+from sidecar.run.priority import step_back
+from sidecar.run.report import gate as gate_command
+from sidecar.run.report import report as report_command
+from sidecar.settings.settings import Settings
+from sidecar.settings.sources import ConfigError, load, put
+
+EXIT_CONFIG = 2
+
+app = typer.Typer(
+    name="shadow-sidecar",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Shows production's gRPC predictions to a new model version and says, with a bound on "
+    "the error, whether it may replace the old one.\n\n"
+    "Try it: shadow-sidecar demo. Put it beside your server: shadow-sidecar run --listen :9000 "
+    "--upstream 127.0.0.1:9001 --shadow 127.0.0.1:9002",
+)
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="YAML settings; flags win over it.", metavar="FILE"),
+]
+Listen = Annotated[
+    list[str] | None,
+    typer.Option(help="Where clients connect. Once for each --upstream.", metavar="HOST:PORT"),
+]
+Upstream = Annotated[
+    list[str] | None,
+    typer.Option(help="The production server behind it.", metavar="HOST:PORT"),
+]
+Shadow = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A server that receives copies; a name of its own when there are several.",
+        metavar="[NAME=]HOST:PORT",
+    ),
+]
+Sample = Annotated[
+    float | None, typer.Option(help="Share of the calls to shadow, 0 to 1.", metavar="FRACTION")
+]
+Rate = Annotated[
+    float | None,
+    typer.Option(help="At most so many calls a second to each shadow.", metavar="CALLS"),
+]
+HTTP = Annotated[
+    str | None,
+    typer.Option(help="Health, metrics, status and the live page.", metavar="HOST:PORT"),
+]
+Admin = Annotated[
+    str | None,
+    typer.Option(help="The gRPC Admin API: report, gate, labels.", metavar="HOST:PORT"),
+]
+Tap = Annotated[
+    str | None,
+    typer.Option(help="Unix socket between wire and observer.", metavar="PATH"),
+]
+Traces = Annotated[
+    str | None,
+    typer.Option(help="joined, separate or off.", metavar="LAYOUT"),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any other setting, by its path.", metavar="KEY.PATH=YAML"),
+]
+
+
+def _tree(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The given flags as the nested mapping that `config.load` takes.
+
+    Raises:
+        ConfigError: when flags contradict each other.
+    """
+    tree: dict[str, Any] = json.loads(flags.get("tree") or "{}")
+    errors = []
+    if flags["listen"] or flags["upstream"]:
+        listens, upstreams = flags["listen"] or [], flags["upstream"] or []
+        if len(listens) != len(upstreams):
+            errors.append(
+                f"--listen was given {len(listens)} times and --upstream {len(upstreams)} times; "
+                "they come in pairs"
+            )
+        routes = [
+            {"listen": _any_host(a), "upstream": b}
+            for a, b in zip(listens, upstreams, strict=False)
+        ]
+        tree.setdefault("wire", {})["routes"] = routes
+    rate = flags["rate"]
+    if flags["shadow"]:
+        tree["shadows"] = [_shadow(text, rate) for text in flags["shadow"]]
+    elif rate is not None:
+        errors.append(f"--rate {rate}: give --shadow too, or set shadows[].rate in the file")
+    for flag in ("http", "admin"):
+        if flags[flag] is not None:
+            tree.setdefault(flag, {})["listen"] = _any_host(flags[flag])
+    for flag, section, key in (
+        ("sample", "sample", "fraction"),
+        ("tap", "wire", "tap"),
+        ("traces", "telemetry", "traces"),
+    ):
+        if flags[flag] is not None:
+            tree.setdefault(section, {})[key] = flags[flag]
+    # Last, so that --set can refine what --shadow made: --set shadows.0.deadline_seconds=1.
+    for item in flags["settings"] or ():
+        path, equals, value = item.partition("=")
+        if not equals:
+            errors.append(f"--set {item!r}: write it as key.path=value")
+            continue
+        try:
+            put(tree, path.split("."), value)
+        except ValueError as error:
+            errors.append(f"--set {item!r}: {error}")
+    if errors:
+        raise ConfigError(errors)
+    return tree
+
+
+def _any_host(address: str) -> str:
+    return f"0.0.0.0{address}" if address.startswith(":") else address
+
+
+def _shadow(text: str, rate: float | None) -> dict[str, Any]:
+    name, equals, address = text.partition("=")
+    shadow: dict[str, Any] = {"name": name, "address": address} if equals else {"address": text}
+    if rate is not None:
+        shadow["rate"] = {"calls_per_second": rate}
+    return shadow
+
+
+def _load(context: typer.Context) -> Settings:
+    from sidecar.telemetry.environment import environment_errors
+
+    errors = environment_errors(os.environ)
+    try:
+        settings = load(context.params["config"], flags=_tree(context.params))
+    except ConfigError as error:
+        _refuse([*error.errors, *errors])
+    if errors:
+        _refuse(errors)
+    return settings
+
+
+def _refuse(errors: list[str]) -> NoReturn:
+    for line in errors:
+        typer.echo(f"error: {line}", err=True)
+    typer.echo("Nothing was started. `shadow-sidecar run --help` shows what is allowed.", err=True)
+    raise typer.Exit(EXIT_CONFIG)
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    config: Config = None,
+    listen: Listen = None,
+    upstream: Upstream = None,
+    shadow: Shadow = None,
+    sample: Sample = None,
+    rate: Rate = None,
+    http: HTTP = None,
+    admin: Admin = None,
+    tap: Tap = None,
+    traces: Traces = None,
+    settings: Set = None,
+    print_ready: Annotated[
+        bool, typer.Option(help="Print one JSON line with the bound addresses when ready.")
+    ] = False,
+) -> None:
+    """Start wire and observer on this machine; restart the observer when it dies.
+
+    Clients connect to --listen and reach --upstream untouched; each --shadow gets copies. Spans
+    go where OTEL_EXPORTER_OTLP_ENDPOINT says. SIGHUP, or a change of the file, takes over sample,
+    rate and pause without a restart.
+    """
+    from sidecar.run import supervise
+
+    chosen = _load(context)
+    if not chosen.wire.routes:
+        _refuse(["wire.routes: none given; use --listen HOST:PORT --upstream HOST:PORT"])
+
+    def observer_command(number: int, before: Mapping[str, str]) -> list[str]:
+        command = [sys.executable, "-m", "sidecar", "observe"]
+        if config is not None:
+            command += ["--config", str(config)]
+        command += ["--tree", json.dumps(_tree(context.params))]
+        for name, first in (("http", chosen.http.listen), ("admin", chosen.admin.listen)):
+            command += [f"--{name}", before.get(name) or nth_address(first, number)]
+        return command
+
+    def on_ready(ready: supervise.Ready) -> None:
+        if print_ready:
+            # One write: a line in pieces could be cut by a child that logs to the same pipe.
+            sys.stdout.write(ready.line() + "\n")
+            sys.stdout.flush()
+        else:
+            Log("run").info("ready", listen=ready.listen, http=ready.http, admin=ready.admin)
+
+    raise SystemExit(asyncio.run(supervise.run(chosen, observer_command, Log("run"), on_ready)))
+
+
+@app.command()
+def observe(
+    context: typer.Context,
+    config: Config = None,
+    listen: Listen = None,
+    upstream: Upstream = None,
+    shadow: Shadow = None,
+    sample: Sample = None,
+    rate: Rate = None,
+    http: HTTP = None,
+    admin: Admin = None,
+    tap: Tap = None,
+    traces: Traces = None,
+    settings: Set = None,
+    tree: Annotated[str | None, typer.Option(hidden=True)] = None,
+    ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Start the observer alone: it attaches to a wire's tap and may come and go.
+
+    --listen and --upstream are the wire's business and are accepted so that both processes can be
+    given the same flags.
+    """
+    chosen = _load(context)
+
+    def again() -> Settings:
+        return load(config, flags=_tree(context.params))
+
+    step_back(chosen.observer.priority)  # before what it takes to get going is loaded
+    from sidecar.run.observer import main as observe_main
+
+    def on_ready(http: str, admin: str) -> None:
+        if ready_fd is not None:
+            with os.fdopen(ready_fd, "w") as pipe:
+                pipe.write(json.dumps({"http": http, "admin": admin, "pid": os.getpid()}) + "\n")
+
+    raise SystemExit(observe_main(chosen, config, again, on_ready))
+
+
+@app.command("check-config")
+def check_config(
+    file: Annotated[Path, typer.Argument(help="YAML settings.", metavar="FILE")],
+    show: Annotated[bool, typer.Option(help="Print the whole configuration as it is.")] = False,
+) -> None:
+    """Say everything that is wrong with a configuration file; exit code 2 if anything is."""
+    try:
+        settings = load(file)
+    except ConfigError as error:
+        _refuse(error.errors)
+    if show:
+        import yaml
+
+        typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), nl=False)
+    else:
+        typer.echo(f"{file}: good")
+
+
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    add_help_option=False,
+)
+def wire(context: typer.Context) -> None:
+    """Start the wire alone: production's path (`shadow-sidecar wire --help`)."""
+    from sidecar.wire.cli import main as wire_main
+
+    raise SystemExit(wire_main(context.args))
+
+
+app.command("demo")(demo_command)
+app.command("report")(report_command)
+app.command("gate")(gate_command)
+app.add_typer(labels_commands, name="labels")
+app.command("baseline")(baseline_command)
+app.command("inject")(inject_command)
+app.command("webhook")(webhook_command)
+
+
+def main() -> None:
+    """The `shadow-sidecar` command."""
+    if sys.argv[1:2] == ["wire"]:
+        from sidecar.wire.cli import main as wire_main
+
+        raise SystemExit(wire_main(sys.argv[2:]))
+    app()

@@ -1,0 +1,160 @@
+"""The observer process: builds the parts, attaches to the tap, and ends cleanly.
+
+Rule: low priority in everything (CPU, memory, patience), so that production never notices it.
+Counterpart: `app.py`, which holds the life of a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import random
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import uvloop
+
+from sidecar.compare.comparer import Comparer
+from sidecar.compare.readers.registry import Registry
+from sidecar.experiment.app import Observer
+from sidecar.experiment.session import Session, attach
+from sidecar.log import Log
+from sidecar.serve.grpc import STOP_SECONDS, AdminService, serve_admin
+from sidecar.serve.http import Pages, serve
+from sidecar.serve.metrics import Metrics
+from sidecar.serve.observed import snapshot_of
+from sidecar.settings.reload import Reloader
+from sidecar.settings.settings import Settings
+from sidecar.telemetry.pairs import PairSpans
+
+SWEEP_SECONDS = 1.0
+ATTACH_SECONDS = 5.0
+EXIT_CANNOT_START = 1
+
+
+def main(
+    settings: Settings,
+    file: Path | None,
+    again: Callable[[], Settings],
+    on_ready: Callable[[str, str], None],
+) -> int:
+    """Run the observer until SIGTERM or SIGINT.
+
+    Args:
+        file: the configuration file to watch, if there is one.
+        again: reads the settings anew.
+        on_ready: told the HTTP and the admin address when the observer is up.
+
+    Returns:
+        The exit code.
+    """
+    log = Log("observer")
+    try:
+        uvloop.run(_run(settings, file, again, on_ready, log))
+    except OSError as error:
+        log.warning("cannot_start", error=str(error))
+        return EXIT_CANNOT_START
+    return 0
+
+
+def unix_offset_ns() -> int:
+    """What to add to the machine's monotonic clock to get Unix time."""
+    return time.time_ns() - time.monotonic_ns()
+
+
+async def _run(
+    settings: Settings,
+    file: Path | None,
+    again: Callable[[], Settings],
+    on_ready: Callable[[str, str], None],
+    log: Log,
+) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    dice = random.Random(random.SystemRandom().getrandbits(64))
+    spans = PairSpans(settings.telemetry, settings.shadows, unix_offset_ns, dice, log=log)
+    comparer = Comparer(settings.compare, Registry.from_settings(settings.compare))
+    observer = Observer(
+        settings,
+        comparer,
+        spans,
+        time.monotonic_ns,
+        dice.random,
+        log,
+        # Of this life alone: what a restarted process counts is added to what came before it.
+        instance=f"{socket.gethostname()}-{dice.getrandbits(48):012x}",
+        unix_offset_ns=unix_offset_ns(),
+    )
+    await observer.start()
+
+    session: Session | None = None
+    attached = asyncio.Event()
+
+    def on_session(current: Session | None) -> None:
+        nonlocal session
+        session = current
+        if current is not None:
+            current.sample(observer.wire_fraction)
+            if settings.wire.resync == "goaway":
+                current.resync()
+
+    def tell_wire() -> None:
+        if session is not None:
+            session.sample(observer.wire_fraction)
+
+    def apply(changed: Settings) -> None:
+        observer.change(changed)
+        tell_wire()
+
+    observer.on_attached, observer.on_fraction = attached.set, tell_wire
+    reloader = Reloader(file, settings, again, apply, log)
+    loop.add_signal_handler(signal.SIGHUP, reloader.reload)
+
+    metrics = Metrics(lambda: snapshot_of(observer))
+    pages = Pages(observer, metrics.expose, unix_offset_ns)
+    runner, address = await serve(pages, settings.http.listen)
+    try:
+        admin, admin_address = await serve_admin(AdminService(observer, apply), settings.admin)
+    except OSError:
+        await runner.cleanup()
+        raise
+    tasks = [
+        asyncio.create_task(attach(settings.wire.tap, observer, log, on_session)),
+        asyncio.create_task(_sweep(observer, tell_wire)),
+        asyncio.create_task(reloader.watch()),
+    ]
+    # Whoever waits for "ready" wants the first call seen; a wire that is late must not stop us.
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(attached.wait(), ATTACH_SECONDS)
+    gc.freeze()  # what exists now stays; the collector need not look at it again
+    on_ready(address, admin_address)
+    log.info(
+        "observing", http=address, admin=admin_address, shadows=[s.name for s in settings.shadows]
+    )
+    try:
+        await stop.wait()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await admin.stop(STOP_SECONDS)
+        await observer.close()
+        spans.close()
+        await runner.cleanup()
+
+
+async def _sweep(observer: Observer, tell_wire: Callable[[], None]) -> None:
+    ended = False
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        observer.sweep()
+        if observer.admission.ended and not ended:
+            ended = True
+            tell_wire()  # nothing needs to be copied any more

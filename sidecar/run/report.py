@@ -1,0 +1,205 @@
+"""`shadow-sidecar report` and `gate`: one verdict from the counts of many sidecars.
+
+Rule: the exit code is the verdict: 0 PASS, 1 FAIL, 3 WATCHING, 4 INCONCLUSIVE; 2 is a mistake on
+the command line. A sidecar that cannot be asked forbids PASS unless --allow-missing says otherwise;
+a FAIL stands, since evidence of harm needs no further witness. Counterparts: `admin.client`,
+`build`, `table`, `page`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:  # what a command needs is imported when it runs, so that --help is quick
+    from sidecar.serve.client import Reach
+
+EXIT_USAGE = 2
+
+Addresses = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Admin addresses, or http://HOST:PORT for the counts over HTTP.",
+        metavar="[ADDRESS]...",
+        show_default=False,
+    ),
+]
+Service = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Every address behind a DNS name, as a headless service has one for each pod.",
+        metavar="NAME[:PORT]",
+    ),
+]
+ShadowName = Annotated[
+    str | None, typer.Option("--shadow", help="Which one, where there are several.", metavar="NAME")
+]
+AllowMissing = Annotated[
+    bool, typer.Option("--allow-missing", help="Let PASS stand although sidecars are missing.")
+]
+Timeout = Annotated[
+    float, typer.Option(help="For each sidecar.", metavar="SECONDS", min=0.01, show_default=True)
+]
+CA = Annotated[
+    Path | None, typer.Option(help="Who signed the sidecars' certificates.", exists=True)
+]
+Cert = Annotated[Path | None, typer.Option(help="Our certificate, for mutual TLS.", exists=True)]
+Key = Annotated[Path | None, typer.Option(help="Its private key.", exists=True)]
+ServerName = Annotated[
+    str | None, typer.Option(help="The name in the sidecars' certificates.", metavar="NAME")
+]
+
+
+def report(
+    addresses: Addresses = None,
+    service: Service = None,
+    shadow: ShadowName = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole report as JSON.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Also write a self-contained page.", metavar="FILE", dir_okay=False),
+    ] = None,
+    trace_url: Annotated[
+        str,
+        typer.Option(
+            help="Where the page's links open a trace: http://jaeger:16686/trace/{trace_id}.",
+            metavar="URL",
+        ),
+    ] = "",
+    allow_missing: AllowMissing = False,
+    timeout: Timeout = 5.0,
+    ca: CA = None,
+    cert: Cert = None,
+    key: Key = None,
+    server_name: ServerName = None,
+) -> None:
+    """Pull the counts of every sidecar, add them up, and print one verdict.
+
+    Exit code: 0 PASS, 1 FAIL, 3 WATCHING, 4 INCONCLUSIVE. Without an address the sidecar on this
+    machine is asked, with all its observers.
+    """
+    from sidecar.report.build import exit_code
+
+    found = _gather(
+        addresses,
+        service,
+        shadow,
+        allow_missing,
+        reach_by(timeout, ca, cert, key, server_name),
+    )
+    if html is not None:
+        from sidecar.report.page import render_html
+
+        try:
+            html.write_text(render_html(found, trace_url=trace_url), encoding="utf-8")
+        except OSError as error:
+            usage(f"--html {html}: {error.strerror}")
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        from rich.console import Console
+
+        from sidecar.report.table import render
+
+        Console().print(render(found))
+    raise typer.Exit(exit_code(found))
+
+
+def gate(
+    addresses: Addresses = None,
+    service: Service = None,
+    shadow: ShadowName = None,
+    allow_missing: AllowMissing = False,
+    timeout: Timeout = 5.0,
+    ca: CA = None,
+    cert: Cert = None,
+    key: Key = None,
+    server_name: ServerName = None,
+) -> None:
+    """The same verdict in one line, for scripts and jobs: `shadow-sidecar gate ADDRESS && promote`.
+
+    Exit code: 0 PASS, 1 FAIL, 3 WATCHING, 4 INCONCLUSIVE.
+    """
+    from sidecar.report.build import exit_code
+    from sidecar.report.table import line
+
+    reach = reach_by(timeout, ca, cert, key, server_name)
+    found = _gather(addresses, service, shadow, allow_missing, reach)
+    typer.echo(line(found))
+    raise typer.Exit(exit_code(found))
+
+
+def _gather(
+    addresses: list[str] | None,
+    service: list[str] | None,
+    shadow: str | None,
+    allow_missing: bool,
+    reach: Reach,
+) -> dict[str, Any]:
+    from sidecar.report.build import build, nobody
+    from sidecar.serve.client import Asked, parts_of, pull, pull_here, shadow_names
+
+    async def pulled() -> Asked:
+        if not addresses and not service:
+            return await pull_here(reach)
+        known, unknown = await where(addresses, service)
+        asked = await pull(known, reach)
+        return Asked(asked.answers, {**asked.missing, **unknown})
+
+    asked = asyncio.run(pulled())
+    names = shadow_names(asked)
+    if shadow is None and len(names) > 1:
+        usage(f"--shadow: name one of {', '.join(names)}")
+    if shadow is not None and names and shadow not in names:
+        usage(f"--shadow {shadow!r}: the sidecars have {', '.join(names)}")
+    parts, missing = parts_of(asked, shadow or (names[0] if names else ""))
+    if not parts:
+        return nobody(missing, time.time())
+    return build(parts, time.time(), missing=missing, allow_missing=allow_missing)
+
+
+async def where(
+    addresses: list[str] | None, services: list[str] | None
+) -> tuple[list[str], dict[str, str]]:
+    """The addresses that were named or stand behind a service, and the services not found."""
+    from sidecar.serve.client import resolve, with_port
+
+    if not addresses and not services:
+        addresses = ["127.0.0.1"]
+    known, unknown = [], {}
+    try:
+        known = [with_port(address) for address in addresses or ()]
+        for name in services or ():
+            try:
+                known += await resolve(name)
+            except OSError as error:
+                unknown[name] = error.strerror or str(error)
+    except ValueError as error:
+        usage(f"{error}")
+    return known, unknown
+
+
+def reach_by(
+    timeout: float,
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
+    server_name: str | None,
+) -> Reach:
+    """How the flags say that sidecars are reached."""
+    from sidecar.serve.client import Reach
+
+    if (cert is None) != (key is None):
+        usage("--cert and --key go together")
+    return Reach(timeout, ca, cert, key, server_name)
+
+
+def usage(message: str) -> NoReturn:
+    """End with what is wrong on the command line."""
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(EXIT_USAGE)

@@ -1,0 +1,228 @@
+"""The page, health, metrics, status, verdict, gate and recent pairs over HTTP.
+
+Rule: everything here is computed when somebody asks; nothing is kept up for it on the data path.
+Page and report are given again for a moment: see `kept`.
+"""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import json
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+
+from sidecar.address import TCP, Unix, format_address, parse_address
+from sidecar.experiment.app import Observer
+from sidecar.experiment.judging import Judged
+from sidecar.report.build import nobody
+from sidecar.report.live import report_of
+from sidecar.report.page import CONTENT_SECURITY_POLICY, render_html
+from sidecar.serve import gate
+from sidecar.serve.counts import counts_of
+from sidecar.serve.kept import Kept
+from sidecar.serve.status import status
+
+PAIRS_SHOWN = 50
+PAIRS_LIMIT = 1000
+COMPRESSION = 5
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Vary": "Accept-Encoding",
+}
+
+
+class Pages:
+    """The handlers, over one observer."""
+
+    def __init__(
+        self,
+        observer: Observer,
+        metrics: Callable[[], tuple[bytes, str]],
+        unix_offset_ns: Callable[[], int],
+    ) -> None:
+        self._observer = observer
+        self._metrics = metrics
+        self._unix_offset_ns = unix_offset_ns
+        self._pages: Kept[tuple[bytes, bytes]] = Kept(observer.now_ns)  # as it is, and compressed
+        self._reports: Kept[bytes] = Kept(observer.now_ns)
+
+    def application(self) -> web.Application:
+        """All routes."""
+        application = web.Application(client_max_size=64 << 10)
+        application.router.add_get("/", self.page)
+        application.router.add_get("/livez", self.livez)
+        application.router.add_get("/readyz", self.readyz)
+        application.router.add_get("/metrics", self.metrics)
+        application.router.add_get("/status", self.status)
+        application.router.add_get("/pairs", self.pairs)
+        application.router.add_get("/verdict", self.verdict)
+        application.router.add_get("/report.json", self.report)
+        application.router.add_get("/counts", self.counts)
+        application.router.add_get("/gate", self.measured)
+        application.router.add_post("/gate", self.hooked)
+        application.router.add_get("/ended", self.ended)
+        return application
+
+    async def page(self, request: web.Request) -> web.Response:
+        """The report of one shadow for people; `?shadow=NAME`, else the first."""
+        names = list(self._shadows)
+        name = self._chosen(request).name if "shadow" in request.query else next(iter(names), "")
+        plain, packed = self._pages.get(name, lambda: self._rendered(name, names))
+        fits = "gzip" in request.headers.get("Accept-Encoding", "")
+        return web.Response(
+            body=packed if fits else plain,
+            content_type="text/html",
+            charset="utf-8",
+            headers={**PAGE_HEADERS, **({"Content-Encoding": "gzip"} if fits else {})},
+        )
+
+    def _rendered(self, name: str, names: list[str]) -> tuple[bytes, bytes]:
+        now_ns = self._observer.now_ns()
+        if names:
+            report = report_of(self._observer.judging, self._shadows[name], now_ns)
+        else:
+            generated = (now_ns + self._observer.judging.unix_offset_ns) / 1e9
+            report = nobody({}, generated, "no shadow is configured")
+        text = render_html(
+            report,
+            live=True,
+            trace_url=self._observer.settings.telemetry.trace_url,
+            status=status(self._observer),
+            shadows=names,
+        )
+        body = text.encode()
+        return body, gzip.compress(body, COMPRESSION)
+
+    async def livez(self, _: web.Request) -> web.Response:
+        """The event loop turns."""
+        return web.Response(text="ok\n")
+
+    async def readyz(self, _: web.Request) -> web.Response:
+        """Attached to a wire, so that calls can be seen."""
+        if self._observer.wire_hello is None:
+            return web.Response(status=503, text="not attached to a wire yet\n")
+        return web.Response(text="ok\n")
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """Prometheus text."""
+        body, content_type = self._metrics()
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def status(self, _: web.Request) -> web.Response:
+        """The ledger, the connections and the shadows."""
+        return web.json_response(status(self._observer))
+
+    async def pairs(self, request: web.Request) -> web.Response:
+        """The latest pairs, differing ones first; `?limit=N`."""
+        text = request.query.get("limit", str(PAIRS_SHOWN))
+        few = len(text) <= len(str(PAIRS_LIMIT))  # `int` raises for thousands of digits
+        if not (few and text.isascii() and text.isdigit() and 0 < int(text) <= PAIRS_LIMIT):
+            return web.Response(
+                status=400, text=f"limit: {text[:20]!r}: a number from 1 to {PAIRS_LIMIT}\n"
+            )
+        return web.json_response(self._observer.recent.rows(int(text), self._unix_offset_ns()))
+
+    async def verdict(self, request: web.Request) -> web.Response:
+        """The verdict of one shadow; `?shadow=NAME` where there are several."""
+        judged = self._chosen(request)
+        return web.json_response(
+            {"shadow": judged.name, **judged.evaluate(self._observer.now_ns()).to_dict()}
+        )
+
+    async def report(self, request: web.Request) -> web.Response:
+        """The whole report of one shadow, see `report.build`; `?shadow=NAME`."""
+        judged = self._chosen(request)
+        body = self._reports.get(judged.name, lambda: self._report(judged))
+        return web.Response(body=body, content_type="application/json")
+
+    def _report(self, judged: Judged) -> bytes:
+        report = report_of(self._observer.judging, judged, self._observer.now_ns())
+        return json.dumps(report).encode()
+
+    async def counts(self, _: web.Request) -> web.Response:
+        """What `GetCounts` gives, as protobuf bytes: for a report where there is no Admin API."""
+        answer = counts_of(self._observer, self._shadows.values())
+        return web.Response(body=answer.SerializeToString(), content_type="application/x-protobuf")
+
+    async def measured(self, request: web.Request) -> web.Response:
+        """For Argo Rollouts, see `gate`; `?wait=true`, `?shadow=NAME`."""
+        wait = request.query.get("wait", "false")
+        if wait not in {"true", "false"}:
+            return web.Response(status=400, text=f"wait: {wait!r}: true or false\n")
+        judged = self._chosen(request)
+        verdict = judged.evaluate(self._observer.now_ns())
+        status_code, body = gate.measured(judged.name, verdict, wait == "true")
+        return web.json_response(body, status=status_code)
+
+    async def hooked(self, request: web.Request) -> web.Response:
+        """For Flagger, see `gate`; `?hook=TYPE`, `?shadow=NAME`."""
+        hook = request.query.get("hook", "confirm-promotion")
+        if hook not in gate.HOOKS:
+            return web.Response(
+                status=400, text=f"hook: {hook!r}: one of {', '.join(gate.HOOKS)}\n"
+            )
+        judged = self._chosen(request)
+        verdict = judged.evaluate(self._observer.now_ns())
+        status_code, body = gate.hooked(judged.name, verdict, hook)
+        return web.json_response(body, status=status_code)
+
+    async def ended(self, _: web.Request) -> web.Response:
+        """Whether every shadow has had its calls or its time."""
+        return web.json_response(
+            {
+                "ended": self._observer.admission.ended,
+                "shadows": {name: j.verdict.ended for name, j in self._shadows.items()},
+            }
+        )
+
+    @property
+    def _shadows(self) -> Mapping[str, Judged]:
+        return self._observer.judging.shadows
+
+    def _chosen(self, request: web.Request) -> Judged:
+        """The shadow that is asked about.
+
+        Raises:
+            HTTPNotFound: there is no such shadow, or none at all.
+            HTTPBadRequest: there are several, and none is named.
+        """
+        name = request.query.get("shadow")
+        names = ", ".join(self._shadows) or "there is none"
+        if name is None and len(self._shadows) > 1:
+            raise web.HTTPBadRequest(text=f"shadow: name one of {names}\n")
+        found = [j for j in self._shadows.values() if name in {None, j.name}]
+        if not found:
+            raise web.HTTPNotFound(text=f"shadow: {name!r}: {names}\n")
+        return found[0]
+
+
+async def serve(pages: Pages, listen: str) -> tuple[web.AppRunner, str]:
+    """Listen; returns the runner to clean up and the bound address.
+
+    Raises:
+        OSError: with the address in its message when it cannot be bound.
+    """
+    runner = web.AppRunner(pages.application(), access_log=None, handle_signals=False)
+    await runner.setup()
+    address = parse_address(listen)
+    site: web.BaseSite
+    match address:
+        case TCP(host, port):
+            site = web.TCPSite(runner, host, port)
+        case Unix(path):
+            site = web.UnixSite(runner, path)
+    try:
+        await site.start()
+    except OSError as error:
+        await runner.cleanup()
+        number = error.errno or errno.EADDRNOTAVAIL
+        raise OSError(number, f"http.listen {listen!r}: {error.strerror}") from error
+    if isinstance(address, Unix):
+        return runner, listen
+    return runner, format_address(*runner.addresses[0][:2])

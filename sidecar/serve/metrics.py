@@ -1,0 +1,265 @@
+"""Prometheus text, written when it is scraped.
+
+Rule: a name once given stays; what can happen is there from the start as 0, so that a rate over it
+begins; what a caller or a model can make up never becomes a label without a bound. Counterpart:
+`snapshot`, which is read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+import sidecar
+from sidecar.experiment.ledger import Counts
+from sidecar.judge.evidence.histogram import COARSE_NS, Histogram
+from sidecar.judge.report import State
+from sidecar.serve.snapshot import Snapshot
+
+PREFIX = "shadow_sidecar_"
+BREAKER_STATES = ("closed", "open", "half_open")
+_SHADOW = ("shadow", "role")
+
+# The wire's figure, our name, what it says.
+_WIRE_COUNTERS = (
+    ("connections_total", "wire_connections", "Connections accepted."),
+    ("opaque_total", "wire_connections_opaque", "Connections that are not HTTP/2."),
+    ("blind_total", "wire_connections_blind", "Connections whose copy lost sync."),
+    ("blind_calls_total", "wire_blind_calls", "Calls forwarded on blind connections."),
+    ("refused_total", "wire_connections_refused", "Connections that production refused."),
+    ("rejected_total", "wire_connections_rejected", "Connections over the configured bound."),
+    ("tap_bytes_total", "tap_bytes", "Bytes copied to the observer."),
+    ("tap_gap_frames_total", "tap_gap_frames", "DATA frames not copied for want of room."),
+    ("tap_gap_bytes_total", "tap_gap_bytes", "Bytes of DATA not copied for want of room."),
+    ("goaways_total", "wire_goaways", "Blind connections asked to reconnect."),
+)
+_WIRE_GAUGES = (
+    ("tap_sessions", "tap_sessions", "Observers attached to the wire."),
+    ("tap_buffered_bytes", "tap_buffered_bytes", "Copied bytes waiting for an observer."),
+)
+_WIRE_BYTES = (("client", "bytes_from_client_total"), ("server", "bytes_from_server_total"))
+
+
+class Metrics:
+    """The metrics page."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        """Prepare the page; `snapshot` is asked once per scrape."""
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(_Observed(snapshot))
+        ProcessCollector(registry=self._registry)
+
+    def expose(self) -> tuple[bytes, str]:
+        """Write the page; returns the body and its content type."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+
+
+class _Observed(Collector):
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._snapshot = snapshot
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._snapshot()
+        yield InfoMetricFamily(
+            PREFIX + "build", "What is running.", {"version": sidecar.__version__}
+        )
+        yield from _calls(now)
+        yield from _shadow_calls(now)
+        yield from _findings(now)
+        yield from _states(now)
+        yield from _verdicts(now)
+        yield from _wire(now)
+        yield from _spans(now)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(PREFIX + name, text, value=value)
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(PREFIX + name, text, value=value)
+
+
+def _calls(now: Snapshot) -> Iterator[Metric]:
+    calls = now.ledger.calls
+    yield _counter("calls_seen", "Calls whose request header was read.", calls.seen)
+    yield _counter("calls_compared", "Calls compared with a shadow.", calls.compared)
+    yield _gauge("calls_in_flight", "Calls whose fate is open.", calls.in_flight)
+    skipped = CounterMetricFamily(
+        PREFIX + "calls_skipped", "Calls not compared with any shadow.", labels=("reason",)
+    )
+    for reason, count in calls.skipped.items():
+        skipped.add_metric((reason.value,), count)
+    yield skipped
+
+
+def _shadow_calls(now: Snapshot) -> Iterator[Metric]:
+    compared = CounterMetricFamily(
+        PREFIX + "shadow_calls_compared", "Calls compared with this shadow.", labels=_SHADOW
+    )
+    in_flight = GaugeMetricFamily(
+        PREFIX + "shadow_calls_in_flight", "Calls whose fate is open.", labels=_SHADOW
+    )
+    skipped = CounterMetricFamily(
+        PREFIX + "shadow_calls_skipped",
+        "Calls not compared with this shadow.",
+        labels=(*_SHADOW, "reason"),
+    )
+    for counts in now.ledger.shadows:
+        labels = (counts.name, counts.role)
+        compared.add_metric(labels, counts.compared)
+        in_flight.add_metric(labels, counts.in_flight)
+        _add_skips(skipped, labels, counts)
+    yield from (compared, in_flight, skipped)
+
+
+def _add_skips(family: CounterMetricFamily, labels: tuple[str, str], counts: Counts) -> None:
+    for reason, count in counts.skipped.items():
+        family.add_metric((*labels, reason.value), count)
+
+
+def _findings(now: Snapshot) -> Iterator[Metric]:
+    outcomes = CounterMetricFamily(
+        PREFIX + "comparisons", "Comparisons by what they found.", labels=(*_SHADOW, "outcome")
+    )
+    outputs = CounterMetricFamily(
+        PREFIX + "output_differences",
+        "Outputs that differed; after the first names, the rest are 'other'.",
+        labels=(*_SHADOW, "output", "outcome"),
+    )
+    latency = HistogramMetricFamily(
+        PREFIX + "latency_seconds",
+        "Latency of compared calls, both sides, on the same calls.",
+        labels=(*_SHADOW, "side"),
+    )
+    for counts in now.ledger.shadows:
+        labels = (counts.name, counts.role)
+        for outcome, count in counts.outcomes.items():
+            outcomes.add_metric((*labels, outcome.value), count)
+        for name, found in counts.output_outcomes.items():
+            for outcome, count in found.items():
+                outputs.add_metric((*labels, name, outcome.value), count)
+        _add_latency(latency, (*labels, "production"), counts.production_latency)
+        _add_latency(latency, (*labels, "shadow"), counts.latency)
+    yield from (outcomes, outputs, latency)
+
+
+def _add_latency(
+    family: HistogramMetricFamily, labels: tuple[str, ...], histogram: Histogram
+) -> None:
+    buckets = [
+        (str(edge / 1e9), float(count))
+        for edge, count in zip(COARSE_NS, histogram.at_most(COARSE_NS), strict=True)
+    ]
+    family.add_metric(
+        labels, [*buckets, ("+Inf", histogram.count)], sum_value=histogram.total_ns / 1e9
+    )
+
+
+def _states(now: Snapshot) -> Iterator[Metric]:
+    yield _gauge("attached", "1 while attached to a wire.", now.attached)
+    yield _gauge("paused", "1 while the operator has paused the tee.", now.paused)
+    yield _gauge("sample_ratio", "Share of the matching calls that is shadowed.", now.sample)
+    yield _gauge("pace_ratio", "Share of those that there is time for.", now.pace)
+    yield _gauge("held_bytes", "Messages held of calls in flight.", now.held_bytes)
+    queued = GaugeMetricFamily(PREFIX + "queue_calls", "Requests waiting.", labels=_SHADOW)
+    size = GaugeMetricFamily(PREFIX + "queue_bytes", "Bytes waiting.", labels=_SHADOW)
+    running = GaugeMetricFamily(PREFIX + "running_calls", "Calls under way.", labels=_SHADOW)
+    breaker = GaugeMetricFamily(
+        PREFIX + "breaker_state", "1 for the breaker's state.", labels=(*_SHADOW, "state")
+    )
+    for shadow in now.shadows:
+        labels = (shadow.name, shadow.role)
+        queued.add_metric(labels, shadow.queued_calls)
+        size.add_metric(labels, shadow.queued_bytes)
+        running.add_metric(labels, shadow.running)
+        for state in BREAKER_STATES:
+            breaker.add_metric((*labels, state), shadow.breaker == state)
+    yield from (queued, size, running, breaker)
+
+
+def _verdicts(now: Snapshot) -> Iterator[Metric]:
+    """As last evaluated, about once a second: a scrape does not make the judge work."""
+    state = GaugeMetricFamily(
+        PREFIX + "verdict", "1 for where the verdict stands.", labels=("shadow", "state")
+    )
+    coverage = GaugeMetricFamily(
+        PREFIX + "coverage_ratio", "Compared, of the calls to be compared.", labels=("shadow",)
+    )
+    judged = GaugeMetricFamily(
+        PREFIX + "judged_calls", "Calls that the evidence rests on.", labels=("shadow",)
+    )
+    labels = ("shadow", "criterion", "required")
+    figures = {
+        name: GaugeMetricFamily(PREFIX + f"criterion_{name}", text, labels=labels)
+        for name, text in (
+            ("estimate", "The figure that a criterion is about, in its margin's unit."),
+            ("lower_bound", "Of the criterion's interval, which holds at every look."),
+            ("upper_bound", "Of the criterion's interval, which holds at every look."),
+            ("margin", "What the criterion allows."),
+        )
+    }
+    states = GaugeMetricFamily(
+        PREFIX + "criterion_verdict",
+        "1 for where a criterion stands.",
+        labels=("shadow", "criterion", "state"),
+    )
+    for shadow, verdict in now.verdicts.items():
+        for each in State:
+            state.add_metric((shadow, each.value), verdict.state is each)
+        judged.add_metric((shadow,), verdict.calls)
+        if verdict.coverage is not None:
+            coverage.add_metric((shadow,), verdict.coverage)
+        for criterion in verdict.criteria:
+            values = (shadow, criterion.name, str(criterion.required).lower())
+            low, high = criterion.interval or (None, None)
+            known = (criterion.estimate, low, high, criterion.margin)
+            for family, value in zip(figures.values(), known, strict=True):
+                if value is not None:
+                    family.add_metric(values, value)
+            for each in (State.PASS, State.FAIL, State.WATCHING):
+                states.add_metric((shadow, criterion.name, each.value), criterion.state is each)
+    yield from (state, coverage, judged, *figures.values(), states)
+
+
+def _wire(now: Snapshot) -> Iterator[Metric]:
+    connections = GaugeMetricFamily(
+        PREFIX + "connections", "Connections by state; open counts all.", labels=("state",)
+    )
+    for state, count in now.connections.items():
+        connections.add_metric((state,), count)
+    yield connections
+    # Without a wire its figures are unknown: a 0 would look like a restart.
+    for key, name, text in _WIRE_COUNTERS:
+        if key in now.wire:
+            yield _counter(name, text, now.wire[key])
+    for key, name, text in _WIRE_GAUGES:
+        if key in now.wire:
+            yield _gauge(name, text, now.wire[key])
+    forwarded = CounterMetricFamily(
+        PREFIX + "wire_bytes", "Bytes forwarded, by the side that sent them.", labels=("side",)
+    )
+    for side, key in _WIRE_BYTES:
+        if key in now.wire:
+            forwarded.add_metric((side,), now.wire[key])
+    yield forwarded
+
+
+def _spans(now: Snapshot) -> Iterator[Metric]:
+    yield _counter("spans_exported", "Spans that the collector took.", now.spans.exported)
+    yield _counter("spans_failed", "Spans that the collector did not take.", now.spans.failed)
+    yield _counter("spans_dropped", "Spans dropped for want of room.", now.spans.dropped)
+    yield _gauge("spans_held", "Spans queued or on the way.", now.spans.held)

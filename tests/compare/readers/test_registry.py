@@ -1,0 +1,60 @@
+"""Every method has a reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from google.protobuf import descriptor_pb2
+from grpc_health.v1 import health_pb2
+
+from sidecar.compare.readers.opaque import OpaqueReader
+from sidecar.compare.readers.registry import BUILT_IN, Registry
+from sidecar.settings.settings import CompareSettings
+from tests.compare.messages import MODEL_INFER
+
+
+def test_known_services_have_readers_of_their_own() -> None:
+    registry = Registry()
+    assert registry.reader(MODEL_INFER).name == "open_inference"
+    assert all(registry.knows(method) for method in BUILT_IN)
+
+
+def test_an_unknown_method_is_read_as_bytes() -> None:
+    registry = Registry()
+    reader = registry.reader("/a.B/C")
+    assert reader.name == "opaque"
+    assert not registry.knows("/a.B/C")
+    for read in (reader.read_response, reader.read_request):
+        (output,) = read(b"\xff\0").outputs
+        assert output.array.item() == b"\xff\0"
+
+
+def test_readers_are_added_live_and_do_not_replace_what_is_known() -> None:
+    registry = Registry()
+    known = registry.reader(MODEL_INFER)
+    added = OpaqueReader()
+    registry.register({"/a.B/C": added, MODEL_INFER: added})
+    assert registry.reader("/a.B/C") is added
+    assert registry.knows("/a.B/C")
+    assert registry.reader(MODEL_INFER) is known
+
+
+def test_a_descriptor_set_from_the_settings_is_read(tmp_path: Path) -> None:
+    files = descriptor_pb2.FileDescriptorSet()
+    health_pb2.DESCRIPTOR.CopyToProto(files.file.add())
+    path = tmp_path / "set.binpb"
+    path.write_bytes(files.SerializeToString())
+    registry = Registry.from_settings(CompareSettings(descriptors=path))
+    assert registry.reader("/grpc.health.v1.Health/Check").name == "descriptors"
+
+
+def test_a_broken_descriptor_set_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "set.binpb"
+    path.write_bytes(b"\xff")
+    with pytest.raises(ValueError, match="FileDescriptorSet"):
+        Registry.from_settings(CompareSettings(descriptors=path))
+
+
+def test_without_a_descriptor_set_only_the_built_in_readers_are_there() -> None:
+    assert not Registry.from_settings(CompareSettings()).knows("/a.B/C")

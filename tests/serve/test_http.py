@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from sidecar.pb.shadow.v1 import admin_pb2 as pb
+from sidecar.serve.http import Pages, serve
+from sidecar.settings.settings import AdminSettings
+from sidecar.settings.sources import ConfigError, load
+from tests.house import MS, House, told
+
+
+def visit(house: House, look: Callable[[Callable[..., Awaitable[Any]]], Awaitable[None]]) -> None:
+    """Serve the pages; `look` gets a function that asks for a path and returns status and body."""
+
+    async def scenario() -> None:
+        pages = Pages(house.observer, lambda: (b"", "text/plain"), lambda: 0)
+        runner, address = await serve(pages, "127.0.0.1:0")
+        async with aiohttp.ClientSession(f"http://{address}") as session:
+
+            async def ask(path: str, method: str = "GET") -> tuple[int, bytes]:
+                async with session.request(method, path) as answer:
+                    return answer.status, await answer.read()
+
+            try:
+                await look(ask)
+            finally:
+                await runner.cleanup()
+
+    asyncio.run(scenario())
+
+
+def test_the_front_page_is_the_report_with_its_policy() -> None:
+    house = House({})
+    for _ in range(200):
+        house.call(told(1.0))
+
+    async def look(ask: Callable[..., Awaitable[Any]]) -> None:
+        status, body = await ask("/")
+        assert status == 200
+        assert b"PASS" in body
+        assert b"candidate" in body
+
+    visit(house, look)
+
+
+def test_the_page_is_compressed_for_those_who_take_that() -> None:
+    async def scenario() -> None:
+        pages = Pages(House({}).observer, lambda: (b"", "text/plain"), lambda: 0)
+        runner, address = await serve(pages, "127.0.0.1:0")
+        bodies = []
+        async with aiohttp.ClientSession(auto_decompress=False) as session:
+            for taken in ("gzip", "identity"):
+                headers = {"Accept-Encoding": taken}
+                async with session.get(f"http://{address}/", headers=headers) as answer:
+                    bodies.append(await answer.read())
+                    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        await runner.cleanup()
+        packed, plain = bodies
+        assert len(packed) < len(plain) / 2
+        assert gzip.decompress(packed).startswith(b"<!doctype html>")
+        assert plain.startswith(b"<!doctype html>")
+
+    asyncio.run(scenario())
+
+
+def test_a_page_that_was_just_made_is_given_again() -> None:
+    house = House({})
+
+    def ticking() -> int:
+        house.now_ns += MS
+        return house.now_ns
+
+    house.observer.now_ns = ticking
+
+    async def look(ask: Callable[..., Awaitable[Any]]) -> None:
+        for path in ("/", "/report.json"):
+            (_, first), (_, again) = await ask(path), await ask(path)
+            assert first == again  # though each says when it was made
+            house.now_ns += 2_000 * MS
+            assert (await ask(path))[1] != first
+
+    visit(house, look)
+
+
+def test_counts_are_given_as_bytes_too() -> None:
+    house = House({})
+    house.call(told(1.0))
+
+    async def look(ask: Callable[..., Awaitable[Any]]) -> None:
+        status, body = await ask("/counts")
+        counts = pb.GetCountsResponse.FromString(body)
+        assert (status, [s.snapshot.calls for s in counts.shadows]) == (200, [1])
+
+    visit(house, look)
+
+
+def test_what_cannot_be_asked_is_said() -> None:
+    async def look(ask: Callable[..., Awaitable[Any]]) -> None:
+        assert await ask("/verdict?shadow=x") == (404, b"shadow: 'x': candidate\n")
+        assert await ask("/gate?hook=x", "POST") == (
+            400,
+            b"hook: 'x': one of confirm-rollout, pre-rollout, rollout, confirm-traffic-increase, "
+            b"confirm-promotion, rollback, post-rollout, event\n",
+        )
+        assert await ask("/gate?wait=yes") == (400, b"wait: 'yes': true or false\n")
+        for limit, shown in (("0", "0"), ("1001", "1001"), ("x", "x"), ("1" * 5000, "1" * 20)):
+            assert await ask(f"/pairs?limit={limit}") == (
+                400,
+                f"limit: '{shown}': a number from 1 to 1000\n".encode(),
+            )
+        assert (await ask("/ended")) == (200, b'{"ended": false, "shadows": {"candidate": false}}')
+
+    visit(House({}), look)
+
+
+@pytest.mark.parametrize(
+    "listen", ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1", "unix:/a"]
+)
+def test_loopback_needs_no_tls(listen: str) -> None:
+    assert AdminSettings(listen=listen).tls is None
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "pod:1"])
+def test_any_other_address_does(listen: str) -> None:
+    with pytest.raises(ConfigError, match="without tls"):
+        load(environ={}, flags={"admin": {"listen": listen}})
