@@ -17,8 +17,8 @@ from sidecar.call import Observation
 from sidecar.compare.comparer import Comparer
 from sidecar.compare.payload import Array
 from sidecar.compare.readers.registry import Registry
+from sidecar.compare.settings import CompareSettings
 from sidecar.pb.inference import open_inference_pb2 as v2
-from sidecar.settings.settings import CompareSettings
 
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
 

@@ -17,9 +17,10 @@ from opentelemetry.trace import Link, SpanKind, Tracer, set_span_in_context
 
 from sidecar.call import CallKey, Observation, Started
 from sidecar.compare.result import Comparison, Outcome, OutputResult
-from sidecar.settings.settings import ShadowSettings, TelemetrySettings
+from sidecar.tee.settings import ShadowSettings
 from sidecar.telemetry.exporter import SpanRing
 from sidecar.telemetry.pairs import PairSpans
+from sidecar.telemetry.settings import TelemetrySettings
 
 REPEAT = 7
 CALLS = 5_000

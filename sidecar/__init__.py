@@ -24,19 +24,41 @@ Two processes
                       │ Unix socket: a copy, lossy, bounded; wire never waits
                     observer ──gRPC──▶ shadow(s)      everything else, at idle priority
 
-The life of a call, and where each step lives
-    seen      observe/    pure: bytes from the tap become calls
-    admitted  tee/        pure: one ordered list of checks, each with its own skip reason
-    queued    tee/        bounded in calls and bytes; who is late asks the wire for fewer calls
-    shadowed  tee/        the same message bytes, to each shadow, in HTTP/2 read as production's is
-    paired    app.py      the composition root; reads from top to bottom as this list
-    compared  compare/    pure: payload readers, outputs, rules, differences
-    judged    judge/      pure: additive counts, evidence, verdict
-    told      telemetry/, report/, admin/   spans, metrics, report and page, HTTP and gRPC
+The rooms, in the one order that imports may follow: a package imports only what stands above it;
+`run` alone may reach all. `tests/test_layout.py` reads the imports and holds the rule.
 
-Around it: `supervise.py` and `observer.py` are the processes, `session.py` attaches to the tap,
-`judging.py` tells the judges, `kube/` puts both containers into a pod, `demo/` shows it all.
-`call.py` holds the nouns that travel between these packages, `config.py` every setting.
+    call, address, fields, log, status    nouns and small things that everybody needs
+    pb           generated from protos/
+    wire         production's path: the standard library only
+    http2        pure: frames, HPACK, messages, answers; both halves of a connection
+    observe      pure: tap records become calls
+    compare      pure: readers/ (one file a protocol), rules/ (one file a kind), differences
+    judge        pure: criteria, evidence/, slices, labels, verdict
+    tee          admission, limits, queue, breaker, shadow
+    telemetry    spans and their export
+    store        what must outlive a process
+    settings     every section put together, where settings come from, and what of them is live
+    experiment   the life of a call, top to bottom, in `app.py`
+    report       one report; table, JSON, page
+    serve        HTTP and gRPC for people and machines, metrics, the gate
+    collect      one verdict for a whole service
+    replay       captured calls against a candidate
+    kube         pod in, pod out; webhook; manifests
+    demo         two real models and the whole loop
+    run          every command, processes and their supervision
+
+A section of the settings stands in the package that it is about (`tee/settings.py`), so that a
+package can be read alone; `settings/` puts them together.
+
+The life of a call, and where each step lives
+    seen      observe/     bytes from the tap become calls
+    admitted  tee/         one ordered list of checks, each with its own skip reason
+    queued    tee/         bounded in calls and bytes; who is late asks the wire for fewer calls
+    shadowed  tee/         the same message bytes, to each shadow, in HTTP/2 read as production's is
+    paired    experiment/  `app.py` reads from top to bottom as this list
+    compared  compare/     payload readers, outputs, rules, differences
+    judged    judge/       additive counts, evidence, verdict
+    told      telemetry/, report/, serve/   spans, report and page, metrics, HTTP and gRPC
 """
 
 __version__ = "0.1.0"

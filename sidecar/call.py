@@ -13,6 +13,9 @@ from typing import NamedTuple, TypeAlias
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 """Header fields in wire order; names are lower case, `-bin` values stay base64 as on the wire."""
 
+GrpcMetadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
+"""Metadata as grpcio takes it: `-bin` values are bytes."""
+
 
 Chunk: TypeAlias = bytes | memoryview
 """Bytes that are good until the function they were given to returns."""

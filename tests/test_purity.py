@@ -14,32 +14,31 @@ HOUSE = Path(sidecar.__file__).parent
 IMPURE = {"asyncio", "grpc", "time", "random", "logging", "socket", "threading", "os", "uvloop"}
 PURE = (
     "call.py",
-    "ledger.py",
+    "status.py",
+    "http2/*.py",
     "observe/*.py",
     "tee/admission.py",
     "tee/breaker.py",
-    "tee/conversation.py",
     "tee/gate.py",
     "tee/limits.py",
     "tee/metadata.py",
     "tee/pace.py",
     "tee/queue.py",
-    "tee/request_block.py",
-    "compare/*.py",
-    "judge/*.py",
+    "compare/**/*.py",
+    "judge/**/*.py",
     "telemetry/ids.py",
     "telemetry/plan.py",
-    "telemetry/histogram.py",
     "wire/frames.py",
     "wire/records.py",
     "kube/inject.py",
+    "experiment/ledger.py",
+    "experiment/timeline.py",
     "report/build.py",
     "report/part.py",
-    "report/timeline.py",
-    "admin/convert.py",
-    "admin/gate.py",
+    "serve/convert.py",
+    "serve/gate.py",
 )
-TALKS = {"compare/reflection.py"}  # asks a server about itself; says so in its first lines
+TALKS = {"compare/readers/reflection.py"}  # asks a server about itself; says so in its first lines
 
 
 def _files() -> list[Path]:

@@ -16,7 +16,7 @@ from sidecar.compare.payload import Decoded, Output, Reader, UndecodableError
 from sidecar.compare.readers.registry import Registry
 from sidecar.compare.result import Comparison, Outcome, OutputResult
 from sidecar.compare.rules.outputs import IGNORE, Rules, compare_outputs
-from sidecar.settings.settings import CompareSettings
+from sidecar.compare.settings import CompareSettings
 
 _OK: Final = 0
 MAX_OUTPUTS: Final = 4096  # of one message

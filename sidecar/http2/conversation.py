@@ -13,7 +13,7 @@ import struct
 from collections import deque
 from typing import NamedTuple, TypeAlias
 
-from sidecar.call import Metadata, SkipReason
+from sidecar.call import GrpcMetadata, Metadata, SkipReason
 from sidecar.http2.frames import (
     ACK,
     CONTINUATION,
@@ -38,7 +38,6 @@ from sidecar.http2.limits import ReadLimits
 from sidecar.http2.messages import MessageReader
 from sidecar.http2.request_block import RequestBlock
 from sidecar.status import from_http_status, from_reset
-from sidecar.tee.metadata import GrpcMetadata
 
 PING, WINDOW_UPDATE = 0x6, 0x8
 HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_STREAMS, INITIAL_WINDOW, MAX_FRAME = 1, 2, 3, 4, 5

@@ -1,7 +1,7 @@
 """How much the reader may hold for one call and for one connection.
 
-Counterpart: `sidecar.settings.settings.PairSettings`, which sets the first two. The number of calls has no
-bound here: the caller's `wants` answers for each of them, and a call it refuses leaves no state.
+Counterpart: `sidecar.tee.settings.PairSettings`, which sets the first two. The number of calls has
+no bound here: the caller's `wants` answers for each of them, and a call it refuses leaves no state.
 """
 
 from __future__ import annotations

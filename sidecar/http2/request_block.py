@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import re
 
-from sidecar.tee.metadata import GrpcMetadata
+from sidecar.call import GrpcMetadata
 
 MAX_NAMES = 1024  # names come from clients: what is remembered of them has a bound
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from sidecar.fields import Count, Fraction, Seconds, Section
 
 Glob = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Edges = Annotated[tuple[Finite, ...], Field(min_length=1, max_length=100)]
 
@@ -38,11 +37,7 @@ AT_K = frozenset({"precision_at_k", "recall_at_k"})
 RATES = frozenset({"disagreement", "shadow_error_rate", "out_of_range"}) | LABELLED
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class Decision(_Settings):
+class Decision(Section):
     """What is done with an output downstream; exactly one of the first four."""
 
     threshold: Finite | None = None  # decision 1 above it, else 0
@@ -79,7 +74,7 @@ class Decision(_Settings):
         return min(flat), max(flat)
 
 
-class Criterion(_Settings):
+class Criterion(Section):
     """One thing that must be good enough, and how good that is."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
@@ -143,7 +138,7 @@ class Criterion(_Settings):
         return self.decision is not None and self.decision.cost is not None
 
 
-class SliceSettings(_Settings):
+class SliceSettings(Section):
     """One way of dividing the traffic."""
 
     source: Annotated[str, Field(pattern=r"^(method|model|metadata:.+|field:.+|class:.+)$")]
@@ -156,7 +151,7 @@ class SliceSettings(_Settings):
         return self.name or self.source.rpartition(":")[2]
 
 
-class LabelSettings(_Settings):
+class LabelSettings(Section):
     """Pairs that wait for their labels, and labels that wait for their pairs."""
 
     # Where a call's correlation id is; None: the request's own id, else the trace id.
@@ -168,7 +163,7 @@ class LabelSettings(_Settings):
     max_age_seconds: Seconds = 7 * 86_400.0
 
 
-class ExampleSettings(_Settings):
+class ExampleSettings(Section):
     """What calls worth a look may show of their payload: nothing, unless it is allowed here."""
 
     values: bool = False  # values of the request and of the outputs that differ; masked, but for
@@ -193,7 +188,7 @@ DEFAULT_CRITERIA = (
 """What runs, as informative, when no criteria are given."""
 
 
-class JudgeSettings(_Settings):
+class JudgeSettings(Section):
     """What good enough means, and how long to look for it."""
 
     criteria: Annotated[tuple[Criterion, ...], Field(max_length=64)] = DEFAULT_CRITERIA

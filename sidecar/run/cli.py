@@ -18,6 +18,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from sidecar.address import nth_address
+from sidecar.fields import ConfigError
 from sidecar.log import Log
 from sidecar.run.baseline import baseline as baseline_command
 from sidecar.run.demo import demo as demo_command
@@ -27,7 +28,7 @@ from sidecar.run.priority import step_back
 from sidecar.run.report import gate as gate_command
 from sidecar.run.report import report as report_command
 from sidecar.settings.settings import Settings
-from sidecar.settings.sources import ConfigError, load, put
+from sidecar.settings.sources import load, put
 
 EXIT_CONFIG = 2
 

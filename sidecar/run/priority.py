@@ -10,9 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Literal, TypeAlias
 
-Priority: TypeAlias = Literal["idle", "low", "normal"]
+from sidecar.settings.settings import Priority
 
 LOW_NICE = 10
 OOM_SCORE = 500  # of 1000: when memory is short, the kernel takes us before any model server

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sidecar.log import Log
-from sidecar.run.priority import Priority, step_back
-from sidecar.settings.settings import Settings
+from sidecar.run.priority import step_back
+from sidecar.settings.settings import Priority, Settings
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 BACKOFF_FIRST = 0.25

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from sidecar.experiment.app import Observer
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
-from sidecar.settings.settings import RateSettings, SampleSettings, Settings, ShadowSettings
+from sidecar.settings.settings import Settings
+from sidecar.tee.settings import RateSettings, SampleSettings, ShadowSettings
 
 
 class PolicyError(Exception):

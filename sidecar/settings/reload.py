@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from sidecar.fields import ConfigError
 from sidecar.log import Log
 from sidecar.settings.settings import Settings
-from sidecar.settings.sources import ConfigError
 
 POLL_SECONDS = 1.0
 LIVE = {"sample", "paused", "shadows"}  # of the shadows, the rate

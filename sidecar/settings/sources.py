@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from sidecar.fields import ConfigError
 from sidecar.settings.settings import Settings
 
 ENV_PREFIX = "SHADOW_SIDECAR_"
@@ -29,14 +30,6 @@ _NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 SERVICE_LINK = re.compile(
     r"(^|_)(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$"
 )
-
-
-class ConfigError(Exception):
-    """A configuration that cannot be used; `errors` has one line for each thing that is wrong."""
-
-    def __init__(self, errors: list[str]) -> None:
-        super().__init__("\n".join(errors))
-        self.errors = errors
 
 
 def load(

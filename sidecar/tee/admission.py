@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from sidecar.call import Metadata, SkipReason, Started
-from sidecar.settings.settings import MatchSettings, MetadataCondition, SampleSettings
+from sidecar.tee.settings import MatchSettings, MetadataCondition, SampleSettings
 
 MAX_METHODS = 1024  # method names come from clients: what is remembered of them has a bound
 MAX_METHOD_LENGTH = 256

@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections import deque
 from enum import StrEnum
 
-from sidecar.settings.settings import BreakerSettings
 from sidecar.tee.limits import NANOSECONDS
+from sidecar.tee.settings import BreakerSettings
 
 DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE = 4, 8, 14
 SICK = frozenset({DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE})

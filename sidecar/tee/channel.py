@@ -18,8 +18,8 @@ from collections import deque
 from collections.abc import Callable
 
 from sidecar.address import TCP, Unix
+from sidecar.call import GrpcMetadata
 from sidecar.http2.conversation import Answer, Conversation
-from sidecar.tee.metadata import GrpcMetadata
 
 DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE = 4, 13, 14
 CONNECT_SECONDS = 10.0

@@ -25,12 +25,11 @@ import grpc.aio
 
 import sidecar
 from sidecar.address import TCP, format_address, parse_address
-from sidecar.call import Observation
+from sidecar.call import GrpcMetadata, Observation
 from sidecar.http2.conversation import Answer, Conversation
 from sidecar.http2.limits import ReadLimits
-from sidecar.settings.settings import ShadowSettings, TLSSettings
 from sidecar.tee.channel import Call, Channel
-from sidecar.tee.metadata import GrpcMetadata
+from sidecar.tee.settings import ShadowSettings, TLSSettings
 
 MAX_INT = (1 << 31) - 1
 AGENT = f"shadow-sidecar/{sidecar.__version__}"

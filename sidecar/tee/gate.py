@@ -8,9 +8,9 @@ reason. Counterpart: `admission`, which speaks for the call; `shadow`, which rep
 from __future__ import annotations
 
 from sidecar.call import SkipReason
-from sidecar.settings.settings import ShadowSettings
 from sidecar.tee.breaker import Breaker
 from sidecar.tee.limits import RateLimit
+from sidecar.tee.settings import ShadowSettings
 
 
 class Gate:

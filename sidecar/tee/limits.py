@@ -6,7 +6,7 @@ a request is larger than the burst. Counterpart: `gate`, which asks before it ch
 
 from __future__ import annotations
 
-from sidecar.settings.settings import RateSettings
+from sidecar.tee.settings import RateSettings
 
 NANOSECONDS = 1_000_000_000
 

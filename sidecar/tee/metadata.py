@@ -12,13 +12,9 @@ import binascii
 import fnmatch
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeAlias
 
-from sidecar.call import Metadata
-from sidecar.settings.settings import ShadowSettings
-
-GrpcMetadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
-"""Metadata as grpcio takes it: `-bin` values are bytes."""
+from sidecar.call import GrpcMetadata, Metadata
+from sidecar.tee.settings import ShadowSettings
 
 # gRPC over HTTP/2 writes these itself, or they belong to the hop that they arrived on.
 OWNED = (

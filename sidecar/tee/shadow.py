@@ -16,15 +16,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
-from sidecar.call import CallKey, Observation, SkipReason
-from sidecar.settings.settings import PairSettings, ShadowSettings
+from sidecar.call import CallKey, GrpcMetadata, Observation, SkipReason
 from sidecar.tee.breaker import SICK, BreakerState
 from sidecar.tee.channel import Call
 from sidecar.tee.client import Clock, ShadowClient
 from sidecar.tee.gate import Gate
 from sidecar.tee.limits import NANOSECONDS
-from sidecar.tee.metadata import GrpcMetadata
 from sidecar.tee.queue import WaitingLine
+from sidecar.tee.settings import PairSettings, ShadowSettings
 
 _LOGGER = logging.getLogger(__name__)
 

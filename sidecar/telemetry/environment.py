@@ -14,8 +14,8 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
 import sidecar
+from sidecar.fields import ConfigError
 from sidecar.log import Log
-from sidecar.settings.sources import ConfigError
 from sidecar.telemetry.exporter import SpanQueue
 
 _BATCH = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"

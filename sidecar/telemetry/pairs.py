@@ -13,10 +13,11 @@ from random import Random
 from sidecar.call import Observation, SkipReason, Started
 from sidecar.compare.result import Comparison, Outcome
 from sidecar.log import Log
-from sidecar.settings.settings import ShadowSettings, TelemetrySettings
+from sidecar.tee.settings import ShadowSettings
 from sidecar.telemetry.environment import make_queue, make_resource
 from sidecar.telemetry.exporter import SpanCounts, SpanQueue
 from sidecar.telemetry.plan import SpanPlan, plan
+from sidecar.telemetry.settings import TelemetrySettings
 from sidecar.telemetry.spans import Half, SpanBuilder
 
 

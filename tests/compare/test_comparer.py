@@ -16,8 +16,8 @@ from sidecar.compare.comparer import MAX_NAME, MAX_OUTPUTS, Comparer
 from sidecar.compare.payload import Decoded
 from sidecar.compare.readers.registry import BUILT_IN, Registry
 from sidecar.compare.result import AGREEING, Comparison, Outcome
+from sidecar.compare.settings import CompareSettings, OutputRule
 from sidecar.pb.inference import open_inference_pb2 as v2
-from sidecar.settings.settings import CompareSettings, OutputRule
 from tests.compare.messages import (
     MODEL_INFER,
     MODEL_STREAM_INFER,

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from sidecar.compare.payload import Decoded, Output
+from sidecar.fields import ConfigError
 from sidecar.judge.settings import DEFAULT_CRITERIA, JudgeSettings, SliceSettings
 from sidecar.judge.values import fields_of, needs_request, values_of, wanted_outputs
-from sidecar.settings.sources import ConfigError, load
+from sidecar.settings.sources import load
 from tests.judge.pairs import required, settings
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from sidecar.fields import ConfigError
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
 from sidecar.serve.http import Pages, serve
 from sidecar.settings.settings import AdminSettings
-from sidecar.settings.sources import ConfigError, load
+from sidecar.settings.sources import load
 from tests.house import MS, House, told
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from sidecar.fields import ConfigError
 from sidecar.settings.settings import Settings
-from sidecar.settings.sources import ConfigError, load, put
+from sidecar.settings.sources import load, put
 
 SHADOW = {"shadows": [{"address": "127.0.0.1:9002"}]}
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.call import CallKey, Metadata, SkipReason, Started
-from sidecar.settings.settings import MatchSettings, MetadataCondition, SampleSettings
 from sidecar.tee.admission import MAX_METHODS, Admission, unit_hash
+from sidecar.tee.settings import MatchSettings, MetadataCondition, SampleSettings
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 

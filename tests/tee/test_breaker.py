@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.settings.settings import BreakerSettings
 from sidecar.tee.breaker import Breaker, BreakerState
 from sidecar.tee.limits import NANOSECONDS
+from sidecar.tee.settings import BreakerSettings
 
 CLOSED, OPEN, HALF_OPEN = BreakerState
 COOLDOWN = 5 * NANOSECONDS

@@ -12,10 +12,10 @@ import grpc
 import hpack
 import pytest
 
-from sidecar.call import Observation
-from sidecar.settings.settings import ShadowSettings, TLSSettings
+from sidecar.call import GrpcMetadata, Observation
 from sidecar.tee.client import ShadowClient
-from sidecar.tee.metadata import GrpcMetadata, MetadataPolicy
+from sidecar.tee.metadata import MetadataPolicy
+from sidecar.tee.settings import ShadowSettings, TLSSettings
 from tests.tee.certificates import Authority
 from tests.tee.servers import (
     Handler,

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.call import SkipReason
-from sidecar.settings.settings import BreakerSettings, QueueSettings, RateSettings, ShadowSettings
 from sidecar.tee.breaker import BreakerState
 from sidecar.tee.gate import Gate
 from sidecar.tee.limits import NANOSECONDS
+from sidecar.tee.settings import BreakerSettings, QueueSettings, RateSettings, ShadowSettings
 
 MAX_REQUEST = 1000
 FINE: dict[str, Any] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.settings.settings import RateSettings
 from sidecar.tee.limits import NANOSECONDS, RateLimit, TokenBucket
+from sidecar.tee.settings import RateSettings
 
 SECOND = NANOSECONDS
 steps = st.lists(st.tuples(st.integers(0, 3 * SECOND), st.integers(0, 400)), max_size=60)

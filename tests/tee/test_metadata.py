@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.call import Metadata
-from sidecar.settings.settings import DENIED_METADATA, ShadowSettings
-from sidecar.tee.metadata import MAX_NAMES, GrpcMetadata, MetadataPolicy
+from sidecar.call import GrpcMetadata, Metadata
+from sidecar.tee.metadata import MAX_NAMES, MetadataPolicy
+from sidecar.tee.settings import DENIED_METADATA, ShadowSettings
 
 OURS = "00-" + "a" * 32 + "-" + "c" * 16 + "-01"
 

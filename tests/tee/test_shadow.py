@@ -14,15 +14,15 @@ import grpc
 import pytest
 
 from sidecar.call import CallKey, Observation, SkipReason
-from sidecar.settings.settings import (
+from sidecar.tee.breaker import BreakerState
+from sidecar.tee.limits import NANOSECONDS
+from sidecar.tee.settings import (
     BreakerSettings,
     PairSettings,
     QueueSettings,
     RateSettings,
     ShadowSettings,
 )
-from sidecar.tee.breaker import BreakerState
-from sidecar.tee.limits import NANOSECONDS
 from sidecar.tee.shadow import Dispatch, Shadow
 from tests.tee.servers import Handler, echo, grpc_server, hangs, nobody
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from sidecar.settings.sources import ConfigError
+from sidecar.fields import ConfigError
 from sidecar.telemetry.environment import environment_errors, make_queue, make_resource
 from sidecar.telemetry.exporter import SpanCounts
 from tests.telemetry.test_exporter import call

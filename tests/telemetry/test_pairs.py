@@ -14,10 +14,11 @@ import pytest
 from sidecar.call import CallKey, Observation, SkipReason, Started
 from sidecar.compare.result import Comparison, Outcome
 from sidecar.log import Log
-from sidecar.settings.settings import ShadowSettings, TelemetrySettings
+from sidecar.tee.settings import ShadowSettings
 from sidecar.telemetry.exporter import SpanCounts
 from sidecar.telemetry.pairs import PairSpans
 from sidecar.telemetry.plan import Layout
+from sidecar.telemetry.settings import TelemetrySettings
 from tests.collector import Collector, ReceivedSpan
 from tests.telemetry.calls import DIFFERS, EQUAL, METHOD, OFFSET_NS, UPSTREAM, observation
 

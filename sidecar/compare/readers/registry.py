@@ -15,7 +15,7 @@ from sidecar.compare.readers.descriptors import readers
 from sidecar.compare.readers.opaque import OpaqueReader
 from sidecar.compare.readers.open_inference import OpenInferenceReader, OpenInferenceStreamReader
 from sidecar.compare.readers.tensorflow_serving import ClassifyReader, PredictReader, RegressReader
-from sidecar.settings.settings import CompareSettings
+from sidecar.compare.settings import CompareSettings
 
 OPAQUE: Final = OpaqueReader()
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from sidecar.compare.payload import Array, Output
 from sidecar.compare.result import Outcome
-from sidecar.settings.settings import OutputRule
+from sidecar.compare.settings import OutputRule
 
 # atol, rtol. Halves: 5 and 2.5 units of roundoff, and what sums of them lose near zero. Singles:
 # what another kernel, batch size or thread count changes. Doubles: numpy.allclose's own.

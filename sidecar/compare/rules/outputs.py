@@ -31,7 +31,7 @@ from sidecar.compare.rules import classes, numbers
 from sidecar.compare.rules import text as rules_text
 from sidecar.compare.rules import vectors as rules_vectors
 from sidecar.compare.rules.finding import Compare, Finding, row_mean, tolerances
-from sidecar.settings.settings import CompareSettings, OutputRule
+from sidecar.compare.settings import CompareSettings, OutputRule
 
 _REMEMBERED: Final = 4096  # looked-up rules; output names come from outside
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from sidecar.compare.payload import Output
 from sidecar.compare.rules.finding import Compare, Finding, graded, tolerances
-from sidecar.settings.settings import OutputRule
+from sidecar.compare.settings import OutputRule
 
 BLOCK: Final = 512  # characters whose edits are counted exactly: half a million steps
 MAX_BLOCKS: Final = 16  # of one output; what is beyond counts as edited

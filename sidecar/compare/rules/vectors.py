@@ -29,7 +29,7 @@ from sidecar.compare.payload import Array, Output
 from sidecar.compare.result import Outcome
 from sidecar.compare.rules import classes
 from sidecar.compare.rules.finding import Compare, Finding, graded
-from sidecar.settings.settings import OutputRule
+from sidecar.compare.settings import OutputRule
 
 MAX_PAIRS: Final = 4_000_000  # of places, in all vectors of an output, for Kendall's tau
 

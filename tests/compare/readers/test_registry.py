@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2
 
 from sidecar.compare.readers.opaque import OpaqueReader
 from sidecar.compare.readers.registry import BUILT_IN, Registry
-from sidecar.settings.settings import CompareSettings
+from sidecar.compare.settings import CompareSettings
 from tests.compare.messages import MODEL_INFER
 
 

@@ -11,7 +11,7 @@ from sidecar.compare.payload import Array, Output, bytes_array
 from sidecar.compare.result import Outcome, OutputResult
 from sidecar.compare.rules.finding import TOLERANCES
 from sidecar.compare.rules.outputs import COMPARISONS, DEFAULT, Rules, compare_outputs
-from sidecar.settings.settings import CompareSettings, OutputRule, RuleName
+from sidecar.compare.settings import CompareSettings, OutputRule, RuleName
 from tests.compare.messages import DTYPES, floats
 
 

@@ -14,7 +14,7 @@ from sidecar.compare.payload import BYTES, Output, bytes_array
 from sidecar.compare.result import Outcome, OutputResult
 from sidecar.compare.rules.outputs import compare_outputs
 from sidecar.compare.rules.text import BLOCK, MAX_BLOCKS, _levenshtein, edits
-from sidecar.settings.settings import OutputRule
+from sidecar.compare.settings import OutputRule
 from tests.compare.messages import floats
 
 RULES = ["text", "tokens", "edit", "json"]

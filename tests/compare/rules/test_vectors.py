@@ -16,7 +16,7 @@ from scipy.spatial import distance
 from sidecar.compare.payload import Array, Output, bytes_array
 from sidecar.compare.result import Outcome, OutputResult
 from sidecar.compare.rules.outputs import compare_outputs
-from sidecar.settings.settings import OutputRule
+from sidecar.compare.settings import OutputRule
 from tests.compare.messages import floats
 
 RULES = ["topk", "rbo", "kendall", "total_variation", "jensen_shannon", "cosine"]

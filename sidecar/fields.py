@@ -1,0 +1,49 @@
+"""What settings are made of: the base of every section, and the types that recur.
+
+Sizes are bytes and durations are seconds unless a key says otherwise. Counterparts: the `settings`
+module of each package, which declares its own section, and `settings/`, which puts them together.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from sidecar.address import parse_address
+
+
+def _address(text: str) -> str:
+    parse_address(text)
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
+"""`host:port`, `[v6]:port` or `unix:/path`."""
+
+Count = Annotated[int, Field(ge=1)]
+
+Bytes = Annotated[int, Field(ge=1)]
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+# YAML 1.1, which PyYAML speaks, reads an unquoted `off` as false.
+Off = BeforeValidator(lambda value: "off" if value is False else value)
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and a key that it does not have is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; `errors` has one line for each thing that is wrong."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = errors

@@ -1,0 +1,147 @@
+"""What is shadowed, by whom, and within which bounds."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from sidecar.fields import Address, Bytes, Count, Fraction, Name, Seconds, Section
+
+# Services whose calls are never predictions, or whose calls would change the shadow.
+NOT_PREDICTIONS = (
+    "/grpc.health.v1.Health/*",
+    "/grpc.reflection.*/*",
+    "/grpc.channelz.*/*",
+    "/inference.GRPCInferenceService/Server*",
+    "/inference.GRPCInferenceService/ModelReady",
+    "/inference.GRPCInferenceService/ModelMetadata",
+    "/inference.GRPCInferenceService/ModelConfig",
+    "/inference.GRPCInferenceService/ModelStatistics",
+    "/inference.GRPCInferenceService/Repository*",
+    "/inference.GRPCInferenceService/*SharedMemory*",
+    "/inference.GRPCInferenceService/TraceSetting",
+    "/inference.GRPCInferenceService/LogSettings",
+    "/tensorflow.serving.PredictionService/GetModelMetadata",
+    "/tensorflow.serving.ModelService/*",
+)
+
+# Never sent to a shadow: who the caller is, and what proves it.
+DENIED_METADATA = ("authorization", "cookie", "proxy-authorization", "x-api-key")
+
+
+class SampleSettings(Section):
+    """Which share of the matching calls is shadowed."""
+
+    fraction: Fraction = 1.0
+    # None draws per call; "trace_id" or "metadata:NAME" keeps all calls of one key together.
+    key: Annotated[str, Field(pattern=r"^(trace_id|metadata:[a-z0-9_.-]+)$")] | None = None
+
+
+class MetadataCondition(Section):
+    """A condition on one request metadata field; exactly one of the tests is given."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_.-]+$")]
+    equals: str | None = None
+    matches: str | None = None  # a regular expression that must match the whole value
+    present: bool | None = None
+
+    @model_validator(mode="after")
+    def _one_test(self) -> MetadataCondition:
+        given = [k for k in ("equals", "matches", "present") if getattr(self, k) is not None]
+        if len(given) != 1:
+            raise ValueError("give exactly one of equals, matches, present")
+        if self.matches is not None:
+            try:
+                re.compile(self.matches)
+            except re.error as error:
+                raise ValueError(f"matches is not a regular expression: {error}") from None
+        return self
+
+
+class MatchSettings(Section):
+    """Which calls are predictions worth comparing. Globs over "/package.Service/Method"."""
+
+    methods: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = NOT_PREDICTIONS
+    metadata: tuple[MetadataCondition, ...] = ()  # all must hold
+    copies: bool = False  # whether calls that are copies themselves (`x-shadow`) are shadowed too
+
+
+class RateSettings(Section):
+    """A token bucket; None is no limit. The bucket holds one second's worth, at least one call."""
+
+    calls_per_second: Annotated[float, Field(gt=0)] | None = None
+    bytes_per_second: Annotated[float, Field(gt=0)] | None = None
+
+
+class QueueSettings(Section):
+    """Requests waiting for the shadow."""
+
+    calls: Count = 1024
+    bytes: Bytes = 64 << 20
+    max_wait_seconds: Seconds = 2.0
+
+
+class BreakerSettings(Section):
+    """When to stop calling a shadow that fails, and for how long."""
+
+    consecutive_failures: Count = 10
+    failure_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    window_calls: Count = 100  # the ratio is taken over so many latest calls
+    cooldown_seconds: Seconds = 5.0
+    probes: Count = 3  # successes in the half-open state that close it again
+
+
+class TLSSettings(Section):
+    """TLS to a shadow; with cert and key it is mutual."""
+
+    ca: Path | None = None  # None: the system's roots
+    cert: Path | None = None
+    key: Path | None = None
+    server_name: str | None = None
+
+    @model_validator(mode="after")
+    def _both(self) -> TLSSettings:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("cert and key go together")
+        for name in ("ca", "cert", "key"):
+            path = getattr(self, name)
+            if path is not None and not path.is_file():
+                raise ValueError(f"{name}: no such file: {path}")
+        return self
+
+
+class ShadowSettings(Section):
+    """One receiver of copies."""
+
+    name: Name = "shadow"
+    address: Address
+    role: Literal["shadow", "control"] = "shadow"
+    fraction: Fraction = 1.0  # of the sampled calls; a control usually needs few
+    version: str = ""  # the model's version, when the answers do not name it
+    deadline_seconds: Seconds = 5.0
+    concurrency: Count = 32
+    queue: QueueSettings = QueueSettings()
+    rate: RateSettings = RateSettings()
+    breaker: BreakerSettings = BreakerSettings()
+    tls: TLSSettings | None = None
+    authority: str | None = None
+    deny_metadata: tuple[str, ...] = DENIED_METADATA
+    add_metadata: dict[str, str] = Field(default_factory=dict)
+    max_response_bytes: Bytes = 16 << 20
+    # Bytes of answers that may be on their way to us: no faster than this a round trip. A shadow
+    # that floods costs the caches of production's machine this much.
+    window_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 30)] = 256 << 10
+
+
+class PairSettings(Section):
+    """The calls in flight that the observer holds while it waits for both answers."""
+
+    calls: Count = 4096
+    bytes: Bytes = 128 << 20
+    max_age_seconds: Seconds = 60.0
+    max_request_bytes: Bytes = 16 << 20  # all messages of one call
+    max_response_bytes: Bytes = 16 << 20
