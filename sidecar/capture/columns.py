@@ -80,7 +80,7 @@ def _plain(row: Row, wanted: Iterable[str], mask: Iterable[str], payloads: bool)
     return {
         "experiment": row.experiment,
         "call": row.call,
-        "time": row.started_ns,
+        "time": row.started_ns // 1000,
         "request_ms": row.request_ns / 1e6,
         "timeout_ms": None if row.timeout_ns is None else row.timeout_ns / 1e6,
         "method": row.method,

@@ -44,7 +44,7 @@ _COLUMNS: Final = (
     # name, type, whether it may be null, meaning
     ("experiment", pa.string(), False, "the experiment's name"),
     ("call", pa.string(), False, "the call within one sidecar's life; its rows share it"),
-    ("time", pa.timestamp("ns", "UTC"), False, "the request's headers were read"),
+    ("time", pa.timestamp("us", "UTC"), False, "the request's headers were read"),
     ("request_ms", pa.float64(), False, "from then until the request was complete"),
     ("timeout_ms", pa.float64(), True, "the caller's deadline"),
     ("method", pa.string(), False, "as in :path"),

@@ -15,6 +15,7 @@ class CaptureSettings(Section):
     """Captured calls, in Parquet. Payloads, values and metadata are each asked for by name."""
 
     dir: str = ""  # a folder, or what pyarrow.fs reaches (s3://, gs://); empty: nothing is captured
+    experiment: str = ""  # a name for what is tried, a column of every row
     what: Literal["differing", "sample", "all"] = "differing"
     fraction: Fraction = 0.01  # sample: the share of agreeing pairs, beside all that differ
     payloads: bool = False  # request and answer messages as they are; replay needs them

@@ -151,7 +151,7 @@ def _timed(a: Any, b: Any, left: ast.expr, right: ast.expr) -> tuple[Any, Any]:
                 from datetime import UTC
 
                 moment = moment.replace(tzinfo=UTC)
-            done.append(pc.scalar(pa.scalar(moment, pa.timestamp("ns", "UTC"))))
+            done.append(pc.scalar(pa.scalar(moment, pa.timestamp("us", "UTC"))))
         else:
             done.append(value)
     return done[0], done[1]

@@ -27,6 +27,7 @@ from sidecar.call import (
 )
 from sidecar.compare.comparer import Comparer
 from sidecar.compare.readers.reflection import Reflection
+from sidecar.experiment.capturing import Capturing, Writer
 from sidecar.experiment.judging import Judging
 from sidecar.experiment.ledger import Ledger
 from sidecar.experiment.pair import Pair, Pairs
@@ -57,6 +58,7 @@ class Observer:
         *,
         instance: str = "observer",
         unix_offset_ns: int = 0,
+        capture: Writer | None = None,
     ) -> None:
         self.settings = settings
         self.log = log
@@ -77,6 +79,21 @@ class Observer:
             unix_offset_ns=unix_offset_ns,
         )
         self.recent = RecentPairs()
+        self._capturing = (
+            None
+            if capture is None
+            else Capturing(
+                settings.capture,
+                capture,
+                comparer,
+                roles={s.name: s.role for s in settings.shadows},
+                experiment=settings.capture.experiment,
+                instance=instance,
+                unix_offset_ns=unix_offset_ns,
+                draw=draw,
+                judged=self.judging.read,
+            )
+        )
         self.shadows = {
             s.name: Shadow(s, settings.pairs, now_ns, partial(self._shadowed, s.name))
             for s in settings.shadows
@@ -302,6 +319,8 @@ class Observer:
         self.judging.judge(pair)
         if pair.production is None:
             self._stop_reading(pair.call.key)
+        if self._capturing is not None:
+            self._capturing.take(pair)
         if pair.plan is not None:
             self.spans.tell(
                 pair.call, pair.plan, pair.production, pair.shadowed, pair.compared, pair.skipped
