@@ -52,7 +52,9 @@ class SkipReason(StrEnum):
     EXPIRED = "expired"  # waited in the queue past its usefulness
     SHED = "shed"  # left out at random, for observer or shadow had no time for all
     # Found out while reading the call.
-    INCOMPLETE = "incomplete"  # production answered before the request was complete
+    # Production answered before the request was complete, or either side said that it did nothing
+    # (REFUSED_STREAM, GOAWAY), which gRPC's clients try again unasked.
+    INCOMPLETE = "incomplete"
     CANCELLED = "cancelled"  # the client gave up
     RESPONSE_TOO_LARGE = "response_too_large"
     TAP_GAP = "tap_gap"  # the tap was full and some of the call's DATA was not copied

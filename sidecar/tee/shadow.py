@@ -2,6 +2,7 @@
 
 Rule: a dispatch that `offer` took (it returned None) ends in exactly one of
     done(dispatch, Observation)   the shadow answered, or failed to
+    done(dispatch, INCOMPLETE)    it said that it did nothing: REFUSED_STREAM or GOAWAY
     done(dispatch, EXPIRED)       it waited longer than `queue.max_wait_seconds`
     done(dispatch, SHUTDOWN)      `close` came first
     cancel(key) -> True           the caller of `cancel` knows; `done` is not called
@@ -50,7 +51,7 @@ class Shadow:
     """A gate, a queue, and up to `concurrency` calls at one time on one channel.
 
     `done` is called from within the event loop, also during `offer` and `close` of other calls.
-    Counters only grow: `started` calls, `answered` by status code, `expired`, `cancelled`.
+    Counters only grow: `started` calls, `answered` by status code.
     """
 
     def __init__(
@@ -65,8 +66,6 @@ class Shadow:
         self._client: ShadowClient | None = None
         self.started = 0
         self.answered: dict[int, int] = {}
-        self.expired = 0
-        self.cancelled = 0
 
     @property
     def settings(self) -> ShadowSettings:
@@ -173,7 +172,6 @@ class Shadow:
             self._fill(self._client)
         else:
             return False
-        self.cancelled += 1
         return True
 
     def update(self, settings: ShadowSettings) -> None:
@@ -223,11 +221,13 @@ class Shadow:
             )
             self._running[dispatch.key] = (call, admitted)
 
-    def _answered(self, admitted: _Admitted, observation: Observation) -> None:
+    def _answered(
+        self, admitted: _Admitted, observation: Observation, skip: SkipReason | None
+    ) -> None:
         dispatch, epoch = admitted
         del self._running[dispatch.key]
-        self._report(observation, epoch)
-        self._tell(dispatch, observation)
+        self._report(observation, epoch)  # one that did nothing is UNAVAILABLE to the breaker
+        self._tell(dispatch, observation if skip is None else skip)
         if self._client is not None:
             self._expire(self._clock())
             self._fill(self._client)
@@ -243,7 +243,6 @@ class Shadow:
     def _expire(self, now_ns: int) -> None:
         limit_ns = now_ns - round(self._settings.queue.max_wait_seconds * NANOSECONDS)
         while (late := self._line.pop_older(limit_ns)) is not None:
-            self.expired += 1
             self._end_unasked(late, SkipReason.EXPIRED)
 
     def _end_unasked(self, admitted: _Admitted, reason: SkipReason) -> None:
