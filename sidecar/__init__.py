@@ -37,6 +37,7 @@ The rooms, in the one order that imports may follow: a package imports only what
     tee          admission, limits, queue, breaker, shadow
     telemetry    spans and their export
     store        what must outlive a process
+    capture      both answers of a call, in Parquet
     settings     every section put together, where settings come from, and what of them is live
     experiment   the life of a call, top to bottom, in `app.py`
     report       one report; table, JSON, page

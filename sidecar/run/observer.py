@@ -13,8 +13,9 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -22,6 +23,7 @@ from sidecar.compare.comparer import Comparer
 from sidecar.compare.readers.registry import Registry
 from sidecar.experiment.app import Observer
 from sidecar.experiment.session import Session, attach
+from sidecar.fields import ConfigError
 from sidecar.log import Log
 from sidecar.serve.grpc import STOP_SECONDS, AdminService, serve_admin
 from sidecar.serve.http import Pages, serve
@@ -30,6 +32,9 @@ from sidecar.serve.observed import snapshot_of
 from sidecar.settings.reload import Reloader
 from sidecar.settings.settings import Settings
 from sidecar.telemetry.pairs import PairSpans
+
+if TYPE_CHECKING:
+    from sidecar.capture.writer import Capture
 
 SWEEP_SECONDS = 1.0
 ATTACH_SECONDS = 5.0
@@ -74,13 +79,14 @@ async def _run(
     log: Log,
 ) -> None:
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = _stopped(loop)
 
     dice = random.Random(random.SystemRandom().getrandbits(64))
     spans = PairSpans(settings.telemetry, settings.shadows, unix_offset_ns, dice, log=log)
     comparer = Comparer(settings.compare, Registry.from_settings(settings.compare))
+    # Of this life alone: what a restarted process counts is added to what came before it.
+    instance = f"{socket.gethostname()}-{dice.getrandbits(48):012x}"
+    capture = _capture(settings, instance, log)
     observer = Observer(
         settings,
         comparer,
@@ -88,9 +94,9 @@ async def _run(
         time.monotonic_ns,
         dice.random,
         log,
-        # Of this life alone: what a restarted process counts is added to what came before it.
-        instance=f"{socket.gethostname()}-{dice.getrandbits(48):012x}",
+        instance=instance,
         unix_offset_ns=unix_offset_ns(),
+        capture=capture,
     )
     await observer.start()
 
@@ -117,8 +123,7 @@ async def _run(
     reloader = Reloader(file, settings, again, apply, log)
     loop.add_signal_handler(signal.SIGHUP, reloader.reload)
 
-    metrics = Metrics(lambda: snapshot_of(observer))
-    pages = Pages(observer, metrics.expose, unix_offset_ns)
+    pages = Pages(observer, Metrics(lambda: snapshot_of(observer)).expose, unix_offset_ns)
     runner, address = await serve(pages, settings.http.listen)
     try:
         admin, admin_address = await serve_admin(AdminService(observer, apply), settings.admin)
@@ -141,13 +146,48 @@ async def _run(
     try:
         await stop.wait()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancel(tasks)
         await admin.stop(STOP_SECONDS)
         await observer.close()
         spans.close()
         await runner.cleanup()
+        _close(capture)
+
+
+def _close(capture: Capture | None) -> None:
+    if capture is not None:
+        capture.close()
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _stopped(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
+    """Is set by SIGTERM and SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _capture(settings: Settings, instance: str, log: Log) -> Capture | None:
+    """The writer of captured calls, where any are to be captured.
+
+    Raises:
+        ConfigError: the folder cannot be used, or pyarrow is not installed.
+    """
+    if not settings.capture.dir:
+        return None
+    try:
+        from sidecar.capture.writer import Capture
+    except ModuleNotFoundError:
+        raise ConfigError(
+            ["capture.dir: needs pyarrow: pip install 'shadow-sidecar[capture]'"]
+        ) from None
+    return Capture(settings.capture, instance, log)
 
 
 async def _sweep(observer: Observer, tell_wire: Callable[[], None]) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, Field, model_validator
 
 from sidecar.address import MAX_UNIX_PATH, is_loopback, parse_address
+from sidecar.capture.settings import CaptureSettings
 from sidecar.compare.settings import CompareSettings
 from sidecar.fields import LIVE, Address, Count, Off, Seconds, Section
 from sidecar.judge.settings import JudgeSettings
@@ -110,6 +111,7 @@ class Settings(Section):
     compare: CompareSettings = CompareSettings()
     judge: JudgeSettings = JudgeSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    capture: CaptureSettings = CaptureSettings()
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

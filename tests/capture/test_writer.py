@@ -1,0 +1,243 @@
+"""What is captured is there, whole, private, within its budget; what is not is counted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from sidecar.capture.budget import OPEN
+from sidecar.capture.reader import CapturedError, open_captured
+from sidecar.capture.settings import CaptureSettings
+from sidecar.capture.writer import Capture
+from sidecar.fields import ConfigError
+from sidecar.log import Log
+from tests.capture.rows import row
+
+LOG = Log("test")
+
+
+def _settings(folder: Path, **changes: object) -> CaptureSettings:
+    return CaptureSettings.model_validate({"dir": str(folder), "what": "all", **changes})
+
+
+def _written(folder: Path, count: int, **changes: object) -> Capture:
+    capture = Capture(_settings(folder, **changes), "life", LOG)
+    for number in range(count):
+        assert capture.offer(row(number, differs=number % 2 == 1))
+    capture.close()
+    return capture
+
+
+def test_every_row_that_was_taken_is_in_a_whole_file(tmp_path: Path) -> None:
+    capture = _written(tmp_path, 2500)
+    found = list(open_captured([str(tmp_path)]).rows())
+    assert [r["call"] for r in found] == [f"life:{n}:1" for n in range(2500)]
+    assert capture.counts.rows == 2500
+    assert not list(tmp_path.glob(f"*{OPEN}*"))
+
+
+def test_a_row_tells_what_the_pair_was(tmp_path: Path) -> None:
+    _written(tmp_path, 2)
+    found = list(open_captured([str(tmp_path)]).rows())[1]
+    assert found["outcome"] == "value"
+    assert found["differences"] == [
+        {
+            "output": "score",
+            "outcome": "value",
+            "rule": "tolerance",
+            "score": 1.0,
+            "raw": [{"name": "max_abs", "value": 0.5}],
+        }
+    ]
+    assert found["scores"] == [{"name": "same", "value": 1.0}]
+    assert found["slices"] == [{"name": "country", "value": "nl"}]
+    assert (found["production_version"], found["shadow_version"]) == ("m:1", "m:2")
+    assert (found["production_latency_ms"], found["shadow_latency_ms"]) == (3.0, 4.0)
+    assert found["correlation_id"] == "id-1"
+
+
+def test_chosen_values_have_columns_of_their_own_types(tmp_path: Path) -> None:
+    _written(tmp_path, 2)
+    found = next(open_captured([str(tmp_path)]).rows())
+    assert found["input.age"] == 30
+    assert found["production.score"] == [0.25, 0.75]
+    assert found["shadow.score"] == [0.5, 0.5]
+
+
+def test_payloads_and_metadata_are_there_only_if_asked_for_by_name(tmp_path: Path) -> None:
+    _written(tmp_path / "plain", 1)
+    plain = next(open_captured([str(tmp_path / "plain")]).rows())
+    assert plain["request_messages"] is plain["production_messages"] is None
+    assert plain["metadata"] == plain["production_headers"] == []
+    _written(tmp_path / "asked", 1, payloads=True, metadata=["*"])
+    asked = next(open_captured([str(tmp_path / "asked")]).rows())
+    assert asked["request_messages"] == [b"request"]
+    assert asked["shadow_messages"] == [b"theirs"]
+    assert asked["production_headers"] == [{"name": "x-model", "value": "1"}]
+
+
+def test_secrets_are_masked_and_so_is_what_is_named(tmp_path: Path) -> None:
+    mask = ["authorization", "age"]
+    _written(tmp_path, 1, metadata=["*"], mask=mask)
+    found = next(open_captured([str(tmp_path)]).rows())
+    values = {field["name"]: field["value"] for field in found["metadata"]}
+    assert values == {"authorization": "\u2022\u2022\u2022", "x-country": "nl"}
+    assert found["input.age"] == "\u2022\u2022\u2022"
+
+
+def test_files_and_their_folder_are_their_owners_only(tmp_path: Path) -> None:
+    folder = tmp_path / "calls"
+    _written(folder, 1)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+
+
+def test_a_value_of_another_type_is_null_and_counted(tmp_path: Path) -> None:
+    capture = Capture(_settings(tmp_path), "life", LOG)
+    capture.offer(row(0))
+    capture.offer(row(1, outputs={"score": ("text", 0.5)}))
+    capture.close()
+    found = list(open_captured([str(tmp_path)]).rows())
+    assert found[1]["production.score"] is None
+    assert capture.counts.misfits == 2
+
+
+def test_a_full_queue_is_counted_and_never_waits(tmp_path: Path) -> None:
+    capture = Capture(_settings(tmp_path, queue_rows=1), "life", LOG)
+    began = time.monotonic()
+    taken = sum(capture.offer(row(n)) for n in range(10_000))
+    assert time.monotonic() - began < 30
+    capture.close()
+    assert capture.counts.capture_full == 10_000 - taken > 0
+    assert capture.counts.rows == taken
+
+
+def test_the_queue_is_bounded_in_bytes(tmp_path: Path) -> None:
+    capture = Capture(_settings(tmp_path, queue_bytes=10_000), "life", LOG)
+    assert not capture.offer(row(0, request=(bytes(20_000),)))
+    capture.close()
+
+
+def test_old_files_go_when_the_budget_is_used_up(tmp_path: Path) -> None:
+    limits = {"payloads": True, "bytes": 400_000, "file_bytes": 100_000}
+    for life in range(8):
+        capture = Capture(_settings(tmp_path, **limits), f"life{life}", LOG)
+        for number in range(20):
+            capture.offer(row(number, request=(os.urandom(4000),)))
+        capture.close()
+        assert not capture.counts.stopped
+    sizes = [file.stat().st_size for file in tmp_path.iterdir()]
+    assert sum(sizes) <= 400_000
+    newest = {r["request_messages"][0] for r in open_captured([str(tmp_path)]).rows()}
+    assert len(newest) == 20 * len(sizes)
+
+
+def test_or_capturing_stops_and_says_so(tmp_path: Path) -> None:
+    limits = {"payloads": True, "bytes": 150_000, "file_bytes": 100_000, "full": "stop"}
+    told = ""
+    for life in range(3):
+        capture = Capture(_settings(tmp_path, **limits), f"life{life}", LOG)
+        for number in range(20):
+            capture.offer(row(number, request=(os.urandom(4000),)))
+        capture.close()
+        told = capture.counts.stopped
+        if told:
+            assert capture.counts.failed == 20
+            assert not capture.offer(row(0))
+            break
+    assert "capture.bytes (150,000) are taken" in told
+
+
+def test_a_folder_that_cannot_be_is_an_error_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"capture.dir: '.*/file/calls'"):
+        Capture(_settings(tmp_path / "file" / "calls"), "life", LOG)
+    with pytest.raises(ConfigError, match=r"capture.dir: 'nowhere://"):
+        Capture(CaptureSettings(dir="nowhere://bucket"), "life", LOG)
+
+
+def test_a_uri_of_this_machine_is_a_folder(tmp_path: Path) -> None:
+    capture = Capture(CaptureSettings(dir=f"file://{tmp_path}/calls"), "life", LOG)
+    capture.offer(row(0))
+    capture.close()
+    assert open_captured([str(tmp_path / "calls")]).count() == 1
+
+
+WRITER = """
+import os, random, signal, sys, time
+from sidecar.capture.settings import CaptureSettings
+from sidecar.capture.writer import Capture
+from sidecar.log import Log
+from tests.capture.rows import row
+
+def write(life, told):
+    settings = CaptureSettings(dir=sys.argv[1], what="all", file_bytes=20_000, queue_rows=2_000)
+    capture = Capture(settings, life, Log("writer"))
+    for number in range(1_000_000):
+        if capture.offer(row(number)) and number % 100 == 0:
+            os.write(told, b"%d\\n" % capture.counts.rows)
+
+dice = random.Random(int(sys.argv[2]))
+promised = 0
+for life in range(int(sys.argv[3])):
+    reading, told = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reading)
+        write(f"life{life}", told)
+    os.close(told)
+    time.sleep(dice.random() * 0.7)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    with os.fdopen(reading, "rb") as pipe:
+        lines = pipe.read().split(b"\\n")[:-1]
+    promised += max(map(int, lines), default=0)
+print(promised)
+"""
+
+
+def test_a_writer_that_is_killed_a_hundred_times_leaves_all_that_it_promised(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-c", WRITER, str(tmp_path), "7", "100"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=170, check=True)
+    promised = int(done.stdout)
+    assert promised > 0
+    assert open_captured([str(tmp_path)]).count() >= promised
+    left = len(list(tmp_path.glob(f"*{OPEN}")))
+    assert left <= 1, "the next writer clears away what a crash has left"
+    Capture(_settings(tmp_path), "after", LOG).close()
+    assert not list(tmp_path.glob(f"*{OPEN}*"))
+
+
+def test_what_is_foreign_damaged_or_not_there_is_named_all_at_once(tmp_path: Path) -> None:
+    _written(tmp_path, 1)
+    good = next(tmp_path.glob("*.parquet"))
+    (tmp_path / "damaged.parquet").write_bytes(good.read_bytes()[:-20])
+    table = pq.read_table(good)
+    pq.write_table(table.replace_schema_metadata({}), tmp_path / "foreign.parquet")
+    later = {b"shadow_sidecar.capture_version": b"99"}
+    pq.write_table(table.replace_schema_metadata(later), tmp_path / "later.parquet")
+    with pytest.raises(CapturedError) as error:
+        open_captured([str(tmp_path), str(tmp_path / "none")])
+    told = "\n".join(error.value.errors)
+    assert len(error.value.errors) == 4
+    assert "damaged.parquet: damaged, or no Parquet file" in told
+    assert "foreign.parquet: not captured by shadow-sidecar" in told
+    assert "later.parquet: capture version 99, and this shadow-sidecar reads up to 1" in told
+    assert "none: no such file or folder" in told
+
+
+def test_an_expression_chooses_among_captured_rows(tmp_path: Path) -> None:
+    _written(tmp_path, 10)
+    assert open_captured([str(tmp_path)], "outcome == 'value' and `input.age` > 33").count() == 3
+    with pytest.raises(CapturedError, match="--where: 'nothing' is no column"):
+        open_captured([str(tmp_path)], "nothing > 1")
+    with pytest.raises(CapturedError, match="--where"):
+        open_captured([str(tmp_path)], "outcome > 1")
