@@ -35,7 +35,6 @@ Off = BeforeValidator(lambda value: "off" if value is False else value)
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
 
 
-
 class Live:
     """Marks a setting that changes while the sidecar runs: `Annotated[Fraction, LIVE]`.
 

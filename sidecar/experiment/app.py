@@ -117,7 +117,7 @@ class Experiment:
         """Messages that calls in flight hold, complete or still being read."""
         return self._pairs.held_bytes + self._reading_bytes
 
-    # ---- 1. seen: a connection's bytes become calls -------------------------------------------
+    # ---- 1. seen: a connection's bytes become calls ---------------------------------------------
 
     def attached(self, hello: dict[str, Any]) -> None:
         self._wire_hello = hello
@@ -193,7 +193,7 @@ class Experiment:
                 break
             self._lost(Lost(key, SkipReason.PAIRS_FULL))
 
-    # ---- 2. admitted: decided before any answer is known --------------------------------------
+    # ---- 2. admitted: decided before any answer is known ----------------------------------------
 
     def _seen(self, call: Started) -> bool:
         """Whether anybody gets the call; the checks run in the order of `SkipReason`."""
@@ -224,7 +224,7 @@ class Experiment:
         self._pairs.add(pair)
         return True
 
-    # ---- 3. queued and shadowed, while production is still working ----------------------------
+    # ---- 3. queued and shadowed, while production is still working ------------------------------
 
     def _requested(self, event: Requested) -> None:
         pair = self._pairs.get(event.key)
@@ -256,7 +256,7 @@ class Experiment:
             self._pair(pair, name)
         self._settle(pair)
 
-    # ---- 4. paired: both observations are there -----------------------------------------------
+    # ---- 4. paired: both observations are there -------------------------------------------------
 
     def _answered(self, event: Answered) -> None:
         pair = self._pairs.get(event.key)
@@ -371,9 +371,7 @@ class Experiment:
         Raises:
             OSError: a TLS file cannot be read.
         """
-        self._receivers.start(
-            self._shadowed, self._operation.settings.observer.wait_shadow_seconds
-        )
+        self._receivers.start(self._shadowed, self._operation.settings.observer.wait_shadow_seconds)
         channel = self._receivers.channel
         if channel is not None and self._operation.settings.compare.reflection:
             self._reflection = Reflection(
@@ -388,7 +386,7 @@ class Experiment:
         for key in self._pairs.all():
             self._lost(Lost(key, SkipReason.SHUTDOWN))
 
-    # ---- what everybody else sees -----------------------------------------------------------------
+    # ---- what everybody else sees ---------------------------------------------------------------
 
     def state(self) -> State:
         """The experiment, now."""

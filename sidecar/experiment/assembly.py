@@ -34,7 +34,38 @@ def assemble(
     listeners: Sequence[Callable[[str, JudgedPair], None]] = (),
     capture: Writer | None = None,
 ) -> Experiment:
-    """Build an experiment.
+    """Build an experiment; the arguments are those of `parts_of`."""
+    parts = parts_of(
+        settings,
+        comparer,
+        spans,
+        now_ns,
+        draw,
+        log,
+        instance=instance,
+        unix_offset_ns=unix_offset_ns,
+        wire=wire,
+        listeners=listeners,
+        capture=capture,
+    )
+    return Experiment(parts, now_ns, draw, log, unix_offset_ns=unix_offset_ns)
+
+
+def parts_of(
+    settings: Settings,
+    comparer: Comparer,
+    spans: PairSpans,
+    now_ns: Callable[[], int],
+    draw: Callable[[], float],
+    log: Log,
+    *,
+    instance: str = "observer",
+    unix_offset_ns: int = 0,
+    wire: WireLink | None = None,
+    listeners: Sequence[Callable[[str, JudgedPair], None]] = (),
+    capture: Writer | None = None,
+) -> Parts:
+    """Build what an experiment is made of.
 
     Args:
         settings: the whole configuration.
@@ -74,7 +105,7 @@ def assemble(
             draw=draw,
             judged=judging.read,
         )
-    parts = Parts(
+    return Parts(
         operation=Operation(settings, wire),
         receivers=Receivers(settings, now_ns, log),
         comparer=comparer,
@@ -86,4 +117,3 @@ def assemble(
         capturing=capturing,
         wire=wire,
     )
-    return Experiment(parts, now_ns, draw, log, unix_offset_ns=unix_offset_ns)

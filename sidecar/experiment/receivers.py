@@ -16,7 +16,15 @@ from typing import TypeAlias
 import grpc
 
 from sidecar.address import TCP, parse_address
-from sidecar.call import CallKey, GrpcMetadata, Metadata, Observation, Requested, SkipReason, Started
+from sidecar.call import (
+    CallKey,
+    GrpcMetadata,
+    Metadata,
+    Observation,
+    Requested,
+    SkipReason,
+    Started,
+)
 from sidecar.experiment.state import Failing, ReceiverState
 from sidecar.log import Log
 from sidecar.settings.settings import Settings
@@ -119,7 +127,7 @@ class Receivers:
         if self._told is not None:
             self._told(name, dispatch, result)
 
-    # ---- how they are -----------------------------------------------------------------------------
+    # ---- how they are ---------------------------------------------------------------------------
 
     def _note(self, name: str, answer: Observation) -> None:
         health = self._health[name]
@@ -163,7 +171,7 @@ class Receivers:
             for name, shadow in self._shadows.items()
         )
 
-    # ---- their life -------------------------------------------------------------------------------
+    # ---- their life -----------------------------------------------------------------------------
 
     def start(self, told: Told, wait_seconds: float = 0.0) -> None:
         """Make them ready to be called.
@@ -193,9 +201,7 @@ class Receivers:
                         self._log.info("waiting_for_shadow", shadow=name, address=address)
                     await asyncio.sleep(PROBE_SECONDS)
         except TimeoutError:
-            self._log.warning(
-                "shadow_absent", shadow=name, address=address, waited_seconds=seconds
-            )
+            self._log.warning("shadow_absent", shadow=name, address=address, waited_seconds=seconds)
         else:
             if said:
                 self._log.info("shadow_reached", shadow=name, address=address)

@@ -80,4 +80,3 @@ def _rated(request: pb.SetPolicyRequest, shadow: ShadowSettings) -> ShadowSettin
         if request.HasField(name):
             rate[name] = getattr(request, name) or None  # 0 takes the limit away
     return shadow.model_copy(update={"rate": RateSettings.model_validate(rate)})
-

@@ -43,7 +43,8 @@ def take_live(old: Settings, new: Settings) -> Settings:
     """The old settings with what is live from the new ones: what is in force after a change."""
     wanted = {shadow.name: shadow for shadow in new.shadows}
     shadows = tuple(_lively(s, wanted[s.name]) if s.name in wanted else s for s in old.shadows)
-    return _lively(old, new).model_copy(update={"shadows": shadows})
+    taken: Settings = _lively(old, new).model_copy(update={"shadows": shadows})
+    return taken
 
 
 def _lively(old: Any, new: Any) -> Any:

@@ -1,9 +1,10 @@
 """Whether one shadow takes one more call now.
 
 A call is asked about twice: with its header, when what it costs is not known, and with its whole
-request. Rule: everything is checked before anything is charged, so a refused call uses up no token and no
-probe of the breaker; the first check that refuses, in the order of `SkipReason`, gives the one
-reason. Counterpart: `admission`, which speaks for the call; `shadow`, which reports to `breaker`.
+request. Rule: everything is checked before anything is charged, so a refused call uses up no token
+and no probe of the breaker; the first check that refuses, in the order of `SkipReason`, gives the
+one reason. Counterparts: `admission`, which speaks for the call; `shadow`, which reports to
+`breaker`.
 """
 
 from __future__ import annotations

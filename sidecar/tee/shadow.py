@@ -27,6 +27,7 @@ from sidecar.tee.settings import PairSettings, ShadowSettings
 
 _LOGGER = logging.getLogger(__name__)
 
+
 class Dispatch(NamedTuple):
     """One request on its way to one shadow."""
 
@@ -110,6 +111,8 @@ class Shadow:
             draw: uniform in [0, 1), for the shadow's own fraction.
             lost: why no shadow can have the call, although it was chosen; None: they can.
         """
+        if self._client is None:
+            return SkipReason.SHUTDOWN
         now_ns = self._clock()
         settings = self._settings
         waiting = len(self._line) - settings.concurrency + len(self._running)
@@ -181,7 +184,8 @@ class Shadow:
         fixed = [
             name
             for name in ShadowSettings.model_fields
-            if name not in ShadowSettings.live() and getattr(settings, name) != getattr(self._settings, name)
+            if name not in ShadowSettings.live()
+            and getattr(settings, name) != getattr(self._settings, name)
         ]
         if fixed:
             raise ValueError(f"shadow {self._settings.name}: needs a restart: {', '.join(fixed)}")
