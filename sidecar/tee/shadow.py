@@ -114,11 +114,8 @@ class Shadow:
         if self._client is None:
             return SkipReason.SHUTDOWN
         now_ns = self._clock()
-        settings = self._settings
-        waiting = len(self._line) - settings.concurrency + len(self._running)
-        if waiting >= settings.queue.calls:
-            self._expire(now_ns)
-            waiting = len(self._line) - settings.concurrency + len(self._running)
+        self._expire(now_ns)  # which may make room, and give a probe's place back
+        waiting = len(self._line) - self._settings.concurrency + len(self._running)
         return self._gate.refusal(
             draw=draw, starting=self.starting, lost=lost, queued_calls=waiting, now_ns=now_ns
         )
