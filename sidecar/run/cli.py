@@ -25,6 +25,7 @@ from sidecar.run.demo import demo as demo_command
 from sidecar.run.kube import inject_command, webhook_command
 from sidecar.run.labels import labels as labels_commands
 from sidecar.run.priority import step_back
+from sidecar.run.replay import replay as replay_command
 from sidecar.run.report import gate as gate_command
 from sidecar.run.report import report as report_command
 from sidecar.settings.settings import Settings
@@ -295,6 +296,7 @@ app.command("demo")(demo_command)
 app.command("report")(report_command)
 app.command("gate")(gate_command)
 app.add_typer(labels_commands, name="labels")
+app.command("replay")(replay_command)
 app.command("baseline")(baseline_command)
 app.command("inject")(inject_command)
 app.command("webhook")(webhook_command)

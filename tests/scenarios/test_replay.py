@@ -1,0 +1,185 @@
+"""What was captured is asked again: the same answers, the same comparison, the same verdict."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.processes import server
+from tests.scenarios.stack import servers, sidecar
+from tests.scenarios.test_payload_values import CALLS, predict
+
+CONFIG = """\
+judge:
+  min_calls: 10
+  min_duration_seconds: 0
+  repeat_seconds: 0
+  criteria:
+    - {name: same, kind: disagreement, margin: 0.3, required: true}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Captured calls to two models that differ in every answer."""
+    made: Path = tmp_path_factory.mktemp("captured") / "calls"
+    chosen = {"capture.dir": made, "capture.what": "all", "capture.payloads": "true"}
+    with servers(("model",), ("model", "--bias", "7")) as addresses:
+        with sidecar(*addresses, settings=chosen) as it:
+            predict(it.address)
+            it.settled(CALLS)
+    return made
+
+
+def replay(*words: object, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
+    """Run the command."""
+    command = [sys.executable, "-m", "sidecar", "replay", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+
+
+@contextmanager
+def model(*flags: str) -> Iterator[str]:
+    """A model server's address."""
+    with server("model", *flags) as process:
+        yield process.wait_ready()["address"]
+
+
+def _config(tmp_path: Path) -> Path:
+    file = tmp_path / "replay.yaml"
+    file.write_text(CONFIG)
+    return file
+
+
+def _result(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
+
+
+def test_production_itself_agrees_with_what_it_answered(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    with model() as address:
+        done = replay(folder, "--shadow", address, "-c", _config(tmp_path), "--gate", "--out", out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = _result(out)["reports"][0]
+    assert report["outcomes"] == {"equal": CALLS}
+    assert report["verdict"]["calls"] == CALLS
+
+
+def test_a_candidate_that_differed_differs_again(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    with model("--bias", "7") as address:
+        done = replay(folder, "--shadow", address, "-c", _config(tmp_path), "--gate", "--out", out)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert _result(out)["reports"][0]["outcomes"] == {"value": CALLS}
+
+
+def test_a_server_in_productions_place_is_asked_too(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    with model("--bias", "7") as address, model("--bias", "7") as other:
+        done = replay(folder, "--shadow", address, "--against", other, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert _result(out)["reports"][0]["outcomes"] == {"equal": CALLS}
+
+
+def test_several_candidates_stand_side_by_side(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    with model() as one, model("--bias", "1") as other:
+        done = replay(folder, "--shadow", f"a={one}", "--shadow", f"b={other}", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert [r["outcomes"] for r in _result(out)["reports"]] == [{"equal": CALLS}, {"value": CALLS}]
+    shown = replay("--compare", out, "--compare", out)
+    assert shown.returncode == 0
+    assert "1. a" in shown.stdout
+    assert "4. b" in shown.stdout
+
+
+def test_a_selection_a_limit_and_shards_choose_calls(folder: Path, tmp_path: Path) -> None:
+    counts = []
+    with model() as address:
+        for words in (
+            ("--limit", "7"),
+            ("--where", "correlation_id == 'call-3'"),
+            ("--shard", "0/4"),
+            ("--shard", "1/4"),
+            ("--shard", "2/4"),
+            ("--shard", "3/4"),
+        ):
+            out = tmp_path / "out.json"
+            done = replay(folder, "--shadow", address, "--out", out, *words)
+            assert done.returncode == 0, done.stderr
+            counts.append(_result(out)["calls"])
+    assert counts[:2] == [7, 1]
+    assert sum(counts[2:]) == CALLS
+
+
+def test_a_candidate_that_hangs_or_is_not_there_fails_and_is_named(
+    folder: Path, tmp_path: Path
+) -> None:
+    with model("--hang") as address:
+        flags = ("--set", "shadows.0.deadline_seconds=0.5")
+        done = replay(folder, "--shadow", address, "-c", _config(tmp_path), "--gate", *flags)
+    assert done.returncode == 1
+    assert f"candidate failed {CALLS} calls: {CALLS} x status 4" in " ".join(done.stdout.split())
+    done = replay(folder, "--shadow", "127.0.0.1:1", "-c", _config(tmp_path), "--gate")
+    assert done.returncode == 1
+    assert "x status 14" in done.stdout
+
+
+def test_everything_wrong_is_told_at_once_and_nothing_is_sent(folder: Path, tmp_path: Path) -> None:
+    done = replay(
+        tmp_path / "none",
+        *("--shadow", "nowhere:port", "--speed", "fast", "--shard", "3/3"),
+        *("--set", "judge.alpha=7"),
+    )
+    assert done.returncode == 2
+    for told in (
+        "none: no such file or folder",
+        "--speed: 'fast': must be max, a factor such as 1x, or calls a second",
+        "--shard '3/3': must be I/N",
+        "judge.alpha: 7",
+        "shadows.0.address",
+        "Nothing was sent.",
+    ):
+        assert told in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    done = replay(folder, "--shadow", "127.0.0.1:1", "--where", "outcome == 'nothing'")
+    assert done.returncode == 2
+    assert "no call matches --where" in done.stderr
+
+
+def test_calls_without_payload_cannot_be_asked_again(tmp_path: Path) -> None:
+    folder = tmp_path / "calls"
+    chosen = {"capture.dir": folder, "capture.what": "all"}
+    with servers(("model",), ("model",)) as addresses:
+        with sidecar(*addresses, settings=chosen) as it:
+            predict(it.address)
+            it.settled(CALLS)
+        done = replay(folder, "--shadow", addresses[0])
+    assert done.returncode == 2
+    assert "captured without its payload" in done.stderr
+    assert "capture.payloads: true" in done.stderr
+
+
+def test_an_interrupted_replay_ends_with_what_there_is(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    with model() as address:
+        command = [
+            *(sys.executable, "-m", "sidecar", "replay", str(folder), "--shadow", address),
+            *("--speed", "3", "--out", str(out)),
+        ]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            time.sleep(4)  # the command has no event to wait for: a third of the calls is sent
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+    found = _result(out)
+    assert found["unfinished"]
+    assert found["calls"] < CALLS
