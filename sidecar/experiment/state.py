@@ -67,10 +67,10 @@ class State:
     settings: Settings  # in force
     ledger: Ledger
     judged: Mapping[str, Judged]  # by shadow; controls have no judge
-    recent: RecentPairs
-    skips: SkipLog
     now_ns: int  # monotonic
     unix_offset_ns: int  # to be added to a monotonic time for Unix time
+    recent: RecentPairs = field(default_factory=RecentPairs)
+    skips: SkipLog = field(default_factory=SkipLog)
     control_fraction: float = 0.0  # share of the calls that the control gets; 0 without one
     receivers: tuple[ReceiverState, ...] = ()
     configuration: ConfigurationState = ConfigurationState()

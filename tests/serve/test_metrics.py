@@ -10,8 +10,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from sidecar.call import SkipReason
 from sidecar.compare.result import Outcome
 from sidecar.experiment.ledger import Ledger
-from sidecar.experiment.recent import RecentPairs
-from sidecar.experiment.skipped import SkipLog
 from sidecar.experiment.state import ReceiverState, State
 from sidecar.serve.metrics import PREFIX, Metrics
 from sidecar.settings.settings import Settings
@@ -54,8 +52,6 @@ def state_of(book: Ledger, **given: Any) -> State:
         settings=settings,
         ledger=book,
         judged={},
-        recent=RecentPairs(),
-        skips=SkipLog(),
         now_ns=0,
         unix_offset_ns=0,
         **given,
