@@ -75,7 +75,7 @@ class Bench:
             size=len(body),
             offered_ns=self.clock(),
         )
-        return self.shadow.offer(dispatch, draw)
+        return self.shadow.refusal(draw) or self.shadow.offer(dispatch)
 
     async def until(self, holds: Callable[[], bool]) -> None:
         while not holds():
@@ -474,7 +474,7 @@ def test_a_listener_that_raises_is_logged_and_costs_no_worker(
             shadow.start()
             for n in range(3):
                 call = Dispatch(CallKey(1, n), "/p.S/M", (b"",), (), 0, time.monotonic_ns())
-                assert shadow.offer(call, 0.0) is None
+                assert shadow.offer(call) is None
             await all_done.wait()
             await shadow.close()
         assert seen == {0: 1, 1: 1, 2: 1}
