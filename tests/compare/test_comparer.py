@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as hnp
 from sidecar.call import Observation
 from sidecar.compare.comparer import MAX_NAME, MAX_OUTPUTS, Comparer
 from sidecar.compare.payload import Decoded
-from sidecar.compare.readers.registry import BUILT_IN, Registry
+from sidecar.compare.readers.protocols import READERS
+from sidecar.compare.readers.registry import Registry
 from sidecar.compare.result import AGREEING, Comparison, Outcome
 from sidecar.compare.settings import CompareSettings, OutputRule
 from sidecar.pb.inference import open_inference_pb2 as v2
@@ -302,7 +303,7 @@ def test_scores_are_bounded_figures_finite_and_sides_can_be_swapped(
 
 
 @given(
-    st.sampled_from([*BUILT_IN, UNKNOWN]),
+    st.sampled_from([*READERS, UNKNOWN]),
     st.lists(st.binary(max_size=60), max_size=2),
     st.lists(st.binary(max_size=60), max_size=2),
 )

@@ -226,7 +226,7 @@ def test_nothing_is_equal_to_nothing(rule: Any, kind: Any, shape: tuple[int, ...
 
 
 def test_a_rule_that_is_not_there_is_refused_with_those_that_are() -> None:
-    with pytest.raises(ValueError, match="one of auto, tolerance, exact, .*, ignore"):
+    with pytest.raises(ValueError, match=r"one of auto, tolerance, exact, .*, ignore"):
         _rule(rule="telepathy")
 
 
