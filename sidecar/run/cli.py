@@ -23,6 +23,7 @@ from sidecar.log import Log
 from sidecar.run.baseline import baseline as baseline_command
 from sidecar.run.captured import captured as captured_command
 from sidecar.run.demo import demo as demo_command
+from sidecar.run.judge import judge as judge_command
 from sidecar.run.kube import inject_command, webhook_command
 from sidecar.run.labels import labels as labels_commands
 from sidecar.run.priority import step_back
@@ -298,6 +299,7 @@ app.command("report")(report_command)
 app.command("gate")(gate_command)
 app.add_typer(labels_commands, name="labels")
 app.command("captured")(captured_command)
+app.command("judge")(judge_command)
 app.command("replay")(replay_command)
 app.command("baseline")(baseline_command)
 app.command("inject")(inject_command)
