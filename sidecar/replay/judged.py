@@ -8,6 +8,8 @@ writes it; `run.judge`, the command.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +106,8 @@ def on_spark(
     from pyspark.sql import SparkSession
 
     tree = settings.model_dump_json(exclude_unset=True)
+    if master.startswith("local"):
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else whatever `python3` is
     spark = SparkSession.builder.master(master).appName("shadow-sidecar judge").getOrCreate()
 
     def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
