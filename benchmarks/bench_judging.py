@@ -74,7 +74,7 @@ def main() -> None:
             house.judging.judge(pair)
         judging = (time.process_time() - start) / CALLS
         start = time.process_time()
-        report_of(house.judging, house.judged, house.now_ns)
+        report_of(house.experiment.state(), house.judged)
         reporting = time.process_time() - start
         print(f"{name:36} {judging * 1e6:9.1f} {reporting * 1e3:10.1f}")
 

@@ -31,7 +31,8 @@ class Direction(IntEnum):
 class SkipReason(StrEnum):
     """Why a call was not compared. Every call that is not compared has exactly one of these.
 
-    The order is the order of the checks. `INELIGIBLE` says which do not count against coverage.
+    The order is the order of the checks: first the operator's choice, then what was lost although
+    it had been chosen. `INELIGIBLE` says which do not count against coverage.
     """
 
     # Decided from the request's header, by the operator's choice: not eligible.
@@ -41,16 +42,16 @@ class SkipReason(StrEnum):
     PAUSED = "paused"  # the operator paused the tee
     ENDED = "ended"  # the experiment's budget of calls or time is used up
     NOT_SAMPLED = "not_sampled"  # left out by the sampling fraction or the sticky key
-    NO_SHADOW = "no_shadow"  # no shadow is configured
+    NO_SHADOW = "no_shadow"  # no shadow is configured, or it is still waited for
     RATE_LIMITED = "rate_limited"  # the token bucket of calls or bytes a second was empty
     # Decided before either answer is known, but not by choice: lost coverage.
+    SHED = "shed"  # left out at random, for observer or shadow had no time for all
+    PAIRS_FULL = "pairs_full"  # as many calls in flight as the observer may hold (count or bytes)
     BREAKER_OPEN = "breaker_open"
     REQUEST_TOO_LARGE = "request_too_large"
     QUEUE_FULL = "queue_full"  # the shadow's queue is at its bound in calls
     QUEUE_BYTES = "queue_bytes"  # the shadow's queue is at its bound in bytes
-    PAIRS_FULL = "pairs_full"  # as many calls in flight as the observer may hold (count or bytes)
     EXPIRED = "expired"  # waited in the queue past its usefulness
-    SHED = "shed"  # left out at random, for observer or shadow had no time for all
     # Found out while reading the call.
     INCOMPLETE = "incomplete"  # production answered before the request was complete
     CANCELLED = "cancelled"  # the client gave up

@@ -35,10 +35,26 @@ Off = BeforeValidator(lambda value: "off" if value is False else value)
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
 
 
+class Live:
+    """Marks a setting that changes while the sidecar runs: `Annotated[Fraction, LIVE]`.
+
+    Whatever is not marked needs a restart. A mark on a section is one on all that is in it. This is
+    the one place that says so; `settings.difference` and `Shadow.update` read it.
+    """
+
+
+LIVE = Live()
+
+
 class Section(BaseModel):
     """A part of the configuration: frozen, and a key that it does not have is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @classmethod
+    def live(cls) -> frozenset[str]:
+        """The keys of this section that change without a restart."""
+        return frozenset(k for k, field in cls.model_fields.items() if LIVE in field.metadata)
 
 
 class ConfigError(Exception):

@@ -14,12 +14,14 @@ import numpy as np
 from sidecar.call import CallKey, Observation, SkipReason, Started
 from sidecar.compare.comparer import Comparer
 from sidecar.compare.readers.registry import Registry
-from sidecar.experiment.app import Observer
+from sidecar.experiment.app import Experiment
+from sidecar.experiment.assembly import parts_of
 from sidecar.experiment.judging import Judged
 from sidecar.experiment.pair import Pair
 from sidecar.judge.report import State
 from sidecar.log import Log
 from sidecar.pb.inference import open_inference_pb2 as oip
+from sidecar.serve.watchers import Watchers
 from sidecar.settings.settings import Settings
 from sidecar.telemetry.ids import TraceContext
 from sidecar.telemetry.pairs import PairSpans
@@ -54,6 +56,7 @@ class House:
         judge: dict[str, Any],
         control: float = 0.0,
         instance: str = "pod",
+        processes: int = 1,
         **shadow: Any,
     ) -> None:
         shadows = [{"name": "candidate", "address": "127.0.0.1:1", **shadow}]
@@ -61,8 +64,11 @@ class House:
             row = {"name": "noise", "address": "127.0.0.1:2", "role": "control"}
             shadows.append({**row, "fraction": control})
         given = {"criteria": [DISAGREEMENT], "min_duration_seconds": 0, "min_calls": 1} | judge
-        self.settings = Settings.model_validate({"shadows": shadows, "judge": given})
+        self.settings = Settings.model_validate(
+            {"shadows": shadows, "judge": given, "observer": {"processes": processes}}
+        )
         self.now_ns = 1_000 * MS
+        self.tick_ns = 0  # that passes with each look at the clock
         self.told = io.StringIO()
         draw = Random(1)
         self.comparer = Comparer(self.settings.compare, Registry())
@@ -73,18 +79,27 @@ class House:
             draw,
             environ={"OTEL_TRACES_EXPORTER": "none"},
         )
-        self.observer = Observer(
+        self.watchers = Watchers(5)
+        parts = parts_of(
             self.settings,
             self.comparer,
             spans,
-            lambda: self.now_ns,
+            self.clock,
             draw.random,
             Log("test", self.told),
             instance=instance,
             unix_offset_ns=5,
+            listeners=[self.watchers.tell],
         )
-        self.ledger, self.judging = self.observer.ledger, self.observer.judging
+        self.ledger, self.judging = parts.ledger, parts.judging
+        self.experiment = Experiment(
+            parts, self.clock, draw.random, Log("test", self.told), unix_offset_ns=5
+        )
         self.calls = 0
+
+    def clock(self) -> int:
+        self.now_ns += self.tick_ns
+        return self.now_ns
 
     def call(
         self,

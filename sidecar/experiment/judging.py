@@ -91,7 +91,6 @@ class Judging:
         """
         self.settings: JudgeSettings = settings.judge
         self.instance = instance
-        self.observers = settings.observer.processes
         self.unix_offset_ns = unix_offset_ns
         self.failures = 0  # calls that could not be counted: a defect of ours
         self.listeners: list[Callable[[str, JudgedPair], None]] = []

@@ -88,11 +88,6 @@ class Entry:
         """Write that the call was not compared with a shadow; False if its fate was known."""
         return self._write(self._ledger.index[shadow], reason)
 
-    def skip_rest(self, reason: SkipReason) -> None:
-        """Write the same reason for every shadow whose fate is not known."""
-        for index in range(len(self._fates)):
-            self._write(index, reason)
-
     def compare(
         self, shadow: str, comparison: Comparison, production: Observation, answer: Observation
     ) -> bool:

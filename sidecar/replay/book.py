@@ -14,6 +14,7 @@ from sidecar.compare.readers.registry import Registry
 from sidecar.experiment.judging import Judging
 from sidecar.experiment.ledger import Ledger
 from sidecar.experiment.pair import Pair
+from sidecar.experiment.state import State
 from sidecar.log import Log
 from sidecar.replay.recorded import Recorded
 from sidecar.report.live import report_of
@@ -52,6 +53,7 @@ class Book:
             instance=instance,
             unix_offset_ns=unix_offset_ns,
         )
+        self._settings = settings
         self._now_ns = now_ns
         self._offset_ns = unix_offset_ns
 
@@ -85,8 +87,15 @@ class Book:
 
     def reports(self) -> list[dict[str, Any]]:
         """A report for each candidate, as `/report.json` gives it."""
-        now_ns = self._now_ns()
-        return [report_of(self.judging, judged, now_ns) for judged in self.judging.shadows.values()]
+        now = State(
+            settings=self._settings,
+            ledger=self.ledger,
+            judged=self.judging.shadows,
+            now_ns=self._now_ns(),
+            unix_offset_ns=self._offset_ns,
+            control_fraction=self.judging.control_fraction,
+        )
+        return [report_of(now, judged) for judged in now.judged.values()]
 
 
 def offline(settings: Settings) -> Settings:

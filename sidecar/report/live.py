@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sidecar.experiment.judging import Judged, Judging
+from sidecar.experiment.judging import Judged
+from sidecar.experiment.state import State
 from sidecar.judge.counts import ALL
 from sidecar.report.build import build
 from sidecar.report.part import Part
@@ -12,16 +13,16 @@ from sidecar.report.part import Part
 SLICE_WORST = 3  # of a slice; of all traffic as many as the judge keeps
 
 
-def part_of(judging: Judging, judged: Judged, now_ns: int) -> Part:
+def part_of(state: State, judged: Judged) -> Part:
     """Read what was counted so far; histograms and timeline stay the observer's own."""
     judge, counts = judged.judge, judged.counts
-    snapshot = judge.snapshot(now_ns, judged.coverage)
+    snapshot = judge.snapshot(state.now_ns, judged.coverage)
     worst = {key: judge.worst(*key) for key in snapshot.cells}
     return Part(
         source="",
         shadow=judged.name,
-        settings=judging.settings,
-        control_fraction=judging.control_fraction,
+        settings=state.settings.judge,
+        control_fraction=state.control_fraction,
         snapshot=snapshot,
         outcomes={outcome.value: n for outcome, n in counts.outcomes.items() if n},
         skipped={reason.value: n for reason, n in counts.skipped.items() if n},
@@ -39,12 +40,12 @@ def part_of(judging: Judging, judged: Judged, now_ns: int) -> Part:
             if key.slice == ALL and (found := judge.sample(*key))
         },
         stands=judge.stands,
-        observers=judging.observers,
+        observers=state.settings.observer.processes,
     )
 
 
-def report_of(judging: Judging, judged: Judged, now_ns: int) -> dict[str, Any]:
+def report_of(state: State, judged: Judged) -> dict[str, Any]:
     """The report of a sidecar's own counts, with the verdict that stands."""
-    verdict = judged.evaluate(now_ns)
-    part = part_of(judging, judged, now_ns)
-    return build([part], (now_ns + judging.unix_offset_ns) / 1e9, verdict=verdict)
+    verdict = judged.evaluate(state.now_ns)
+    part = part_of(state, judged)
+    return build([part], state.unix_seconds, verdict=verdict)

@@ -21,14 +21,16 @@ import uvloop
 
 from sidecar.compare.comparer import Comparer
 from sidecar.compare.readers.registry import Registry
-from sidecar.experiment.app import Observer
-from sidecar.experiment.session import Session, attach
+from sidecar.experiment.app import Experiment
+from sidecar.experiment.assembly import assemble
+from sidecar.experiment.link import WireLink
+from sidecar.experiment.session import attach
 from sidecar.fields import ConfigError
 from sidecar.log import Log
 from sidecar.serve.grpc import STOP_SECONDS, AdminService, serve_admin
 from sidecar.serve.http import Pages, serve
 from sidecar.serve.metrics import Metrics
-from sidecar.serve.observed import snapshot_of
+from sidecar.serve.watchers import Watchers
 from sidecar.settings.reload import Reloader
 from sidecar.settings.settings import Settings
 from sidecar.telemetry.pairs import PairSpans
@@ -87,7 +89,10 @@ async def _run(
     # Of this life alone: what a restarted process counts is added to what came before it.
     instance = f"{socket.gethostname()}-{dice.getrandbits(48):012x}"
     capture = _capture(settings, instance, log)
-    observer = Observer(
+    offset_ns = unix_offset_ns()
+    wire = WireLink(resync=settings.wire.resync == "goaway")
+    watchers = Watchers(offset_ns)
+    experiment = assemble(
         settings,
         comparer,
         spans,
@@ -95,49 +100,31 @@ async def _run(
         dice.random,
         log,
         instance=instance,
-        unix_offset_ns=unix_offset_ns(),
+        unix_offset_ns=offset_ns,
+        wire=wire,
+        listeners=[watchers.tell],
         capture=capture,
     )
-    await observer.start()
+    await experiment.start()
 
-    session: Session | None = None
-    attached = asyncio.Event()
-
-    def on_session(current: Session | None) -> None:
-        nonlocal session
-        session = current
-        if current is not None:
-            current.sample(observer.wire_fraction)
-            if settings.wire.resync == "goaway":
-                current.resync()
-
-    def tell_wire() -> None:
-        if session is not None:
-            session.sample(observer.wire_fraction)
-
-    def apply(changed: Settings) -> None:
-        observer.change(changed)
-        tell_wire()
-
-    observer.on_attached, observer.on_fraction = attached.set, tell_wire
-    reloader = Reloader(file, settings, again, apply, log)
+    reloader = Reloader(file, again, experiment.configured, experiment.refused, log)
     loop.add_signal_handler(signal.SIGHUP, reloader.reload)
 
-    pages = Pages(observer, Metrics(lambda: snapshot_of(observer)).expose, unix_offset_ns)
+    pages = Pages(experiment, Metrics(experiment.state).expose, time.monotonic_ns)
     runner, address = await serve(pages, settings.http.listen)
     try:
-        admin, admin_address = await serve_admin(AdminService(observer, apply), settings.admin)
+        admin, admin_address = await serve_admin(AdminService(experiment, watchers), settings.admin)
     except OSError:
         await runner.cleanup()
         raise
     tasks = [
-        asyncio.create_task(attach(settings.wire.tap, observer, log, on_session)),
-        asyncio.create_task(_sweep(observer, tell_wire)),
+        asyncio.create_task(attach(settings.wire.tap, experiment, log, wire.use)),
+        asyncio.create_task(_sweep(experiment)),
         asyncio.create_task(reloader.watch()),
     ]
     # Whoever waits for "ready" wants the first call seen; a wire that is late must not stop us.
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(attached.wait(), ATTACH_SECONDS)
+        await asyncio.wait_for(wire.attached.wait(), ATTACH_SECONDS)
     gc.freeze()  # what exists now stays; the collector need not look at it again
     on_ready(address, admin_address)
     log.info(
@@ -148,7 +135,7 @@ async def _run(
     finally:
         await _cancel(tasks)
         await admin.stop(STOP_SECONDS)
-        await observer.close()
+        await experiment.close()
         spans.close()
         await runner.cleanup()
         _close(capture)
@@ -190,11 +177,7 @@ def _capture(settings: Settings, instance: str, log: Log) -> Capture | None:
     return Capture(settings.capture, instance, log)
 
 
-async def _sweep(observer: Observer, tell_wire: Callable[[], None]) -> None:
-    ended = False
+async def _sweep(experiment: Experiment) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
-        observer.sweep()
-        if observer.admission.ended and not ended:
-            ended = True
-            tell_wire()  # nothing needs to be copied any more
+        experiment.sweep()

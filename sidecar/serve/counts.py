@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sidecar.experiment.app import Observer
 from sidecar.experiment.judging import Judged
+from sidecar.experiment.state import State
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
 from sidecar.report.live import part_of
 from sidecar.serve.convert import counts_message
 
 
-def counts_of(observer: Observer, chosen: Iterable[Judged]) -> pb.GetCountsResponse:
+def counts_of(state: State, chosen: Iterable[Judged]) -> pb.GetCountsResponse:
     """Counts of the chosen shadows, now."""
-    judging, now_ns = observer.judging, observer.now_ns()
     return pb.GetCountsResponse(
-        shadows=[counts_message(part_of(judging, judged, now_ns)) for judged in chosen]
+        shadows=[counts_message(part_of(state, judged)) for judged in chosen]
     )

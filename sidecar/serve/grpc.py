@@ -8,7 +8,7 @@ address takes mutual TLS, which the configuration enforces. Counterparts: `proto
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
@@ -18,7 +18,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from sidecar.address import TCP, format_address, parse_address
-from sidecar.experiment.app import Observer
+from sidecar.experiment.app import Experiment
 from sidecar.experiment.judging import Judged
 from sidecar.judge.report import State
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
@@ -27,8 +27,9 @@ from sidecar.report.live import report_of
 from sidecar.serve.convert import STATES, label_of_message, note_message
 from sidecar.serve.counts import counts_of
 from sidecar.serve.policy import PolicyError, set_policy
+from sidecar.serve.skipped import SKIPPED, skipped_message
 from sidecar.serve.watchers import Watcher, Watchers
-from sidecar.settings.settings import AdminSettings, AdminTLS, Settings
+from sidecar.settings.settings import AdminSettings, AdminTLS
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Admin"].full_name
 MAX_LABELS = 10_000  # of one request
@@ -41,27 +42,28 @@ Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
 class AdminService(admin_pb2_grpc.AdminServicer):
-    """The methods, over one observer."""
+    """The methods, over one experiment."""
 
-    def __init__(self, observer: Observer, apply: Callable[[Settings], None]) -> None:
-        """Serve an observer.
+    def __init__(self, experiment: Experiment, watchers: Watchers) -> None:
+        """Serve an experiment.
 
         Args:
-            observer: the running one.
-            apply: takes changed settings over, here and at the wire.
+            experiment: the running one.
+            watchers: those whom the experiment tells of every pair.
         """
-        self._observer = observer
-        self._judging = observer.judging
-        self._apply = apply
-        self._watchers = Watchers(self._judging.unix_offset_ns)
-        self._judging.listeners.append(self._watchers.tell)
+        self._experiment = experiment
+        self._watchers = watchers
+
+    @property
+    def _shadows(self) -> Mapping[str, Judged]:
+        return self._experiment.state().judged
 
     async def GetReport(  # noqa: N802  (named by the protocol, like the next)
         self, request: pb.GetReportRequest, context: Context
     ) -> pb.GetReportResponse:
         """The verdict and what belongs to it."""
         judged = await self._one(request.shadow, context)
-        report = report_of(self._judging, judged, self._observer.now_ns())
+        report = report_of(self._experiment.state(), judged)
         verdict = report["verdict"]
         return pb.GetReportResponse(
             state=STATES[State(verdict["state"])],
@@ -74,7 +76,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
     ) -> pb.GetCountsResponse:
         """Counts that add, of one shadow or of all."""
         chosen = await self._some(request.shadow, context)
-        return counts_of(self._observer, chosen)
+        return counts_of(self._experiment.state(), chosen)
 
     async def WatchPairs(  # noqa: N802
         self, request: pb.WatchPairsRequest, context: Context
@@ -114,7 +116,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         for judged in chosen:
             before = judged.judge.label_fates
             for label in labels:
-                self._judging.label(label, judged.name)
+                self._experiment.label(label, judged.name)
             after = judged.judge.label_fates
             changed = {fate: after.get(fate, 0) - before.get(fate, 0) for fate in _FATES}
             response.shadows[judged.name].CopyFrom(pb.LabelCounts(**changed))
@@ -135,12 +137,23 @@ class AdminService(admin_pb2_grpc.AdminServicer):
     ) -> pb.SetPolicyResponse:
         """Sample, pause, end, and each receiver's rate."""
         try:
-            return set_policy(self._observer, self._apply, request)
+            return set_policy(self._experiment, request)
         except PolicyError as error:
             await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
 
+    async def ListSkipped(  # noqa: N802
+        self, request: pb.ListSkippedRequest, context: Context
+    ) -> pb.ListSkippedResponse:
+        """The latest calls that were not compared, and why."""
+        try:
+            return skipped_message(
+                self._experiment.state(), request.reason, request.most or SKIPPED, request.after
+            )
+        except ValueError as error:
+            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+
     async def _some(self, shadow: str, context: Context) -> list[Judged]:
-        shadows = self._judging.shadows
+        shadows = self._shadows
         if not shadow:
             return list(shadows.values())
         if shadow not in shadows:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from aiohttp import web
 
 from sidecar.address import TCP, Unix, format_address, parse_address
-from sidecar.experiment.app import Observer
+from sidecar.experiment.app import Experiment
 from sidecar.experiment.judging import Judged
 from sidecar.report.build import nobody
 from sidecar.report.live import report_of
@@ -22,6 +22,7 @@ from sidecar.report.page import CONTENT_SECURITY_POLICY, render_html
 from sidecar.serve import gate
 from sidecar.serve.counts import counts_of
 from sidecar.serve.kept import Kept
+from sidecar.serve.skipped import SKIPPED, skipped_rows
 from sidecar.serve.status import status
 
 PAIRS_SHOWN = 50
@@ -38,19 +39,25 @@ PAGE_HEADERS = {
 
 
 class Pages:
-    """The handlers, over one observer."""
+    """The handlers, over one experiment."""
 
     def __init__(
         self,
-        observer: Observer,
+        experiment: Experiment,
         metrics: Callable[[], tuple[bytes, str]],
-        unix_offset_ns: Callable[[], int],
+        now_ns: Callable[[], int],
     ) -> None:
-        self._observer = observer
+        """Serve an experiment.
+
+        Args:
+            experiment: the running one.
+            metrics: writes the metrics page; body and content type.
+            now_ns: the monotonic clock.
+        """
+        self._experiment = experiment
         self._metrics = metrics
-        self._unix_offset_ns = unix_offset_ns
-        self._pages: Kept[tuple[bytes, bytes]] = Kept(observer.now_ns)  # as it is, and compressed
-        self._reports: Kept[bytes] = Kept(observer.now_ns)
+        self._pages: Kept[tuple[bytes, bytes]] = Kept(now_ns)  # as it is, and compressed
+        self._reports: Kept[bytes] = Kept(now_ns)
 
     def application(self) -> web.Application:
         """All routes."""
@@ -61,6 +68,7 @@ class Pages:
         application.router.add_get("/metrics", self.metrics)
         application.router.add_get("/status", self.status)
         application.router.add_get("/pairs", self.pairs)
+        application.router.add_get("/skipped", self.skipped)
         application.router.add_get("/verdict", self.verdict)
         application.router.add_get("/report.json", self.report)
         application.router.add_get("/counts", self.counts)
@@ -83,17 +91,16 @@ class Pages:
         )
 
     def _rendered(self, name: str, names: list[str]) -> tuple[bytes, bytes]:
-        now_ns = self._observer.now_ns()
+        now = self._experiment.state()
         if names:
-            report = report_of(self._observer.judging, self._shadows[name], now_ns)
+            report = report_of(now, now.judged[name])
         else:
-            generated = (now_ns + self._observer.judging.unix_offset_ns) / 1e9
-            report = nobody({}, generated, "no shadow is configured")
+            report = nobody({}, now.unix_seconds, "no shadow is configured")
         text = render_html(
             report,
             live=True,
-            trace_url=self._observer.settings.telemetry.trace_url,
-            status=status(self._observer),
+            trace_url=now.settings.telemetry.trace_url,
+            status=status(now),
             shadows=names,
         )
         body = text.encode()
@@ -105,7 +112,7 @@ class Pages:
 
     async def readyz(self, _: web.Request) -> web.Response:
         """Attached to a wire, so that calls can be seen."""
-        if self._observer.wire_hello is None:
+        if not self._experiment.state().attached:
             return web.Response(status=503, text="not attached to a wire yet\n")
         return web.Response(text="ok\n")
 
@@ -116,7 +123,7 @@ class Pages:
 
     async def status(self, _: web.Request) -> web.Response:
         """The ledger, the connections and the shadows."""
-        return web.json_response(status(self._observer))
+        return web.json_response(status(self._experiment.state()))
 
     async def pairs(self, request: web.Request) -> web.Response:
         """The latest pairs, differing ones first; `?limit=N`."""
@@ -126,14 +133,28 @@ class Pages:
             return web.Response(
                 status=400, text=f"limit: {text[:20]!r}: a number from 1 to {PAIRS_LIMIT}\n"
             )
-        return web.json_response(self._observer.recent.rows(int(text), self._unix_offset_ns()))
+        now = self._experiment.state()
+        return web.json_response(now.recent.rows(int(text), now.unix_offset_ns))
+
+    async def skipped(self, request: web.Request) -> web.Response:
+        """The latest calls that were not compared; `?reason=R`, `?limit=N`, `?after=NUMBER`."""
+        query = request.query
+        limit, after = query.get("limit", str(SKIPPED)), query.get("after", "0")
+        try:
+            if not all(len(n) <= 18 and n.isascii() and n.isdigit() for n in (limit, after)):
+                raise ValueError("limit and after are whole numbers")
+            found = skipped_rows(
+                self._experiment.state(), query.get("reason", ""), int(limit), int(after)
+            )
+        except ValueError as error:
+            return web.Response(status=400, text=f"{error}\n")
+        return web.json_response(found)
 
     async def verdict(self, request: web.Request) -> web.Response:
         """The verdict of one shadow; `?shadow=NAME` where there are several."""
         judged = self._chosen(request)
-        return web.json_response(
-            {"shadow": judged.name, **judged.evaluate(self._observer.now_ns()).to_dict()}
-        )
+        verdict = judged.evaluate(self._experiment.state().now_ns)
+        return web.json_response({"shadow": judged.name, **verdict.to_dict()})
 
     async def report(self, request: web.Request) -> web.Response:
         """The whole report of one shadow, see `report.build`; `?shadow=NAME`."""
@@ -142,12 +163,12 @@ class Pages:
         return web.Response(body=body, content_type="application/json")
 
     def _report(self, judged: Judged) -> bytes:
-        report = report_of(self._observer.judging, judged, self._observer.now_ns())
+        report = report_of(self._experiment.state(), judged)
         return json.dumps(report).encode()
 
     async def counts(self, _: web.Request) -> web.Response:
         """What `GetCounts` gives, as protobuf bytes: for a report where there is no Admin API."""
-        answer = counts_of(self._observer, self._shadows.values())
+        answer = counts_of(self._experiment.state(), self._shadows.values())
         return web.Response(body=answer.SerializeToString(), content_type="application/x-protobuf")
 
     async def measured(self, request: web.Request) -> web.Response:
@@ -156,7 +177,7 @@ class Pages:
         if wait not in {"true", "false"}:
             return web.Response(status=400, text=f"wait: {wait!r}: true or false\n")
         judged = self._chosen(request)
-        verdict = judged.evaluate(self._observer.now_ns())
+        verdict = judged.evaluate(self._experiment.state().now_ns)
         status_code, body = gate.measured(judged.name, verdict, wait == "true")
         return web.json_response(body, status=status_code)
 
@@ -168,7 +189,7 @@ class Pages:
                 status=400, text=f"hook: {hook!r}: one of {', '.join(gate.HOOKS)}\n"
             )
         judged = self._chosen(request)
-        verdict = judged.evaluate(self._observer.now_ns())
+        verdict = judged.evaluate(self._experiment.state().now_ns)
         status_code, body = gate.hooked(judged.name, verdict, hook)
         return web.json_response(body, status=status_code)
 
@@ -176,14 +197,14 @@ class Pages:
         """Whether every shadow has had its calls or its time."""
         return web.json_response(
             {
-                "ended": self._observer.admission.ended,
+                "ended": self._experiment.state().ended,
                 "shadows": {name: j.verdict.ended for name, j in self._shadows.items()},
             }
         )
 
     @property
     def _shadows(self) -> Mapping[str, Judged]:
-        return self._observer.judging.shadows
+        return self._experiment.state().judged
 
     def _chosen(self, request: web.Request) -> Judged:
         """The shadow that is asked about.

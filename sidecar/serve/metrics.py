@@ -2,7 +2,7 @@
 
 Rule: a name once given stays; what can happen is there from the start as 0, so that a rate over it
 begins; what a caller or a model can make up never becomes a label without a bound. Counterpart:
-`snapshot`, which is read here.
+`state`, which is read here.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from prometheus_client.registry import Collector
 
 import sidecar
 from sidecar.experiment.ledger import Counts
+from sidecar.experiment.state import State
 from sidecar.judge.evidence.histogram import COARSE_NS, Histogram
-from sidecar.judge.report import State
-from sidecar.serve.snapshot import Snapshot
+from sidecar.judge.report import State as VerdictState
 
 PREFIX = "shadow_sidecar_"
 BREAKER_STATES = ("closed", "open", "half_open")
@@ -53,10 +53,10 @@ _WIRE_BYTES = (("client", "bytes_from_client_total"), ("server", "bytes_from_ser
 class Metrics:
     """The metrics page."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
-        """Prepare the page; `snapshot` is asked once per scrape."""
+    def __init__(self, state: Callable[[], State]) -> None:
+        """Prepare the page; `state` is asked once per scrape."""
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Observed(snapshot))
+        self._registry.register(_Observed(state))
         ProcessCollector(registry=self._registry)
 
     def expose(self) -> tuple[bytes, str]:
@@ -65,14 +65,14 @@ class Metrics:
 
 
 class _Observed(Collector):
-    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
-        self._snapshot = snapshot
+    def __init__(self, state: Callable[[], State]) -> None:
+        self._state = state
 
     def describe(self) -> Iterable[Metric]:
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        now = self._snapshot()
+        now = self._state()
         yield InfoMetricFamily(
             PREFIX + "build", "What is running.", {"version": sidecar.__version__}
         )
@@ -93,7 +93,7 @@ def _counter(name: str, text: str, value: float) -> Metric:
     return CounterMetricFamily(PREFIX + name, text, value=value)
 
 
-def _calls(now: Snapshot) -> Iterator[Metric]:
+def _calls(now: State) -> Iterator[Metric]:
     calls = now.ledger.calls
     yield _counter("calls_seen", "Calls whose request header was read.", calls.seen)
     yield _counter("calls_compared", "Calls compared with a shadow.", calls.compared)
@@ -106,7 +106,7 @@ def _calls(now: Snapshot) -> Iterator[Metric]:
     yield skipped
 
 
-def _shadow_calls(now: Snapshot) -> Iterator[Metric]:
+def _shadow_calls(now: State) -> Iterator[Metric]:
     compared = CounterMetricFamily(
         PREFIX + "shadow_calls_compared", "Calls compared with this shadow.", labels=_SHADOW
     )
@@ -131,7 +131,7 @@ def _add_skips(family: CounterMetricFamily, labels: tuple[str, str], counts: Cou
         family.add_metric((*labels, reason.value), count)
 
 
-def _findings(now: Snapshot) -> Iterator[Metric]:
+def _findings(now: State) -> Iterator[Metric]:
     outcomes = CounterMetricFamily(
         PREFIX + "comparisons", "Comparisons by what they found.", labels=(*_SHADOW, "outcome")
     )
@@ -169,10 +169,11 @@ def _add_latency(
     )
 
 
-def _states(now: Snapshot) -> Iterator[Metric]:
+def _states(now: State) -> Iterator[Metric]:
     yield _gauge("attached", "1 while attached to a wire.", now.attached)
-    yield _gauge("paused", "1 while the operator has paused the tee.", now.paused)
-    yield _gauge("sample_ratio", "Share of the matching calls that is shadowed.", now.sample)
+    yield _gauge("paused", "1 while the operator has paused the tee.", now.settings.paused)
+    fraction = now.settings.sample.fraction
+    yield _gauge("sample_ratio", "Share of the matching calls that is shadowed.", fraction)
     yield _gauge("pace_ratio", "Share of those that there is time for.", now.pace)
     yield _gauge("held_bytes", "Messages held of calls in flight.", now.held_bytes)
     queued = GaugeMetricFamily(PREFIX + "queue_calls", "Requests waiting.", labels=_SHADOW)
@@ -181,7 +182,7 @@ def _states(now: Snapshot) -> Iterator[Metric]:
     breaker = GaugeMetricFamily(
         PREFIX + "breaker_state", "1 for the breaker's state.", labels=(*_SHADOW, "state")
     )
-    for shadow in now.shadows:
+    for shadow in now.receivers:
         labels = (shadow.name, shadow.role)
         queued.add_metric(labels, shadow.queued_calls)
         size.add_metric(labels, shadow.queued_bytes)
@@ -191,7 +192,7 @@ def _states(now: Snapshot) -> Iterator[Metric]:
     yield from (queued, size, running, breaker)
 
 
-def _verdicts(now: Snapshot) -> Iterator[Metric]:
+def _verdicts(now: State) -> Iterator[Metric]:
     """As last evaluated, about once a second: a scrape does not make the judge work."""
     state = GaugeMetricFamily(
         PREFIX + "verdict", "1 for where the verdict stands.", labels=("shadow", "state")
@@ -217,8 +218,9 @@ def _verdicts(now: Snapshot) -> Iterator[Metric]:
         "1 for where a criterion stands.",
         labels=("shadow", "criterion", "state"),
     )
-    for shadow, verdict in now.verdicts.items():
-        for each in State:
+    for shadow, own in now.judged.items():
+        verdict = own.verdict
+        for each in VerdictState:
             state.add_metric((shadow, each.value), verdict.state is each)
         judged.add_metric((shadow,), verdict.calls)
         if verdict.coverage is not None:
@@ -230,12 +232,12 @@ def _verdicts(now: Snapshot) -> Iterator[Metric]:
             for family, value in zip(figures.values(), known, strict=True):
                 if value is not None:
                     family.add_metric(values, value)
-            for each in (State.PASS, State.FAIL, State.WATCHING):
+            for each in (VerdictState.PASS, VerdictState.FAIL, VerdictState.WATCHING):
                 states.add_metric((shadow, criterion.name, each.value), criterion.state is each)
     yield from (state, coverage, judged, *figures.values(), states)
 
 
-def _wire(now: Snapshot) -> Iterator[Metric]:
+def _wire(now: State) -> Iterator[Metric]:
     connections = GaugeMetricFamily(
         PREFIX + "connections", "Connections by state; open counts all.", labels=("state",)
     )
@@ -258,7 +260,7 @@ def _wire(now: Snapshot) -> Iterator[Metric]:
     yield forwarded
 
 
-def _spans(now: Snapshot) -> Iterator[Metric]:
+def _spans(now: State) -> Iterator[Metric]:
     yield _counter("spans_exported", "Spans that the collector took.", now.spans.exported)
     yield _counter("spans_failed", "Spans that the collector did not take.", now.spans.failed)
     yield _counter("spans_dropped", "Spans dropped for want of room.", now.spans.dropped)

@@ -5,29 +5,28 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from sidecar.experiment.app import Observer
 from sidecar.experiment.ledger import Counts
+from sidecar.experiment.state import Failing, State
 from sidecar.judge.evidence.histogram import Histogram
-from sidecar.serve.observed import snapshot_of
 
 
-def status(observer: Observer) -> dict[str, Any]:
+def status(now: State) -> dict[str, Any]:
     """The state right now; `seen = compared + sum(skipped) + in_flight`, for every shadow too."""
-    now = snapshot_of(observer)
     return {
         "attached": now.attached,
-        "paused": now.paused,
-        "sample": now.sample,
-        "pace": {"share": now.pace, "limit": observer.pace.limit},
+        "paused": now.settings.paused,
+        "sample": now.settings.sample.fraction,
+        "configuration": asdict(now.configuration),
+        "pace": {"share": now.pace, "limit": now.pace_limit},
         "calls": _counts(now.ledger.calls),
         "connections": dict(now.connections),
         "held_bytes": now.held_bytes,
         "wire": dict(now.wire),
         "spans": asdict(now.spans),
-        "not_judged": observer.judging.failures,
+        "not_judged": now.not_judged,
         "shadows": {
             counts.name: {
-                "address": observer.shadows[counts.name].settings.address,
+                "address": receiver.settings.address,
                 "role": counts.role,
                 **_counts(counts),
                 "outcomes": {outcome.value: n for outcome, n in counts.outcomes.items()},
@@ -39,12 +38,25 @@ def status(observer: Observer) -> dict[str, Any]:
                     "production": _quantiles(counts.production_latency),
                     "shadow": _quantiles(counts.latency),
                 },
-                "queue": {"calls": state.queued_calls, "bytes": state.queued_bytes},
-                "running": state.running,
-                "breaker": state.breaker,
+                "queue": {"calls": receiver.queued_calls, "bytes": receiver.queued_bytes},
+                "running": receiver.running,
+                "breaker": receiver.breaker,
+                "starting": receiver.starting,
+                "failing": _failing(receiver.failing, now),
             }
-            for counts, state in zip(now.ledger.shadows, now.shadows, strict=True)
+            for counts, receiver in zip(now.ledger.shadows, now.receivers, strict=True)
         },
+    }
+
+
+def _failing(failing: Failing | None, now: State) -> dict[str, Any] | None:
+    if failing is None:
+        return None
+    return {
+        "since": (failing.since_ns + now.unix_offset_ns) / 1e9,
+        "seconds": round((now.now_ns - failing.since_ns) / 1e9, 1),
+        "calls": failing.calls,
+        "cause": failing.cause,
     }
 
 

@@ -1,20 +1,21 @@
 """Live changes: SIGHUP, or a changed configuration file, takes over what may change.
 
 Rule: a configuration that is wrong changes nothing; it is logged, whole, and the old one stays.
+Counterpart: `difference`, which says what may change.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sidecar.fields import ConfigError
 from sidecar.log import Log
+from sidecar.settings.difference import Difference
 from sidecar.settings.settings import Settings
 
 POLL_SECONDS = 1.0
-LIVE = {"sample", "paused", "shadows"}  # of the shadows, the rate
 
 
 class Reloader:
@@ -23,15 +24,24 @@ class Reloader:
     def __init__(
         self,
         file: Path | None,
-        settings: Settings,
         load: Callable[[], Settings],
-        apply: Callable[[Settings], None],
+        apply: Callable[[Settings], Difference],
+        refuse: Callable[[Sequence[str]], None],
         log: Log,
     ) -> None:
+        """Prepare.
+
+        Args:
+            file: to be watched; None: nothing is, and `reload` asks for it.
+            load: reads the configuration.
+            apply: takes over what is live of it, and says what differs.
+            refuse: told what is wrong with it, one line for each thing.
+            log: told of either.
+        """
         self._file = file
-        self._settings = settings
         self._load = load
         self._apply = apply
+        self._refuse = refuse
         self._log = log
         self._mark = self._stamp()
 
@@ -41,20 +51,12 @@ class Reloader:
         try:
             settings = self._load()
         except ConfigError as error:
+            self._refuse(error.errors)
             self._log.warning("reload_refused", errors=error.errors)
             return
-        changed = {
-            key
-            for key in Settings.model_fields
-            if getattr(settings, key) != getattr(self._settings, key)
-        }
-        self._settings = settings
-        self._apply(settings)
-        self._log.info(
-            "reloaded",
-            changed=sorted(changed & LIVE),
-            needs_restart=sorted(changed - LIVE),
-        )
+        found = self._apply(settings)
+        tell = self._log.warning if found.restart else self._log.info
+        tell("reloaded", changed=list(found.live), needs_restart=list(found.restart))
 
     async def watch(self) -> None:
         """Look at the file about once a second, until cancelled."""

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, model_validator
 from sidecar.address import MAX_UNIX_PATH, is_loopback, parse_address
 from sidecar.capture.settings import CaptureSettings
 from sidecar.compare.settings import CompareSettings
-from sidecar.fields import Address, Count, Off, Seconds, Section
+from sidecar.fields import LIVE, Address, Count, Off, Seconds, Section
 from sidecar.judge.settings import JudgeSettings
 from sidecar.tee.settings import MatchSettings, PairSettings, SampleSettings, ShadowSettings
 from sidecar.telemetry.settings import TelemetrySettings
@@ -54,6 +54,8 @@ class ObserverSettings(Section):
     # idle: what nobody else wants; low: a tenth of a core that others want too; normal.
     priority: Priority = "idle"
     processes: Count = 1
+    # Who cannot be reached at the start gets no calls, at most so long; 0: calls begin at once.
+    wait_shadow_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 class HTTPSettings(Section):
@@ -102,8 +104,8 @@ class Settings(Section):
     http: HTTPSettings = HTTPSettings()
     admin: AdminSettings = AdminSettings()
     match: MatchSettings = MatchSettings()
-    sample: SampleSettings = SampleSettings()
-    paused: bool = False
+    sample: Annotated[SampleSettings, LIVE] = SampleSettings()
+    paused: Annotated[bool, LIVE] = False
     pairs: PairSettings = PairSettings()
     shadows: tuple[ShadowSettings, ...] = ()
     compare: CompareSettings = CompareSettings()

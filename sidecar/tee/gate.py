@@ -1,8 +1,10 @@
 """Whether one shadow takes one more call now.
 
-Rule: everything is checked before anything is charged, so a refused call uses up no token and no
-probe of the breaker; the first check that refuses, in the order of `SkipReason`, gives the one
-reason. Counterpart: `admission`, which speaks for the call; `shadow`, which reports to `breaker`.
+A call is asked about twice: with its header, when what it costs is not known, and with its whole
+request. Rule: everything is checked before anything is charged, so a refused call uses up no token
+and no probe of the breaker; the first check that refuses, in the order of `SkipReason`, gives the
+one reason. Counterparts: `admission`, which speaks for the call; `shadow`, which reports to
+`breaker`.
 """
 
 from __future__ import annotations
@@ -28,8 +30,38 @@ class Gate:
         self._limit = RateLimit(settings.rate)
         self.breaker = Breaker(settings.breaker)
 
+    def refusal(
+        self,
+        *,
+        draw: float,
+        starting: bool,
+        lost: SkipReason | None,
+        queued_calls: int,
+        now_ns: int,
+    ) -> SkipReason | None:
+        """Say why a call of any size would be refused, as far as its header tells. Charges nothing.
+
+        Args:
+            draw: uniform in [0, 1), compared with the shadow's own fraction.
+            starting: the shadow has not been reached yet, and is waited for.
+            lost: why no shadow can have the call, although it was chosen; None: they can.
+            queued_calls: as for `admit`.
+            now_ns: the monotonic clock.
+        """
+        if draw >= self._settings.fraction:
+            return SkipReason.NOT_SAMPLED
+        if starting:
+            return SkipReason.NO_SHADOW
+        if not self._limit.has_room(0, now_ns):
+            return SkipReason.RATE_LIMITED
+        if lost is not None:
+            return lost
+        if not self.breaker.would_admit(now_ns):
+            return SkipReason.BREAKER_OPEN
+        return SkipReason.QUEUE_FULL if queued_calls >= self._settings.queue.calls else None
+
     def admit(
-        self, *, size: int, queued_calls: int, queued_bytes: int, draw: float, now_ns: int
+        self, *, size: int, queued_calls: int, queued_bytes: int, now_ns: int
     ) -> SkipReason | None:
         """Say why the shadow does not get the call, or None when it is admitted and charged.
 
@@ -37,16 +69,13 @@ class Gate:
             size: bytes of all request messages.
             queued_calls: calls waiting for a free place; those that find one are not waiting.
             queued_bytes: bytes of the requests in the queue.
-            draw: uniform in [0, 1), compared with the shadow's own fraction.
             now_ns: the monotonic clock.
         """
         settings = self._settings
-        if draw >= settings.fraction:
-            return SkipReason.NOT_SAMPLED
-        if not self.breaker.would_admit(now_ns):
-            return SkipReason.BREAKER_OPEN
         if not self._limit.has_room(size, now_ns):
             return SkipReason.RATE_LIMITED
+        if not self.breaker.would_admit(now_ns):
+            return SkipReason.BREAKER_OPEN
         if size > self._max_request_bytes:
             return SkipReason.REQUEST_TOO_LARGE
         if queued_calls >= settings.queue.calls:

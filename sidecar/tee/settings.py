@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sidecar.fields import Address, Bytes, Count, Fraction, Name, Seconds, Section
+from sidecar.fields import LIVE, Address, Bytes, Count, Fraction, Name, Seconds, Section
 
 # Services whose calls are never predictions, or whose calls would change the shadow.
 NOT_PREDICTIONS = (
@@ -120,12 +120,12 @@ class ShadowSettings(Section):
     name: Name = "shadow"
     address: Address
     role: Literal["shadow", "control"] = "shadow"
-    fraction: Fraction = 1.0  # of the sampled calls; a control usually needs few
+    fraction: Annotated[Fraction, LIVE] = 1.0  # of the sampled calls; a control usually needs few
     version: str = ""  # the model's version, when the answers do not name it
-    deadline_seconds: Seconds = 5.0
+    deadline_seconds: Annotated[Seconds, LIVE] = 5.0
     concurrency: Count = 32
-    queue: QueueSettings = QueueSettings()
-    rate: RateSettings = RateSettings()
+    queue: Annotated[QueueSettings, LIVE] = QueueSettings()
+    rate: Annotated[RateSettings, LIVE] = RateSettings()
     breaker: BreakerSettings = BreakerSettings()
     tls: TLSSettings | None = None
     authority: str | None = None

@@ -27,9 +27,6 @@ from sidecar.tee.settings import PairSettings, ShadowSettings
 
 _LOGGER = logging.getLogger(__name__)
 
-LIVE = frozenset({"fraction", "rate", "queue", "deadline_seconds"})
-"""The settings that `Shadow.update` can change."""
-
 
 class Dispatch(NamedTuple):
     """One request on its way to one shadow."""
@@ -50,7 +47,7 @@ class Shadow:
     """A gate, a queue, and up to `concurrency` calls at one time on one channel.
 
     `done` is called from within the event loop, also during `offer` and `close` of other calls.
-    Counters only grow: `started` calls, `answered` by status code, `expired`, `cancelled`.
+    Counters only grow: `started` calls, `answered` by status code.
     """
 
     def __init__(
@@ -63,10 +60,9 @@ class Shadow:
         self._line: WaitingLine[CallKey, _Admitted] = WaitingLine()
         self._running: dict[CallKey, tuple[Call, _Admitted]] = {}
         self._client: ShadowClient | None = None
+        self.starting = False  # not reached yet, and waited for: it gets no calls
         self.started = 0
         self.answered: dict[int, int] = {}
-        self.expired = 0
-        self.cancelled = 0
 
     @property
     def settings(self) -> ShadowSettings:
@@ -106,20 +102,23 @@ class Shadow:
         """
         self._client = ShadowClient(self._settings)
 
-    def refusal(self) -> SkipReason | None:
-        """Say why `offer` would refuse any call now, as far as that is known without the call.
+    def refusal(self, draw: float = 0.0, lost: SkipReason | None = None) -> SkipReason | None:
+        """Say why the call would be refused, as far as its header tells; None: it may be read.
 
         What a call costs comes after its header: one that has no place need not be read.
+
+        Args:
+            draw: uniform in [0, 1), for the shadow's own fraction.
+            lost: why no shadow can have the call, although it was chosen; None: they can.
         """
+        if self._client is None:
+            return SkipReason.SHUTDOWN
         now_ns = self._clock()
-        if not self._gate.breaker.would_admit(now_ns):
-            return SkipReason.BREAKER_OPEN
-        settings = self._settings
-        if len(self._line) - settings.concurrency + len(self._running) < settings.queue.calls:
-            return None
-        self._expire(now_ns)
-        waiting = len(self._line) - settings.concurrency + len(self._running)
-        return SkipReason.QUEUE_FULL if waiting >= settings.queue.calls else None
+        self._expire(now_ns)  # which may make room, and give a probe's place back
+        waiting = len(self._line) - self._settings.concurrency + len(self._running)
+        return self._gate.refusal(
+            draw=draw, starting=self.starting, lost=lost, queued_calls=waiting, now_ns=now_ns
+        )
 
     def pressure(self, now_ns: int) -> float:
         """How close the queue is to refusing or losing calls: 1 is half way there."""
@@ -130,12 +129,11 @@ class Shadow:
         waited = self._line.waited_ns(now_ns) / (queue.max_wait_seconds * NANOSECONDS)
         return 2 * max(waiting / queue.calls, self._line.bytes / queue.bytes, waited)
 
-    def offer(self, dispatch: Dispatch, draw: float) -> SkipReason | None:
-        """Take the call, or say why not. Never waits.
+    def offer(self, dispatch: Dispatch) -> SkipReason | None:
+        """Take a call that `refusal` let through, or say why not. Never waits.
 
         Args:
             dispatch: its key must be new to this shadow.
-            draw: uniform in [0, 1), for the shadow's own fraction.
         """
         if self._client is None:
             return SkipReason.SHUTDOWN
@@ -146,7 +144,6 @@ class Shadow:
             size=dispatch.size,
             queued_calls=max(0, len(self._line) - free),
             queued_bytes=self._line.bytes,
-            draw=draw,
             now_ns=now_ns,
         )
         if refusal is not None:
@@ -173,11 +170,10 @@ class Shadow:
             self._fill(self._client)
         else:
             return False
-        self.cancelled += 1
         return True
 
     def update(self, settings: ShadowSettings) -> None:
-        """Take over the settings in `LIVE`, without a restart.
+        """Take over the settings that are marked live, without a restart.
 
         Raises:
             ValueError: naming the other settings that differ; nothing is changed then.
@@ -185,7 +181,8 @@ class Shadow:
         fixed = [
             name
             for name in ShadowSettings.model_fields
-            if name not in LIVE and getattr(settings, name) != getattr(self._settings, name)
+            if name not in ShadowSettings.live()
+            and getattr(settings, name) != getattr(self._settings, name)
         ]
         if fixed:
             raise ValueError(f"shadow {self._settings.name}: needs a restart: {', '.join(fixed)}")
@@ -243,7 +240,6 @@ class Shadow:
     def _expire(self, now_ns: int) -> None:
         limit_ns = now_ns - round(self._settings.queue.max_wait_seconds * NANOSECONDS)
         while (late := self._line.pop_older(limit_ns)) is not None:
-            self.expired += 1
             self._end_unasked(late, SkipReason.EXPIRED)
 
     def _end_unasked(self, admitted: _Admitted, reason: SkipReason) -> None:

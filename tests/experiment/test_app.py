@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
+from functools import partial
+from itertools import combinations, count
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,48 +19,73 @@ from hypothesis import strategies as st
 from sidecar.call import Direction, SkipReason
 from sidecar.compare.comparer import Comparer
 from sidecar.compare.readers.registry import Registry
-from sidecar.experiment.app import Observer
+from sidecar.experiment.app import Experiment
+from sidecar.experiment.assembly import parts_of
+from sidecar.experiment.ledger import Ledger
+from sidecar.experiment.link import WireLink
+from sidecar.experiment.skipped import Step
+from sidecar.experiment.state import ConfigurationState
 from sidecar.log import Log
+from sidecar.settings.difference import Difference
 from sidecar.settings.settings import Settings
 from sidecar.settings.sources import load
 from sidecar.tee.pace import FALL, LATE_NS
+from sidecar.tee.settings import MatchSettings
 from sidecar.telemetry.pairs import PairSpans
 from sidecar.wire.records import Kind
 from tests.observe.conversations import cut, names
 from tests.observe.conversations import load as conversation
 
 ABOUT = {"peer": "127.0.0.1:5", "listen": "127.0.0.1:9000", "upstream": "127.0.0.1:9001"}
+NEVER_OPEN = {"consecutive_failures": 1_000_000, "failure_ratio": 1}
 DEAD = "127.0.0.1:1"  # nothing listens on tcpmux: every call to it fails at once
 
 
-def make(**changes: object) -> Observer:
-    """An observer with one shadow that is not there, a clock that ticks and a seeded draw."""
-    shadow = {"address": DEAD, "breaker": {"consecutive_failures": 1_000_000, "failure_ratio": 1}}
-    settings: Settings = load(environ={}, flags={"shadows": [shadow], **changes})
-    ticks = count(10**9, 1000)
-    dice = random.Random(5)
-    environ = {"OTEL_TRACES_EXPORTER": "none"}
-    spans = PairSpans(settings.telemetry, settings.shadows, lambda: 0, dice, environ=environ)
-    comparer = Comparer(settings.compare, Registry())
-    return Observer(settings, comparer, spans, lambda: next(ticks), dice.random, Log("test"))
+class Life:
+    """An experiment whose parts can be looked into."""
+
+    def __init__(self, **changes: object) -> None:
+        """One shadow that is not there, a clock that ticks and a seeded draw."""
+        shadow = {"address": DEAD, "breaker": NEVER_OPEN}
+        settings: Settings = load(environ={}, flags={"shadows": [shadow], **changes})
+        ticks = count(10**9, 1000)
+        dice = random.Random(5)
+        environ = {"OTEL_TRACES_EXPORTER": "none"}
+        spans = PairSpans(settings.telemetry, settings.shadows, lambda: 0, dice, environ=environ)
+        comparer = Comparer(settings.compare, Registry())
+        self.wire = WireLink()
+        self.now_ns = partial(next, ticks)
+        self.log = io.StringIO()
+        given = (self.now_ns, dice.random, Log("test", self.log))
+        self.parts = parts_of(settings, comparer, spans, *given, wire=self.wire)
+        self.experiment = Experiment(self.parts, *given)
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.parts.ledger
+
+    def copy(self, name: str, *, answers: bool = True) -> None:
+        """Show a recorded conversation on connection 1."""
+        self.experiment.opened(1, ABOUT)
+        for direction, data in conversation(name):
+            if answers or direction is Direction.CLIENT:
+                self.experiment.copied(1, direction, data, self.now_ns())
 
 
-async def settled(observer: Observer) -> None:
+async def settled(life: Life) -> None:
     """Let the shadow's failures arrive; then everything must be closed and nothing held."""
     async with asyncio.timeout(20):
-        while observer.pairs:  # noqa: ASYNC110 (nothing tells when the last one is gone)
+        while life.ledger.calls.in_flight:  # noqa: ASYNC110 (nothing tells when the last is gone)
             await asyncio.sleep(0)
-    assert observer.ledger.check()
-    assert observer.ledger.calls.in_flight == 0
-    assert observer.held_bytes == observer.reading_bytes == 0
+    assert life.ledger.check()
+    assert life.experiment.state().held_bytes == 0
 
 
 @contextmanager
-def books(observer: Observer) -> Iterator[None]:
+def books(life: Life) -> Iterator[None]:
     yield
-    assert observer.ledger.check()
-    assert observer.held_bytes >= 0
-    assert observer.reading_bytes >= 0
+    assert life.ledger.check()
+    assert life.experiment.state().held_bytes >= 0
 
 
 ENDS = st.sampled_from(["client closes", "server closes", "blind", "opaque", "detached", "gap"])
@@ -75,119 +103,241 @@ def test_law_3_holds_at_every_moment_whatever_ends_the_connection(
     name: str, sizes: list[int], stop: float, end: str, bound: int
 ) -> None:
     async def live() -> None:
-        observer = make(pairs={"bytes": bound})
-        await observer.start()
-        observer.attached({})
-        observer.opened(1, ABOUT)
+        life = Life(pairs={"bytes": bound})
+        experiment = life.experiment
+        await experiment.start()
+        experiment.attached({})
+        experiment.opened(1, ABOUT)
         chunks = cut(conversation(name), sizes)
         for direction, data in chunks[: round(stop * len(chunks))]:
-            with books(observer):
-                observer.copied(1, direction, data, observer.now_ns())
-        with books(observer):
+            with books(life):
+                experiment.copied(1, direction, data, life.now_ns())
+        with books(life):
             match end:
                 case "client closes":
-                    observer.closed(1, Direction.CLIENT, "eof", observer.now_ns())
+                    experiment.closed(1, Direction.CLIENT, "eof", life.now_ns())
                 case "server closes":
-                    observer.closed(1, Direction.SERVER, "reset", observer.now_ns())
+                    experiment.closed(1, Direction.SERVER, "reset", life.now_ns())
                 case "blind":
-                    observer.out_of_sight(1, Kind.BLIND, "the tap is full")
+                    experiment.out_of_sight(1, Kind.BLIND, "the tap is full")
                 case "opaque":
-                    observer.out_of_sight(1, Kind.OPAQUE, "not HTTP/2")
+                    experiment.out_of_sight(1, Kind.OPAQUE, "not HTTP/2")
                 case "detached":
-                    observer.detached()
+                    experiment.detached()
                 case "gap":
-                    observer.gap(1, Direction.CLIENT, 10, observer.now_ns())
-                    observer.closed(1, Direction.CLIENT, "eof", observer.now_ns())
-        await settled(observer)
-        await observer.close()
+                    experiment.gap(1, Direction.CLIENT, 10, life.now_ns())
+                    experiment.closed(1, Direction.CLIENT, "eof", life.now_ns())
+        await settled(life)
+        await experiment.close()
 
     asyncio.run(live())
 
 
-def test_an_end_of_the_observer_ends_every_call_as_shutdown() -> None:
-    async def live() -> Observer:
-        observer = make()
-        await observer.start()
-        observer.opened(1, ABOUT)
-        for direction, data in conversation("grpcio-unary"):
-            if direction is Direction.CLIENT:
-                observer.copied(1, direction, data, observer.now_ns())
-        assert observer.pairs
-        await observer.close()
-        return observer
+def test_an_end_of_the_experiment_ends_every_call_as_shutdown() -> None:
+    async def scenario() -> Life:
+        life = Life()
+        await life.experiment.start()
+        life.copy("grpcio-unary", answers=False)
+        assert life.ledger.calls.in_flight
+        await life.experiment.close()
+        return life
 
-    observer = asyncio.run(live())
-    assert observer.ledger.check()
-    assert observer.ledger.calls.skipped[SkipReason.SHUTDOWN] == observer.ledger.calls.seen > 0
+    ledger = asyncio.run(scenario()).ledger
+    assert ledger.check()
+    assert ledger.calls.skipped[SkipReason.SHUTDOWN] == ledger.calls.seen > 0
 
 
 def test_a_call_that_production_never_answers_is_given_up_after_its_time() -> None:
-    async def live() -> Observer:
-        observer = make(pairs={"max_age_seconds": 0.000_001})
-        await observer.start()
-        observer.opened(1, ABOUT)
-        for direction, data in conversation("grpcio-unary"):
-            if direction is Direction.CLIENT:
-                observer.copied(1, direction, data, observer.now_ns())
+    async def scenario() -> Life:
+        life = Life(pairs={"max_age_seconds": 0.000_001})
+        await life.experiment.start()
+        life.copy("grpcio-unary", answers=False)
         for _ in range(1000):
-            observer.now_ns()
-        observer.sweep()
-        await settled(observer)
-        await observer.close()
-        return observer
+            life.now_ns()
+        life.experiment.sweep()
+        await settled(life)
+        await life.experiment.close()
+        return life
 
-    observer = asyncio.run(live())
-    assert observer.ledger.calls.skipped[SkipReason.ABANDONED] == observer.ledger.calls.seen > 0
+    calls = asyncio.run(scenario()).ledger.calls
+    assert calls.skipped[SkipReason.ABANDONED] == calls.seen > 0
 
 
 def test_more_calls_in_flight_than_configured_are_refused_at_once() -> None:
-    async def live() -> Observer:
-        observer = make(pairs={"calls": 3})
-        await observer.start()
-        observer.opened(1, ABOUT)
-        for direction, data in conversation("grpcio-concurrent"):
-            if direction is Direction.CLIENT:
-                observer.copied(1, direction, data, observer.now_ns())
-        assert len(observer.pairs) <= 3
-        await observer.close()
-        return observer
+    async def scenario() -> Life:
+        life = Life(pairs={"calls": 3})
+        await life.experiment.start()
+        life.copy("grpcio-concurrent", answers=False)
+        assert life.ledger.calls.in_flight <= 3
+        await life.experiment.close()
+        return life
 
-    observer = asyncio.run(live())
-    assert observer.ledger.check()
-    assert observer.ledger.calls.skipped[SkipReason.PAIRS_FULL] > 0
+    ledger = asyncio.run(scenario()).ledger
+    assert ledger.check()
+    assert ledger.calls.skipped[SkipReason.PAIRS_FULL] > 0
 
 
-def test_which_methods_match_does_not_change_while_running() -> None:
-    async def live() -> Observer:
-        observer = make()
-        await observer.start()
-        matching = observer.settings.match.model_copy(update={"methods": ("/none/of/these",)})
-        observer.change(observer.settings.model_copy(update={"match": matching}))
-        observer.opened(1, ABOUT)
-        for direction, data in conversation("grpcio-unary"):
-            observer.copied(1, direction, data, observer.now_ns())
-        await settled(observer)
-        await observer.close()
-        return observer
+def changed(life: Life, **update: object) -> Settings:
+    return life.experiment.state().settings.model_copy(update=update)
 
-    calls = asyncio.run(live()).ledger.calls
+
+def test_which_methods_match_does_not_change_while_running_and_that_is_said() -> None:
+    async def scenario() -> Life:
+        life = Life()
+        await life.experiment.start()
+        matching = MatchSettings(methods=("/none/of/these",))
+        found = life.experiment.configured(changed(life, match=matching))
+        assert found == Difference(restart=("match.methods",))
+        assert life.experiment.state().configuration.needs_restart == ("match.methods",)
+        life.copy("grpcio-unary")
+        await settled(life)
+        await life.experiment.close()
+        return life
+
+    calls = asyncio.run(scenario()).ledger.calls
     assert calls.skipped[SkipReason.METHOD] == 0 < calls.compared
 
 
+def test_a_change_by_an_operator_does_not_hide_that_the_configuration_waits_for_a_restart() -> None:
+    life = Life()
+    life.experiment.configured(changed(life, match=MatchSettings(copies=True)))
+    life.experiment.change(changed(life, paused=True))
+    assert life.experiment.state().configuration.needs_restart == ("match.copies",)
+    life.experiment.refused(["sample.fraction: 2: too much"])
+    now = life.experiment.state()
+    assert now.configuration.refused == ("sample.fraction: 2: too much",)
+    assert now.configuration.needs_restart == ("match.copies",)
+    assert now.settings.paused
+    life.experiment.configured(changed(life, paused=False))
+    assert life.experiment.state().configuration == ConfigurationState()
+
+
 def test_an_observer_that_is_behind_asks_for_fewer_calls_and_then_for_more() -> None:
-    observer = make(sample={"fraction": 0.5})
-    told: list[float] = []
-    observer.on_fraction = lambda: told.append(observer.wire_fraction)
-    observer.heard(observer.now_ns())
-    assert not told
-    observer.heard(observer.now_ns() - LATE_NS - 1)
-    assert told == [0.5 * FALL]
-    assert observer.pace.limit == "observer"
+    life = Life(sample={"fraction": 0.5})
+    experiment, wire = life.experiment, life.wire
+    experiment.heard(life.now_ns())
+    assert wire.fraction == 0.5
+    experiment.heard(life.now_ns() - LATE_NS - 1)
+    assert wire.fraction == 0.5 * FALL
+    assert experiment.state().pace_limit == "observer"
     # 1 us a look at the clock, which stands still otherwise
     for _ in range(2 * LATE_NS // 1000):
-        observer.heard(observer.now_ns())
-    assert told[-1] == 0.5
-    observer.opened(1, ABOUT)
-    observer.gap(1, Direction.CLIENT, 10, observer.now_ns())
-    observer.heard(observer.now_ns())
-    assert told[-1] == 0.5 * FALL
+        experiment.heard(life.now_ns())
+    assert wire.fraction == 0.5
+    experiment.opened(1, ABOUT)
+    experiment.gap(1, Direction.CLIENT, 10, life.now_ns())
+    experiment.heard(life.now_ns())
+    assert wire.fraction == 0.5 * FALL
+
+
+def test_nothing_is_copied_while_paused_or_ended() -> None:
+    life = Life()
+    assert life.wire.fraction == 1.0
+    life.experiment.change(changed(life, paused=True))
+    assert life.wire.fraction == 0.0
+    life.experiment.change(changed(life, paused=False))
+    assert life.wire.fraction == 1.0
+    life.experiment.end()
+    assert life.wire.fraction == 0.0
+    assert life.experiment.state().ended
+
+
+def test_a_shadow_that_is_not_there_is_named_with_address_cause_and_since_when() -> None:
+    async def scenario() -> Life:
+        life = Life()
+        await life.experiment.start()
+        life.copy("grpcio-concurrent")
+        await settled(life)
+        await life.experiment.close()
+        return life
+
+    life = asyncio.run(scenario())
+    (receiver,) = life.experiment.state().receivers
+    assert receiver.failing is not None
+    assert receiver.failing.calls == life.ledger.calls.compared > 1
+    assert receiver.failing.cause.startswith("UNAVAILABLE: ")
+    said = [line for line in life.log.getvalue().splitlines() if "shadow_fails" in line]
+    assert len(said) == 1  # and not once a call
+    assert DEAD in said[0]
+
+
+def test_a_shadow_that_is_waited_for_gets_no_calls_and_nothing_counts_against_it() -> None:
+    async def scenario() -> Life:
+        life = Life(observer={"wait_shadow_seconds": 60})
+        await life.experiment.start()
+        assert life.experiment.state().receivers[0].starting
+        life.copy("grpcio-unary")
+        await life.experiment.close()
+        return life
+
+    calls = asyncio.run(scenario()).ledger.calls
+    assert calls.skipped[SkipReason.NO_SHADOW] == calls.seen > 0
+
+
+def test_a_shadow_that_never_comes_is_waited_for_so_long_and_then_called() -> None:
+    async def scenario() -> Life:
+        life = Life(observer={"wait_shadow_seconds": 0.01})
+        await life.experiment.start()
+        async with asyncio.timeout(20):
+            while life.experiment.state().receivers[0].starting:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        life.copy("grpcio-unary")
+        await settled(life)
+        await life.experiment.close()
+        return life
+
+    life = asyncio.run(scenario())
+    assert life.ledger.calls.compared > 0
+    assert "shadow_absent" in life.log.getvalue()
+
+
+# ---- the order of the checks, and why a call was skipped ---------------------------------------
+
+WRONG: dict[SkipReason, dict[str, Any]] = {
+    SkipReason.METHOD: {"match": {"methods": ["/none/of/these"]}},
+    SkipReason.FILTERED: {"match": {"metadata": [{"name": "x-absent", "present": True}]}},
+    SkipReason.PAUSED: {"paused": True},
+    SkipReason.NOT_SAMPLED: {"sample": {"fraction": 0.0}},
+    SkipReason.NO_SHADOW: {"shadows": []},
+    SkipReason.PAIRS_FULL: {"pairs": {"calls": 1}},
+}
+
+
+@pytest.mark.parametrize(("first", "second"), list(combinations(WRONG, 2)))
+def test_of_two_reasons_the_one_that_is_documented_first_is_given(
+    first: SkipReason, second: SkipReason
+) -> None:
+    order = list(SkipReason)
+    assert order.index(first) < order.index(second)
+    match = {**WRONG[first].get("match", {}), **WRONG[second].get("match", {})}
+    both = {**WRONG[first], **WRONG[second]} | ({"match": match} if match else {})
+
+    async def scenario() -> Life:
+        life = Life(**both)
+        await life.experiment.start()
+        life.copy("grpcio-concurrent", answers=False)
+        await life.experiment.close()
+        return life
+
+    life = asyncio.run(scenario())
+    calls = life.ledger.calls
+    assert calls.skipped[first] == calls.seen > 1
+
+
+def test_why_a_call_was_skipped_is_told_with_its_step() -> None:
+    async def scenario() -> Life:
+        life = Life(pairs={"calls": 1})
+        await life.experiment.start()
+        life.copy("grpcio-concurrent", answers=False)
+        await life.experiment.close()
+        return life
+
+    life = asyncio.run(scenario())
+    skips = life.experiment.state().skips
+    (shutdown,) = skips.latest(99, [SkipReason.SHUTDOWN])
+    assert (shutdown.receiver, shutdown.step) == ("shadow", Step.SHADOWED)
+    full = skips.latest(99, [SkipReason.PAIRS_FULL])
+    assert len(full) == life.ledger.calls.skipped[SkipReason.PAIRS_FULL]
+    assert {(skip.receiver, skip.step) for skip in full} == {("", Step.ADMITTED)}
+    assert full[0].number > full[-1].number
+    assert skips.latest(99, after=full[0].number) == [shutdown]

@@ -38,7 +38,7 @@ def test_every_call_is_accounted_for_at_every_moment(
     calls: list[Told] = []
     refused: list[SkipReason] = []
     for _ in range(data.draw(st.integers(0, 30))):
-        action = data.draw(st.sampled_from(["see", "refuse", "skip", "compare", "rest"]))
+        action = data.draw(st.sampled_from(["see", "refuse", "skip", "compare"]))
         if action == "see":
             calls.append(Told(ledger.see()))
         elif action == "refuse":
@@ -47,11 +47,7 @@ def test_every_call_is_accounted_for_at_every_moment(
         elif calls:
             told = data.draw(st.sampled_from(calls))
             reason = data.draw(REASONS)
-            if action == "rest":
-                told.entry.skip_rest(reason)
-                for name in names:
-                    told.fates.setdefault(name, reason)
-            elif names:
+            if names:
                 name = data.draw(st.sampled_from(names))
                 first = name not in told.fates
                 if action == "skip":

@@ -28,7 +28,7 @@ def house(calls: int, instance: str = "pod", **judge: object) -> House:
 
 def part(made: House, source: str = "here") -> Part:
     """What it tells, carried over the wire."""
-    own = part_of(made.judging, made.judged, made.now_ns)
+    own = part_of(made.experiment.state(), made.judged)
     return part_of_message(counts_message(own), source)
 
 
@@ -42,7 +42,7 @@ def test_a_part_is_the_same_on_the_other_side() -> None:
     made = house(150)
     made.call(told(9.0))
     made.call(FAILED)
-    own = part_of(made.judging, made.judged, made.now_ns)
+    own = part_of(made.experiment.state(), made.judged)
     other = part_of_message(counts_message(own), "")
     assert other.snapshot == own.snapshot
     assert other.settings == own.settings
@@ -59,7 +59,7 @@ def test_values_make_the_journey_where_they_are_allowed() -> None:
     made = house(0, examples=revealing)
     made.call(told(9.0))
     made.call(FAILED)
-    own = part_of(made.judging, made.judged, made.now_ns)
+    own = part_of(made.experiment.state(), made.judged)
     other = part_of_message(counts_message(own), "")
     assert other.worst == own.worst
     rows = {row["outcome"]: row for row in build([other], 1.0)["worst"]}
@@ -118,7 +118,7 @@ def test_a_decision_that_stands_stands_wherever_it_is_shown() -> None:
     assert made.state() == "PASS"
     for _ in range(300):
         made.call(told(9.0))
-    assert report_of(made.judging, made.judged, made.now_ns)["verdict"]["state"] == "PASS"
+    assert report_of(made.experiment.state(), made.judged)["verdict"]["state"] == "PASS"
     assert build([part(made)], 1.0)["verdict"]["state"] == "PASS"
 
 
@@ -126,7 +126,7 @@ def test_the_report_is_json_and_the_table_names_what_matters() -> None:
     made = house(200)
     for _ in range(40):
         made.call(told(9.0), production=told(7.0))
-    report = report_of(made.judging, made.judged, made.now_ns)
+    report = report_of(made.experiment.state(), made.judged)
     assert json.loads(json.dumps(report)) == report
     shown = text(report)
     for words in ("FAIL", "score=7", "worse", f"{202:032x}", "value", "production"):

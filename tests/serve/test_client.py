@@ -54,9 +54,8 @@ def test_a_service_is_every_address_behind_its_name() -> None:
 def test_of_the_sidecar_here_every_observer_is_asked_and_one_that_is_gone_is_missed(
     tmp_path: Path,
 ) -> None:
-    houses = [House({}, instance=f"observer-{number}") for number in range(2)]
+    houses = [House({}, instance=f"observer-{number}", processes=3) for number in range(2)]
     for house in houses:
-        house.judging.observers = 3
         house.call(told(1.0))
     first = f"unix:{tmp_path}/admin"
 

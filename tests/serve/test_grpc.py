@@ -25,7 +25,7 @@ PATIENCE = 20.0
 @asynccontextmanager
 async def serving(house: House, **settings: Any) -> AsyncIterator[str]:
     given = AdminSettings.model_validate({"listen": "127.0.0.1:0", **settings})
-    service = AdminService(house.observer, house.observer.change)
+    service = AdminService(house.experiment, house.watchers)
     server, address = await serve_admin(service, given)
     try:
         yield address
@@ -158,14 +158,14 @@ def test_policy_changes_what_is_asked_for_and_nothing_when_a_part_is_wrong() -> 
         }
         one = await client("SetPolicy", {"shadow": "noise", "callsPerSecond": 0})
         assert "callsPerSecond" not in MessageToDict(one)["rates"]["noise"]
-        assert house.observer.shadows["candidate"].settings.rate.calls_per_second == 9.0
+        assert house.experiment.state().receiver("candidate").settings.rate.calls_per_second == 9.0
         for wrong in ({"sample": 2}, {"callsPerSecond": -1}, {"shadow": "nobody", "sample": 0.1}):
             assert (await client("SetPolicy", wrong))[0] == "INVALID_ARGUMENT"
-        assert house.observer.settings.sample.fraction == 0.5
+        assert house.experiment.state().settings.sample.fraction == 0.5
         assert (await client("SetPolicy", {"paused": False})).paused is False
-        assert not house.observer.admission.paused
+        assert not house.experiment.state().settings.paused
         assert (await client("SetPolicy", {"end": True})).ended
-        assert house.observer.admission.ended
+        assert house.experiment.state().ended
         assert (await client("SetPolicy", {"end": False}))[0] == "INVALID_ARGUMENT"
         assert (await client("SetPolicy", {"sample": 0.1})).ended  # a change does not wake it up
 

@@ -20,7 +20,7 @@ def visit(house: House, look: Callable[[Callable[..., Awaitable[Any]]], Awaitabl
     """Serve the pages; `look` gets a function that asks for a path and returns status and body."""
 
     async def scenario() -> None:
-        pages = Pages(house.observer, lambda: (b"", "text/plain"), lambda: 0)
+        pages = Pages(house.experiment, lambda: (b"", "text/plain"), house.clock)
         runner, address = await serve(pages, "127.0.0.1:0")
         async with aiohttp.ClientSession(f"http://{address}") as session:
 
@@ -52,7 +52,7 @@ def test_the_front_page_is_the_report_with_its_policy() -> None:
 
 def test_the_page_is_compressed_for_those_who_take_that() -> None:
     async def scenario() -> None:
-        pages = Pages(House({}).observer, lambda: (b"", "text/plain"), lambda: 0)
+        pages = Pages(House({}).experiment, lambda: (b"", "text/plain"), lambda: 0)
         runner, address = await serve(pages, "127.0.0.1:0")
         bodies = []
         async with aiohttp.ClientSession(auto_decompress=False) as session:
@@ -72,12 +72,7 @@ def test_the_page_is_compressed_for_those_who_take_that() -> None:
 
 def test_a_page_that_was_just_made_is_given_again() -> None:
     house = House({})
-
-    def ticking() -> int:
-        house.now_ns += MS
-        return house.now_ns
-
-    house.observer.now_ns = ticking
+    house.tick_ns = MS
 
     async def look(ask: Callable[..., Awaitable[Any]]) -> None:
         for path in ("/", "/report.json"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from prometheus_client import Metric
@@ -9,8 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from sidecar.call import SkipReason
 from sidecar.compare.result import Outcome
 from sidecar.experiment.ledger import Ledger
+from sidecar.experiment.state import ReceiverState, State
 from sidecar.serve.metrics import PREFIX, Metrics
-from sidecar.serve.snapshot import ShadowState, Snapshot
+from sidecar.settings.settings import Settings
+from sidecar.tee.settings import ShadowSettings
 from sidecar.telemetry.exporter import SpanCounts
 from tests.telemetry.calls import DIFFERS, EQUAL, observation
 
@@ -34,10 +37,31 @@ WIRE = {
     "tap_buffered_bytes": 11,
     "goaways_total": 12,
 }
-SHADOWS = [
-    ShadowState("candidate", "shadow", 3, 300, 2, "half_open"),
-    ShadowState("noise", "control", 0, 0, 0, "closed"),
-]
+
+
+def receiver(
+    name: str, role: str, calls: int, size: int, running: int, breaker: str
+) -> ReceiverState:
+    settings = ShadowSettings.model_validate({"name": name, "role": role, "address": "h:1"})
+    return ReceiverState(settings, calls, size, running, breaker)
+
+
+def state_of(book: Ledger, **given: Any) -> State:
+    settings = Settings.model_validate({"sample": {"fraction": 0.5}})
+    return State(
+        settings=settings,
+        ledger=book,
+        judged={},
+        now_ns=0,
+        unix_offset_ns=0,
+        **given,
+    )
+
+
+SHADOWS = (
+    receiver("candidate", "shadow", 3, 300, 2, "half_open"),
+    receiver("noise", "control", 0, 0, 0, "closed"),
+)
 
 
 def ledger() -> Ledger:
@@ -52,8 +76,8 @@ def ledger() -> Ledger:
     return book
 
 
-def families(snapshot: Snapshot) -> dict[str, Metric]:
-    body, content_type = Metrics(lambda: snapshot).expose()
+def families(state: State) -> dict[str, Metric]:
+    body, content_type = Metrics(lambda: state).expose()
     assert content_type.startswith("text/plain; version=")
     return {family.name: family for family in text_string_to_metric_families(body.decode())}
 
@@ -71,12 +95,10 @@ def value(found: dict[str, Metric], sample: str, **labels: str) -> float:
 @pytest.fixture(scope="module")
 def page() -> dict[str, Metric]:
     return families(
-        Snapshot(
-            ledger=ledger(),
-            shadows=SHADOWS,
+        state_of(
+            ledger(),
+            receivers=SHADOWS,
             attached=True,
-            paused=False,
-            sample=0.5,
             held_bytes=17,
             connections={"open": 4, "opaque": 1, "blind": 1},
             wire=WIRE,
@@ -108,7 +130,7 @@ def test_each_shadow_has_its_own_counts(page: dict[str, Metric]) -> None:
 
 
 def test_every_reason_and_outcome_is_there_from_the_start() -> None:
-    fresh = families(Snapshot(ledger=Ledger(RECEIVERS)))
+    fresh = families(state_of(Ledger(RECEIVERS)))
     for reason in SkipReason:
         assert value(fresh, "calls_skipped_total", reason=reason.value) == 0
         for name, role in RECEIVERS:
@@ -169,7 +191,7 @@ def test_every_figure_of_the_wire_is_on_the_page(page: dict[str, Metric]) -> Non
 
 
 def test_without_a_wire_its_figures_are_unknown_not_zero() -> None:
-    fresh = families(Snapshot(ledger=Ledger(RECEIVERS)))
+    fresh = families(state_of(Ledger(RECEIVERS)))
     assert PREFIX + "wire_connections" not in fresh
     assert not fresh[PREFIX + "wire_bytes"].samples
 
@@ -203,7 +225,7 @@ def test_names_follow_prometheus_conventions(page: dict[str, Metric]) -> None:
 
 def test_the_page_is_written_anew_at_every_scrape() -> None:
     book = Ledger(RECEIVERS)
-    metrics = Metrics(lambda: Snapshot(ledger=book))
+    metrics = Metrics(lambda: state_of(book))
     before, _ = metrics.expose()
     book.refuse(SkipReason.PAUSED)
     after, _ = metrics.expose()

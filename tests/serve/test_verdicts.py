@@ -5,12 +5,11 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.serve.metrics import PREFIX, Metrics
-from sidecar.serve.observed import snapshot_of
 from tests.house import House, told
 
 
 def page(house: House) -> dict[tuple[str, ...], float]:
-    body, _ = Metrics(lambda: snapshot_of(house.observer)).expose()
+    body, _ = Metrics(house.experiment.state).expose()
     return {
         (sample.name.removeprefix(PREFIX), *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(body.decode())
@@ -32,7 +31,7 @@ def test_a_verdict_is_shown_as_the_last_sweep_found_it() -> None:
     for _ in range(300):
         house.call(told(1.0))
     assert page(house)["verdict", "candidate", "WATCHING"] == 1
-    house.observer.sweep()
+    house.experiment.sweep()
     found = page(house)
     states = {state: found["verdict", "candidate", state] for state in ("PASS", "FAIL", "WATCHING")}
     assert states == {"PASS": 1, "FAIL": 0, "WATCHING": 0}

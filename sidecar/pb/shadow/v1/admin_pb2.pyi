@@ -359,7 +359,7 @@ class SetPolicyRequest(_message.Message):
     def __init__(self, sample: _Optional[float] = ..., paused: _Optional[bool] = ..., end: _Optional[bool] = ..., shadow: _Optional[str] = ..., calls_per_second: _Optional[float] = ..., bytes_per_second: _Optional[float] = ...) -> None: ...
 
 class SetPolicyResponse(_message.Message):
-    __slots__ = ("sample", "paused", "ended", "rates")
+    __slots__ = ("sample", "paused", "ended", "rates", "needs_restart", "refused")
     class RatesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -371,11 +371,51 @@ class SetPolicyResponse(_message.Message):
     PAUSED_FIELD_NUMBER: _ClassVar[int]
     ENDED_FIELD_NUMBER: _ClassVar[int]
     RATES_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_RESTART_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
     sample: float
     paused: bool
     ended: bool
     rates: _containers.MessageMap[str, Rate]
-    def __init__(self, sample: _Optional[float] = ..., paused: _Optional[bool] = ..., ended: _Optional[bool] = ..., rates: _Optional[_Mapping[str, Rate]] = ...) -> None: ...
+    needs_restart: _containers.RepeatedScalarFieldContainer[str]
+    refused: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, sample: _Optional[float] = ..., paused: _Optional[bool] = ..., ended: _Optional[bool] = ..., rates: _Optional[_Mapping[str, Rate]] = ..., needs_restart: _Optional[_Iterable[str]] = ..., refused: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListSkippedRequest(_message.Message):
+    __slots__ = ("reason", "most", "after")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MOST_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    most: int
+    after: int
+    def __init__(self, reason: _Optional[str] = ..., most: _Optional[int] = ..., after: _Optional[int] = ...) -> None: ...
+
+class ListSkippedResponse(_message.Message):
+    __slots__ = ("skipped",)
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    skipped: _containers.RepeatedCompositeFieldContainer[SkippedCall]
+    def __init__(self, skipped: _Optional[_Iterable[_Union[SkippedCall, _Mapping]]] = ...) -> None: ...
+
+class SkippedCall(_message.Message):
+    __slots__ = ("number", "unix_ns", "reason", "step", "receiver", "method", "trace_id", "correlation_id")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    UNIX_NS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    RECEIVER_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    unix_ns: int
+    reason: str
+    step: str
+    receiver: str
+    method: str
+    trace_id: str
+    correlation_id: str
+    def __init__(self, number: _Optional[int] = ..., unix_ns: _Optional[int] = ..., reason: _Optional[str] = ..., step: _Optional[str] = ..., receiver: _Optional[str] = ..., method: _Optional[str] = ..., trace_id: _Optional[str] = ..., correlation_id: _Optional[str] = ...) -> None: ...
 
 class Rate(_message.Message):
     __slots__ = ("calls_per_second", "bytes_per_second")

@@ -64,6 +64,11 @@ class AdminStub:
                 request_serializer=shadow_dot_v1_dot_admin__pb2.SetPolicyRequest.SerializeToString,
                 response_deserializer=shadow_dot_v1_dot_admin__pb2.SetPolicyResponse.FromString,
                 _registered_method=True)
+        self.ListSkipped = channel.unary_unary(
+                '/shadow.v1.Admin/ListSkipped',
+                request_serializer=shadow_dot_v1_dot_admin__pb2.ListSkippedRequest.SerializeToString,
+                response_deserializer=shadow_dot_v1_dot_admin__pb2.ListSkippedResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -111,6 +116,13 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSkipped(self, request, context):
+        """Why calls were not compared: the latest of each reason, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -143,6 +155,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.SetPolicy,
                     request_deserializer=shadow_dot_v1_dot_admin__pb2.SetPolicyRequest.FromString,
                     response_serializer=shadow_dot_v1_dot_admin__pb2.SetPolicyResponse.SerializeToString,
+            ),
+            'ListSkipped': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSkipped,
+                    request_deserializer=shadow_dot_v1_dot_admin__pb2.ListSkippedRequest.FromString,
+                    response_serializer=shadow_dot_v1_dot_admin__pb2.ListSkippedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -307,6 +324,33 @@ class Admin:
             '/shadow.v1.Admin/SetPolicy',
             shadow_dot_v1_dot_admin__pb2.SetPolicyRequest.SerializeToString,
             shadow_dot_v1_dot_admin__pb2.SetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSkipped(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shadow.v1.Admin/ListSkipped',
+            shadow_dot_v1_dot_admin__pb2.ListSkippedRequest.SerializeToString,
+            shadow_dot_v1_dot_admin__pb2.ListSkippedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,77 @@
+"""What operators and time decide: which settings are in force, and what share is copied.
+
+Rule: a change takes over what is live, names the rest as needing a restart, and tells the wire.
+Counterparts: `app`, which asks about each call; `settings.difference`, which knows what is live;
+`link`, through which the wire is told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sidecar.call import SkipReason, Started
+from sidecar.experiment.link import WireLink
+from sidecar.experiment.state import ConfigurationState
+from sidecar.settings.difference import Difference, diff, take_live
+from sidecar.settings.settings import Settings
+from sidecar.tee.admission import Admission
+from sidecar.tee.pace import Pace
+
+
+class Operation:
+    """The settings in force, the operator's choice among calls, and the pace."""
+
+    def __init__(self, settings: Settings, wire: WireLink) -> None:
+        self.settings = settings
+        self.pace = Pace()
+        self.configuration = ConfigurationState()
+        self._wire = wire
+        self._admission = Admission(settings.match, settings.sample, settings.paused)
+        self._tell()
+
+    @property
+    def ended(self) -> bool:
+        """Whether no further call is shadowed."""
+        return self._admission.ended
+
+    @property
+    def fraction(self) -> float:
+        """The share of all calls that the operator wants compared, now."""
+        chosen = not (self._admission.paused or self._admission.ended)
+        return self.settings.sample.fraction if chosen else 0.0
+
+    def check(self, call: Started, draw: float) -> SkipReason | None:
+        """Say why no receiver gets the call, or None; SHED comes last, after every choice."""
+        return self._admission.check(call, draw, self.pace.share)
+
+    def heard(self, late_ns: int, pressure: float, now_ns: int) -> None:
+        """Learn how late copies come and how full the shadows are, and change the pace."""
+        if self.pace.heard(late_ns, pressure, now_ns):
+            self._tell()
+
+    def end(self) -> None:
+        """No further call is shadowed, and none needs to be copied."""
+        self._admission = replace(self._admission, ended=True)
+        self._tell()
+
+    def change(self, settings: Settings) -> Difference:
+        """Take over what is live; the rest stays as it was, and is named."""
+        found = diff(self.settings, settings)
+        self.settings = take_live(self.settings, settings)
+        self._admission = replace(
+            Admission(self.settings.match, self.settings.sample, self.settings.paused),
+            ended=self._admission.ended,
+        )
+        self._tell()
+        return found
+
+    def configured(self, needs_restart: tuple[str, ...]) -> None:
+        """Remember what the configuration, as it was last read, asks for beyond what is live."""
+        self.configuration = ConfigurationState(needs_restart)
+
+    def refused(self, errors: tuple[str, ...]) -> None:
+        """Remember what is wrong with the configuration as it was last read."""
+        self.configuration = ConfigurationState(self.configuration.needs_restart, errors)
+
+    def _tell(self) -> None:
+        self._wire.copy(self._admission.wire_fraction * self.pace.share)
