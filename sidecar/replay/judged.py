@@ -47,11 +47,10 @@ def judge_file(settings: Settings, file: str, where: str) -> list[bytes]:
         for call in recorded(captured, shadow=shadow.name):
             clock.now_ns = max(clock.now_ns, call.production.ended_ns, call.answer.ended_ns)
             book.enter(call, call.production, {shadow.name: call.answer})
+    now = book.state()
     return [
-        counts_message(part_of(book.judging, judged, clock.now_ns)).SerializeToString(
-            deterministic=True
-        )
-        for judged in book.judging.shadows.values()
+        counts_message(part_of(now, judged)).SerializeToString(deterministic=True)
+        for judged in now.judged.values()
     ]
 
 
