@@ -53,7 +53,9 @@ class SkipReason(StrEnum):
     QUEUE_BYTES = "queue_bytes"  # the shadow's queue is at its bound in bytes
     EXPIRED = "expired"  # waited in the queue past its usefulness
     # Found out while reading the call.
-    INCOMPLETE = "incomplete"  # production answered before the request was complete
+    # Production answered before the request was complete, or either side said that it did nothing
+    # (REFUSED_STREAM, GOAWAY), which gRPC's clients try again unasked.
+    INCOMPLETE = "incomplete"
     CANCELLED = "cancelled"  # the client gave up
     RESPONSE_TOO_LARGE = "response_too_large"
     TAP_GAP = "tap_gap"  # the tap was full and some of the call's DATA was not copied

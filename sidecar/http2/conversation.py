@@ -1,19 +1,21 @@
 """The client's half of an HTTP/2 connection that carries gRPC calls: bytes in, answers out. Pure.
 
-Rule: what the server sends is read with the parts that read production (`observe.headers`, `heads`,
-`messages`, `status`), so that the same bytes mean the same on both sides of a pair; the peer's
-windows and limits are kept; whatever it does ends calls and never raises. Headers go out as
-literals that touch no dynamic table, so encoding has no state. Counterpart: `channel`, which owns
-the socket. Source: RFC 9113, RFC 7541, and gRPC's PROTOCOL-HTTP2.md.
+Rule: what the server sends is read by the parts that read production (`frames`, `headers`, `heads`,
+`answers`), so that the same bytes mean the same on both sides of a pair; the peer's windows and
+limits are kept; whatever it does ends calls and never raises. Headers go out as literals that touch
+no dynamic table, so encoding has no state. Counterparts: `tee.channel`, which owns the socket;
+`observe.connection`, which reads production's. Source: RFC 9113, RFC 7541, and gRPC's
+PROTOCOL-HTTP2.md.
 """
 
 from __future__ import annotations
 
 import struct
 from collections import deque
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
-from sidecar.call import GrpcMetadata, Metadata, SkipReason
+from sidecar.call import GrpcMetadata
+from sidecar.http2.answers import Answer, AnswerReader
 from sidecar.http2.frames import (
     ACK,
     CONTINUATION,
@@ -22,27 +24,23 @@ from sidecar.http2.frames import (
     END_STREAM,
     GOAWAY,
     HEADER,
-    HEADER_BYTES,
     HEADERS,
-    PADDED,
+    PING,
     PREFACE,
-    PRIORITY,
     PUSH_PROMISE,
     RST_STREAM,
     SETTINGS,
+    WINDOW_UPDATE,
     FrameError,
+    FrameReader,
 )
 from sidecar.http2.headers import HeaderDecoder, HeaderError
-from sidecar.http2.heads import ResponseHead, response_head
+from sidecar.http2.heads import response_head
 from sidecar.http2.limits import ReadLimits
-from sidecar.http2.messages import MessageReader
 from sidecar.http2.request_block import RequestBlock
-from sidecar.status import from_http_status, from_reset
 
-PING, WINDOW_UPDATE = 0x6, 0x8
-HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_STREAMS, INITIAL_WINDOW, MAX_FRAME = 1, 2, 3, 4, 5
+ENABLE_PUSH, MAX_STREAMS, INITIAL_WINDOW, MAX_FRAME = 2, 3, 4, 5
 CANCEL, NO_ERROR = 8, 0
-OK, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE = 0, 8, 13, 14
 
 DEFAULT_WINDOW = 65_535  # RFC 9113, section 6.9.2
 DEFAULT_FRAME = 16_384  # and 6.5.2; ours is never raised, so no larger frame may come
@@ -64,31 +62,16 @@ _OPENING = PREFACE + b"".join(
     )
 )
 _SETTINGS_ACK = HEADER.pack(0, 0, SETTINGS, ACK, 0)
-# gRPC's and HTTP's own; the rest is the server's metadata.
-_RESERVED = frozenset({"content-type", "grpc-status", "grpc-message", "grpc-encoding"})
-_RESERVED |= {"grpc-accept-encoding", "accept-encoding"}
-
-
-class Answer(NamedTuple):
-    """How a call ended."""
-
-    status: int
-    detail: str = ""
-    messages: tuple[bytes, ...] = ()
-    headers: Metadata = ()
-    trailers: Metadata = ()
-
 
 Answered: TypeAlias = list[tuple[int, Answer]]
 """Streams and their answers."""
 
 
 class _Stream:
-    __slots__ = ("head", "reader", "unsent", "window")
+    __slots__ = ("answer", "unsent", "window")
 
-    def __init__(self, window: int) -> None:
-        self.head: ResponseHead | None = None
-        self.reader: MessageReader | None = None
+    def __init__(self, window: int, limits: ReadLimits) -> None:
+        self.answer = AnswerReader(limits)
         self.unsent: memoryview | None = None  # what the windows do not take yet
         self.window = window
 
@@ -100,7 +83,7 @@ class Conversation:
         scheme: "http" or "https".
         authority: for `:authority`.
         agent: for `user-agent`.
-        limits: how large an answer may be; more is RESOURCE_EXHAUSTED.
+        limits: how large an answer may be.
         window: bytes of answers that may be on their way, all streams together.
     """
 
@@ -114,15 +97,15 @@ class Conversation:
         self._limits = limits
         self._out: list[bytes | memoryview] = [_OPENING + _U32.pack(window - DEFAULT_WINDOW)]
         self._receives = window
-        self._tail = b""
+        self._reader = FrameReader(
+            b"", limits.max_header_bytes, is_peer=True, max_frame=DEFAULT_FRAME
+        )
+        self._answers_held = 0
         self._next = 1
         self._last = LARGEST_WINDOW  # the last stream that the server will answer
         self._window = DEFAULT_WINDOW  # what we may send on the connection
         self._stream_window = DEFAULT_WINDOW
         self._max_frame = DEFAULT_FRAME
-        self._taken = 0  # bytes of DATA that came since we last said so
-        self._block: bytearray | None = None  # an unfinished header block
-        self._block_frame = (0, 0)
         self._decoder = HeaderDecoder(response_head, limits.max_header_bytes)
         self._blocked: deque[int] = deque()  # streams with something unsent
         self._burst = BURST  # what is left of it
@@ -142,6 +125,11 @@ class Conversation:
     def waiting(self) -> int:
         """Pieces of output that nobody has taken."""
         return len(self._out)
+
+    @property
+    def held(self) -> int:
+        """Bytes of answers that are not complete, decompressed, and of an unfinished frame."""
+        return self._answers_held + self._reader.held
 
     def output(self) -> list[bytes | memoryview]:
         """What is to be sent now; given once.
@@ -172,7 +160,7 @@ class Conversation:
         block = self._block_of.encode(method, metadata, timeout_ns)
         stream = self._next
         self._next += 2
-        self.streams[stream] = state = _Stream(self._stream_window)
+        self.streams[stream] = state = _Stream(self._stream_window, self._limits)
         self._send_block(stream, block)
         body = b"".join([part for m in messages for part in (_PREFIX.pack(0, len(m)), m)])
         size = len(body)
@@ -188,175 +176,103 @@ class Conversation:
 
     def cancel(self, stream: int) -> None:
         """Give a call up; no answer comes for it any more."""
-        if self.streams.pop(stream, None) is not None:
+        if stream in self.streams:
+            self._drop(stream)
             self._reset(stream, CANCEL)
 
     def receive(self, data: bytes) -> Answered:
         """Take the next bytes from the server; `broken` says afterwards if they were the last."""
         answered: Answered = []
-        if not self.broken:
-            try:
-                self._read(data, answered)
-            except (FrameError, HeaderError) as error:
-                self.broken = str(error)
+        if self.broken:
+            return answered
+        reader = self._reader
+        try:
+            for kind, flags, stream, payload in reader.read(data):
+                self._frame(kind, flags, stream, payload, answered)
+        except (FrameError, HeaderError) as error:
+            self.broken = str(error) if self.ready else "the server does not speak HTTP/2"
+        if reader.flow >= self._receives // 2:
+            self._out.append(HEADER.pack(0, 4, WINDOW_UPDATE, 0, 0) + _U32.pack(reader.flow))
+            reader.flow = 0
         return answered
-
-    def _read(self, data: bytes, answered: Answered) -> None:
-        if self._tail:
-            data = self._tail + data
-        position, end = 0, len(data)
-        while end - position >= HEADER_BYTES:
-            high, low, kind, flags, stream = HEADER.unpack_from(data, position)
-            if high > DEFAULT_FRAME >> 8 or (not self.ready and (kind != SETTINGS or flags & ACK)):
-                raise FrameError("the server does not speak HTTP/2")
-            start = position + HEADER_BYTES
-            stop = start + (high << 8 | low)
-            if stop > end:
-                break
-            self._frame(kind, flags, stream & 0x7FFFFFFF, data, start, stop, answered)
-            position = stop
-        self._tail = data[position:]
 
     def lost(self, detail: str) -> Answered:
         """The connection has ended, and with it every call that is left."""
-        left = [(stream, _failed(state, UNAVAILABLE, detail)) for stream, state in self._all()]
+        left = [(stream, state.answer.gone(detail)) for stream, state in self.streams.items()]
         self.streams.clear()
+        self._answers_held = 0
         self._last = 0
         return left
 
     # ---- reading --------------------------------------------------------------------------------
 
     def _frame(
-        self, kind: int, flags: int, stream: int, data: bytes, start: int, stop: int, out: Answered
+        self, kind: int, flags: int, stream: int, payload: bytes | memoryview, out: Answered
     ) -> None:
-        if self._block is not None and kind != CONTINUATION:
-            raise FrameError("a header block is not continuous")
         if kind == DATA:
-            self._count(stop - start)
             state = self.streams.get(stream)
             if state is not None:
-                if flags & PADDED:
-                    start, stop = _unpadded(data, start, stop)
-                body = memoryview(data)[start:stop]
-                self._data(stream, state, body, bool(flags & END_STREAM), out)
+                held, ended = state.answer.held, flags == END_STREAM
+                answer = state.answer.data(payload, ended)
+                self._tell(stream, state, held, answer, ended, out)
         elif kind == HEADERS:
-            if flags & PADDED:
-                start, stop = _unpadded(data, start, stop)
-            start += 5 if flags & PRIORITY else 0
-            if flags & END_HEADERS:
-                self._headers(stream, flags, data[start:stop], out)
-            else:
-                self._block, self._block_frame = bytearray(data[start:stop]), (stream, flags)
-        elif kind == CONTINUATION:
-            self._continued(flags, stream, data[start:stop], out)
-        elif kind == RST_STREAM:
-            code = _number(data, start, stop)
-            state = self.streams.pop(stream, None)
+            # Of every stream: HPACK's state runs through all of them.
+            head = self._decoder.decode(bytes(payload))
+            state = self.streams.get(stream)
             if state is not None:
-                out.append((stream, _failed(state, *from_reset(code))))
+                held, ended = state.answer.held, bool(flags & END_STREAM)
+                self._tell(stream, state, held, state.answer.headers(head, ended), ended, out)
+        elif kind == RST_STREAM:
+            if stream in self.streams:
+                out.append((stream, self._drop(stream).answer.reset(_number(payload))))
         elif kind == SETTINGS:
             if not flags & ACK:
-                self._settings(data, start, stop)
+                self._settings(payload)
         elif kind == WINDOW_UPDATE:
-            self._widen(stream, _number(data, start, stop) & LARGEST_WINDOW)
+            self._widen(stream, _number(payload) & LARGEST_WINDOW)
         elif kind == PING:
             if not flags & ACK:
-                self._out.append(HEADER.pack(0, 8, PING, ACK, 0) + data[start:stop])
+                self._out.append(HEADER.pack(0, 8, PING, ACK, 0) + bytes(payload))
         elif kind == GOAWAY:
-            self._go_away(_number(data, start, start + 4) & LARGEST_WINDOW, out)
+            self._go_away(_number(payload[:4]) & LARGEST_WINDOW, out)
         elif kind == PUSH_PROMISE:
             raise FrameError("the server pushes, and was told not to")
 
-    def _continued(self, flags: int, stream: int, more: bytes, out: Answered) -> None:
-        block = self._block
-        if block is None or stream != self._block_frame[0]:
-            raise FrameError("a header block is not continuous")
-        block += more
-        if len(block) > self._limits.max_header_bytes:
-            raise FrameError("a header block is too large")
-        if flags & END_HEADERS:
-            self._block = None
-            self._headers(*self._block_frame, bytes(block), out)
-
-    def _headers(self, stream: int, flags: int, block: bytes, out: Answered) -> None:
-        head = self._decoder.decode(block)  # of every stream: its state runs through all of them
-        state = self.streams.get(stream)
-        if state is None:
-            return
-        if flags & END_STREAM:
-            self._ended(stream, state, head, out)
-        elif not 100 <= head.http_status < 200:
-            if state.head is not None:
-                self._refuse(stream, state, INTERNAL, "two header blocks before the answer", out)
-                return
-            state.head = head
-            if head.is_grpc and head.http_status == 200:
-                limits = self._limits
-                state.reader = MessageReader(
-                    head.encoding, limits.max_response_bytes, SkipReason.RESPONSE_TOO_LARGE, limits
-                )
-
-    def _data(
-        self, stream: int, state: _Stream, body: memoryview, ended: bool, out: Answered
+    def _tell(
+        self,
+        stream: int,
+        state: _Stream,
+        held: int,
+        answer: Answer | None,
+        ended: bool,
+        out: Answered,
     ) -> None:
-        if state.head is None:
-            self._refuse(stream, state, INTERNAL, "DATA before HEADERS", out)
+        """Account for what an input did to an answer that held `held` bytes before it."""
+        self._answers_held += state.answer.held - held
+        if answer is None:
             return
-        reader = state.reader
-        reason = None if reader is None else reader.feed(body)
-        if reason is SkipReason.RESPONSE_TOO_LARGE:
-            detail = f"the shadow's answer is larger than {self._limits.max_response_bytes} bytes"
-            state.reader = None  # what came of it is not the answer
-            self._refuse(stream, state, RESOURCE_EXHAUSTED, detail, out)
-        elif reason is not None:
-            self._refuse(stream, state, INTERNAL, "a message that cannot be read", out)
-        elif ended:
-            self._finish(stream, state)
-            code, detail = from_http_status(state.head.http_status)
-            out.append((stream, _failed(state, code, detail)))
-
-    def _ended(self, stream: int, state: _Stream, last: ResponseHead, out: Answered) -> None:
-        head, reader = state.head, state.reader
-        code, detail = last.status(last.http_status if head is None else head.http_status)
-        if code == OK and reader is not None and reader.end() is not None:
-            code, detail = INTERNAL, "a message was cut off"
-        self._finish(stream, state)
-        out.append((stream, _failed(state, code, detail, _plain(last.metadata))))
-
-    def _finish(self, stream: int, state: _Stream) -> None:
-        """The server has said all it will; whatever we did not send yet, it does not want."""
-        del self.streams[stream]
-        if state.unsent is not None:
+        self._drop(stream)
+        if not ended:
+            self._reset(stream, CANCEL)
+        elif state.unsent is not None:
+            # The server has said all it will; whatever we did not send yet, it does not want.
             self._reset(stream, NO_ERROR)
+        out.append((stream, answer))
 
-    def _refuse(self, stream: int, state: _Stream, code: int, why: str, out: Answered) -> None:
-        del self.streams[stream]
-        self._reset(stream, CANCEL)
-        out.append((stream, _failed(state, code, why)))
+    def _drop(self, stream: int) -> _Stream:
+        state = self.streams.pop(stream)
+        self._answers_held -= state.answer.held
+        return state
 
     def _go_away(self, last: int, out: Answered) -> None:
         self._last = min(self._last, last, LARGEST_WINDOW - 1)
-        for stream, state in self._all():
-            if stream > last:
-                del self.streams[stream]
-                out.append((stream, _failed(state, UNAVAILABLE, "the server is going away")))
-
-    def _all(self) -> list[tuple[int, _Stream]]:
-        return list(self.streams.items())
+        for stream in [stream for stream in self.streams if stream > last]:
+            out.append((stream, self._drop(stream).answer.not_processed()))
 
     # ---- windows and settings -------------------------------------------------------------------
 
-    def _count(self, size: int) -> None:
-        self._taken += size
-        if self._taken >= self._receives // 2:
-            self._out.append(HEADER.pack(0, 4, WINDOW_UPDATE, 0, 0) + _U32.pack(self._taken))
-            self._taken = 0
-
-    def _settings(self, data: bytes, start: int, stop: int) -> None:
-        if (stop - start) % _SETTING.size:
-            raise FrameError("malformed SETTINGS")
-        for at in range(start, stop, _SETTING.size):
-            name, value = _SETTING.unpack_from(data, at)
+    def _settings(self, payload: bytes | memoryview) -> None:
+        for name, value in _SETTING.iter_unpack(payload):
             if name == MAX_STREAMS:
                 self.max_streams = value
             elif name == MAX_FRAME:
@@ -420,24 +336,5 @@ class Conversation:
         self._out.append(HEADER.pack(0, 4, RST_STREAM, 0, stream) + _U32.pack(code))
 
 
-def _failed(state: _Stream, code: int, detail: str, trailers: Metadata = ()) -> Answer:
-    """The answer, as far as it came; whole if `code` is OK."""
-    messages = () if state.reader is None else tuple(state.reader.messages)
-    headers = () if state.head is None else _plain(state.head.metadata)
-    return Answer(code, detail, messages, headers, trailers)
-
-
-def _plain(metadata: Metadata) -> Metadata:
-    return tuple([field for field in metadata if field[0] not in _RESERVED])
-
-
-def _number(data: bytes, start: int, stop: int) -> int:
-    if stop - start != 4 or stop > len(data):
-        raise FrameError("malformed frame")
-    return int.from_bytes(data[start:stop], "big")
-
-
-def _unpadded(data: bytes, start: int, stop: int) -> tuple[int, int]:
-    if start == stop or data[start] >= stop - start:
-        raise FrameError("more padding than frame")
-    return start + 1, stop - data[start]
+def _number(payload: bytes | memoryview) -> int:
+    return int.from_bytes(payload, "big")

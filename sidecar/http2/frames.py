@@ -1,9 +1,9 @@
 """One direction's bytes → HTTP/2 frames (RFC 9113), however they are cut.
 
 Rule: DATA is handed on as it comes and never held here; a header block is held until it is whole,
-within a bound; what nobody asks for (PING, WINDOW_UPDATE, PRIORITY, unknown types) is stepped
-over. Counterpart: `sidecar.wire`'s walker, which copies the frames, and may leave out those that
-are stepped over here and, with a GAP record, payload of DATA.
+within a bound; what nobody asks for (PRIORITY, unknown types, and, for whoever only looks on, PING
+and WINDOW_UPDATE) is stepped over. Counterpart: `sidecar.wire`'s walker, which copies the frames,
+and may leave out those that are stepped over here and, with a GAP record, payload of DATA.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ HEADERS = 0x1
 RST_STREAM = 0x3
 SETTINGS = 0x4
 PUSH_PROMISE = 0x5
+PING = 0x6
 GOAWAY = 0x7
+WINDOW_UPDATE = 0x8
 CONTINUATION = 0x9
 
 ACK = 0x1
@@ -32,6 +34,9 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEADER = struct.Struct("!HBBBI")  # length in two parts, type, flags, stream
 HEADER_BYTES = 9
 _READ = frozenset({HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, GOAWAY, CONTINUATION})
+_PEER_READS = _READ | {PING, WINDOW_UPDATE}
+_SIZES = {RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
+MAX_FRAME = (1 << 24) - 1  # what a length can say
 _COPIED_BYTES = 4096
 _AROUND_BLOCK_BYTES = 512  # padding, priority and promised stream around a block's fragment
 
@@ -54,15 +59,36 @@ class FrameReader:
         "_data_stream",
         "_first",
         "_left",
+        "_max_frame",
         "_max_header_bytes",
         "_need",
         "_pad_unread",
         "_padding",
         "_preface",
+        "_reads",
         "_tail",
+        "flow",
     )
 
-    def __init__(self, preface: bytes, max_header_bytes: int) -> None:
+    def __init__(
+        self,
+        preface: bytes,
+        max_header_bytes: int,
+        *,
+        is_peer: bool = False,
+        max_frame: int = MAX_FRAME,
+    ) -> None:
+        """Begin a direction.
+
+        Args:
+            preface: what it begins with.
+            max_header_bytes: of a header block.
+            is_peer: whether we speak ourselves, so that PING and WINDOW_UPDATE are for us.
+            max_frame: the largest frame that may come, in bytes.
+        """
+        self.flow = 0  # bytes of DATA frames, padding included: what flow control counts
+        self._reads = _PEER_READS if is_peer else _READ
+        self._max_frame = max_frame
         self._preface = preface  # what is still expected of it
         self._max_header_bytes = max_header_bytes
         self._first = True
@@ -110,6 +136,10 @@ class FrameReader:
             stream &= 0x7FFFFFFF
             if self._first or self._block is not None or kind == CONTINUATION:
                 self._check_order(kind, flags, stream)
+            if length > self._max_frame:
+                raise FrameError(f"a frame of {length} bytes")
+            if kind == DATA:
+                self.flow += length
             if kind == DATA and stream and not flags & PADDED and source is data:
                 # Nearly every frame of DATA begins so, and many are there as a whole.
                 start = position + HEADER_BYTES
@@ -124,7 +154,7 @@ class FrameReader:
                     position = start + length
                     yield HEADERS, flags, stream, bytes(data[start:position])
                     continue
-            if kind not in _READ:
+            if kind not in self._reads:
                 position += HEADER_BYTES if source is data else 0
                 tail.clear()
                 self._pass_on(kind, length, flags, stream)
@@ -242,8 +272,9 @@ class FrameReader:
                 return None
             self._block = None
             return self._finished(self._block_frame, bytes(block))
-        if kind == RST_STREAM:
-            well_formed = stream and len(payload) == 4
+        if kind in _SIZES:
+            on_stream = kind == WINDOW_UPDATE or (kind == RST_STREAM) == (stream != 0)
+            well_formed = on_stream and len(payload) == _SIZES[kind]
         elif kind == SETTINGS:
             well_formed = not stream and len(payload) % 6 == 0
         else:

@@ -14,6 +14,19 @@ from sidecar.http2.headers import Field
 from sidecar.http2.timeout import parse_timeout
 from sidecar.status import from_trailers
 
+# HTTP's and gRPC's own fields of an answer; the rest is the server's metadata. The details of a
+# status are metadata to a client too.
+_RESERVED = frozenset(
+    {
+        "content-type",
+        "grpc-status",
+        "grpc-message",
+        "grpc-encoding",
+        "grpc-accept-encoding",
+        "accept-encoding",
+    }
+)
+
 
 class RequestHead(NamedTuple):
     """A client's header block."""
@@ -30,7 +43,7 @@ class ResponseHead(NamedTuple):
     """A server's header block: initial metadata or trailers."""
 
     http_status: int  # 0 in trailers, and when it cannot be read
-    metadata: Metadata
+    metadata: Metadata  # without gRPC's own fields
     is_grpc: bool
     encoding: str
     grpc_status: str | None
@@ -60,7 +73,7 @@ def response_head(fields: list[Field]) -> ResponseHead:
     status = values.get(":status", "")
     return ResponseHead(
         int(status) if len(status) == 3 and status.isascii() and status.isdigit() else 0,
-        tuple([field for field in fields if field[0][:1] != ":"]),
+        tuple([f for f in fields if f[0][:1] != ":" and f[0] not in _RESERVED]),
         # gRPC's C core takes an answer without content-type for gRPC, and so do we.
         _is_grpc(values.get("content-type", "application/grpc")),
         values.get("grpc-encoding", "identity"),

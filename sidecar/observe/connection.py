@@ -83,11 +83,6 @@ class Connection:
         return self._why
 
     @property
-    def calls_in_flight(self) -> int:
-        """Wanted calls that have not ended."""
-        return len(self._calls)
-
-    @property
     def buffered_bytes(self) -> int:
         """Bytes held: messages and metadata of calls in flight, unfinished frames and blocks.
 
@@ -235,7 +230,7 @@ class Connection:
             return None
         call = Exchange(key, head, self._limits)
         if stream > self._last_processed:
-            events.append(call.not_processed())
+            events.append(call.not_processed(now_ns))
             return None
         self._calls[stream] = call
         return call
@@ -265,13 +260,13 @@ class Connection:
             elif kind == PUSH_PROMISE:
                 self._responses.decode(bytes(payload))  # for the sake of HPACK's state
             elif kind == GOAWAY:
-                self._go_away(int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, events)
+                self._go_away(int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, now_ns, events)
 
-    def _go_away(self, last: int, events: list[Event]) -> None:
+    def _go_away(self, last: int, now_ns: int, events: list[Event]) -> None:
         self._last_processed = min(self._last_processed, last)
         for stream, call in list(self._calls.items()):
             if stream > last:
-                self._tell(stream, call, call.held, call.not_processed(), events)
+                self._tell(stream, call, call.held, call.not_processed(now_ns), events)
 
     def _tell(
         self, stream: int, call: Exchange, held: int, event: Event | None, events: list[Event]

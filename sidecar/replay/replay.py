@@ -65,7 +65,7 @@ class Candidate:
                 self._metadata(call),
                 deadline_seconds=self.settings.deadline_seconds,
                 now=self._now_ns,
-                done=lambda answer: None if answered.done() else answered.set_result(answer),
+                done=lambda answer, _: None if answered.done() else answered.set_result(answer),
             )
             try:
                 return await answered

@@ -21,7 +21,9 @@ from sidecar.address import nth_address
 from sidecar.fields import ConfigError
 from sidecar.log import Log
 from sidecar.run.baseline import baseline as baseline_command
+from sidecar.run.captured import captured as captured_command
 from sidecar.run.demo import demo as demo_command
+from sidecar.run.judge import judge as judge_command
 from sidecar.run.kube import inject_command, webhook_command
 from sidecar.run.labels import labels as labels_commands
 from sidecar.run.priority import step_back
@@ -298,6 +300,8 @@ app.command("report")(report_command)
 app.command("gate")(gate_command)
 app.command("skipped")(skipped_command)
 app.add_typer(labels_commands, name="labels")
+app.command("captured")(captured_command)
+app.command("judge")(judge_command)
 app.command("replay")(replay_command)
 app.command("baseline")(baseline_command)
 app.command("inject")(inject_command)

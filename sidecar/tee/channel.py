@@ -19,7 +19,8 @@ from collections.abc import Callable
 
 from sidecar.address import TCP, Unix
 from sidecar.call import GrpcMetadata
-from sidecar.http2.conversation import Answer, Conversation
+from sidecar.http2.answers import Answer
+from sidecar.http2.conversation import Conversation
 
 DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE = 4, 13, 14
 CONNECT_SECONDS = 10.0

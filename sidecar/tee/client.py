@@ -25,8 +25,9 @@ import grpc.aio
 
 import sidecar
 from sidecar.address import TCP, format_address, parse_address
-from sidecar.call import GrpcMetadata, Observation
-from sidecar.http2.conversation import Answer, Conversation
+from sidecar.call import GrpcMetadata, Observation, SkipReason
+from sidecar.http2.answers import Answer
+from sidecar.http2.conversation import Conversation
 from sidecar.http2.limits import ReadLimits
 from sidecar.tee.channel import Call, Channel
 from sidecar.tee.settings import ShadowSettings, TLSSettings
@@ -73,7 +74,7 @@ class ShadowClient:
         *,
         deadline_seconds: float,
         now: Clock,
-        done: Callable[[Observation], None],
+        done: Callable[[Observation, SkipReason | None], None],
     ) -> Call:
         """Ask the shadow.
 
@@ -85,6 +86,8 @@ class ShadowClient:
             now: stamps the observation.
             done: is told what the shadow answered, when it is whole. An answer larger than
                 `max_response_bytes` (all messages together) is RESOURCE_EXHAUSTED without messages.
+                With it comes INCOMPLETE if the shadow said that it did nothing (REFUSED_STREAM,
+                GOAWAY), which is no answer of production's either.
 
         Returns:
             What `cancel` takes.
@@ -92,8 +95,11 @@ class ShadowClient:
         started_ns = now()
 
         def answered(answer: Answer) -> None:
-            status, detail, said, headers, trailers = answer
-            done(Observation(status, detail, said, started_ns, now(), headers, trailers))
+            status, detail, said, headers, trailers, skip = answer
+            # What cannot be read counts against the shadow: nobody else could read it either, or
+            # would, it being larger than the operator allows.
+            observation = Observation(status, detail, said, started_ns, now(), headers, trailers)
+            done(observation, skip if skip is SkipReason.INCOMPLETE else None)
 
         return self._channel.ask(method, messages, metadata, deadline_seconds, answered)
 

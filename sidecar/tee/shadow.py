@@ -2,6 +2,7 @@
 
 Rule: a dispatch that `offer` took (it returned None) ends in exactly one of
     done(dispatch, Observation)   the shadow answered, or failed to
+    done(dispatch, INCOMPLETE)    it said that it did nothing: REFUSED_STREAM or GOAWAY
     done(dispatch, EXPIRED)       it waited longer than `queue.max_wait_seconds`
     done(dispatch, SHUTDOWN)      `close` came first
     cancel(key) -> True           the caller of `cancel` knows; `done` is not called
@@ -220,11 +221,13 @@ class Shadow:
             )
             self._running[dispatch.key] = (call, admitted)
 
-    def _answered(self, admitted: _Admitted, observation: Observation) -> None:
+    def _answered(
+        self, admitted: _Admitted, observation: Observation, skip: SkipReason | None
+    ) -> None:
         dispatch, epoch = admitted
         del self._running[dispatch.key]
-        self._report(observation, epoch)
-        self._tell(dispatch, observation)
+        self._report(observation, epoch)  # one that did nothing is UNAVAILABLE to the breaker
+        self._tell(dispatch, observation if skip is None else skip)
         if self._client is not None:
             self._expire(self._clock())
             self._fill(self._client)

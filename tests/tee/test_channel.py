@@ -13,7 +13,8 @@ from typing import Any
 import hpack
 
 from sidecar.address import parse_address
-from sidecar.http2.conversation import Answer, Conversation
+from sidecar.http2.answers import Answer
+from sidecar.http2.conversation import Conversation
 from sidecar.http2.limits import ReadLimits
 from sidecar.tee.channel import DEADLINE_EXCEEDED, UNAVAILABLE, Channel
 from tests.tee.servers import echo, frame, grpc_server, nobody, raw_server

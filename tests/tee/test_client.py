@@ -53,7 +53,7 @@ async def ask(
         metadata,
         deadline_seconds=deadline,
         now=time.monotonic_ns,
-        done=observation.set_result,
+        done=lambda seen, _: observation.set_result(seen),
     )
     try:
         return await observation

@@ -24,7 +24,15 @@ from sidecar.tee.settings import (
     ShadowSettings,
 )
 from sidecar.tee.shadow import Dispatch, Shadow
-from tests.tee.servers import Handler, echo, grpc_server, hangs, nobody
+from tests.tee.servers import (
+    Handler,
+    echo,
+    grpc_server,
+    hangs,
+    nobody,
+    raw_server,
+    resets_streams,
+)
 
 OK, DEADLINE_EXCEEDED, UNAVAILABLE = 0, 4, 14
 
@@ -474,3 +482,16 @@ def test_a_listener_that_raises_is_logged_and_costs_no_worker(
     with caplog.at_level(logging.ERROR, "sidecar.tee.shadow"):
         run(scenario)
     assert len(caplog.records) == 3
+
+
+def test_a_shadow_that_refuses_a_stream_did_nothing_and_that_is_no_answer() -> None:
+    async def scenario() -> None:
+        async with raw_server(resets_streams([], error=7)) as address:
+            made = Bench(address)
+            made.offer(1)
+            await made.until(lambda: len(made.told) == 1)
+            assert made.outcomes() == {1: SkipReason.INCOMPLETE}
+            assert made.shadow.answered == {UNAVAILABLE: 1}  # which its breaker hears of
+            await made.shadow.close()
+
+    run(scenario)
