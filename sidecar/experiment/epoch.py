@@ -63,13 +63,18 @@ class EpochCounts:
         self.number = number
         self.outcomes: dict[Outcome, int] = {}
         self.outputs: dict[str, OutputCounts] = {}
-        self.unread: dict[str, int] = {}  # calls compared as bytes, by method
+        self._unread = BoundedCounts(METHODS)
         # Where both sides answered, or the shadow missed its deadline: how fast it failed is no
         # latency. As the judge counts it.
         self.production_latency = Histogram()
         self.shadow_latency = Histogram()
         self.timeline = Timeline()
         self._skipped_before = dict(skipped)
+
+    @property
+    def unread(self) -> dict[str, int]:
+        """Calls compared as bytes, by method."""
+        return self._unread.counts
 
     def add(self, pair: JudgedPair, unix_ns: int) -> None:
         """Count one pair that the judge has counted."""
@@ -81,8 +86,7 @@ class EpochCounts:
             self.production_latency.add(pair.production_latency_ns)
             self.shadow_latency.add(pair.shadow_latency_ns)
         if comparison.reader == OpaqueReader.name:
-            method = _bounded(self.unread, pair.method, METHODS)
-            self.unread[method] = self.unread.get(method, 0) + 1
+            self._unread.count(pair.method)
             return  # bytes are no outputs
         for output in comparison.outputs:
             name = _bounded(self.outputs, output.name.rpartition("]")[2], OUTPUT_NAMES)
@@ -99,6 +103,19 @@ class EpochCounts:
         """What was skipped in this epoch, of the ledger's counts as they are now."""
         found = {reason: n - self._skipped_before.get(reason, 0) for reason, n in now.items()}
         return {reason: n for reason, n in found.items() if n}
+
+
+class BoundedCounts:
+    """Counts by name, where names come from outside: so many, and the rest together."""
+
+    def __init__(self, most: int) -> None:
+        self.counts: dict[str, int] = {}
+        self._most = most
+
+    def count(self, name: str) -> None:
+        """Count one."""
+        known = _bounded(self.counts, name, self._most)
+        self.counts[known] = self.counts.get(known, 0) + 1
 
 
 def _bounded(known: Mapping[str, object], name: str, most: int) -> str:

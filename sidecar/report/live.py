@@ -8,6 +8,7 @@ from sidecar.experiment.judging import Judged
 from sidecar.experiment.state import State
 from sidecar.judge.counts import ALL
 from sidecar.report.build import build
+from sidecar.report.notices import of_state
 from sidecar.report.part import Part
 
 SLICE_WORST = 3  # of a slice; of all traffic as many as the judge keeps
@@ -31,6 +32,7 @@ def part_of(state: State, judged: Judged) -> Part:
         timeline=epoch.timeline,
         outputs=epoch.outputs,
         unread=epoch.unread,
+        notices=tuple(of_state(state, judged.name)) if state.receivers else (),
         worst={
             key: found if key.slice == ALL else found[:SLICE_WORST]
             for key, found in worst.items()

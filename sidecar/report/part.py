@@ -38,5 +38,6 @@ class Part:
     unread: Mapping[str, int]  # calls compared as bytes, by method
     worst: Mapping[CellKey, Sequence[Example]]
     sample: Mapping[CellKey, Sequence[Example]]
+    notices: tuple[str, ...] = ()  # what the sidecar knows of itself: see `notices.of_state`
     stands: tuple[State, str] | None = None  # the sidecar's own decision, and why
     observers: int = 1  # processes that share the wire's connections, each with its own counts

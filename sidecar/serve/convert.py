@@ -43,6 +43,7 @@ def counts_message(part: Part) -> pb.ShadowCounts:
         outcomes=part.outcomes,
         skipped=part.skipped,
         unread=part.unread,
+        notices=part.notices,
         production_latency=_latency_message(part.production_latency),
         shadow_latency=_latency_message(part.shadow_latency),
         timeline=pb.Timeline(
@@ -98,6 +99,7 @@ def part_of_message(message: pb.ShadowCounts, source: str) -> Part:
         ),
         outputs={o.name: OutputCounts(o.agree, dict(o.differ), o.largest) for o in message.outputs},
         unread=dict(message.unread),
+        notices=tuple(message.notices),
         worst=_examples(message.worst, notes),
         sample=_examples(message.sample, notes),
         stands=(_STATES[message.stands], message.stands_because) if message.stands else None,
