@@ -15,7 +15,7 @@ SLICE_WORST = 3  # of a slice; of all traffic as many as the judge keeps
 
 def part_of(state: State, judged: Judged) -> Part:
     """Read what was counted so far; histograms and timeline stay the observer's own."""
-    judge, counts = judged.judge, judged.counts
+    judge, epoch = judged.judge, judged.epoch
     snapshot = judge.snapshot(state.now_ns, judged.coverage)
     worst = {key: judge.worst(*key) for key in snapshot.cells}
     return Part(
@@ -24,11 +24,13 @@ def part_of(state: State, judged: Judged) -> Part:
         settings=state.settings.judge,
         control_fraction=state.control_fraction,
         snapshot=snapshot,
-        outcomes={outcome.value: n for outcome, n in counts.outcomes.items() if n},
-        skipped={reason.value: n for reason, n in counts.skipped.items() if n},
-        production_latency=counts.production_latency,
-        shadow_latency=counts.latency,
-        timeline=judged.timeline,
+        outcomes={outcome.value: n for outcome, n in epoch.outcomes.items()},
+        skipped={reason.value: n for reason, n in epoch.skipped(judged.counts.skipped).items()},
+        production_latency=epoch.production_latency,
+        shadow_latency=epoch.shadow_latency,
+        timeline=epoch.timeline,
+        outputs=epoch.outputs,
+        unread=epoch.unread,
         worst={
             key: found if key.slice == ALL else found[:SLICE_WORST]
             for key, found in worst.items()

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sidecar.experiment.epoch import OutputCounts
 from sidecar.experiment.timeline import Timeline
 from sidecar.judge.counts import CellKey, Snapshot
 from sidecar.judge.evidence.histogram import Histogram
@@ -33,6 +34,8 @@ class Part:
     production_latency: Histogram
     shadow_latency: Histogram
     timeline: Timeline
+    outputs: Mapping[str, OutputCounts]
+    unread: Mapping[str, int]  # calls compared as bytes, by method
     worst: Mapping[CellKey, Sequence[Example]]
     sample: Mapping[CellKey, Sequence[Example]]
     stands: tuple[State, str] | None = None  # the sidecar's own decision, and why

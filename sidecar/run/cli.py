@@ -31,6 +31,7 @@ from sidecar.run.priority import step_back
 from sidecar.run.replay import replay as replay_command
 from sidecar.run.report import gate as gate_command
 from sidecar.run.report import report as report_command
+from sidecar.run.skipped import skipped as skipped_command
 from sidecar.settings.settings import Settings
 from sidecar.settings.sources import load, put
 
@@ -298,6 +299,7 @@ def wire(context: typer.Context) -> None:
 app.command("demo")(demo_command)
 app.command("report")(report_command)
 app.command("gate")(gate_command)
+app.command("skipped")(skipped_command)
 app.add_typer(labels_commands, name="labels")
 app.command("captured")(captured_command)
 app.command("capacity")(capacity_command)

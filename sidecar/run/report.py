@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what a command needs is imported when it runs, so that --he
     from sidecar.serve.client import Reach
 
 EXIT_USAGE = 2
+EXIT_UNASKED = 5  # no sidecar could be asked
 
 Addresses = Annotated[
     list[str] | None,
