@@ -214,3 +214,23 @@ def test_production_is_not_loaded_by_mistake(folder: Path, tmp_path: Path) -> No
     assert done.returncode == 2
     assert "is production" in done.stderr
     assert "--even-production" in done.stderr
+
+
+def test_a_missing_input_flips_every_answer_and_is_told_by_version(
+    folder: Path, tmp_path: Path
+) -> None:
+    plot = tmp_path / "sensitivity.html"
+    with model() as one, model("--bias", "7") as other:
+        done = replay(
+            *(folder, "--shadow", f"new={other}", "--against", one, "--limit", "5"),
+            *("--perturb", "amount=missing", "--perturb", "amount:noise=0.1", "--html", plot),
+        )
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["amount=missing", "production", "100.0%"] in [line[:3] for line in lines]
+    assert ["new", "100.0%"] in [line[:2] for line in lines]
+    assert "(5 left out)" in " ".join(done.stdout.split()), "an integer takes no noise"
+    assert "amount=missing" in plot.read_text()
+    bad = replay(folder, "--shadow", "127.0.0.1:1", "--perturb", "amount", "--perturb", "x:noise")
+    assert bad.returncode == 2
+    assert bad.stderr.count("--perturb '") == 2
