@@ -21,6 +21,7 @@ from sidecar.address import nth_address
 from sidecar.fields import ConfigError
 from sidecar.log import Log
 from sidecar.run.baseline import baseline as baseline_command
+from sidecar.run.capacity import capacity as capacity_command
 from sidecar.run.captured import captured as captured_command
 from sidecar.run.demo import demo as demo_command
 from sidecar.run.gate import gate as gate_command
@@ -314,6 +315,7 @@ app.command("gate")(gate_command)
 app.command("skipped")(skipped_command)
 app.add_typer(labels_commands, name="labels")
 app.command("captured")(captured_command)
+app.command("capacity")(capacity_command)
 app.command("judge")(judge_command)
 app.command("replay")(replay_command)
 app.command("baseline")(baseline_command)

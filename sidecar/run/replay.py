@@ -83,6 +83,13 @@ def replay(
             dir_okay=False,
         ),
     ] = None,
+    perturb: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What a wrong input does instead: INPUT:noise=0.01, INPUT=missing, INPUT:swap.",
+            metavar="CHANGE",
+        ),
+    ] = None,
     gate: Annotated[
         bool,
         typer.Option(
@@ -108,6 +115,9 @@ def replay(
         return
     if not places:
         refuse(["DIR|FILE: where are the captured calls? (or --compare FILE... to show results)"])
+    if perturb:
+        _perturb(places, shadow, against, where, limit, perturb, config, settings, html)
+        return
     found = _replay(places, shadow, against, speed, where, limit, shard, config, settings)
     for report in found.reports:
         from sidecar.report.table import render
@@ -127,6 +137,48 @@ def replay(
         console.print(_side_by_side([*results, found]))
     if gate:
         raise typer.Exit(worst_exit(found.reports))
+
+
+def _perturb(
+    places: list[str],
+    shadow: list[str] | None,
+    against: str,
+    where: str,
+    limit: int,
+    changes: list[str],
+    config: Path | None,
+    flags: list[str] | None,
+    html: Path | None,
+) -> None:
+    from sidecar.capture.reader import CapturedError, open_captured
+    from sidecar.replay.perturb import PerturbError, parse_change
+    from sidecar.run import sensitivity
+
+    errors: list[str] = []
+    parsed, settings, captured = [], None, None
+    if not shadow:
+        errors.append("--shadow: no candidate given; use --shadow [NAME=]HOST:PORT")
+    for text in changes:
+        try:
+            parsed.append(parse_change(text))
+        except PerturbError as error:
+            errors.append(f"--perturb {error}")
+    try:
+        settings = chosen_settings(config, flags, shadow or (), against)
+    except ConfigError as error:
+        errors += error.errors
+    try:
+        captured = open_captured(places, where)
+    except CapturedError as error:
+        errors += error.errors
+    if errors or settings is None or captured is None:
+        refuse(errors)
+    try:
+        sensitivity.run(settings, captured, against, parsed, limit, html)
+    except CapturedError as error:
+        refuse(error.errors)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 def worst_exit(reports: Sequence[Any]) -> int:
