@@ -28,6 +28,7 @@ from sidecar.call import (
 from sidecar.compare.comparer import Comparer
 from sidecar.compare.readers.reflection import Reflection
 from sidecar.experiment.capturing import Capturing
+from sidecar.experiment.epoch import BoundedCounts
 from sidecar.experiment.judging import Judging
 from sidecar.experiment.ledger import Ledger
 from sidecar.experiment.link import WireLink
@@ -46,6 +47,8 @@ from sidecar.settings.settings import Settings
 from sidecar.tee.shadow import Dispatch
 from sidecar.telemetry.pairs import PairSpans
 from sidecar.wire.records import Kind
+
+OPAQUE_REASONS = 8  # why connections cannot be read, counted by themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ class Experiment:
         self._reading_bytes = 0  # messages that connections are still collecting
         self._wire_hello: dict[str, Any] | None = None
         self._wire_stats: dict[str, Any] = {}
+        self._opaque = BoundedCounts(OPAQUE_REASONS)
         bounds = self._bounds = self._operation.settings.pairs
         self._limits = ReadLimits(
             max_request_bytes=bounds.max_request_bytes,
@@ -165,6 +169,8 @@ class Experiment:
 
     def out_of_sight(self, conn: int, kind: Kind, reason: str) -> None:
         connection = self._connections.pop(conn, None)
+        if kind is Kind.OPAQUE:
+            self._opaque.count(reason)
         if connection is not None:
             state: Literal["opaque", "blind"] = "opaque" if kind is Kind.OPAQUE else "blind"
             self._read(connection, connection.lose_sight(state, reason))
@@ -413,6 +419,7 @@ class Experiment:
                 "opaque": self._wire_stats.get("connections_opaque", 0) + here.count("opaque"),
                 "blind": self._wire_stats.get("connections_blind", 0) + here.count("blind"),
             },
+            opaque=self._opaque.counts,
             wire=self._wire_stats,
             spans=self._spans.counts,
         )

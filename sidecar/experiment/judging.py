@@ -15,9 +15,9 @@ from sidecar.call import INELIGIBLE
 from sidecar.compare.comparer import Comparer, Examination
 from sidecar.compare.result import Comparison
 from sidecar.experiment.blind import BlindCalls, chance
+from sidecar.experiment.epoch import EpochCounts
 from sidecar.experiment.ledger import Ledger, ShadowCounts
 from sidecar.experiment.pair_reader import PairReader
-from sidecar.experiment.timeline import Timeline
 from sidecar.judge.counts import Coverage
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
@@ -40,7 +40,7 @@ class Judged:
     def __init__(self, counts: ShadowCounts, judge: Judge, now_ns: int) -> None:
         self.counts = counts
         self.judge = judge
-        self.timeline = Timeline()
+        self.epoch = EpochCounts(judge.epoch, counts.skipped)  # shown beside the verdict
         self.blind = 0.0  # calls to be compared that only the wire saw
         self.verdict = judge.verdict(now_ns, self.coverage)  # as last evaluated
 
@@ -48,6 +48,12 @@ class Judged:
     def name(self) -> str:
         """The shadow's name."""
         return self.counts.name
+
+    def begin(self, judge: Judge) -> None:
+        """Begin again with another judge: what was counted had other weights."""
+        self.judge = judge
+        self.judge.cover_from(self.coverage)
+        self.epoch = EpochCounts(judge.epoch, self.counts.skipped)
 
     @property
     def coverage(self) -> Coverage:
@@ -57,6 +63,16 @@ class Judged:
         chosen = sum(counts.skipped[reason] for reason in INELIGIBLE)
         blind = round(self.blind)
         return Coverage(counts.compared, known - chosen + blind, blind)
+
+    def observe(self, pair: JudgedPair, now_ns: int, unix_ns: int) -> None:
+        """Count one pair, as evidence and for what is shown beside it."""
+        counted = self.judge.observe(pair, now_ns)
+        if self.judge.epoch != self.epoch.number:
+            self.epoch = EpochCounts(self.judge.epoch, self.counts.skipped)
+            before = self.coverage  # this call, compared a moment ago, is the epoch's first
+            self.judge.cover_from(before - Coverage(1, 1))
+        if counted:
+            self.epoch.add(pair, unix_ns)
 
     def evaluate(self, now_ns: int) -> Verdict:
         """Judge what has been counted so far."""
@@ -162,12 +178,7 @@ class Judging:
 
     def _count(self, judged: Judged, pair: Pair, comparison: Comparison) -> None:
         judged_pair = self._reader.read(pair, judged.name)
-        judged.judge.observe(judged_pair, self._now_ns())
-        judged.timeline.add(
-            pair.call.started_ns + self.unix_offset_ns,
-            differs=not comparison.agrees,
-            failed=judged_pair.failed,
-        )
+        judged.observe(judged_pair, self._now_ns(), pair.call.started_ns + self.unix_offset_ns)
         for listener in self.listeners:
             listener(judged.name, judged_pair)
 
@@ -232,5 +243,5 @@ class Judging:
         self.control_fraction = fraction
         self._lives += 1
         for judged in self.shadows.values():
-            judged.judge = self._new_judge()
+            judged.begin(self._new_judge())
         self._log.info("evidence_restarted", reason="the control's fraction has changed")

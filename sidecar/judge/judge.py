@@ -102,12 +102,21 @@ class Judge:
         self._examples = Examples(self._settings.worst, self._settings.sample)
         self._labels.forget()
 
-    def observe(self, pair: JudgedPair, now_ns: int) -> None:
-        """Count one pair."""
+    def cover_from(self, coverage: Coverage) -> None:
+        """Count coverage from here: what came before this epoch's first call is not of it."""
+        self._before = self._coverage = coverage
+
+    @property
+    def epoch(self) -> int:
+        """How often the evidence has begun again."""
+        return self._epoch
+
+    def observe(self, pair: JudgedPair, now_ns: int) -> bool:
+        """Count one pair; returns whether it counts, which a repeat does not."""
         known = self._versions.get(f"{READER}{pair.method}", "")
         reader = pair.comparison.reader
         if reader == OPAQUE and known not in {"", OPAQUE}:
-            return  # compared byte by byte, just before it was known what the bytes mean
+            return False  # compared byte by byte, just before it was known what the bytes mean
         if reader:
             self._versions[f"{READER}{pair.method}"] = reader
         if self._changed(pair.comparison.models) or (
@@ -118,7 +127,7 @@ class Judge:
         self._latest_ns = max(self._latest_ns, now_ns)
         if self._repeats.is_repeat(pair.request_digest, now_ns):
             self._repeated += 1
-            return
+            return False
         self._calls += 1
         places, gone = self._slices.see(pair.slices)
         for name in gone:
@@ -137,6 +146,7 @@ class Judge:
                     self._examples.add(key, Example(bad, rank, note))
         if self._labelled:
             self._await_label(pair, places, identity, now_ns)
+        return True
 
     def label(self, label: Label, now_ns: int) -> None:
         """Count what turned out to be true about a call, now or when its pair comes."""

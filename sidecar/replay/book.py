@@ -85,9 +85,9 @@ class Book:
         """Account for a call that was asked and has no answer."""
         self.ledger.refuse(reason)
 
-    def reports(self) -> list[dict[str, Any]]:
-        """A report for each candidate, as `/report.json` gives it."""
-        now = State(
+    def state(self) -> State:
+        """What there is, as a live experiment shows it."""
+        return State(
             settings=self._settings,
             ledger=self.ledger,
             judged=self.judging.shadows,
@@ -95,6 +95,10 @@ class Book:
             unix_offset_ns=self._offset_ns,
             control_fraction=self.judging.control_fraction,
         )
+
+    def reports(self) -> list[dict[str, Any]]:
+        """A report for each candidate, as `/report.json` gives it."""
+        now = self.state()
         return [report_of(now, judged) for judged in now.judged.values()]
 
 

@@ -18,6 +18,11 @@ The report's schema (all values are JSON's; ratios in [0, 1], None where nothing
         side      {count, mean_ms, p50_ms, p95_ms, p99_ms, buckets [[upper edge in ms, count]]}
     over_time     {width_seconds, points [{unix_seconds, compared, differing, failed}]}
     outcomes      {what a comparison found: calls}
+    outputs       [{name, agree, differ, how {outcome: calls}, largest (score in [0, 1]), noise}],
+                  most differing first; noise: it differs in nearly every call, as a counter, a time
+                  or a random id does
+    unread        {method: calls whose answers were compared as bytes, for want of descriptors}
+    notices       [text]: what a person should know beside the verdict, and what to do about it
     skipped       {why a call was not compared: calls}
     worst         [{criterion, slice ("" is all traffic), magnitude, correlation_id, unix_seconds,
                   method, trace_id, shadow_trace_id, outcome, detail,
@@ -41,12 +46,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from sidecar.experiment.epoch import OutputCounts
 from sidecar.experiment.timeline import Timeline
 from sidecar.judge.counts import CellKey, SnapshotKey, alike, counts_of, total
 from sidecar.judge.evidence.histogram import EDGES_NS, Histogram
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.verdict import decide, plans_of
 from sidecar.judge.worst import Example, merge_sample, merge_worst
+from sidecar.report.notices import of_sums
 from sidecar.report.part import Part
 
 SCHEMA = 1
@@ -96,6 +103,8 @@ def build(
     if missing and not allow_missing and verdict.state is State.PASS:
         reason = f"{_sidecars(len(missing))} could not be asked; the others: {verdict.reason}"
         verdict = replace(verdict, state=State.INCONCLUSIVE, reason=reason)
+    outputs = _outputs(part.outputs for part in taken)
+    unread = _summed(part.unread for part in taken)
     timeline = Timeline.merged(part.timeline for part in taken)
     return {
         "schema": SCHEMA,
@@ -109,6 +118,9 @@ def build(
         },
         "over_time": {"width_seconds": timeline.width_seconds, "points": timeline.rows()},
         "outcomes": _summed(part.outcomes for part in taken),
+        "outputs": outputs,
+        "unread": unread,
+        "notices": [*_own_notices(parts), *of_sums(outputs, unread)],
         "skipped": _summed(part.skipped for part in taken),
         "worst": _examples([part.worst for part in taken], merge_worst, lead.settings.worst),
         "sample": _examples([part.sample for part in taken], merge_sample, lead.settings.sample),
@@ -145,6 +157,9 @@ def nobody(missing: Mapping[str, str], generated: float, reason: str = "") -> di
         "latency": {"production": nothing, "shadow": nothing},
         "over_time": {"width_seconds": 1, "points": []},
         "outcomes": {},
+        "outputs": [],
+        "unread": {},
+        "notices": [],
         "skipped": {},
         "worst": [],
         "sample": [],
@@ -187,6 +202,37 @@ def _summed(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
         for name, count in part.items():
             whole[name] = whole.get(name, 0) + count
     return dict(sorted(whole.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _own_notices(parts: Sequence[Part]) -> list[str]:
+    """What sidecars say of themselves, once each; with its name where there are several."""
+    several = len({part.snapshot.key.instance for part in parts}) > 1
+    said = [
+        f"{part.source or part.snapshot.key.instance}: {notice}" if several else notice
+        for part in parts
+        for notice in part.notices
+    ]
+    return list(dict.fromkeys(said))
+
+
+def _outputs(parts: Iterable[Mapping[str, OutputCounts]]) -> list[dict[str, Any]]:
+    """One row for each output, those that differ most often first."""
+    whole: dict[str, OutputCounts] = {}
+    for part in parts:
+        for name, counts in part.items():
+            whole.setdefault(name, OutputCounts()).merge(counts)
+    rows = [
+        {
+            "name": name,
+            "agree": counts.agree,
+            "differ": counts.differing,
+            "how": dict(sorted(counts.differ.items(), key=lambda item: (-item[1], item[0]))),
+            "largest": counts.largest,
+            "noise": counts.seems_noise,
+        }
+        for name, counts in whole.items()
+    ]
+    return sorted(rows, key=lambda row: (-int(row["differ"]), str(row["name"])))
 
 
 def _examples(

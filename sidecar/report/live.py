@@ -8,6 +8,7 @@ from sidecar.experiment.judging import Judged
 from sidecar.experiment.state import State
 from sidecar.judge.counts import ALL
 from sidecar.report.build import build
+from sidecar.report.notices import of_state
 from sidecar.report.part import Part
 
 SLICE_WORST = 3  # of a slice; of all traffic as many as the judge keeps
@@ -15,7 +16,7 @@ SLICE_WORST = 3  # of a slice; of all traffic as many as the judge keeps
 
 def part_of(state: State, judged: Judged) -> Part:
     """Read what was counted so far; histograms and timeline stay the observer's own."""
-    judge, counts = judged.judge, judged.counts
+    judge, epoch = judged.judge, judged.epoch
     snapshot = judge.snapshot(state.now_ns, judged.coverage)
     worst = {key: judge.worst(*key) for key in snapshot.cells}
     return Part(
@@ -24,11 +25,14 @@ def part_of(state: State, judged: Judged) -> Part:
         settings=state.settings.judge,
         control_fraction=state.control_fraction,
         snapshot=snapshot,
-        outcomes={outcome.value: n for outcome, n in counts.outcomes.items() if n},
-        skipped={reason.value: n for reason, n in counts.skipped.items() if n},
-        production_latency=counts.production_latency,
-        shadow_latency=counts.latency,
-        timeline=judged.timeline,
+        outcomes={outcome.value: n for outcome, n in epoch.outcomes.items()},
+        skipped={reason.value: n for reason, n in epoch.skipped(judged.counts.skipped).items()},
+        production_latency=epoch.production_latency,
+        shadow_latency=epoch.shadow_latency,
+        timeline=epoch.timeline,
+        outputs=epoch.outputs,
+        unread=epoch.unread,
+        notices=tuple(of_state(state, judged.name)) if state.receivers else (),
         worst={
             key: found if key.slice == ALL else found[:SLICE_WORST]
             for key, found in worst.items()

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sidecar.experiment.epoch import OutputCounts
 from sidecar.experiment.timeline import Timeline
 from sidecar.judge.counts import CellKey, Snapshot
 from sidecar.judge.evidence.histogram import Histogram
@@ -33,7 +34,10 @@ class Part:
     production_latency: Histogram
     shadow_latency: Histogram
     timeline: Timeline
+    outputs: Mapping[str, OutputCounts]
+    unread: Mapping[str, int]  # calls compared as bytes, by method
     worst: Mapping[CellKey, Sequence[Example]]
     sample: Mapping[CellKey, Sequence[Example]]
+    notices: tuple[str, ...] = ()  # what the sidecar knows of itself: see `notices.of_state`
     stands: tuple[State, str] | None = None  # the sidecar's own decision, and why
     observers: int = 1  # processes that share the wire's connections, each with its own counts

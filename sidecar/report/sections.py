@@ -6,7 +6,7 @@ Rule: a section about which nothing is known is left out, and only the first say
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sidecar.report import charts
 from sidecar.report.figures import against, count, milliseconds, percent, span
@@ -46,6 +46,7 @@ def verdict(report: Report) -> Markup:
         tag("p", "The shadow has ended: its budget of calls or time is used up.", class_="ended")
         if found.get("ended")
         else None,
+        _notices(report.get("notices") or ()),
         _missing(report.get("missing") or {}),
         id="verdict",
         class_=f"verdict {tone(state)}",
@@ -98,6 +99,13 @@ def _models(models: Mapping[str, str], side: str) -> str:
         if key.partition(" ")[0] == side
     ]
     return ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
+
+
+def _notices(notices: Sequence[str]) -> Child:
+    if not notices:
+        return None
+    rows = [tag("li", notice) for notice in notices]
+    return tag("div", tag("p", "To know:"), tag("ul", rows), class_="notices")
 
 
 def _missing(missing: Mapping[str, str]) -> Child:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from sidecar.report.figures import OUTCOMES
 
 STYLES = {
     "PASS": "bold green",
@@ -16,6 +18,22 @@ STYLES = {
     "INCONCLUSIVE": "bold magenta",
 }
 WORST_SHOWN = 5
+OUTPUTS_SHOWN = 12
+NUMBERS = frozenset(
+    [
+        "agree",
+        "differ",
+        "largest",
+        "margin",
+        "estimate",
+        "calls",
+        "share",
+        "p50",
+        "p95",
+        "p99",
+        "mean",
+    ]
+)
 SLICES_SHOWN = 10
 NOTHING = "-"
 
@@ -47,12 +65,17 @@ def _sections(report: Mapping[str, Any]) -> Iterator[RenderableType]:
         (verdict["state"], STYLES[verdict["state"]]), f"  {report['shadow']}", style="bold"
     )
     yield Text(f"{verdict['reason']}\n{_basis(report)}")
+    for notice in report["notices"]:
+        yield Text(f"! {notice}", style="yellow")
     if verdict["criteria"]:
         yield Text()
         yield _criteria(verdict)
     if verdict["slices"]:
         yield Text()
         yield _slices(verdict)
+    if any(row["differ"] for row in report["outputs"]):
+        yield Text()
+        yield _outputs(report["outputs"])
     if report["latency"]["production"]["count"]:
         yield Text()
         yield _latency(report["latency"])
@@ -71,8 +94,22 @@ def _sections(report: Mapping[str, Any]) -> Iterator[RenderableType]:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in columns:
-        right = column in {"margin", "estimate", "calls", "share", "p50", "p95", "p99", "mean"}
+        right = column in NUMBERS
         table.add_column(column, justify="right" if right else "left", overflow="fold")
+    return table
+
+
+def _outputs(outputs: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("Outputs", "output", "agree", "differ", "how", "largest")
+    for row in [row for row in outputs if row["differ"]][:OUTPUTS_SHOWN]:
+        how = ", ".join(f"{OUTCOMES.get(name, name)} {n:,}" for name, n in row["how"].items())
+        table.add_row(
+            row["name"] + (" (noise?)" if row["noise"] else ""),
+            f"{row['agree']:,}",
+            f"{row['differ']:,}",
+            how,
+            _number(row["largest"]),
+        )
     return table
 
 

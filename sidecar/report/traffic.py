@@ -28,6 +28,7 @@ from sidecar.report.markup import Child, Markup, tag
 MOST_GROUPS = 12
 MOST_ROWS = 8  # of a required criterion
 MOST_INFORMATIVE = 3
+MOST_OUTPUTS = 30
 MOST_TEXT = 160  # characters of a name from outside
 
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
@@ -181,6 +182,7 @@ def traffic(report: Report, status: Mapping[str, Any]) -> Child:
     """What comparisons found, why calls were not compared, and how the sidecar is."""
     parts = [
         _outcomes(report.get("outcomes") or {}),
+        _outputs(report.get("outputs") or ()),
         _skipped(report.get("skipped") or {}),
         _state(status, report.get("shadow") or "shadow"),
         _sidecars(report),
@@ -215,6 +217,34 @@ def _outcomes(outcomes: Mapping[str, int]) -> Child:
         if n
     ]
     return _block("What comparisons found", ["Found", "#Calls", "#Share"], rows)
+
+
+def _outputs(outputs: Iterable[Row]) -> Child:
+    """Each output: how often it agrees and differs, how, and the most it does."""
+    rows = [
+        tag(
+            "tr",
+            tag(
+                "th",
+                tag("code", _cut(row["name"])),
+                tag("span", "in nearly every call: noise?", class_="more")
+                if row["noise"]
+                else tag("span", _how(row["how"]), class_="more"),
+                scope="row",
+            ),
+            tag("td", count(row["agree"]), class_="number"),
+            tag("td", count(row["differ"]), class_="number"),
+            tag("td", significant(row["largest"]), class_="number"),
+        )
+        for row in outputs
+    ]
+    note = "The largest difference is on a scale from 0 to 1, after the output's own rule."
+    heads = ["Output", "#Agree", "#Differ", "#Largest"]
+    return _block("Outputs", heads, rows[:MOST_OUTPUTS], note)
+
+
+def _how(how: Mapping[str, int]) -> str:
+    return ", ".join(f"{OUTCOMES.get(name, name)} {count(n)}" for name, n in how.items())
 
 
 def _skipped(skipped: Mapping[str, int]) -> Child:

@@ -21,13 +21,18 @@ from sidecar.address import nth_address
 from sidecar.fields import ConfigError
 from sidecar.log import Log
 from sidecar.run.baseline import baseline as baseline_command
+from sidecar.run.capacity import capacity as capacity_command
+from sidecar.run.captured import captured as captured_command
 from sidecar.run.demo import demo as demo_command
+from sidecar.run.gate import gate as gate_command
+from sidecar.run.gate import seconds
+from sidecar.run.judge import judge as judge_command
 from sidecar.run.kube import inject_command, webhook_command
 from sidecar.run.labels import labels as labels_commands
 from sidecar.run.priority import step_back
 from sidecar.run.replay import replay as replay_command
-from sidecar.run.report import gate as gate_command
 from sidecar.run.report import report as report_command
+from sidecar.run.skipped import skipped as skipped_command
 from sidecar.settings.settings import Settings
 from sidecar.settings.sources import load, put
 
@@ -87,6 +92,13 @@ Traces = Annotated[
     str | None,
     typer.Option(help="joined, separate or off.", metavar="LAYOUT"),
 ]
+WaitShadow = Annotated[
+    str | None,
+    typer.Option(
+        help="A shadow that cannot be reached at the start is waited for, at most so long.",
+        metavar="TIME",
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any other setting, by its path.", metavar="KEY.PATH=YAML"),
@@ -128,6 +140,9 @@ def _tree(flags: Mapping[str, Any]) -> dict[str, Any]:
     ):
         if flags[flag] is not None:
             tree.setdefault(section, {})[key] = flags[flag]
+    if flags["wait_shadow"] is not None:
+        waited = seconds(flags["wait_shadow"])
+        tree.setdefault("observer", {})["wait_shadow_seconds"] = waited
     # Last, so that --set can refine what --shadow made: --set shadows.0.deadline_seconds=1.
     for item in flags["settings"] or ():
         path, equals, value = item.partition("=")
@@ -188,6 +203,7 @@ def run(
     admin: Admin = None,
     tap: Tap = None,
     traces: Traces = None,
+    wait_shadow: WaitShadow = None,
     settings: Set = None,
     print_ready: Annotated[
         bool, typer.Option(help="Print one JSON line with the bound addresses when ready.")
@@ -238,6 +254,7 @@ def observe(
     admin: Admin = None,
     tap: Tap = None,
     traces: Traces = None,
+    wait_shadow: WaitShadow = None,
     settings: Set = None,
     tree: Annotated[str | None, typer.Option(hidden=True)] = None,
     ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
@@ -295,7 +312,11 @@ def wire(context: typer.Context) -> None:
 app.command("demo")(demo_command)
 app.command("report")(report_command)
 app.command("gate")(gate_command)
+app.command("skipped")(skipped_command)
 app.add_typer(labels_commands, name="labels")
+app.command("captured")(captured_command)
+app.command("capacity")(capacity_command)
+app.command("judge")(judge_command)
 app.command("replay")(replay_command)
 app.command("baseline")(baseline_command)
 app.command("inject")(inject_command)

@@ -83,6 +83,13 @@ def replay(
             dir_okay=False,
         ),
     ] = None,
+    perturb: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What a wrong input does instead: INPUT:noise=0.01, INPUT=missing, INPUT:swap.",
+            metavar="CHANGE",
+        ),
+    ] = None,
     gate: Annotated[
         bool,
         typer.Option(
@@ -107,7 +114,10 @@ def replay(
         console.print(_side_by_side(results))
         return
     if not places:
-        _usage(["DIR|FILE: where are the captured calls? (or --compare FILE... to show results)"])
+        refuse(["DIR|FILE: where are the captured calls? (or --compare FILE... to show results)"])
+    if perturb:
+        _perturb(places, shadow, against, where, limit, perturb, config, settings, html)
+        return
     found = _replay(places, shadow, against, speed, where, limit, shard, config, settings)
     for report in found.reports:
         from sidecar.report.table import render
@@ -122,11 +132,53 @@ def replay(
 
             html.write_text("".join(render_html(dict(r)) for r in found.reports), encoding="utf-8")
     except OSError as error:
-        _usage([f"{error.filename}: {error.strerror}"])
+        refuse([f"{error.filename}: {error.strerror}"])
     if results:
         console.print(_side_by_side([*results, found]))
     if gate:
         raise typer.Exit(worst_exit(found.reports))
+
+
+def _perturb(
+    places: list[str],
+    shadow: list[str] | None,
+    against: str,
+    where: str,
+    limit: int,
+    changes: list[str],
+    config: Path | None,
+    flags: list[str] | None,
+    html: Path | None,
+) -> None:
+    from sidecar.capture.reader import CapturedError, open_captured
+    from sidecar.replay.perturb import PerturbError, parse_change
+    from sidecar.run import sensitivity
+
+    errors: list[str] = []
+    parsed, settings, captured = [], None, None
+    if not shadow:
+        errors.append("--shadow: no candidate given; use --shadow [NAME=]HOST:PORT")
+    for text in changes:
+        try:
+            parsed.append(parse_change(text))
+        except PerturbError as error:
+            errors.append(f"--perturb {error}")
+    try:
+        settings = chosen_settings(config, flags, shadow or (), against)
+    except ConfigError as error:
+        errors += error.errors
+    try:
+        captured = open_captured(places, where)
+    except CapturedError as error:
+        errors += error.errors
+    if errors or settings is None or captured is None:
+        refuse(errors)
+    try:
+        sensitivity.run(settings, captured, against, parsed, limit, html)
+    except CapturedError as error:
+        refuse(error.errors)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 def worst_exit(reports: Sequence[Any]) -> int:
@@ -171,17 +223,17 @@ def _replay(
     except ModuleNotFoundError:
         errors.append("pyarrow is missing: pip install 'shadow-sidecar[capture]'")
     if errors or settings is None or captured is None or pace is None:
-        _usage(errors)
+        refuse(errors)
     total = captured.count()
     if not total:
-        _usage([f"{', '.join(places)}: no call matches --where {where!r}"])
+        refuse([f"{', '.join(places)}: no call matches --where {where!r}"])
     from sidecar.replay.session import Session
 
     session = Session(settings, captured, against, pace, limit, part)
     try:
         found = asyncio.run(session.run(min(total, limit or total) // (part[1] if part else 1)))
     except CapturedError as error:
-        _usage(error.errors)
+        refuse(error.errors)
     except KeyboardInterrupt:
         found = session.found(unfinished=True)
     return found.results(files=list(captured.files), where=where, against=against, speed=speed)
@@ -250,7 +302,7 @@ def _read(files: Sequence[Path]) -> list[Results]:
         except ResultsError as error:
             errors.append(f"--compare {error}")
     if errors:
-        _usage(errors)
+        refuse(errors)
     return found
 
 
@@ -301,7 +353,8 @@ def _ms(report: Any, name: str) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def _usage(errors: Sequence[str]) -> NoReturn:
+def refuse(errors: Sequence[str]) -> NoReturn:
+    """End with everything that is wrong."""
     for line in errors:
         typer.echo(f"error: {line}", err=True)
     typer.echo("Nothing was sent. `shadow-sidecar replay --help` shows what is allowed.", err=True)

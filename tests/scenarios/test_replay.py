@@ -183,3 +183,54 @@ def test_an_interrupted_replay_ends_with_what_there_is(folder: Path, tmp_path: P
     found = _result(out)
     assert found["unfinished"]
     assert found["calls"] < CALLS
+
+
+def test_the_capacity_of_a_slow_candidate_is_found(folder: Path, tmp_path: Path) -> None:
+    plot = tmp_path / "capacity.html"
+    with model("--delay-ms", "200") as address:
+        command = [
+            *(sys.executable, "-m", "sidecar", "capacity", "--from", str(folder), "--json"),
+            *("--shadow", address, "--first", "4", "--most", "8", "--seconds", "1"),
+            *("--html", str(plot)),
+        ]
+        easy = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        strict = [*command, "--slo", "p50=100ms"]
+        hard = subprocess.run(strict, capture_output=True, text=True, timeout=120)
+    assert easy.returncode == hard.returncode == 0, easy.stderr + hard.stderr
+    assert json.loads(easy.stdout)["holds"] == 8
+    found = json.loads(hard.stdout)
+    assert (found["holds"], found["breaks"], found["advice"]) == (0, 4, None)
+    assert "<svg" in plot.read_text()
+
+
+def test_production_is_not_loaded_by_mistake(folder: Path, tmp_path: Path) -> None:
+    config = tmp_path / "production.yaml"
+    config.write_text('wire: {routes: [{listen: "127.0.0.1:1", upstream: "127.0.0.1:2"}]}\n')
+    command = [
+        *(sys.executable, "-m", "sidecar", "capacity", "--from", str(folder)),
+        *("--shadow", "127.0.0.1:2", "-c", str(config)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "is production" in done.stderr
+    assert "--even-production" in done.stderr
+
+
+def test_a_missing_input_flips_every_answer_and_is_told_by_version(
+    folder: Path, tmp_path: Path
+) -> None:
+    plot = tmp_path / "sensitivity.html"
+    with model() as one, model("--bias", "7") as other:
+        done = replay(
+            *(folder, "--shadow", f"new={other}", "--against", one, "--limit", "5"),
+            *("--perturb", "amount=missing", "--perturb", "amount:noise=0.1", "--html", plot),
+        )
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["amount=missing", "production", "100.0%"] in [line[:3] for line in lines]
+    assert ["new", "100.0%"] in [line[:2] for line in lines]
+    assert "(5 left out)" in " ".join(done.stdout.split()), "an integer takes no noise"
+    assert "amount=missing" in plot.read_text()
+    bad = replay(folder, "--shadow", "127.0.0.1:1", "--perturb", "amount", "--perturb", "x:noise")
+    assert bad.returncode == 2
+    assert bad.stderr.count("--perturb '") == 2

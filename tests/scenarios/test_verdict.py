@@ -17,6 +17,7 @@ from tests.scenarios.verdicts import (
     MODEL,
     PASS,
     SAME,
+    UNASKED,
     UP,
     WATCHING,
     admin,
@@ -199,7 +200,7 @@ def test_two_sidecars_pass_together_where_neither_has_seen_enough() -> None:
     assert both == PASS
     assert (told["verdict"]["calls"], told["verdict"]["judges"]) == (800, 2)
     assert (len(told["sidecars"]), told["missing"]) == (2, {})
-    assert (lacking, allowed, nobody) == (INCONCLUSIVE, PASS, INCONCLUSIVE)
+    assert (lacking, allowed, nobody) == (INCONCLUSIVE, PASS, UNASKED)
     assert list(said["missing"]) == [gone]
 
 
@@ -218,6 +219,39 @@ def test_the_first_model_ever_is_compared_with_a_baseline() -> None:
     assert round(estimate, 9) == round(1 - 1 / CLASSES, 9)
 
 
+def test_a_gate_that_waits_says_so_and_ends_when_it_is_decided() -> None:
+    with servers(MODEL, MODEL) as (production, candidate):
+        with sidecar(production, candidate, settings=judge(SAME)) as it:
+            early = command("gate", admin(it), "--wait", "0.2s", "--poll", "100ms")
+            infer(it, 400)
+            late = command("gate", admin(it), "--wait", "10m")
+            address = admin(it)
+    gone = command("gate", address, "--wait", "300ms", "--poll", "100ms")
+    assert (early.returncode, late.returncode, gone.returncode) == (3, PASS, UNASKED)
+    assert "waiting, at most" in early.stderr
+    assert early.stdout.startswith("WATCHING ")
+    assert f"error: {address} could not be asked: UNAVAILABLE" in gone.stderr
+    assert gone.stdout == ""
+    wrong = command("gate", address, "--wait", "soon")
+    assert wrong.returncode == 2
+    assert "30m" in wrong.stderr
+
+
+def test_why_calls_were_skipped_is_told_by_a_command() -> None:
+    with servers(MODEL, MODEL) as (production, candidate):
+        with sidecar(production, candidate, settings={"match.methods": '["/none"]'}) as it:
+            infer(it, 3)
+            told = command("skipped", admin(it), "--reason", "method")
+            none = command("skipped", admin(it), "--reason", "shed", "--json")
+            wrong = command("skipped", admin(it), "--reason", "tired")
+    lines = told.stdout.splitlines()
+    assert (told.returncode, len(lines)) == (0, 3)
+    assert all(" method (admitted) all /inference.GRPC" in line for line in lines)
+    assert (none.returncode, none.stdout) == (0, "")
+    assert wrong.returncode == UNASKED
+    assert "one of not_grpc, method," in wrong.stderr
+
+
 def test_several_shadows_must_be_told_apart() -> None:
     with servers(MODEL, MODEL, ("model", "--bias", "9")) as (production, good, bad):
         with sidecar(production, f"good={good}", f"bad={bad}", settings=judge(SAME)) as it:
@@ -225,11 +259,15 @@ def test_several_shadows_must_be_told_apart() -> None:
             codes = {name: report(admin(it), "--shadow", name)[0] for name in ("good", "bad")}
             unnamed = command("report", admin(it))
             unknown = command("gate", admin(it), "--shadow", "ugly")
+            together = {how: command("gate", admin(it), how) for how in ("--all", "--any")}
+            contradicting = command("gate", admin(it), "--all", "--any")
             statuses = [
                 status_of(it, path)
                 for path in ("/gate", "/gate?shadow=good", "/gate?shadow=ugly", "/gate?wait=1")
             ]
     assert codes == {"good": PASS, "bad": FAIL}
     assert (unnamed.returncode, unnamed.stderr) == (2, "error: --shadow: name one of bad, good\n")
-    assert unknown.returncode == 2
+    assert unknown.returncode == contradicting.returncode == 2
+    assert {how: done.returncode for how, done in together.items()} == {"--all": 1, "--any": 0}
+    assert [line.split()[0] for line in together["--all"].stdout.splitlines()] == ["FAIL", "PASS"]
     assert statuses == [400, 200, 404, 400]

@@ -20,7 +20,7 @@ from tests.scenarios.stack import Sidecar
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 CLASSES = 25
 AT_ONCE = 8
-PASS, FAIL, WATCHING, INCONCLUSIVE = 0, 1, 3, 4
+PASS, FAIL, WATCHING, INCONCLUSIVE, UNASKED = 0, 1, 3, 4, 5
 MODEL = ("model",)
 
 # Channels of one process share connections unless they are told not to.

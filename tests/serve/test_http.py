@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
 import pytest
 
+from sidecar.call import CallKey, SkipReason, Started
+from sidecar.experiment.skipped import Step
 from sidecar.fields import ConfigError
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
 from sidecar.serve.http import Pages, serve
@@ -126,3 +129,34 @@ def test_loopback_needs_no_tls(listen: str) -> None:
 def test_any_other_address_does(listen: str) -> None:
     with pytest.raises(ConfigError, match="without tls"):
         load(environ={}, flags={"admin": {"listen": listen}})
+
+
+def test_why_calls_were_skipped_is_told_newest_first() -> None:
+    house = House({})
+    skips = house.experiment.state().skips
+    traced = (("traceparent", f"00-{7:032x}-{9:016x}-01"),)
+    for number, reason in enumerate((SkipReason.METHOD, SkipReason.SHED, SkipReason.METHOD)):
+        started = Started(CallKey(1, number), f"/p.S/M{number}", "", traced, "", 0)
+        skips.add(started, "", reason, Step.ADMITTED, 10**9)
+
+    async def look(ask: Callable[..., Awaitable[Any]]) -> None:
+        status, body = await ask("/skipped")
+        rows = json.loads(body)
+        assert (status, [row["number"] for row in rows]) == (200, [3, 2, 1])
+        assert rows[0] == {
+            "number": 3,
+            "time": 1.000000005,
+            "reason": "method",
+            "step": "admitted",
+            "receiver": "",
+            "method": "/p.S/M2",
+            "trace_id": f"{7:032x}",
+            "correlation_id": "",
+        }
+        assert [r["number"] for r in json.loads((await ask("/skipped?reason=shed"))[1])] == [2]
+        assert [r["number"] for r in json.loads((await ask("/skipped?after=2"))[1])] == [3]
+        assert len(json.loads((await ask("/skipped?limit=1"))[1])) == 1
+        for wrong in ("reason=bad", "limit=0", "limit=x", "limit=9999999", "after=-1"):
+            assert (await ask(f"/skipped?{wrong}"))[0] == 400
+
+    visit(house, look)

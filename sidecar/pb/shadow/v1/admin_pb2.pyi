@@ -50,7 +50,7 @@ class GetCountsResponse(_message.Message):
     def __init__(self, shadows: _Optional[_Iterable[_Union[ShadowCounts, _Mapping]]] = ...) -> None: ...
 
 class ShadowCounts(_message.Message):
-    __slots__ = ("shadow", "judge_settings", "control_fraction", "snapshot", "outcomes", "skipped", "production_latency", "shadow_latency", "timeline", "notes", "worst", "sample", "stands", "stands_because", "observers")
+    __slots__ = ("shadow", "judge_settings", "control_fraction", "snapshot", "outcomes", "skipped", "production_latency", "shadow_latency", "timeline", "notes", "worst", "sample", "stands", "stands_because", "outputs", "unread", "notices", "observers")
     class OutcomesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -59,6 +59,13 @@ class ShadowCounts(_message.Message):
         value: int
         def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     class SkippedEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class UnreadEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +86,9 @@ class ShadowCounts(_message.Message):
     SAMPLE_FIELD_NUMBER: _ClassVar[int]
     STANDS_FIELD_NUMBER: _ClassVar[int]
     STANDS_BECAUSE_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    UNREAD_FIELD_NUMBER: _ClassVar[int]
+    NOTICES_FIELD_NUMBER: _ClassVar[int]
     OBSERVERS_FIELD_NUMBER: _ClassVar[int]
     shadow: str
     judge_settings: str
@@ -94,8 +104,30 @@ class ShadowCounts(_message.Message):
     sample: _containers.RepeatedCompositeFieldContainer[Examples]
     stands: State
     stands_because: str
+    outputs: _containers.RepeatedCompositeFieldContainer[OutputCounts]
+    unread: _containers.ScalarMap[str, int]
+    notices: _containers.RepeatedScalarFieldContainer[str]
     observers: int
-    def __init__(self, shadow: _Optional[str] = ..., judge_settings: _Optional[str] = ..., control_fraction: _Optional[float] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., outcomes: _Optional[_Mapping[str, int]] = ..., skipped: _Optional[_Mapping[str, int]] = ..., production_latency: _Optional[_Union[Latency, _Mapping]] = ..., shadow_latency: _Optional[_Union[Latency, _Mapping]] = ..., timeline: _Optional[_Union[Timeline, _Mapping]] = ..., notes: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., worst: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., sample: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., stands: _Optional[_Union[State, str]] = ..., stands_because: _Optional[str] = ..., observers: _Optional[int] = ...) -> None: ...
+    def __init__(self, shadow: _Optional[str] = ..., judge_settings: _Optional[str] = ..., control_fraction: _Optional[float] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., outcomes: _Optional[_Mapping[str, int]] = ..., skipped: _Optional[_Mapping[str, int]] = ..., production_latency: _Optional[_Union[Latency, _Mapping]] = ..., shadow_latency: _Optional[_Union[Latency, _Mapping]] = ..., timeline: _Optional[_Union[Timeline, _Mapping]] = ..., notes: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., worst: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., sample: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., stands: _Optional[_Union[State, str]] = ..., stands_because: _Optional[str] = ..., outputs: _Optional[_Iterable[_Union[OutputCounts, _Mapping]]] = ..., unread: _Optional[_Mapping[str, int]] = ..., notices: _Optional[_Iterable[str]] = ..., observers: _Optional[int] = ...) -> None: ...
+
+class OutputCounts(_message.Message):
+    __slots__ = ("name", "agree", "differ", "largest")
+    class DifferEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    AGREE_FIELD_NUMBER: _ClassVar[int]
+    DIFFER_FIELD_NUMBER: _ClassVar[int]
+    LARGEST_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    agree: int
+    differ: _containers.ScalarMap[str, int]
+    largest: float
+    def __init__(self, name: _Optional[str] = ..., agree: _Optional[int] = ..., differ: _Optional[_Mapping[str, int]] = ..., largest: _Optional[float] = ...) -> None: ...
 
 class Snapshot(_message.Message):
     __slots__ = ("instance", "epoch", "sequence", "rules", "models", "began_unix_ns", "elapsed_ns", "calls", "compared", "eligible", "cells", "events", "blind")

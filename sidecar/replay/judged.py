@@ -1,0 +1,127 @@
+"""Captured answers, judged again with nobody asked: a month of calls on one machine or many.
+
+Rule: a file's part is a function of the file and the configuration alone, and parts are added in
+the order of the files' names, so where it was computed changes nothing, to the last bit. What goes
+between machines is the message that sidecars tell collectors. Counterparts: `serve.convert`, which
+writes it; `run.judge`, the command.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sidecar.capture.reader import Captured, open_captured
+from sidecar.log import Log
+from sidecar.replay.book import Book
+from sidecar.replay.recorded import recorded
+from sidecar.report.build import build
+from sidecar.report.live import part_of
+from sidecar.serve.convert import counts_message, part_of_message
+from sidecar.settings.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def judge_file(settings: Settings, file: str, where: str) -> list[bytes]:
+    """Judge one file.
+
+    Args:
+        settings: its shadows are those that are judged; see `offline`.
+        file: a captured file.
+        where: an expression over its columns, or empty.
+
+    Returns:
+        One serialized `shadow.v1.ShadowCounts` for each shadow.
+
+    Raises:
+        CapturedError: the file cannot be used, or a row has no payload.
+    """
+    captured = open_captured([file], where)
+    clock = _Clock()
+    book = Book(settings, clock, 0, Log("judge"), instance=file.rpartition("/")[2])
+    for shadow in settings.shadows:
+        for call in recorded(captured, shadow=shadow.name):
+            clock.now_ns = max(clock.now_ns, call.production.ended_ns, call.answer.ended_ns)
+            book.enter(call, call.production, {shadow.name: call.answer})
+    now = book.state()
+    return [
+        counts_message(part_of(now, judged)).SerializeToString(deterministic=True)
+        for judged in now.judged.values()
+    ]
+
+
+class _Clock:
+    """Time as the calls tell it."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+def shadows_in(captured: Captured) -> list[str]:
+    """The names of the shadows, without controls."""
+    names = {
+        (row["shadow"]) for row in captured.rows(["shadow", "role"]) if row["role"] == "shadow"
+    }
+    return sorted(names)
+
+
+def added_up(
+    parts: Sequence[tuple[str, Sequence[bytes]]], generated: float
+) -> list[dict[str, Any]]:
+    """Add the parts of files up, in the order of their names: one report for each shadow.
+
+    Args:
+        parts: (file, what `judge_file` gave).
+        generated: Unix seconds.
+    """
+    from sidecar.pb.shadow.v1 import admin_pb2 as pb
+
+    by_shadow: dict[str, list[Any]] = {}
+    for file, messages in sorted(parts):
+        for message in messages:
+            part = part_of_message(pb.ShadowCounts.FromString(message), file)
+            by_shadow.setdefault(part.shadow, []).append(part)
+    return [build(found, generated) for _, found in sorted(by_shadow.items())]
+
+
+def on_spark(
+    settings: Settings, files: Sequence[str], where: str, master: str
+) -> list[tuple[str, list[bytes]]]:
+    """Judge files on Apache Spark: the same function, a file at a time, added up here.
+
+    Executors need this package and pyarrow, and reach the files by the same names.
+
+    Raises:
+        ModuleNotFoundError: pyspark is not installed.
+    """
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+    tree = settings.model_dump_json(exclude_unset=True)
+    if master.startswith("local"):
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else whatever `python3` is
+    spark = SparkSession.builder.master(master).appName("shadow-sidecar judge").getOrCreate()
+
+    def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        chosen = Settings.model_validate_json(tree)
+        for batch in batches:
+            for file in batch.column(0).to_pylist():
+                found = judge_file(chosen, file, where)
+                yield pa.RecordBatch.from_pydict({"file": [file] * len(found), "part": found})
+
+    try:
+        names = spark.createDataFrame([(file,) for file in files], "file string")
+        rows = names.repartition(len(files)).mapInArrow(work, "file string, part binary").collect()
+    finally:
+        spark.stop()
+    parts: dict[str, list[bytes]] = {file: [] for file in files}
+    for row in rows:
+        parts[row["file"]].append(bytes(row["part"]))
+    return list(parts.items())

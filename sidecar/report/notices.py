@@ -1,0 +1,84 @@
+"""What a person should know beside the verdict, each with what to do about it. Pure.
+
+Rule: nothing here decides or hides anything: what looks like noise is named, never ignored by
+itself. Counterparts: `live`, which reads a sidecar's own off its state; `build`, which adds those
+that follow from the sums; table, page and gate, which show them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sidecar.experiment.state import State
+
+NOISE_SHOWN = 5
+METHODS_SHOWN = 3
+DESCRIPTORS = (
+    "name what the bytes mean: `compare.descriptors: FILE`, with `protoc --descriptor_set_out=FILE "
+    "--include_imports your.proto`, or serve reflection on the shadow"
+)
+TLS_OR_HTTP1 = (
+    "the sidecar reads HTTP/2 without TLS: put it behind whatever ends TLS, and let clients speak "
+    "gRPC in clear text to it"
+)
+
+
+def of_state(now: State, shadow: str) -> list[str]:
+    """What a sidecar knows of itself: a shadow that fails, traffic that it cannot read."""
+    found = []
+    receiver = now.receiver(shadow)
+    if receiver.failing is not None:
+        seconds = (now.now_ns - receiver.failing.since_ns) / 1e9
+        found.append(
+            f"the shadow at {receiver.settings.address} does not answer: "
+            f"{receiver.failing.cause} ({receiver.failing.calls:,} calls in {_span(seconds)})"
+        )
+    elif receiver.starting:
+        found.append(f"the shadow at {receiver.settings.address} is waited for")
+    for reason, connections in now.opaque.items():
+        found.append(
+            f"{_count(connections, 'connection')} cannot be read ({reason}): {TLS_OR_HTTP1}"
+        )
+    if now.configuration.needs_restart:
+        keys = ", ".join(now.configuration.needs_restart)
+        found.append(f"the configuration has changed and needs a restart: {keys}")
+    if now.configuration.refused:
+        found.append(f"the configuration is wrong now: {'; '.join(now.configuration.refused)}")
+    return found
+
+
+def of_sums(outputs: Sequence[Mapping[str, Any]], unread: Mapping[str, int]) -> list[str]:
+    """What follows from the counts: answers nobody can read, outputs that look like noise."""
+    found = []
+    if unread:
+        methods = list(unread)
+        more = f" and {len(methods) - METHODS_SHOWN} more" if len(methods) > METHODS_SHOWN else ""
+        calls = _count(sum(unread.values()), "call")
+        found.append(
+            f"answers of {', '.join(methods[:METHODS_SHOWN])}{more} were compared as bytes "
+            f"({calls}): {DESCRIPTORS}"
+        )
+    for row in noisy(outputs)[:NOISE_SHOWN]:
+        calls = row["agree"] + row["differ"]
+        found.append(
+            f"{row['name']} differs in {row['differ']:,} of {calls:,} calls, as an id, a time or a "
+            f"counter does; if it is one: compare.rules: [{{output: {row['name']}, rule: ignore}}]"
+        )
+    return found
+
+
+def noisy(outputs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The outputs that look like noise, as long as another output does not: rows of a report."""
+    rows = list(outputs)
+    found = [row for row in rows if row["noise"]]
+    # A candidate that differs in everything is another model, not noise.
+    return found if len(found) < len(rows) else []
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from typing import Any
+
+from sidecar.report.build import build
+from sidecar.report.live import part_of
+from sidecar.report.notices import noisy, of_sums
+from sidecar.wire.records import Kind
+from tests.house import House, told
+
+
+def row(name: str, differ: int, noise: bool) -> dict[str, Any]:
+    return {"name": name, "agree": 600 - differ, "differ": differ, "noise": noise}
+
+
+def test_noise_is_named_with_the_rule_that_ignores_it() -> None:
+    outputs = [row("meta.took_us", 600, True), row("label", 6, False)]
+    (said,) = of_sums(outputs, {})
+    assert "meta.took_us differs in 600 of 600 calls" in said
+    assert "{output: meta.took_us, rule: ignore}" in said
+    assert "label" not in said
+
+
+def test_a_candidate_that_differs_in_everything_is_not_noise() -> None:
+    assert noisy([row("label", 600, True), row("score", 600, True)]) == []
+    assert of_sums([row("label", 600, True)], {}) == []
+
+
+def test_answers_compared_as_bytes_are_said_with_the_ways_out() -> None:
+    (said,) = of_sums([], {f"/p.S/M{i}": 5 for i in range(5)})
+    assert "/p.S/M0, /p.S/M1, /p.S/M2 and 2 more were compared as bytes (25 calls)" in said
+    for way in ("compare.descriptors", "--descriptor_set_out", "reflection"):
+        assert way in said
+
+
+def test_traffic_that_cannot_be_read_is_said_with_its_reason() -> None:
+    house = House({})
+    house.call(told(1.0))
+    for number in range(100):
+        house.experiment.out_of_sight(number, Kind.OPAQUE, f"reason {min(number, 40) // 20}")
+    state = house.experiment.state()
+    assert state.opaque == {"reason 0": 20, "reason 1": 20, "reason 2": 60}
+    notices = build([part_of(state, house.judged)], 1.0)["notices"]
+    assert sum("cannot be read (reason " in notice for notice in notices) == 3
+    for number in range(100):
+        house.experiment.out_of_sight(number, Kind.OPAQUE, f"hostile {number}")
+    assert len(house.experiment.state().opaque) <= 9
+
+
+def test_a_sidecar_with_nothing_to_say_says_nothing() -> None:
+    house = House({})
+    house.call(told(1.0))
+    assert build([part_of(house.experiment.state(), house.judged)], 1.0)["notices"] == []
