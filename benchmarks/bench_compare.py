@@ -90,7 +90,7 @@ def main() -> None:
     """Print one line for each case."""
     comparer = Comparer(CompareSettings(), Registry())
     for name, (a, b) in _cases().items():
-        timer = timeit.Timer(lambda a=a, b=b: comparer.compare(METHOD, (), a, b))  # type: ignore[misc]
+        timer = timeit.Timer(lambda a=a, b=b: comparer.examine(METHOD, (), a, b))  # type: ignore[misc]
         number, _ = timer.autorange()
         number = max(1, number // 4)
         each = statistics.median(timer.repeat(7, number)) / number * 1e6

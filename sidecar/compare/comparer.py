@@ -15,7 +15,8 @@ from sidecar.call import Observation
 from sidecar.compare.payload import Decoded, Output, Reader, UndecodableError
 from sidecar.compare.readers.registry import Registry
 from sidecar.compare.result import Comparison, Outcome, OutputResult
-from sidecar.compare.rules.outputs import IGNORE, Rules, compare_outputs
+from sidecar.compare.rules.outputs import Rules, compare_outputs
+from sidecar.compare.rules.registry import IGNORE
 from sidecar.compare.settings import CompareSettings
 
 _OK: Final = 0
@@ -43,16 +44,6 @@ class Comparer:
         self._rules = Rules(settings)
         self.registry = registry
 
-    def compare(
-        self,
-        method: str,
-        request: tuple[bytes, ...],
-        production: Observation,
-        shadow: Observation,
-    ) -> Comparison:
-        """Compare what production and a shadow answered to the same request messages."""
-        return self.examine(method, request, production, shadow).comparison
-
     def examine(
         self,
         method: str,
@@ -60,7 +51,7 @@ class Comparer:
         production: Observation,
         shadow: Observation,
     ) -> Examination:
-        """Compare, and keep what was read."""
+        """Compare what both sides answered to the same request messages, and keep what was read."""
         try:
             return self._examine(method, request, production, shadow)
         except Exception as error:  # a payload must not end the observer; the kind of error tells

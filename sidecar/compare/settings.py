@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from sidecar.compare.rules.registry import RULE_NAMES, useless
 from sidecar.fields import Count, Fraction, Section
 
-RuleName = Literal[
-    "auto",
-    "tolerance",
-    "exact",
-    "argmax",
-    "topk",
-    "rbo",
-    "kendall",
-    "total_variation",
-    "jensen_shannon",
-    "cosine",
-    "text",
-    "tokens",
-    "edit",
-    "json",
-    "ignore",
-]
+
+def _known(name: str) -> str:
+    if name not in RULE_NAMES:
+        raise ValueError(f"no such rule; one of {', '.join(RULE_NAMES)}")
+    return name
+
+
+RuleName = Annotated[str, AfterValidator(_known)]
 
 
 class OutputRule(Section):
@@ -41,6 +33,12 @@ class OutputRule(Section):
     max_score: Fraction = 1e-6  # distance up to which rankings, vectors and texts agree
     k: Count = 10  # how far down a ranking topk and rbo look
     persistence: Annotated[float, Field(gt=0, lt=1)] = 0.9  # of rbo's reader
+
+    @model_validator(mode="after")
+    def _uses_what_is_given(self) -> OutputRule:
+        if nothing := useless(self.rule, frozenset(self.model_fields_set)):
+            raise ValueError(f"rule {self.rule} has no use for {', '.join(sorted(nothing))}")
+        return self
 
 
 class CompareSettings(Section):

@@ -8,25 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from sidecar.compare.readers.protocols import NOT_PREDICTIONS
 from sidecar.fields import LIVE, Address, Bytes, Count, Fraction, Name, Seconds, Section
-
-# Services whose calls are never predictions, or whose calls would change the shadow.
-NOT_PREDICTIONS = (
-    "/grpc.health.v1.Health/*",
-    "/grpc.reflection.*/*",
-    "/grpc.channelz.*/*",
-    "/inference.GRPCInferenceService/Server*",
-    "/inference.GRPCInferenceService/ModelReady",
-    "/inference.GRPCInferenceService/ModelMetadata",
-    "/inference.GRPCInferenceService/ModelConfig",
-    "/inference.GRPCInferenceService/ModelStatistics",
-    "/inference.GRPCInferenceService/Repository*",
-    "/inference.GRPCInferenceService/*SharedMemory*",
-    "/inference.GRPCInferenceService/TraceSetting",
-    "/inference.GRPCInferenceService/LogSettings",
-    "/tensorflow.serving.PredictionService/GetModelMetadata",
-    "/tensorflow.serving.ModelService/*",
-)
 
 # Never sent to a shadow: who the caller is, and what proves it.
 DENIED_METADATA = ("authorization", "cookie", "proxy-authorization", "x-api-key")
@@ -65,6 +48,7 @@ class MatchSettings(Section):
     """Which calls are predictions worth comparing. Globs over "/package.Service/Method"."""
 
     methods: tuple[str, ...] = ("*",)
+    # As the payload readers declare: calls that are no predictions, or would change the shadow.
     exclude: tuple[str, ...] = NOT_PREDICTIONS
     metadata: tuple[MetadataCondition, ...] = ()  # all must hold
     copies: bool = False  # whether calls that are copies themselves (`x-shadow`) are shadowed too

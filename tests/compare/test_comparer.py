@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as hnp
 from sidecar.call import Observation
 from sidecar.compare.comparer import MAX_NAME, MAX_OUTPUTS, Comparer
 from sidecar.compare.payload import Decoded
-from sidecar.compare.readers.registry import BUILT_IN, Registry
+from sidecar.compare.readers.protocols import READERS
+from sidecar.compare.readers.registry import Registry
 from sidecar.compare.result import AGREEING, Comparison, Outcome
 from sidecar.compare.settings import CompareSettings, OutputRule
 from sidecar.pb.inference import open_inference_pb2 as v2
@@ -33,7 +34,7 @@ UNKNOWN = "/a.B/C"
 def _compare(
     a: Observation, b: Observation, *rules: OutputRule, method: str = MODEL_INFER
 ) -> Comparison:
-    return Comparer(CompareSettings(rules=rules), Registry()).compare(method, (), a, b)
+    return Comparer(CompareSettings(rules=rules), Registry()).examine(method, (), a, b).comparison
 
 
 def _outcomes(comparison: Comparison) -> dict[str, Outcome]:
@@ -126,8 +127,8 @@ def test_a_rule_can_be_for_the_model_that_only_the_request_names() -> None:
     rule = OutputRule(model="digits", rule="ignore")
     comparer = Comparer(CompareSettings(rules=(rule,)), Registry())
     a, b = (answer(infer({"y": floats(v)}, model="", version="")) for v in (1, 2))
-    assert comparer.compare(MODEL_INFER, (request,), a, b).outcome is Outcome.EQUAL
-    assert comparer.compare(MODEL_INFER, (b"\xff",), a, b).outcome is Outcome.VALUE
+    assert comparer.examine(MODEL_INFER, (request,), a, b).comparison.outcome is Outcome.EQUAL
+    assert comparer.examine(MODEL_INFER, (b"\xff",), a, b).comparison.outcome is Outcome.VALUE
 
 
 def test_the_messages_of_a_stream_are_compared_one_by_one() -> None:
@@ -239,7 +240,7 @@ class _Broken:
 def test_a_readers_own_fault_is_a_counted_difference_and_tells_no_payload() -> None:
     registry = Registry({UNKNOWN: _Broken()})
     comparer = Comparer(CompareSettings(), registry)
-    found = comparer.compare(UNKNOWN, (), answer(b"a"), answer(b"b"))
+    found = comparer.examine(UNKNOWN, (), answer(b"a"), answer(b"b")).comparison
     assert (found.outcome, found.detail) == (Outcome.UNDECODABLE, "RecursionError")
     assert comparer.read_request(UNKNOWN, (b"a",)) == ()
 
@@ -302,7 +303,7 @@ def test_scores_are_bounded_figures_finite_and_sides_can_be_swapped(
 
 
 @given(
-    st.sampled_from([*BUILT_IN, UNKNOWN]),
+    st.sampled_from([*READERS, UNKNOWN]),
     st.lists(st.binary(max_size=60), max_size=2),
     st.lists(st.binary(max_size=60), max_size=2),
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.pb.inference import open_inference_pb2, tensorflow_serving_pb2
+from sidecar.pb.inference import open_inference_pb2, seldon_pb2, tensorflow_serving_pb2
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +30,7 @@ def test_generating_again_yields_the_committed_files(tmp_path: Path) -> None:
     assert _tree(tmp_path) == _tree(ROOT / "sidecar" / "pb")
 
 
-@pytest.mark.parametrize("module", [open_inference_pb2, tensorflow_serving_pb2])
+@pytest.mark.parametrize("module", [open_inference_pb2, seldon_pb2, tensorflow_serving_pb2])
 def test_message_names_cannot_clash_with_a_users_stubs(module: object) -> None:
     descriptor = vars(module)["DESCRIPTOR"]
     assert descriptor.package.startswith("shadow.inference.")

@@ -26,6 +26,7 @@ from sidecar.compare.payload import (
     numbers_from_field,
     shaped,
 )
+from sidecar.compare.readers.protocol import PayloadProtocol
 from sidecar.pb.inference import open_inference_pb2 as pb
 
 SHARED_MEMORY: Final = "shared_memory_region"  # a parameter: the contents are somewhere else
@@ -160,3 +161,22 @@ def _elements(name: str, raw: bytes) -> Iterable[bytes]:
         if start > end or position > end:
             raise UndecodableError(f"{name}: a BYTES element reaches beyond the contents")
         yield raw[start:position]
+
+
+PROTOCOL: Final = PayloadProtocol(
+    predictions={
+        "/inference.GRPCInferenceService/ModelInfer": OpenInferenceReader(),
+        "/inference.GRPCInferenceService/ModelStreamInfer": OpenInferenceStreamReader(),
+    },
+    not_predictions=(
+        "/inference.GRPCInferenceService/Server*",
+        "/inference.GRPCInferenceService/ModelReady",
+        "/inference.GRPCInferenceService/ModelMetadata",
+        "/inference.GRPCInferenceService/ModelConfig",
+        "/inference.GRPCInferenceService/ModelStatistics",
+        "/inference.GRPCInferenceService/Repository*",
+        "/inference.GRPCInferenceService/*SharedMemory*",
+        "/inference.GRPCInferenceService/TraceSetting",
+        "/inference.GRPCInferenceService/LogSettings",
+    ),
+)

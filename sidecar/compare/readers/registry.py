@@ -2,7 +2,7 @@
 
 Rule: every method has a reader, and a reader may be registered while calls are being compared: a
 change replaces the whole table, so a look-up sees the old one or the new one. Counterparts: the
-readers; `reflection`, which registers live.
+readers, which `protocols` lists; `reflection`, which registers live.
 """
 
 from __future__ import annotations
@@ -13,26 +13,17 @@ from typing import Final
 from sidecar.compare.payload import Reader
 from sidecar.compare.readers.descriptors import readers
 from sidecar.compare.readers.opaque import OpaqueReader
-from sidecar.compare.readers.open_inference import OpenInferenceReader, OpenInferenceStreamReader
-from sidecar.compare.readers.tensorflow_serving import ClassifyReader, PredictReader, RegressReader
+from sidecar.compare.readers.protocols import READERS
 from sidecar.compare.settings import CompareSettings
 
 OPAQUE: Final = OpaqueReader()
 
-BUILT_IN: Final[Mapping[str, Reader]] = {
-    "/inference.GRPCInferenceService/ModelInfer": OpenInferenceReader(),
-    "/inference.GRPCInferenceService/ModelStreamInfer": OpenInferenceStreamReader(),
-    "/tensorflow.serving.PredictionService/Predict": PredictReader(),
-    "/tensorflow.serving.PredictionService/Classify": ClassifyReader(),
-    "/tensorflow.serving.PredictionService/Regress": RegressReader(),
-}
-
 
 class Registry:
-    """Readers by method, "/package.Service/Method".."""
+    """Readers by method, "/package.Service/Method"."""
 
     def __init__(self, given: Mapping[str, Reader] | None = None) -> None:
-        self._readers: dict[str, Reader] = {**BUILT_IN, **(given or {})}
+        self._readers: dict[str, Reader] = {**READERS, **(given or {})}
 
     @classmethod
     def from_settings(cls, settings: CompareSettings) -> Registry:

@@ -30,6 +30,7 @@ from sidecar.compare.payload import (
     stack,
     widen_bfloat16,
 )
+from sidecar.compare.readers.protocol import PayloadProtocol
 from sidecar.pb.inference import tensorflow_serving_pb2 as pb
 
 MAX_FILLED: Final = (
@@ -234,3 +235,16 @@ def _feature(feature: pb.Feature) -> tuple[str, Array]:
     if feature.HasField("float_list"):
         return "FP32", np.array(feature.float_list.value, np.float32)
     return "INT64", np.array(feature.int64_list.value, np.int64)
+
+
+PROTOCOL: Final = PayloadProtocol(
+    predictions={
+        "/tensorflow.serving.PredictionService/Predict": PredictReader(),
+        "/tensorflow.serving.PredictionService/Classify": ClassifyReader(),
+        "/tensorflow.serving.PredictionService/Regress": RegressReader(),
+    },
+    not_predictions=(
+        "/tensorflow.serving.PredictionService/GetModelMetadata",
+        "/tensorflow.serving.ModelService/*",
+    ),
+)

@@ -1,16 +1,16 @@
-"""What a rule makes of two outputs of one type and shape, and what rules share.
+"""What a rule is, what it makes of two outputs of one type and shape, and what rules share.
 
-Counterpart: `rules`, which choose one by the configuration and the output's elements.
+Rule: a file of this folder declares one `RULE`; `registry` lists them. Counterpart: `outputs`,
+which chooses one by the configuration and the output's elements.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from sidecar.compare.payload import Array, Output
 from sidecar.compare.result import Outcome
-from sidecar.compare.settings import OutputRule
 
 # atol, rtol. Halves: 5 and 2.5 units of roundoff, and what sums of them lose near zero. Singles:
 # what another kernel, batch size or thread count changes. Doubles: numpy.allclose's own.
@@ -32,10 +32,37 @@ class Finding(NamedTuple):
     raw: dict[str, float]
 
 
-Compare: TypeAlias = Callable[[Output, Output, OutputRule], Finding]
+class Tuning(Protocol):
+    """What of the configuration a rule may use: `compare.settings.OutputRule`."""
+
+    @property
+    def atol(self) -> float | None: ...
+    @property
+    def rtol(self) -> float | None: ...
+    @property
+    def max_outside(self) -> float: ...
+    @property
+    def max_score(self) -> float: ...
+    @property
+    def k(self) -> int: ...
+    @property
+    def persistence(self) -> float: ...
 
 
-def tolerances(dtype: str, rule: OutputRule) -> tuple[float, float]:
+Compare: TypeAlias = Callable[[Output, Output, Tuning], Finding]
+
+
+class Rule(NamedTuple):
+    """One way to compare outputs."""
+
+    name: str
+    kinds: str  # of elements, in numpy's letters, that it is for; `O` is BYTES
+    settings: frozenset[str]  # the keys of `Tuning` that it uses
+    compare: Compare
+    vectors: bool = False  # it looks along the last axis, so that there must be one
+
+
+def tolerances(dtype: str, rule: Tuning) -> tuple[float, float]:
     """Give the rule's atol and rtol, or what suits the type where it has none."""
     atol, rtol = TOLERANCES.get(dtype, (0.0, 0.0))
     return (
@@ -53,7 +80,7 @@ def row_mean(per_element: Array, *, one_row: bool = False) -> float:
     return float(per_element.reshape(per_element.shape[0], -1).any(axis=1).mean())
 
 
-def graded(name: str, distance: float, rule: OutputRule, **more: float) -> Finding:
+def graded(name: str, distance: float, rule: Tuning, **more: float) -> Finding:
     """Turn a call's distance in [0, 1] into a finding: it agrees up to `max_score`.
 
     The distance itself is always in the figures, under `name`.

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2
 
+from sidecar.call import CallKey, SkipReason, Started
 from sidecar.compare.readers.opaque import OpaqueReader
-from sidecar.compare.readers.registry import BUILT_IN, Registry
+from sidecar.compare.readers.protocols import NOT_PREDICTIONS, READERS
+from sidecar.compare.readers.registry import Registry
 from sidecar.compare.settings import CompareSettings
+from sidecar.tee.admission import Admission
+from sidecar.tee.settings import MatchSettings, SampleSettings
 from tests.compare.messages import MODEL_INFER
 
 
 def test_known_services_have_readers_of_their_own() -> None:
     registry = Registry()
     assert registry.reader(MODEL_INFER).name == "open_inference"
-    assert all(registry.knows(method) for method in BUILT_IN)
+    assert all(registry.knows(method) for method in READERS)
 
 
 def test_an_unknown_method_is_read_as_bytes() -> None:
@@ -58,3 +63,23 @@ def test_a_broken_descriptor_set_is_refused(tmp_path: Path) -> None:
 
 def test_without_a_descriptor_set_only_the_built_in_readers_are_there() -> None:
     assert not Registry.from_settings(CompareSettings()).knows("/a.B/C")
+
+
+def test_no_prediction_is_excluded_by_default() -> None:
+    assert not [m for m in READERS for glob in NOT_PREDICTIONS if fnmatchcase(m, glob)]
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "/grpc.health.v1.Health/Check",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        "/inference.GRPCInferenceService/RepositoryModelLoad",
+        "/tensorflow.serving.ModelService/HandleReloadConfigRequest",
+        "/seldon.protos.Model/SendFeedback",
+    ],
+)
+def test_what_is_no_prediction_is_not_shadowed_by_default(method: str) -> None:
+    call = Started(CallKey(1, 1), method, "", (), "peer", 0)
+    admission = Admission(MatchSettings(), SampleSettings(), paused=False)
+    assert admission.check(call, 0.0, 1.0) is SkipReason.METHOD

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from sidecar.compare.payload import Array, Output, bytes_array
 from sidecar.compare.result import Outcome, OutputResult
 from sidecar.compare.rules.finding import TOLERANCES
-from sidecar.compare.rules.outputs import COMPARISONS, DEFAULT, Rules, compare_outputs
-from sidecar.compare.settings import CompareSettings, OutputRule, RuleName
+from sidecar.compare.rules.outputs import DEFAULT, Rules, compare_outputs
+from sidecar.compare.rules.registry import RULE_NAMES, RULES
+from sidecar.compare.settings import CompareSettings, OutputRule
 from tests.compare.messages import DTYPES, floats
 
 
@@ -215,7 +217,7 @@ def test_argmax_of_what_has_no_axis_is_equality() -> None:
     assert _compare(np.array(1.0), np.array(2.0), rule).score == 1.0
 
 
-@pytest.mark.parametrize("rule", sorted({*get_args(RuleName)} - {"ignore"}))
+@pytest.mark.parametrize("rule", sorted({*RULE_NAMES} - {"ignore"}))
 @pytest.mark.parametrize("kind", [np.float32, np.int64, np.bool_, object])
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
 def test_nothing_is_equal_to_nothing(rule: Any, kind: Any, shape: tuple[int, ...]) -> None:
@@ -223,11 +225,40 @@ def test_nothing_is_equal_to_nothing(rule: Any, kind: Any, shape: tuple[int, ...
     assert (found.outcome, found.score) == (Outcome.EQUAL, 0.0)
 
 
-def test_every_configurable_rule_is_there() -> None:
-    assert {*COMPARISONS, "auto", "ignore"} == {*get_args(RuleName)}
+def test_a_rule_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(ValueError, match=r"one of auto, tolerance, exact, .*, ignore"):
+        _rule(rule="telepathy")
 
 
-@pytest.mark.parametrize("rule", sorted({*get_args(RuleName)} - {"ignore"}))
+@pytest.mark.parametrize(
+    ("rule", "key", "value"),
+    [
+        ("auto", "k", 3),
+        ("exact", "atol", 0.1),
+        ("ignore", "max_outside", 0.1),
+        ("topk", "persistence", 0.5),
+        ("argmax", "max_score", 0.1),
+    ],
+)
+def test_a_key_that_a_rule_has_no_use_for_is_refused_by_name(
+    rule: str, key: str, value: float
+) -> None:
+    with pytest.raises(ValueError, match=f"rule {rule} has no use for {key}"):
+        _rule(rule=rule, **{key: value})
+
+
+def test_a_rule_that_may_give_way_to_auto_may_have_its_keys() -> None:
+    assert _rule(rule="topk", k=3, max_score=0.1, atol=0.1, rtol=0.1, max_outside=0.5).atol == 0.1
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_is_a_file_named_after_it(name: str) -> None:
+    module = import_module(f"sidecar.compare.rules.{name}")
+    assert module.RULE is RULES[name]
+    assert RULES[name].settings <= set(OutputRule.model_fields)
+
+
+@pytest.mark.parametrize("rule", sorted({*RULE_NAMES} - {"ignore"}))
 @pytest.mark.parametrize(
     "array",
     [

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from sidecar.compare.payload import BYTES, Output, bytes_array
 from sidecar.compare.result import Outcome, OutputResult
+from sidecar.compare.rules.edit import BLOCK, MAX_BLOCKS, _levenshtein, edits
 from sidecar.compare.rules.outputs import compare_outputs
-from sidecar.compare.rules.text import BLOCK, MAX_BLOCKS, _levenshtein, edits
 from sidecar.compare.settings import OutputRule
 from tests.compare.messages import floats
 
