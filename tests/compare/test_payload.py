@@ -1,4 +1,4 @@
-"""Numbers of repeated fields, as protobuf 7 (a buffer) and protobuf 6 (single numbers) give them."""
+"""Numbers of repeated fields: protobuf 7 gives a buffer, protobuf 6 single numbers."""
 
 from __future__ import annotations
 
