@@ -205,7 +205,7 @@ class Experiment:
         """Whether anybody gets the call; the checks run in the order of `SkipReason`."""
         reason = self._operation.check(call, self._draw())
         lost = reason
-        if reason is None or reason is SkipReason.SHED:
+        if reason is None or reason in {SkipReason.SHED, SkipReason.BLIND}:
             # What each receiver's operator chose comes before what was lost for all of them.
             reason = None if self._receivers else SkipReason.NO_SHADOW
             if lost is None and (
