@@ -114,7 +114,7 @@ class ShadowSettings(Section):
     rate: Annotated[RateSettings, LIVE] = RateSettings()
     breaker: BreakerSettings = BreakerSettings()
     tls: TLSSettings | None = None
-    authority: str | None = None  # sent as :authority; nothing: production's
+    authority: str | None = None  # sent as :authority; nothing: its address
     deny_metadata: tuple[str, ...] = DENIED_METADATA  # names never sent to it
     add_metadata: dict[str, str] = Field(default_factory=dict)  # sent to it besides
     max_response_bytes: Bytes = 16 << 20  # of one answer
