@@ -107,6 +107,7 @@ class Experiment:
         self._reading_bytes = 0  # messages that connections are still collecting
         self._wire_hello: dict[str, Any] | None = None
         self._wire_stats: dict[str, Any] = {}
+        self._read_calls = self._traced_calls = 0
         self._opaque = BoundedCounts(OPAQUE_REASONS)
         bounds = self._bounds = self._operation.settings.pairs
         self._limits = ReadLimits(
@@ -238,6 +239,8 @@ class Experiment:
             return
         size = self._pairs.hold_request(pair, event.messages)
         pair.plan = self._spans.plan(pair.call)
+        self._read_calls += 1
+        self._traced_calls += bool(pair.plan.parent or pair.plan.passed)
         for name in self._receivers:
             if pair.undecided(name):
                 reason = self._receivers.offer(name, pair.call, event, pair.plan, size)
@@ -422,6 +425,8 @@ class Experiment:
                 "opaque": self._wire_stats.get("connections_opaque", 0) + here.count("opaque"),
                 "blind": self._wire_stats.get("connections_blind", 0) + here.count("blind"),
             },
+            read_calls=self._read_calls,
+            traced_calls=self._traced_calls,
             opaque=self._opaque.counts,
             wire=self._wire_stats,
             spans=self._spans.counts,

@@ -81,6 +81,8 @@ class State:
     held_bytes: int = 0  # messages of calls in flight
     not_judged: int = 0  # compared calls that could not be counted: a defect of ours
     connections: Mapping[str, int] = field(default_factory=dict)  # by state: open, opaque, blind
+    read_calls: int = 0  # whose request was read whole
+    traced_calls: int = 0  # of them, those that came with a trace context
     opaque: Mapping[str, int] = field(default_factory=dict)  # connections nobody reads, by reason
     wire: Mapping[str, Any] = field(default_factory=dict)  # the wire's own figures; empty: unknown
     spans: SpanCounts = field(default_factory=SpanCounts)

@@ -23,7 +23,9 @@ from sidecar.log import Log
 from sidecar.run.baseline import baseline as baseline_command
 from sidecar.run.capacity import capacity as capacity_command
 from sidecar.run.captured import captured as captured_command
+from sidecar.run.config import config as config_commands
 from sidecar.run.demo import demo as demo_command
+from sidecar.run.doctor import doctor as doctor_command
 from sidecar.run.gate import gate as gate_command
 from sidecar.run.gate import seconds
 from sidecar.run.judge import judge as judge_command
@@ -312,12 +314,14 @@ def wire(context: typer.Context) -> None:
 app.command("demo")(demo_command)
 app.command("report")(report_command)
 app.command("gate")(gate_command)
+app.command("doctor")(doctor_command)
 app.command("skipped")(skipped_command)
 app.add_typer(labels_commands, name="labels")
 app.command("captured")(captured_command)
 app.command("capacity")(capacity_command)
 app.command("judge")(judge_command)
 app.command("replay")(replay_command)
+app.add_typer(config_commands, name="config")
 app.command("baseline")(baseline_command)
 app.command("inject")(inject_command)
 app.command("webhook")(webhook_command)
