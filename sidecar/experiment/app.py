@@ -384,7 +384,10 @@ class Experiment:
         channel = self._receivers.channel
         if channel is not None and self._operation.settings.compare.reflection:
             self._reflection = Reflection(
-                channel, self._comparer.registry, clock=lambda: self._now_ns() / 1e9
+                channel,
+                self._comparer.registry,
+                clock=lambda: self._now_ns() / 1e9,
+                max_bytes=self._operation.settings.compare.reflection_bytes,
             )
 
     async def close(self) -> None:

@@ -32,7 +32,6 @@ from sidecar.http2.limits import ReadLimits
 from sidecar.tee.channel import Call, Channel
 from sidecar.tee.settings import ShadowSettings, TLSSettings
 
-MAX_INT = (1 << 31) - 1
 AGENT = f"shadow-sidecar/{sidecar.__version__}"
 
 Clock: TypeAlias = Callable[[], int]
@@ -148,7 +147,6 @@ def _target(address: str) -> str:
 def _options(settings: ShadowSettings) -> list[tuple[str, str | int]]:
     options: list[tuple[str, str | int]] = [
         ("grpc.primary_user_agent", f"shadow-sidecar/{sidecar.__version__}"),
-        ("grpc.max_receive_message_length", min(settings.max_response_bytes, MAX_INT)),
         ("grpc.max_send_message_length", -1),
         # A retried copy would show the shadow more traffic than production has.
         ("grpc.enable_retries", 0),
