@@ -86,6 +86,9 @@ def report(
     """
     from sidecar.report.build import exit_code, nobody
 
+    if trace_url and "{trace_id}" not in trace_url:
+        usage(f"--trace-url {trace_url!r}: where a trace opens, with {{trace_id}} in it")
+
     asked = gather(addresses, service, reach_by(timeout, ca, cert, key, server_name))
     reports = reports_of(asked, shadow, allow_missing)
     found = reports[0] if reports else nobody(asked.missing, time.time())
