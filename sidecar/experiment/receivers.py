@@ -26,6 +26,7 @@ from sidecar.call import (
     Started,
 )
 from sidecar.experiment.state import Failing, ReceiverState
+from sidecar.http2.budget import Budget
 from sidecar.log import Log
 from sidecar.settings.settings import Settings
 from sidecar.tee.metadata import MetadataPolicy
@@ -52,19 +53,22 @@ class _Health:
 class Receivers:
     """The shadows and controls that are configured."""
 
-    def __init__(self, settings: Settings, now_ns: Callable[[], int], log: Log) -> None:
+    def __init__(
+        self, settings: Settings, now_ns: Callable[[], int], log: Log, budget: Budget
+    ) -> None:
         """Prepare; nobody is called before `start`.
 
         Args:
             settings: the whole configuration.
             now_ns: the monotonic clock.
             log: told of a receiver that fails.
+            budget: for answers that are on their way.
         """
         self._now_ns = now_ns
         self._log = log
         self._done: Done | None = None
         self._shadows = {
-            s.name: Shadow(s, settings.pairs, now_ns, partial(self._answered, s.name))
+            s.name: Shadow(s, settings.pairs, now_ns, partial(self._answered, s.name), budget)
             for s in settings.shadows
         }
         self._health = {name: _Health() for name in self._shadows}
