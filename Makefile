@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := $(or $(VIRTUAL_ENV),.venv)
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench bench-quick lint format protos interop-environments clean help
+.PHONY: demo test bench bench-quick simulate lint format protos interop-environments clean help
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ bench: $(VENV)/.shadow-bench ## What it costs production, against Envoy; writes 
 
 bench-quick: $(VENV)/.shadow-bench ## The same in two minutes, into benchmarks/quick.md
 	$(BIN)/python -m benchmarks --quick $(ARGS)
+
+simulate: $(VENV)/.shadow-dev ## How often the verdict errs, by simulation; writes benchmarks/simulation.md
+	nice -n 19 $(BIN)/python -m benchmarks.simulate $(ARGS)
 
 lint: $(VENV)/.shadow-dev ## ruff and mypy, strict
 	$(BIN)/ruff check .

@@ -1,0 +1,121 @@
+"""Many streams through the formulas of `sidecar.judge.evidence`, looked at after each block.
+
+Rule: nothing is copied. What a block is worth, how likeness is measured, which length is chosen and
+what it pays are the judge's own functions, applied to arrays with a stream in each row;
+`tests/judge/test_simulation.py` holds this against `Blocks`, block by block.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from sidecar.judge.evidence.betting import bets, caps, excess, log_payoffs
+from sidecar.judge.evidence.blocks import shares_of
+from sidecar.judge.evidence.likeness import LENGTHS, UNSEEN_SECONDS, choose, pair_sums, state
+from sidecar.judge.evidence.mixtures import Floats, Side, logmeanexp, rate_evidence
+
+CHUNK = 400_000  # blocks of all streams worked on at once
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """Sums of base blocks, shape (streams, blocks)."""
+
+    n: Floats
+    worst: Floats  # sum of scores, what is missing at its worst: for PASS
+    best: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """ln E at every look, one after each base block, shape (streams, blocks)."""
+
+    log_pass: Floats
+    log_fail: Floats
+
+    def first(self, side: Side, limit: float) -> Floats:
+        """The first look at which a limit is reached, from 1; infinity where never."""
+        logs = self.log_pass if side is Side.PASS else self.log_fail
+        crossed = logs >= limit
+        return np.where(crossed.any(axis=1), crossed.argmax(axis=1) + 1.0, np.inf)
+
+
+def _steps() -> list[int]:
+    return [round(length / LENGTHS[0]) for length in LENGTHS]
+
+
+def _summed(x: Floats, step: int) -> Floats:
+    whole = x.shape[1] // step * step
+    return np.asarray(x[:, :whole].reshape(x.shape[0], -1, step).sum(axis=2))
+
+
+def _spread(x: Floats, step: int, looks: int, before: float) -> Floats:
+    """What was known at each base block: a longer one tells nothing before it has closed."""
+    known = np.full((x.shape[0], looks), before)
+    late = np.repeat(x, step, axis=1)[:, : looks - step + 1]
+    known[:, step - 1 : step - 1 + late.shape[1]] = late
+    return known
+
+
+def _bet(n: Floats, k: Floats, bound: tuple[float, float, float], side: Side) -> Floats:
+    margin, low, high = bound
+    z = excess(n, k, caps(n), margin, low, high)
+    return logmeanexp(np.cumsum(log_payoffs(z, bets(margin, low, high, side)), axis=1))
+
+
+def at_length(
+    streams: Streams, step: int, bound: tuple[float, float, float]
+) -> tuple[Looks, Floats]:
+    """Evidence and likeness from blocks of so many base blocks, as known at every look."""
+    looks = streams.n.shape[1]
+    n, worst, best = (_summed(x, step) for x in (streams.n, streams.worst, streams.best))
+    if not n.shape[1]:
+        nothing = np.zeros_like(streams.n)
+        return Looks(nothing, nothing), np.full_like(streams.n, np.nan)
+    means = (worst + best) / 2 / np.maximum(n, 1e-300)
+    sums = np.zeros((*n.shape, 7))
+    if n.shape[1] > 1:
+        sums[:, 1:] = np.cumsum(pair_sums(means, n > 0), axis=1)
+    return (
+        Looks(
+            _spread(_bet(n, worst, bound, Side.PASS), step, looks, 0.0),
+            _spread(_bet(n, best, bound, Side.FAIL), step, looks, 0.0),
+        ),
+        _spread(state(sums), step, looks, math.nan),
+    )
+
+
+def look(streams: Streams, bound: tuple[float, float, float] = (0.01, 0.0, 1.0)) -> Looks:
+    """Evidence with the block length chosen at every look, as `Blocks.evidence` has it."""
+    rows = max(1, CHUNK // streams.n.shape[1])
+    parts = [
+        _look(Streams(*(x[i : i + rows] for x in (streams.n, streams.worst, streams.best))), bound)
+        for i in range(0, len(streams.n), rows)
+    ]
+    return Looks(
+        np.concatenate([p.log_pass for p in parts]), np.concatenate([p.log_fail for p in parts])
+    )
+
+
+def _look(streams: Streams, bound: tuple[float, float, float]) -> Looks:
+    levels = [at_length(streams, step, bound) for step in _steps()]
+    chosen = choose(np.stack([states for _, states in levels], axis=-1), LENGTHS, UNSEEN_SECONDS)
+    shares = shares_of(len(LENGTHS))
+    best = {side: np.full(streams.n.shape, -np.inf) for side in Side}
+    for i, (looks, _) in enumerate(levels):
+        for side, logs in ((Side.PASS, looks.log_pass), (Side.FAIL, looks.log_fail)):
+            paid = np.where(chosen <= i, logs + math.log(shares[i]), -np.inf)
+            best[side] = np.maximum(best[side], paid)
+    return Looks(best[Side.PASS], best[Side.FAIL])
+
+
+def look_at_calls(streams: Streams, margin: float) -> Looks:
+    """Evidence as if every call were independent of every other: what it was before."""
+    n = np.cumsum(streams.n, axis=1)
+    return Looks(
+        rate_evidence(n, np.cumsum(streams.worst, axis=1), margin, Side.PASS),
+        rate_evidence(n, np.cumsum(streams.best, axis=1), margin, Side.FAIL),
+    )
