@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from sidecar.compare.rules.registry import RULE_NAMES, useless
-from sidecar.fields import Count, Fraction, Section
+from sidecar.fields import Bytes, Count, Fraction, Section
 
 
 def _known(name: str) -> str:
@@ -46,6 +46,8 @@ class CompareSettings(Section):
 
     descriptors: Path | None = None  # a serialized FileDescriptorSet for methods of your own
     reflection: bool = True  # else ask a shadow's reflection service for unknown methods
+    # Of descriptors that it may send, all services together; in memory up to 90 times as much.
+    reflection_bytes: Bytes = 1 << 20
     rules: tuple[OutputRule, ...] = ()  # first match wins
 
     @model_validator(mode="after")
