@@ -33,7 +33,7 @@ from sidecar.tee.metadata import MetadataPolicy
 from sidecar.tee.shadow import Dispatch, Shadow
 from sidecar.telemetry.plan import SpanPlan
 
-Told: TypeAlias = Callable[[str, Dispatch, Observation | SkipReason], None]
+Done: TypeAlias = Callable[[str, Dispatch, Observation | SkipReason], None]
 
 UNIMPLEMENTED = 12
 ABSENT = frozenset({4, 8, UNIMPLEMENTED, 14})
@@ -66,7 +66,7 @@ class Receivers:
         """
         self._now_ns = now_ns
         self._log = log
-        self._told: Told | None = None
+        self._done: Done | None = None
         self._shadows = {
             s.name: Shadow(s, settings.pairs, now_ns, partial(self._answered, s.name), budget)
             for s in settings.shadows
@@ -128,8 +128,8 @@ class Receivers:
     def _answered(self, name: str, dispatch: Dispatch, result: Observation | SkipReason) -> None:
         if not isinstance(result, SkipReason):
             self._note(name, result)
-        if self._told is not None:
-            self._told(name, dispatch, result)
+        if self._done is not None:
+            self._done(name, dispatch, result)
 
     # ---- how they are ---------------------------------------------------------------------------
 
@@ -177,17 +177,17 @@ class Receivers:
 
     # ---- their life -----------------------------------------------------------------------------
 
-    def start(self, told: Told, wait_seconds: float = 0.0) -> None:
+    def start(self, done: Done, wait_seconds: float = 0.0) -> None:
         """Make them ready to be called.
 
         Args:
-            told: gets one word for each call that `offer` took.
+            done: gets one word for each call that `offer` took.
             wait_seconds: who cannot be reached yet gets no calls, at most so long.
 
         Raises:
             OSError: a TLS file cannot be read.
         """
-        self._told = told
+        self._done = done
         for shadow in self._shadows.values():
             shadow.start()
             if wait_seconds:
