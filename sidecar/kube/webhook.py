@@ -22,6 +22,7 @@ from sidecar.address import TCP, format_address
 from sidecar.kube.admission import OUTCOMES, MalformedReviewError, answer
 from sidecar.kube.certificate import Certificate, CertificateError
 from sidecar.log import Log
+from sidecar.tasks import Tasks
 from sidecar.wire.listen import open_listeners
 
 MAX_BODY = 8 << 20  # the API server's own bound is 3 MiB for an object, and a review may hold two
@@ -185,12 +186,14 @@ async def serve(address: TCP, cert: Path, key: Path, defaults: Mapping[str, str]
         loop.add_signal_handler(number, ended.set)
     host, port, *_ = server.sockets[0].getsockname()
     log.info("listening", address=format_address(host, port))
-    watching = asyncio.create_task(_watch(certificate, webhook, log))
+    # Without it a renewed certificate is not taken, and every new pod fails when the old one ends.
+    tasks = Tasks(log, ended.set)
+    tasks.start("certificate", _watch(certificate, webhook, log), vital=True)
     try:
         await ended.wait()
         log.info("ending")
     finally:
-        watching.cancel()
+        await tasks.close()
         server.close()
         await webhook.idle()
         await runner.cleanup()
