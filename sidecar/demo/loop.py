@@ -36,6 +36,7 @@ from sidecar.demo.data import digits
 from sidecar.demo.models import MODELS, Model
 from sidecar.demo.process import Process
 from sidecar.demo.summary import Summary, summarize
+from sidecar.report.as_json import from_json
 
 SHADOW = "candidate"
 COLLECTOR = ("127.0.0.1", 4317)
@@ -191,7 +192,7 @@ def drive(
         _get(stand.http, "/status"),
         _get(stand.http, f"/pairs?limit={PAIRS}"),
         SHADOW,
-        _get(stand.http, "/report.json"),
+        from_json(_get(stand.http, "/report.json")),
     )
 
 

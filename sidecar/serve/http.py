@@ -16,6 +16,7 @@ from aiohttp import web
 from sidecar.address import TCP, Unix, format_address, parse_address
 from sidecar.experiment.app import Experiment
 from sidecar.experiment.judging import Judged
+from sidecar.report.as_json import to_json
 from sidecar.report.build import empty_report
 from sidecar.report.live import report_of
 from sidecar.report.page import CONTENT_SECURITY_POLICY, render_html
@@ -166,7 +167,7 @@ class Pages:
 
     def _report(self, judged: Judged) -> bytes:
         report = report_of(self._experiment.state(), judged)
-        return json.dumps(report).encode()
+        return json.dumps(to_json(report)).encode()
 
     async def counts(self, _: web.Request) -> web.Response:
         """What `GetCounts` gives, as protobuf bytes: for a report where there is no Admin API."""
