@@ -8,7 +8,6 @@ time decide; `serve/`, which reads `state()` and nothing else.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -45,6 +44,7 @@ from sidecar.log import Log
 from sidecar.observe.connection import Connection
 from sidecar.settings.difference import Difference
 from sidecar.settings.settings import Settings
+from sidecar.tasks import Tasks
 from sidecar.tee.shadow import Dispatch
 from sidecar.telemetry.pairs import PairSpans
 from sidecar.wire.records import Kind
@@ -67,6 +67,7 @@ class Parts:
     capturing: Capturing | None
     wire: WireLink
     budget: Budget  # of calls in flight
+    tasks: Tasks
 
 
 class Experiment:
@@ -117,7 +118,7 @@ class Experiment:
             max_response_bytes=bounds.max_response_bytes,
         )
         self._reflection: Reflection | None = None
-        self._asking: set[asyncio.Task[bool]] = set()
+        self._tasks = parts.tasks
 
     # ---- 1. seen: a connection's bytes become calls ---------------------------------------------
 
@@ -245,9 +246,7 @@ class Experiment:
         self._settle(pair)
         if self._reflection is not None and self._reflection.wants(pair.call.method):
             # A method that nobody told us about: its shadow may know what its messages mean.
-            task = asyncio.create_task(self._reflection.resolve(pair.call.method))
-            self._asking.add(task)
-            task.add_done_callback(self._asking.discard)
+            self._tasks.start("reflection", self._reflection.resolve(pair.call.method))
 
     def _shadowed(self, name: str, dispatch: Dispatch, result: Observation | SkipReason) -> None:
         pair = self._pairs.get(dispatch.key)
@@ -381,8 +380,7 @@ class Experiment:
 
     async def close(self) -> None:
         """End every call in flight as `shutdown`, and let the receivers go."""
-        for task in self._asking:
-            task.cancel()
+        await self._tasks.close()
         await self._receivers.close()
         for key in self._pairs.all():
             self._lost(Lost(key, SkipReason.SHUTDOWN))
@@ -409,6 +407,7 @@ class Experiment:
             pace_limit=self._operation.pace.limit,
             held_bytes=self._budget.held - self._budget.tables,
             table_bytes=self._budget.tables,
+            background_died=self._tasks.died,
             not_judged=self._judging.failures,
             connections={
                 "open": self._wire_stats.get("connections_open", 0),

@@ -29,6 +29,7 @@ from sidecar.experiment.state import Failing, ReceiverState
 from sidecar.http2.budget import Budget
 from sidecar.log import Log
 from sidecar.settings.settings import Settings
+from sidecar.tasks import Tasks
 from sidecar.tee.metadata import MetadataPolicy
 from sidecar.tee.shadow import Dispatch, Shadow
 from sidecar.telemetry.plan import SpanPlan
@@ -54,7 +55,12 @@ class Receivers:
     """The shadows and controls that are configured."""
 
     def __init__(
-        self, settings: Settings, now_ns: Callable[[], int], log: Log, budget: Budget
+        self,
+        settings: Settings,
+        now_ns: Callable[[], int],
+        log: Log,
+        budget: Budget,
+        tasks: Tasks,
     ) -> None:
         """Prepare; nobody is called before `start`.
 
@@ -63,6 +69,7 @@ class Receivers:
             now_ns: the monotonic clock.
             log: told of a receiver that fails.
             budget: for answers that are on their way.
+            tasks: what is done beside.
         """
         self._now_ns = now_ns
         self._log = log
@@ -76,7 +83,7 @@ class Receivers:
         # A control that is slow must not cost the candidate its calls.
         leading = [s for s in self._shadows.values() if s.settings.role == "shadow"]
         self._leading = leading or list(self._shadows.values())
-        self._waiting: list[asyncio.Task[None]] = []
+        self._tasks = tasks
 
     def __len__(self) -> int:
         return len(self._shadows)
@@ -192,7 +199,9 @@ class Receivers:
             shadow.start()
             if wait_seconds:
                 shadow.starting = True
-                self._waiting.append(asyncio.create_task(self._wait(shadow, wait_seconds)))
+                self._tasks.start(
+                    f"wait for {shadow.settings.name}", self._wait(shadow, wait_seconds)
+                )
 
     async def _wait(self, shadow: Shadow, seconds: float) -> None:
         name, address = shadow.settings.name, shadow.settings.address
@@ -209,7 +218,8 @@ class Receivers:
         else:
             if said:
                 self._log.info("shadow_reached", shadow=name, address=address)
-        shadow.starting = False
+        finally:
+            shadow.starting = False  # whatever happened: it must get its calls
 
     @property
     def channel(self) -> grpc.aio.Channel | None:
@@ -226,8 +236,6 @@ class Receivers:
 
     async def close(self) -> None:
         """End every call of theirs, and let them go."""
-        for task in self._waiting:
-            task.cancel()
         for shadow in self._shadows.values():
             await shadow.close()
 

@@ -80,6 +80,7 @@ class State:
     pace_limit: str = ""  # whose time it is
     held_bytes: int = 0  # messages of calls in flight, the shadows' unfinished answers included
     table_bytes: int = 0  # header tables of open connections, in the same budget
+    background_died: int = 0  # tasks and threads that ended with an error: a defect of ours
     not_judged: int = 0  # compared calls that could not be counted: a defect of ours
     connections: Mapping[str, int] = field(default_factory=dict)  # by state: open, opaque, blind
     read_calls: int = 0  # whose request was read whole

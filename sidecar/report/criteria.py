@@ -9,17 +9,12 @@ from collections.abc import Sequence
 
 from sidecar.judge.report import CriterionVerdict, SliceVerdict
 from sidecar.report import charts
-from sidecar.report.figures import Formatter, about, count, percent, unit_of
-from sidecar.report.layout import Row, chip, section, sign, table
+from sidecar.report.figures import Formatter, count, percent, unit_of
+from sidecar.report.layout import chip, section, sign, table
 from sidecar.report.markup import Child, Markup, tag
 from sidecar.report.report import Report
 
 _FIRST_SLICES = 6  # shown at once, with those that are worse
-
-
-def _declared(report: Report) -> dict[str, Row]:
-    declared = report.declared
-    return {criterion["name"]: criterion for criterion in declared.get("criteria", ())}
 
 
 def criteria(report: Report) -> Child:
@@ -27,7 +22,6 @@ def criteria(report: Report) -> Child:
     found = report.verdict.criteria
     if not found:
         return None
-    declared = _declared(report)
     ordered = sorted(found, key=lambda c: not c.required)
     alpha = report.declared.get("alpha")
     error = f", with an error of {percent(alpha)}" if alpha else ""
@@ -36,7 +30,7 @@ def criteria(report: Report) -> Child:
         "Criteria",
         table(
             ["Criterion", "State", "Interval against margin", "#Estimate", "#Calls"],
-            [_criterion(c, declared.get(c.name, {})) for c in ordered],
+            [_criterion(c) for c in ordered],
             "Criteria",
             "judged",
         ),
@@ -47,8 +41,8 @@ def criteria(report: Report) -> Child:
     )
 
 
-def _criterion(criterion: CriterionVerdict, declared: Row) -> Markup:
-    unit = unit_of(criterion.kind, declared)
+def _criterion(criterion: CriterionVerdict) -> Markup:
+    unit = unit_of(criterion.unit)
     estimate = criterion.estimate
     far = charts.reach(criterion.margin, estimate or 0.0, criterion.interval)
     return tag(
@@ -56,7 +50,7 @@ def _criterion(criterion: CriterionVerdict, declared: Row) -> Markup:
         tag(
             "th",
             tag("span", criterion.name, class_="name"),
-            tag("span", about(criterion.kind, declared), class_="more"),
+            tag("span", criterion.about, class_="more"),
             scope="row",
         ),
         tag(
@@ -65,7 +59,7 @@ def _criterion(criterion: CriterionVerdict, declared: Row) -> Markup:
             tag("span", "required" if criterion.required else "informative", class_="more"),
             class_="state",
         ),
-        tag("td", _bar(criterion, criterion, declared, unit, far, criterion.state), class_="wide"),
+        tag("td", _bar(criterion, criterion, unit, far, criterion.state), class_="wide"),
         _estimate(estimate, criterion.interval, unit),
         tag(
             "td",
@@ -79,14 +73,18 @@ def _criterion(criterion: CriterionVerdict, declared: Row) -> Markup:
 def _bar(
     shown: CriterionVerdict | SliceVerdict,
     criterion: CriterionVerdict,
-    declared: Row,
     unit: Formatter,
     far: float,
     state: str,
 ) -> Markup:
-    both = criterion.kind == "bias" and declared.get("direction", "both") == "both"
     return charts.interval_bar(
-        criterion.margin, shown.estimate, shown.interval, far, unit, state, both=both
+        criterion.margin,
+        shown.estimate,
+        shown.interval,
+        far,
+        unit,
+        state,
+        both=criterion.two_sided,
     )
 
 
@@ -113,7 +111,6 @@ def slices(report: Report) -> Child:
     found = report.verdict.slices
     if not found:
         return None
-    declared = _declared(report)
     judged = {c.name: c for c in report.verdict.criteria}
     first = max(_FIRST_SLICES, sum(s.flagged for s in found))
     # One scale for each criterion, so that its slices can be compared by eye.
@@ -130,7 +127,6 @@ def slices(report: Report) -> Child:
                 _slice(
                     s,
                     judged[s.criterion],
-                    declared.get(s.criterion, {}),
                     far[s.criterion] if drawn else None,
                 )
                 for s in part
@@ -152,10 +148,8 @@ def slices(report: Report) -> Child:
     )
 
 
-def _slice(
-    found: SliceVerdict, criterion: CriterionVerdict, declared: Row, far: float | None
-) -> Markup:
-    unit = unit_of(criterion.kind, declared)
+def _slice(found: SliceVerdict, criterion: CriterionVerdict, far: float | None) -> Markup:
+    unit = unit_of(criterion.unit)
     name, _, value = found.slice.partition("=")
     state = "FAIL" if found.flagged else "WATCHING"
     worse = tag("span", sign("FAIL", 14), "WORSE", class_="chip fail")
@@ -172,9 +166,7 @@ def _slice(
             worse if found.flagged else tag("span", "not worse so far", class_="quiet"),
             class_="state",
         ),
-        tag("td", _bar(found, criterion, declared, unit, far, state), class_="wide")
-        if far
-        else None,
+        tag("td", _bar(found, criterion, unit, far, state), class_="wide") if far else None,
         _estimate(found.estimate, found.interval, unit),
         tag(
             "td",

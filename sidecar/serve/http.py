@@ -25,6 +25,7 @@ from sidecar.serve.cache import AnswerCache
 from sidecar.serve.counts import counts_of
 from sidecar.serve.skipped import SKIPPED, skipped_rows
 from sidecar.serve.status import status
+from sidecar.wire.listen import ANY_V6, ListenError, open_listeners
 
 PAIRS_SHOWN = 50
 PAIRS_LIMIT = 1000
@@ -237,6 +238,12 @@ async def serve(pages: Pages, listen: str) -> tuple[web.AppRunner, str]:
     address = parse_address(listen)
     site: web.BaseSite
     match address:
+        case TCP(host, _) if host == ANY_V6:  # asyncio's own would leave IPv4 out
+            try:
+                site = web.SockSite(runner, open_listeners(address)[0])
+            except ListenError as error:
+                await runner.cleanup()
+                raise OSError(errno.EADDRNOTAVAIL, f"http.listen {error}") from None
         case TCP(host, port):
             site = web.TCPSite(runner, host, port)
         case Unix(path):

@@ -42,9 +42,9 @@ def test_the_verdict_comes_first_with_its_reason_and_what_it_stands_on() -> None
 
 def test_each_criterion_is_shown_in_its_own_unit_against_its_margin() -> None:
     told = page().section("criteria")
-    assert "same calls whose answers disagree WATCHING required" in told
+    assert "same about disagreement WATCHING required" in told
     assert "1.2 % 0.6 % to 2 % 4,321 about 1,234 more" in told
-    assert "p95 p95 latency against production's FAIL informative" in told
+    assert "p95 about latency ratio FAIL informative" in told
     assert "+50 % at least +30 %" in told
     assert "with an error of 5 %" in told
 
