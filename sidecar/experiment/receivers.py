@@ -33,6 +33,7 @@ from sidecar.tee.shadow import Dispatch, Shadow
 from sidecar.telemetry.plan import SpanPlan
 
 Told: TypeAlias = Callable[[str, Dispatch, Observation | SkipReason], None]
+Sent: TypeAlias = Callable[[str, Dispatch], None]
 
 UNIMPLEMENTED = 12
 ABSENT = frozenset({4, 8, UNIMPLEMENTED, 14})
@@ -63,8 +64,15 @@ class Receivers:
         self._now_ns = now_ns
         self._log = log
         self._told: Told | None = None
+        self._sent: Sent | None = None
         self._shadows = {
-            s.name: Shadow(s, settings.pairs, now_ns, partial(self._answered, s.name))
+            s.name: Shadow(
+                s,
+                settings.pairs,
+                now_ns,
+                partial(self._answered, s.name),
+                partial(self._goes_out, s.name),
+            )
             for s in settings.shadows
         }
         self._health = {name: _Health() for name in self._shadows}
@@ -127,6 +135,10 @@ class Receivers:
         if self._told is not None:
             self._told(name, dispatch, result)
 
+    def _goes_out(self, name: str, dispatch: Dispatch) -> None:
+        if self._sent is not None:
+            self._sent(name, dispatch)
+
     # ---- how they are ---------------------------------------------------------------------------
 
     def _note(self, name: str, answer: Observation) -> None:
@@ -173,17 +185,18 @@ class Receivers:
 
     # ---- their life -----------------------------------------------------------------------------
 
-    def start(self, told: Told, wait_seconds: float = 0.0) -> None:
+    def start(self, told: Told, sent: Sent, wait_seconds: float = 0.0) -> None:
         """Make them ready to be called.
 
         Args:
             told: gets one word for each call that `offer` took.
+            sent: hears of each copy when it goes out.
             wait_seconds: who cannot be reached yet gets no calls, at most so long.
 
         Raises:
             OSError: a TLS file cannot be read.
         """
-        self._told = told
+        self._told, self._sent = told, sent
         for shadow in self._shadows.values():
             shadow.start()
             if wait_seconds:
