@@ -8,7 +8,6 @@ time decide; `serve/`, which reads `state()` and nothing else.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -38,12 +37,14 @@ from sidecar.experiment.receivers import Receivers
 from sidecar.experiment.recent import RecentPairs
 from sidecar.experiment.skipped import SkipLog, Step
 from sidecar.experiment.state import State
+from sidecar.http2.budget import Budget
 from sidecar.http2.limits import ReadLimits
 from sidecar.judge.labels import Label
 from sidecar.log import Log
 from sidecar.observe.connection import Connection
 from sidecar.settings.difference import Difference
 from sidecar.settings.settings import Settings
+from sidecar.tasks import Tasks
 from sidecar.tee.shadow import Dispatch
 from sidecar.telemetry.pairs import PairSpans
 from sidecar.wire.records import Kind
@@ -65,6 +66,8 @@ class Parts:
     spans: PairSpans
     capturing: Capturing | None
     wire: WireLink
+    budget: Budget  # of calls in flight
+    tasks: Tasks
 
 
 class Experiment:
@@ -103,10 +106,11 @@ class Experiment:
         self._log = log
         self._unix_offset_ns = unix_offset_ns
         self._connections: dict[int, Connection] = {}
-        self._pairs = Pairs()
-        self._reading_bytes = 0  # messages that connections are still collecting
+        self._budget = parts.budget
+        self._pairs = Pairs(self._budget)
         self._wire_hello: dict[str, Any] | None = None
         self._wire_stats: dict[str, Any] = {}
+        self._read_calls = self._traced_calls = 0
         self._opaque = BoundedCounts(OPAQUE_REASONS)
         bounds = self._bounds = self._operation.settings.pairs
         self._limits = ReadLimits(
@@ -114,12 +118,7 @@ class Experiment:
             max_response_bytes=bounds.max_response_bytes,
         )
         self._reflection: Reflection | None = None
-        self._asking: set[asyncio.Task[bool]] = set()
-
-    @property
-    def _held_bytes(self) -> int:
-        """Messages that calls in flight hold, complete or still being read."""
-        return self._pairs.held_bytes + self._reading_bytes
+        self._tasks = parts.tasks
 
     # ---- 1. seen: a connection's bytes become calls ---------------------------------------------
 
@@ -146,7 +145,9 @@ class Experiment:
         self._operation.heard(now_ns - copied_ns, self._receivers.pressure(), now_ns)
 
     def opened(self, conn: int, about: dict[str, Any]) -> None:
-        self._connections[conn] = Connection(conn, about["peer"], self._seen, self._limits)
+        self._connections[conn] = Connection(
+            conn, about["peer"], self._seen, self._limits, self._budget
+        )
         self._spans.upstream(conn, about["upstream"])
 
     def copied(self, conn: int, direction: Direction, data: Chunk, now_ns: int) -> None:
@@ -183,7 +184,6 @@ class Experiment:
             self._spans.gone(conn)
 
     def _read(self, connection: Connection, events: Sequence[Event]) -> None:
-        self._count(connection)
         for event in events:
             match event:
                 case Requested():
@@ -192,7 +192,7 @@ class Experiment:
                     self._answered(event)
                 case Lost():
                     self._lost(event)
-        while self._held_bytes > self._bounds.bytes:
+        while self._budget.room < 0:
             # The bound on memory is the operator's: the youngest call that is growing gives way.
             key = self._pairs.youngest_reading(connection.conn)
             if key is None:
@@ -205,12 +205,10 @@ class Experiment:
         """Whether anybody gets the call; the checks run in the order of `SkipReason`."""
         reason = self._operation.check(call, self._draw())
         lost = reason
-        if reason is None or reason is SkipReason.SHED:
+        if reason is None or reason in {SkipReason.SHED, SkipReason.BLIND}:
             # What each receiver's operator chose comes before what was lost for all of them.
             reason = None if self._receivers else SkipReason.NO_SHADOW
-            if lost is None and (
-                len(self._pairs) >= self._bounds.calls or self._held_bytes >= self._bounds.bytes
-            ):
+            if lost is None and (len(self._pairs) >= self._bounds.calls or self._budget.room <= 0):
                 lost = SkipReason.PAIRS_FULL
         if reason is not None:
             self._ledger.refuse(reason)
@@ -241,6 +239,8 @@ class Experiment:
             return
         size = self._pairs.hold_request(pair, event.messages)
         pair.plan = self._spans.plan(pair.call)
+        self._read_calls += 1
+        self._traced_calls += bool(pair.plan.parent or pair.plan.passed)
         for name in self._receivers:
             if pair.undecided(name):
                 reason = self._receivers.offer(name, pair.call, event, pair.plan, size)
@@ -249,9 +249,7 @@ class Experiment:
         self._settle(pair)
         if self._reflection is not None and self._reflection.wants(pair.call.method):
             # A method that nobody told us about: its shadow may know what its messages mean.
-            task = asyncio.create_task(self._reflection.resolve(pair.call.method))
-            self._asking.add(task)
-            task.add_done_callback(self._asking.discard)
+            self._tasks.start("reflection", self._reflection.resolve(pair.call.method))
 
     def _shadowed(self, name: str, dispatch: Dispatch, result: Observation | SkipReason) -> None:
         pair = self._pairs.get(dispatch.key)
@@ -343,13 +341,6 @@ class Experiment:
         connection = self._connections.get(key.connection)
         if connection is not None:
             connection.forget(key)
-            self._count(connection)
-
-    def _count(self, connection: Connection) -> None:
-        """Take over what a connection holds now."""
-        held = connection.buffered_bytes
-        self._reading_bytes += held - connection.counted_bytes
-        connection.counted_bytes = held
 
     # ---- what time and operators ask for --------------------------------------------------------
 
@@ -401,13 +392,15 @@ class Experiment:
         channel = self._receivers.channel
         if channel is not None and self._operation.settings.compare.reflection:
             self._reflection = Reflection(
-                channel, self._comparer.registry, clock=lambda: self._now_ns() / 1e9
+                channel,
+                self._comparer.registry,
+                clock=lambda: self._now_ns() / 1e9,
+                max_bytes=self._operation.settings.compare.reflection_bytes,
             )
 
     async def close(self) -> None:
         """End every call in flight as `shutdown`, and let the receivers go."""
-        for task in self._asking:
-            task.cancel()
+        await self._tasks.close()
         await self._receivers.close()
         for key in self._pairs.all():
             self._lost(Lost(key, SkipReason.SHUTDOWN))
@@ -432,13 +425,17 @@ class Experiment:
             ended=self._operation.ended,
             pace=self._operation.pace.share,
             pace_limit=self._operation.pace.limit,
-            held_bytes=self._held_bytes,
+            held_bytes=self._budget.held - self._budget.tables,
+            table_bytes=self._budget.tables,
+            background_died=self._tasks.died,
             not_judged=self._judging.failures,
             connections={
                 "open": self._wire_stats.get("connections_open", 0),
                 "opaque": self._wire_stats.get("connections_opaque", 0) + here.count("opaque"),
                 "blind": self._wire_stats.get("connections_blind", 0) + here.count("blind"),
             },
+            read_calls=self._read_calls,
+            traced_calls=self._traced_calls,
             opaque=self._opaque.counts,
             wire=self._wire_stats,
             spans=self._spans.counts,

@@ -191,10 +191,10 @@ class Judging:
             figures: the wire's own counters.
             fraction: the share of all calls that was to be compared.
         """
-        if came := self._blind.came(figures):
+        if calls := self._blind.since_last(figures):
             for name, judged in self.shadows.items():
                 sampled = fraction * self._fractions[name]
-                judged.blind += came * chance(judged.counts, sampled)
+                judged.blind += calls * chance(judged.counts, sampled)
 
     def detached(self) -> None:
         """No wire is there to tell."""

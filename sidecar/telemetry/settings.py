@@ -19,7 +19,7 @@ class TelemetrySettings(Section):
     workload: str = ""  # what is shadowed, for spans' names; empty: the method's last part
     # Production's span where production sends one itself; auto: internal once its answers say so.
     production_span: Literal["auto", "server", "internal"] = "auto"
-    queue_spans: Count = 4096
+    queue_spans: Count = 4096  # waiting to be exported; beyond it spans are dropped and counted
     # Where people open this sidecar's page, for the spans' links; empty: where it listens.
     page_url: Annotated[str, Field(pattern=r"^(https?://\S*)?$")] = ""
     # Where people open a trace, for the page's links: "http://jaeger:16686/trace/{trace_id}".
