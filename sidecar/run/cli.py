@@ -109,7 +109,7 @@ Tap = Annotated[
 ]
 Traces = Annotated[
     str | None,
-    typer.Option(help="joined, separate or off.", metavar="LAYOUT"),
+    typer.Option(help="comparison, joined or off.", metavar="LAYOUT"),
 ]
 WaitShadow = Annotated[
     str | None,

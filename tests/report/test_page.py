@@ -159,7 +159,9 @@ def test_values_stand_beside_what_differs_where_there_are_any() -> None:
 
 def test_a_trace_id_is_a_link_where_an_address_is_configured() -> None:
     assert links(page()) == []
-    assert links(page(trace_url=JAEGER))[:2] == [f"http://jaeger:16686/trace/{t}" for t in TRACES]
+    assert links(page(trace_url=JAEGER))[:2] == [
+        f"http://jaeger:16686/trace/{t}" for t in reversed(TRACES)
+    ]
 
 
 def test_both_halves_in_one_trace_are_one_link() -> None:
