@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from sidecar.address import Unix, parse_address
 from sidecar.compare.comparer import Comparer
 from sidecar.compare.readers.registry import Registry
 from sidecar.experiment.app import Experiment
@@ -74,6 +75,14 @@ def unix_offset_ns() -> int:
     return time.time_ns() - time.monotonic_ns()
 
 
+def page_of(address: str) -> str:
+    """The URL of a page that listens at `address`; empty where others could not open it."""
+    parsed = parse_address(address)
+    if isinstance(parsed, Unix) or parsed.host in {"0.0.0.0", "::"}:
+        return ""
+    return f"http://{address}"
+
+
 async def _run(
     settings: Settings,
     file: Path | None,
@@ -116,6 +125,7 @@ async def _run(
 
     pages = Pages(experiment, Metrics(experiment.state).expose, time.monotonic_ns)
     runner, address = await serve(pages, settings.http.listen)
+    spans.page_url = spans.page_url or page_of(address)
     try:
         admin, admin_address = await serve_admin(AdminService(experiment, watchers), settings.admin)
     except OSError:
