@@ -61,6 +61,8 @@ compare:
     - {output: probabilities, rule: argmax}
     - {output: class, rule: exact}
 judge:
+  # Images that nobody has trained on, in a shuffled order: each call is new.
+  independent_calls: true
   min_duration_seconds: 0
   min_calls: 300
   labels: {correlation: request_id}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from sidecar.judge.evidence.blocks import Blocks
 
@@ -65,56 +65,9 @@ class Snapshot:
     coverage: Coverage
     cells: Mapping[CellKey, Cell]
     events: Mapping[str, int] = field(default_factory=dict)  # joined, late, repeats, ...
+    # The judge's own, for they are large: whoever keeps a snapshot writes them down at once.
     blocks: Mapping[CellKey, tuple[Blocks, ...]] = field(default_factory=dict)
     lost: Mapping[str, int] = field(default_factory=dict)  # calls, by why they were not compared
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "instance": self.key.instance,
-            "epoch": self.key.epoch,
-            "sequence": self.sequence,
-            "rules": self.rules,
-            "models": dict(self.models),
-            "began_unix_ns": self.began_unix_ns,
-            "elapsed_ns": self.elapsed_ns,
-            "calls": self.calls,
-            "compared": self.coverage.compared,
-            "eligible": self.coverage.eligible,
-            "blind": self.coverage.blind,
-            "cells": [
-                {"criterion": key.criterion, "slice": key.slice, "counts": dict(cell)}
-                for key, cell in sorted(self.cells.items())
-            ],
-            "events": dict(self.events),
-        }
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Snapshot:
-        """The inverse of `to_dict`.
-
-        Raises:
-            KeyError, TypeError, ValueError: for anything else.
-        """
-        return cls(
-            key=SnapshotKey(str(plain["instance"]), int(plain["epoch"])),
-            sequence=int(plain["sequence"]),
-            rules=str(plain["rules"]),
-            models={str(k): str(v) for k, v in plain["models"].items()},
-            began_unix_ns=int(plain["began_unix_ns"]),
-            elapsed_ns=int(plain["elapsed_ns"]),
-            calls=int(plain["calls"]),
-            coverage=Coverage(
-                int(plain["compared"]), int(plain["eligible"]), int(plain.get("blind", 0))
-            ),
-            cells={
-                CellKey(str(c["criterion"]), str(c["slice"])): {
-                    str(k): float(v) for k, v in c["counts"].items()
-                }
-                for c in plain["cells"]
-            },
-            events={str(k): int(v) for k, v in plain["events"].items()},
-        )
 
 
 Counts: TypeAlias = Mapping[SnapshotKey, Snapshot]

@@ -29,13 +29,14 @@ from sidecar.judge.counts import (
 from sidecar.judge.criteria.base import Increments, Plan
 from sidecar.judge.criteria.labelled import Decisions, Labelled
 from sidecar.judge.labels import Label, LabelStore
+from sidecar.judge.latches import Latches
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.ranges import Ranges
 from sidecar.judge.repeats import Repeats
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.slices import OTHER, Place, Slices
-from sidecar.judge.verdict import Latches, decide, plans_of
+from sidecar.judge.verdict import decide, plans_of
 from sidecar.judge.worst import Example, Examples, identity_of, note_of, rank_of
 
 OPAQUE = OpaqueReader.name
