@@ -213,17 +213,20 @@ class Experiment:
         if reason is not None:
             self._ledger.refuse(reason)
             self._skips.add(call, "", reason, Step.ADMITTED, call.started_ns)
+            self._spans.refused(call, reason)
             return False
         refused = self._receivers.refusals(self._draw, lost, self._judging.ended)
         if len(refused) == len(self._receivers) and len(set(refused.values())) == 1:
             reason = next(iter(refused.values()))
             self._ledger.refuse(reason)
             self._skips.add(call, "", reason, Step.ADMITTED, call.started_ns)
+            self._spans.refused(call, reason)
             return False
         pair = Pair(call, self._ledger.see())
         for name, reason in refused.items():
             self._skip(pair, name, reason, Step.ADMITTED)
         if pair.entry.settled:
+            self._spans.refused(call, next(iter(refused.values())))
             return False
         self._pairs.add(pair)
         return True
@@ -259,6 +262,12 @@ class Experiment:
             self._pairs.hold(pair, result)
             self._pair(pair, name)
         self._settle(pair)
+
+    def _goes_out(self, name: str, dispatch: Dispatch) -> None:
+        """A copy goes out: from now on the shadow knows of the span that it was told."""
+        pair = self._pairs.get(dispatch.key)
+        if pair is not None:
+            pair.sent[name] = self._now_ns()
 
     # ---- 4. paired: both observations are there -------------------------------------------------
 
@@ -311,7 +320,16 @@ class Experiment:
             self._capturing.take(pair)
         if pair.plan is not None:
             self._spans.tell(
-                pair.call, pair.plan, pair.production, pair.shadowed, pair.compared, pair.skipped
+                pair.call,
+                pair.plan,
+                pair.production,
+                pair.shadowed,
+                pair.compared,
+                pair.skipped,
+                now_ns=self._now_ns,
+                sent=pair.sent,
+                request=pair.request,
+                judged=pair.judged,
             )
         for name, comparison in pair.compared.items():
             assert pair.production is not None
@@ -368,7 +386,9 @@ class Experiment:
         Raises:
             OSError: a TLS file cannot be read.
         """
-        self._receivers.start(self._shadowed, self._operation.settings.observer.wait_shadow_seconds)
+        self._receivers.start(
+            self._shadowed, self._goes_out, self._operation.settings.observer.wait_shadow_seconds
+        )
         channel = self._receivers.channel
         if channel is not None and self._operation.settings.compare.reflection:
             self._reflection = Reflection(
@@ -419,4 +439,5 @@ class Experiment:
             opaque=self._opaque.counts,
             wire=self._wire_stats,
             spans=self._spans.counts,
+            exemplars=self._spans.exemplars,
         )

@@ -177,7 +177,7 @@ class Judging:
             self._log.warning("not_judged", error=repr(error), method=pair.call.method)
 
     def _count(self, judged: Judged, pair: Pair, comparison: Comparison) -> None:
-        judged_pair = self._reader.read(pair, judged.name)
+        judged_pair = pair.judged[judged.name] = self._reader.read(pair, judged.name)
         judged.observe(judged_pair, self._now_ns(), pair.call.started_ns + self.unix_offset_ns)
         for listener in self.listeners:
             listener(judged.name, judged_pair)

@@ -35,6 +35,7 @@ from sidecar.tee.shadow import Dispatch, Shadow
 from sidecar.telemetry.plan import SpanPlan
 
 Done: TypeAlias = Callable[[str, Dispatch, Observation | SkipReason], None]
+Sent: TypeAlias = Callable[[str, Dispatch], None]
 
 UNIMPLEMENTED = 12
 ABSENT = frozenset({4, 8, UNIMPLEMENTED, 14})
@@ -74,8 +75,16 @@ class Receivers:
         self._now_ns = now_ns
         self._log = log
         self._done: Done | None = None
+        self._sent: Sent | None = None
         self._shadows = {
-            s.name: Shadow(s, settings.pairs, now_ns, partial(self._answered, s.name), budget)
+            s.name: Shadow(
+                s,
+                settings.pairs,
+                now_ns,
+                partial(self._answered, s.name),
+                budget,
+                partial(self._goes_out, s.name),
+            )
             for s in settings.shadows
         }
         self._health = {name: _Health() for name in self._shadows}
@@ -138,6 +147,10 @@ class Receivers:
         if self._done is not None:
             self._done(name, dispatch, result)
 
+    def _goes_out(self, name: str, dispatch: Dispatch) -> None:
+        if self._sent is not None:
+            self._sent(name, dispatch)
+
     # ---- how they are ---------------------------------------------------------------------------
 
     def _note(self, name: str, answer: Observation) -> None:
@@ -184,17 +197,18 @@ class Receivers:
 
     # ---- their life -----------------------------------------------------------------------------
 
-    def start(self, done: Done, wait_seconds: float = 0.0) -> None:
+    def start(self, done: Done, sent: Sent, wait_seconds: float = 0.0) -> None:
         """Make them ready to be called.
 
         Args:
             done: gets one word for each call that `offer` took.
+            sent: hears of each copy when it goes out.
             wait_seconds: who cannot be reached yet gets no calls, at most so long.
 
         Raises:
             OSError: a TLS file cannot be read.
         """
-        self._done = done
+        self._done, self._sent = done, sent
         for shadow in self._shadows.values():
             shadow.start()
             if wait_seconds:

@@ -18,6 +18,7 @@ from sidecar.experiment.skipped import SkipLog
 from sidecar.settings.settings import Settings
 from sidecar.tee.settings import ShadowSettings
 from sidecar.telemetry.exporter import SpanCounts
+from sidecar.telemetry.pairs import Exemplar
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class State:
     opaque: Mapping[str, int] = field(default_factory=dict)  # connections nobody reads, by reason
     wire: Mapping[str, Any] = field(default_factory=dict)  # the wire's own figures; empty: unknown
     spans: SpanCounts = field(default_factory=SpanCounts)
+    exemplars: Mapping[tuple[str, str], Exemplar] = field(default_factory=dict)  # see `PairSpans`
 
     @property
     def unix_seconds(self) -> float:

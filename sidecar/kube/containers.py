@@ -154,7 +154,8 @@ def _environment(options: Options, service_name: str) -> list[dict[str, Any]]:
         field("POD_UID", "metadata.uid"),
         field("NODE_NAME", "spec.nodeName"),
         field("POD_IPS", "status.podIPs"),
-        {"name": "OTEL_SERVICE_NAME", "value": service_name},
+        # The sidecar's spans are the sidecar's: the model's own name would count its calls twice.
+        {"name": "SHADOW_SIDECAR_TELEMETRY__WORKLOAD", "value": service_name},
         {
             "name": "OTEL_RESOURCE_ATTRIBUTES",
             "value": ",".join(f"{key}={value}" for key, value in resource.items()),

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from sidecar.address import Unix, parse_address
 from sidecar.compare.comparer import Comparer
 from sidecar.compare.readers.registry import Registry
 from sidecar.experiment.app import Experiment
@@ -76,6 +77,14 @@ def unix_offset_ns() -> int:
     return time.time_ns() - time.monotonic_ns()
 
 
+def page_of(address: str) -> str:
+    """The URL of a page that listens at `address`; empty where others could not open it."""
+    parsed = parse_address(address)
+    if isinstance(parsed, Unix) or parsed.host in {"0.0.0.0", "::"}:
+        return ""
+    return f"http://{address}"
+
+
 async def _run(
     settings: Settings,
     file: Path | None,
@@ -118,6 +127,7 @@ async def _run(
 
     pages = Pages(experiment, Metrics(experiment.state).expose, time.monotonic_ns)
     runner, address = await serve(pages, settings.http.listen, settings.http.hosts)
+    spans.page_url = spans.page_url or page_of(address)
     try:
         service = AdminService(experiment, watchers, _token(settings, log))
         admin, admin_address = await serve_admin(service, settings.admin)

@@ -21,9 +21,9 @@ from grpc_reflection.v1alpha import reflection
 from sidecar.address import TCP, format_address, parse_address
 from sidecar.experiment.app import Experiment
 from sidecar.experiment.judging import Judged
-from sidecar.judge.report import State
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
 from sidecar.pb.shadow.v1 import admin_pb2_grpc
+from sidecar.report.as_json import to_json
 from sidecar.report.live import report_of
 from sidecar.serve import token
 from sidecar.serve.convert import STATES, label_of_message, note_message
@@ -71,11 +71,10 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         """The verdict and what belongs to it."""
         judged = await self._one(request.shadow, context)
         report = report_of(self._experiment.state(), judged)
-        verdict = report["verdict"]
         return pb.GetReportResponse(
-            state=STATES[State(verdict["state"])],
-            reason=verdict["reason"],
-            report=ParseDict(report, Struct()),
+            state=STATES[report.state],
+            reason=report.verdict.reason,
+            report=ParseDict(to_json(report), Struct()),
         )
 
     async def GetCounts(  # noqa: N802

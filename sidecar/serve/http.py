@@ -17,6 +17,7 @@ from aiohttp import web
 from sidecar.address import TCP, Unix, format_address, parse_address
 from sidecar.experiment.app import Experiment
 from sidecar.experiment.judging import Judged
+from sidecar.report.as_json import to_json
 from sidecar.report.build import empty_report
 from sidecar.report.live import report_of
 from sidecar.report.page import CONTENT_SECURITY_POLICY, render_html
@@ -49,14 +50,14 @@ class Pages:
     def __init__(
         self,
         experiment: Experiment,
-        metrics: Callable[[], tuple[bytes, str]],
+        metrics: Callable[[str], tuple[bytes, str]],
         now_ns: Callable[[], int],
     ) -> None:
         """Serve an experiment.
 
         Args:
             experiment: the running one.
-            metrics: writes the metrics page; body and content type.
+            metrics: writes the metrics page in the form that `Accept` asks for; body and type.
             now_ns: the monotonic clock.
         """
         self._experiment = experiment
@@ -133,9 +134,9 @@ class Pages:
             return web.Response(status=503, text="not attached to a wire yet\n")
         return web.Response(text="ok\n")
 
-    async def metrics(self, _: web.Request) -> web.Response:
-        """Prometheus text."""
-        body, content_type = self._metrics()
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Prometheus text, or OpenMetrics with exemplars for who accepts it."""
+        body, content_type = self._metrics(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def status(self, _: web.Request) -> web.Response:
@@ -143,7 +144,7 @@ class Pages:
         return web.json_response(status(self._experiment.state()))
 
     async def pairs(self, request: web.Request) -> web.Response:
-        """The latest pairs, differing ones first; `?limit=N`."""
+        """The latest pairs, differing ones first; `?limit=N`, `?trace_id=ID` for those of one."""
         text = request.query.get("limit", str(PAIRS_SHOWN))
         few = len(text) <= len(str(PAIRS_LIMIT))  # `int` raises for thousands of digits
         if not (few and text.isascii() and text.isdigit() and 0 < int(text) <= PAIRS_LIMIT):
@@ -151,7 +152,8 @@ class Pages:
                 status=400, text=f"limit: {text[:20]!r}: a number from 1 to {PAIRS_LIMIT}\n"
             )
         now = self._experiment.state()
-        return web.json_response(now.recent.rows(int(text), now.unix_offset_ns))
+        trace_id = request.query.get("trace_id", "")
+        return web.json_response(now.recent.rows(int(text), now.unix_offset_ns, trace_id))
 
     async def skipped(self, request: web.Request) -> web.Response:
         """The latest calls that were not compared; `?reason=R`, `?limit=N`, `?after=NUMBER`."""
@@ -181,7 +183,7 @@ class Pages:
 
     def _report(self, judged: Judged) -> bytes:
         report = report_of(self._experiment.state(), judged)
-        return json.dumps(report).encode()
+        return json.dumps(to_json(report)).encode()
 
     async def counts(self, _: web.Request) -> web.Response:
         """What `GetCounts` gives, as protobuf bytes: for a report where there is no Admin API."""

@@ -103,7 +103,8 @@ def test_what_was_asked_for_reaches_the_observer() -> None:
         assert arg in observer["args"]
     environment = {e["name"]: e.get("value") for e in observer["env"]}
     assert environment["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://otel-collector.observability:4317"
-    assert environment["OTEL_SERVICE_NAME"] == "digits"
+    assert environment["SHADOW_SIDECAR_TELEMETRY__WORKLOAD"] == "digits"
+    assert "OTEL_SERVICE_NAME" not in environment
     config = next(v for v in made["spec"]["volumes"] if "configMap" in v)
     assert config["configMap"] == {"name": "digits-shadow", "optional": True}
     settings = load(environ={k: v or "x" for k, v in environment.items()})
