@@ -164,7 +164,7 @@ def test_why_calls_were_skipped_is_told_newest_first() -> None:
 
 def test_a_strangers_name_is_told_nothing() -> None:
     async def scenario() -> list[int]:
-        pages = Pages(House({}).experiment, lambda: (b"", "text/plain"), lambda: 0)
+        pages = Pages(House({}).experiment, lambda _: (b"", "text/plain"), lambda: 0)
         runner, address = await serve(pages, "127.0.0.1:0", ("page.example",))
         statuses = []
         async with aiohttp.ClientSession(f"http://{address}") as session:
