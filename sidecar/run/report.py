@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -183,10 +184,11 @@ def reach_by(
 ) -> Reach:
     """How the flags say that sidecars are reached."""
     from sidecar.serve.client import Reach
+    from sidecar.serve.token import found, places
 
     if (cert is None) != (key is None):
         usage("--cert and --key go together")
-    return Reach(timeout, ca, cert, key, server_name)
+    return Reach(timeout, ca, cert, key, server_name, found(places(os.environ)))
 
 
 def usage(message: str) -> NoReturn:
