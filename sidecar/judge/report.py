@@ -97,6 +97,22 @@ class Verdict:
     hours_of_day: int = 0  # in how many of 24 there were calls
     days_of_week: int = 0  # on how many of 7
 
+    @property
+    def evidence(self) -> list[str]:
+        """What the evidence is made of, and what is missing from it, a line each."""
+        bases: dict[str, list[str]] = {}
+        for criterion in self.criteria:
+            if criterion.n > 0 and criterion.basis:
+                bases.setdefault(criterion.basis, []).append(criterion.name)
+        lines = [f"{', '.join(names)}: {basis}" for basis, names in bases.items()]
+        if self.lost:
+            why = ", ".join(f"{name} {n:,}" for name, n in sorted(self.lost.items()))
+            lines.append(
+                f"{sum(self.lost.values()):,} calls were lost ({why}); for PASS each counts as the "
+                "worst, for FAIL as the best"
+            )
+        return lines
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is not finite becomes null."""
         plain: dict[str, Any] = _plain(asdict(self))

@@ -36,7 +36,10 @@ def criteria(report: Report) -> Child:
         ),
         note=[
             "Left of the line is good enough, right of it is too much. ",
-            f"Intervals hold however often you look{error}.",
+            f"Intervals hold however often you look{error}. ",
+            "Evidence is made of: ",
+            "; ".join(report.verdict.evidence) or "nothing yet",
+            ".",
         ],
     )
 

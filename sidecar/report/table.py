@@ -70,6 +70,8 @@ def _sections(report: Report) -> Iterator[RenderableType]:
     if verdict.criteria:
         yield Text()
         yield _criteria(verdict)
+        for told in verdict.evidence:
+            yield Text(f"Evidence of {told}" if ":" in told else told, style="dim")
     if verdict.slices:
         yield Text()
         yield _slices(verdict)
