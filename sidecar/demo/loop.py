@@ -41,6 +41,7 @@ from sidecar.demo.data import digits
 from sidecar.demo.models import MODEL_NAME, MODELS, Model
 from sidecar.demo.process import Process
 from sidecar.demo.summary import Summary, summarize
+from sidecar.report.as_json import from_json
 
 SHADOW = "candidate"
 CLIENT = f"{MODEL_NAME}-client"
@@ -60,6 +61,8 @@ compare:
     - {output: probabilities, rule: argmax}
     - {output: class, rule: exact}
 judge:
+  # Images that nobody has trained on, in a shuffled order: each call is new.
+  independent_calls: true
   min_duration_seconds: 0
   min_calls: 300
   labels: {correlation: request_id}
@@ -200,7 +203,7 @@ def drive(
         _get(stand.http, "/status"),
         _get(stand.http, f"/pairs?limit={PAIRS}"),
         SHADOW,
-        _get(stand.http, "/report.json"),
+        from_json(_get(stand.http, "/report.json")),
     )
 
 

@@ -8,11 +8,12 @@ method's payloads, compared as bytes so far, can be read. Counterparts:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
 from sidecar.compare.readers.opaque import OpaqueReader
+from sidecar.judge.block_cells import BlockCells
 from sidecar.judge.counts import (
     ALL,
     READER,
@@ -28,13 +29,14 @@ from sidecar.judge.counts import (
 from sidecar.judge.criteria.base import Increments, Plan
 from sidecar.judge.criteria.labelled import Decisions, Labelled
 from sidecar.judge.labels import Label, LabelStore
+from sidecar.judge.latches import Latches
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.ranges import Ranges
 from sidecar.judge.repeats import Repeats
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.slices import OTHER, Place, Slices
-from sidecar.judge.verdict import Latches, decide, plans_of
+from sidecar.judge.verdict import decide, plans_of
 from sidecar.judge.worst import Example, Examples, identity_of, note_of, rank_of
 
 OPAQUE = OpaqueReader.name
@@ -97,6 +99,8 @@ class Judge:
         self._calls = 0
         self._repeated = 0
         self._cells: dict[CellKey, Cell] = {}
+        self._blocks = BlockCells(self._plans)
+        self._lost: dict[str, int] = {}
         self._repeats = Repeats(self._settings.repeat_seconds)
         self._slices = Slices(self._settings)
         self._ranges = Ranges()
@@ -141,14 +145,24 @@ class Judge:
             if not counted:
                 continue
             bad = plan.magnitude(pair, counted)
+            arrived = pair.arrived_ns + self._unix_offset_ns
             for key in self._keys(plan, places):
-                add_all(self._cells.setdefault(key, {}), counted)
+                self._count(key, plan, counted, arrived)
                 if self._examples.wants(key, bad, rank):
                     note = note or note_of(pair, pair.arrived_ns + self._unix_offset_ns)
                     self._examples.add(key, Example(bad, rank, note))
         if self._labelled:
             self._await_label(pair, places, identity, now_ns)
         return True
+
+    def lose(self, reasons: Mapping[str, int], now_ns: int) -> None:
+        """Count calls that should have been compared and were not, by why.
+
+        Only those that no draw has left out: each may be the worst for all that is known.
+        """
+        for reason, calls in reasons.items():
+            self._lost[reason] = self._lost.get(reason, 0) + calls
+        self._blocks.lose(sum(reasons.values()), now_ns + self._unix_offset_ns)
 
     def label(self, label: Label, now_ns: int) -> None:
         """Count what turned out to be true about a call, now or when its pair comes."""
@@ -187,6 +201,7 @@ class Judge:
         self._coverage = coverage
         self._latest_ns = max(self._latest_ns, now_ns)
         self._sequence += 1  # time and coverage are counted too
+        self._blocks.advance(self._latest_ns + self._unix_offset_ns)
         return Snapshot(
             key=SnapshotKey(self._instance, self._epoch),
             sequence=self._sequence,
@@ -198,6 +213,8 @@ class Judge:
             coverage=coverage - self._before,
             cells={key: dict(cell) for key, cell in self._cells.items()},
             events={"repeats": self._repeated, "restarts": self._epoch, **self._labels.fates},
+            blocks=self._blocks.cells,
+            lost=dict(self._lost),
         )
 
     def worst(self, criterion: str, slice_: str = ALL) -> list[Example]:
@@ -236,6 +253,7 @@ class Judge:
             if cell is not None:
                 add(self._cells.setdefault(CellKey(plan.criterion.name, others), {}), cell)
         self._examples.drop(gone)
+        self._blocks.drop(gone)
 
     def _await_label(
         self,
@@ -256,6 +274,9 @@ class Judge:
             if counted := criterion.at_once(decided):
                 for key in self._keys(plan, places):
                     add_all(self._cells.setdefault(key, {}), counted)
+                    if not decided.differ:
+                        arrived = pair.arrived_ns + self._unix_offset_ns
+                        self._blocks.add(key, plan, arrived, criterion.known_at_once(plan))
         waiting = _Waiting(tuple(places), tuple(rows))
         label = self._labels.pair(identity, waiting, interest, now_ns)
         if label is not None:
@@ -269,7 +290,11 @@ class Judge:
                 self._labels.unusable()
                 continue
             for key in self._keys(plan, places):
-                add_all(self._cells.setdefault(key, {}), counted)
+                self._count(key, plan, counted, self._latest_ns + self._unix_offset_ns)
+
+    def _count(self, key: CellKey, plan: Plan, counted: Increments, unix_ns: int) -> None:
+        add_all(self._cells.setdefault(key, {}), counted)
+        self._blocks.add(key, plan, unix_ns, counted)
 
 
 def add_all(cell: Cell, counted: Increments) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -46,6 +46,10 @@ class CriterionVerdict:
     about: str  # what is measured, in a few words
     two_sided: bool  # too little is as bad as too much
     of_failures: bool  # what makes calls fail must not hide its evidence
+    basis: str = ""  # what the evidence is made of: blocks of which length and why, or calls
+    blocks: int | None = None  # closed blocks of that length; None: calls
+    effective_calls: float | None = None  # how many independent calls they are worth
+    bounds: Interval | None = None  # the mean with what was lost at its best, and at its worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,9 @@ class Verdict:
     judges: int = 1
     left_out: int = 0
     blind: int = 0  # eligible calls on connections that could not be followed
+    lost: Mapping[str, int] = field(default_factory=dict)  # eligible calls, by why not compared
+    hours_of_day: int = 0  # in how many of 24 there were calls
+    days_of_week: int = 0  # on how many of 7
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is not finite becomes null."""

@@ -64,7 +64,10 @@ class JudgeSettings(Section):
     criteria: Annotated[tuple[AnyCriterion, ...], Field(max_length=64)] = DEFAULT_CRITERIA
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05  # half for false PASS, half for false FAIL
     coverage_floor: Fraction = 0.9
-    min_duration_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
+    # Evidence from calls, each taken as new, not from blocks of time: for replays of shuffled data.
+    independent_calls: bool = False
+    min_duration_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3600.0  # for PASS
+    min_blocks: Annotated[int, Field(ge=0)] = 30  # of the length that is decided at, for PASS
     min_calls: Count = 100
     max_duration_seconds: Seconds | None = None
     max_calls: Count | None = None

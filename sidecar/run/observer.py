@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import random
 import signal
 import socket
@@ -31,6 +32,7 @@ from sidecar.log import Log
 from sidecar.serve.grpc import STOP_SECONDS, AdminService, serve_admin
 from sidecar.serve.http import Pages, serve
 from sidecar.serve.metrics import Metrics
+from sidecar.serve.token import made, places
 from sidecar.serve.watchers import Watchers
 from sidecar.settings.reload import Reloader
 from sidecar.settings.settings import Settings
@@ -124,10 +126,11 @@ async def _run(
     loop.add_signal_handler(signal.SIGHUP, reloader.reload)
 
     pages = Pages(experiment, Metrics(experiment.state).expose, time.monotonic_ns)
-    runner, address = await serve(pages, settings.http.listen)
+    runner, address = await serve(pages, settings.http.listen, settings.http.hosts)
     spans.page_url = spans.page_url or page_of(address)
     try:
-        admin, admin_address = await serve_admin(AdminService(experiment, watchers), settings.admin)
+        service = AdminService(experiment, watchers, _token(settings, log))
+        admin, admin_address = await serve_admin(service, settings.admin)
     except OSError:
         await runner.cleanup()
         raise
@@ -165,6 +168,19 @@ def _stopped(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     return stop
+
+
+def _token(settings: Settings, log: Log) -> str | None:
+    """What changing anything asks for: None where certificates do, "" where nobody may."""
+    if settings.admin.tls is not None:
+        return None
+    try:
+        secret, path = made(places(os.environ, settings.admin.token_file))
+    except OSError as error:
+        log.warning("admin_token", error=str(error), effect="nothing can be changed while running")
+        return ""
+    log.info("admin_token", file=str(path))
+    return secret
 
 
 def _capture(settings: Settings, instance: str, log: Log) -> Capture | None:

@@ -48,7 +48,9 @@ def failed(i: int, status: int = 14, **given: Any) -> JudgedPair:
 
 def settings(*criteria: Criterion, **given: Any) -> JudgeSettings:
     """Settings that ask for no minimum time."""
-    return JudgeSettings.model_validate({"criteria": criteria, "min_duration_seconds": 0.0} | given)
+    return JudgeSettings.model_validate(
+        {"criteria": criteria, "min_duration_seconds": 0.0, "independent_calls": True} | given
+    )
 
 
 def required(kind: str, margin: float, **given: Any) -> Criterion:

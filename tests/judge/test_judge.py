@@ -64,7 +64,7 @@ def test_no_traffic_is_never_a_pass_even_at_the_end_of_the_budget() -> None:
 
 
 def test_without_a_required_criterion_nothing_passes() -> None:
-    judge = Judge(JudgeSettings(min_duration_seconds=0), "pod", 0)
+    judge = Judge(JudgeSettings(min_duration_seconds=0, independent_calls=True), "pod", 0)
     for i in range(5000):
         judge.observe(pair(i), i * MS)
     verdict = judged(judge, 5000)

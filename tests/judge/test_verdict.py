@@ -10,9 +10,10 @@ from sidecar.judge.criteria.base import NOTHING, limits
 from sidecar.judge.criteria.out_of_range import OutOfRange
 from sidecar.judge.criteria.shadow_error_rate import ShadowErrorRate
 from sidecar.judge.evidence.mixtures import average, threshold
+from sidecar.judge.latches import Latches
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.settings import JudgeSettings, SliceSettings
-from sidecar.judge.verdict import Latches, decide, plans_of
+from sidecar.judge.verdict import decide, plans_of
 from tests.judge.pairs import SECOND, required, settings
 from tests.judge.streams import bound
 

@@ -57,6 +57,16 @@ class Measurement:
 NOTHING = Measurement(0.0, None, 0.0, 0.0)
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A bounded score of a call whose mean must stay below a margin: what blocks add up."""
+
+    sign: float  # 1, or -1 where too little is what is bad
+    margin: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """A criterion with what follows from it and never changes."""
@@ -153,6 +163,18 @@ class Criterion(Section):
             counted: what it added.
         """
         return math.fsum(weight for name, weight in counted if name == "k")
+
+    def claims(self, plan: Plan) -> tuple[Claim, ...]:
+        """The claims about a call's score that blocks of time are evidence for.
+
+        Empty for a kind that has no score of one call: its evidence takes calls as independent.
+        With two claims PASS needs both, and FAIL either.
+        """
+        return ()
+
+    def scored(self, plan: Plan, counted: Increments) -> tuple[float, float]:
+        """Of what a call added: its weight, and its score times the weight."""
+        return 0.0, 0.0
 
     # ---- what it says ---------------------------------------------------------------------------
 

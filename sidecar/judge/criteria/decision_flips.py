@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from sidecar.fields import Glob
-from sidecar.judge.criteria.base import Increments, Measurement, Plan, Unit
+from sidecar.judge.criteria.base import Claim, Increments, Measurement, Plan, Unit
 from sidecar.judge.criteria.counting import matched_values, splat_mean, splatted
 from sidecar.judge.criteria.mean import Mean
 from sidecar.judge.criteria.rate import Rate
@@ -76,6 +76,14 @@ class DecisionFlips(Rate, Mean):
         if self._has_costs:
             return splat_mean(plan.edges, counted) - plan.edges[0]
         return super().magnitude(plan, pair, counted)
+
+    def claims(self, plan: Plan) -> tuple[Claim, ...]:
+        """See `Criterion.claims`."""
+        return (Mean if self._has_costs else Rate).claims(self, plan)
+
+    def scored(self, plan: Plan, counted: Increments) -> tuple[float, float]:
+        """See `Criterion.scored`."""
+        return (Mean if self._has_costs else Rate).scored(self, plan, counted)
 
     def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
         """See `Criterion.measure`."""

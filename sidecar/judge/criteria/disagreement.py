@@ -12,7 +12,7 @@ from typing import Literal
 
 from sidecar.compare.result import Outcome
 from sidecar.fields import Glob
-from sidecar.judge.criteria.base import Increments, Measurement, Plan
+from sidecar.judge.criteria.base import Claim, Increments, Measurement, Plan
 from sidecar.judge.criteria.counting import score_of, splatted
 from sidecar.judge.criteria.mean import Mean
 from sidecar.judge.criteria.rate import Rate
@@ -61,6 +61,14 @@ class Disagreement(Rate, Mean):
             return share
         scores = [o.score for o in pair.comparison.outputs]
         return share + (math.fsum(scores) / len(scores) if scores else 1.0)
+
+    def claims(self, plan: Plan) -> tuple[Claim, ...]:
+        """See `Criterion.claims`."""
+        return (Mean if plan.net else Rate).claims(self, plan)
+
+    def scored(self, plan: Plan, counted: Increments) -> tuple[float, float]:
+        """See `Criterion.scored`."""
+        return (Mean if plan.net else Rate).scored(self, plan, counted)
 
     def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
         """See `Criterion.measure`."""

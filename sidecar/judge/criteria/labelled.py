@@ -87,6 +87,10 @@ class Labelled(Mean):
             return []
         return [("n", 1.0), ("differing", 1.0)] if rows.differ else [("n", 1.0)]
 
+    def known_at_once(self, plan: Plan) -> Increments:
+        """The score of a call on which both sides decided alike: nobody is ahead."""
+        return [] if self.labels == "sample" else splatted(0.0, plan.edges)
+
     def by_label(self, plan: Plan, rows: Decisions, label: Label) -> Increments | None:
         """What a call adds when its label has come; None for a label that cannot be used."""
         if self.labels == "disagreements" and not rows.differ:

@@ -6,17 +6,32 @@ the best (`_ends`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
-from sidecar.judge.criteria.base import NOTHING, Criterion, Measurement, Plan
+from sidecar.judge.criteria.base import NOTHING, Claim, Criterion, Increments, Measurement, Plan
 from sidecar.judge.evidence.interval import Interval, mean_interval
 from sidecar.judge.evidence.mixtures import Floats, Side, average, mean_evidence
 
 
 class Mean(Criterion):
     """Judged by betting on the histogram, as `evidence.mixtures` says."""
+
+    def claims(self, plan: Plan) -> tuple[Claim, ...]:
+        """See `Criterion.claims`."""
+        low, high = plan.edges[0], plan.edges[-1]
+        up = Claim(1.0, self.margin, low, high)
+        down = Claim(-1.0, self.margin, -high, -low)
+        if self.is_two_sided:
+            return up, down
+        return (down,) if self.is_downward else (up,)
+
+    def scored(self, plan: Plan, counted: Increments) -> tuple[float, float]:
+        """See `Criterion.scored`."""
+        bins = [(plan.edges[int(name)], weight) for name, weight in counted if name.isdigit()]
+        return math.fsum(w for _, w in bins), math.fsum(x * w for x, w in bins)
 
     def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
         """See `Criterion.measure`."""

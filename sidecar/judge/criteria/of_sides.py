@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from sidecar.judge.criteria.base import NOTHING, Increments, Measurement, Plan
+from sidecar.judge.criteria.base import NOTHING, Claim, Increments, Measurement, Plan
 from sidecar.judge.criteria.labelled import Decisions, OfOneClass, told
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Side
@@ -36,6 +36,10 @@ class OfSides(OfOneClass):
                     counts[f"{side}n"] += share
                     counts[f"{side}k"] += share if says and so else 0.0
         return [(name, count) for name, count in counts.items() if count]
+
+    def claims(self, plan: Plan) -> tuple[Claim, ...]:
+        """See `Criterion.claims`: one call has no score of its own."""
+        return ()
 
     def lead(self, rows: Decisions, label: Label) -> float | None:
         """See `Labelled.lead`: one call has no score of its own."""
