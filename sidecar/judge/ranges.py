@@ -31,7 +31,9 @@ class Ranges:
         warmup_calls: int,
         outputs: Sequence[tuple[str, Value | None, Value | None]],
     ) -> float | None:
-        """Share of the shadow's numbers outside the range; None while a range is being learned.
+        """Share of the shadow's numbers outside the range less production's, in [-1, 1].
+
+        None while a range is being learned.
 
         Not-a-number and infinities are outside every range.
 
@@ -48,8 +50,8 @@ class Ranges:
                 continue
             numbers = _numbers(b)
             if numbers.size:
-                inside = (numbers >= known[0]) & (numbers <= known[1]) & np.isfinite(numbers)
-                shares.append(1.0 - float(np.mean(inside)))
+                ours = _share(_numbers(a), known) if a is not None else 0.0
+                shares.append(_share(numbers, known) - ours)
         return math.fsum(shares) / len(shares) if shares else None
 
     def _range(
@@ -68,6 +70,16 @@ class Ranges:
                 low, high = min(low, float(numbers.min())), max(high, float(numbers.max()))
                 self._learned[key] = (calls + 1, low, high)
         return None
+
+
+def _share(
+    numbers: np.ndarray[tuple[int, ...], np.dtype[np.float64]], known: tuple[float, float]
+) -> float:
+    """The share of numbers outside a range; 0 without numbers."""
+    if not numbers.size:
+        return 0.0
+    inside = (numbers >= known[0]) & (numbers <= known[1]) & np.isfinite(numbers)
+    return 1.0 - float(np.mean(inside))
 
 
 def _numbers(value: Value) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

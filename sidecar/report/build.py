@@ -77,6 +77,14 @@ def build(
     if missing and not allow_missing and verdict.state is State.PASS:
         reason = f"{_sidecars(len(missing))} could not be asked; the others: {verdict.reason}"
         verdict = replace(verdict, state=State.INCONCLUSIVE, reason=reason)
+    if verdict.left_out and not allow_missing and verdict.state is State.PASS:
+        named = ", ".join(
+            part.source or part.snapshot.key.instance
+            for part in sorted(parts, key=lambda p: p.source)
+            if keys.get(part.snapshot.key) != part.snapshot.sequence
+        )
+        reason = f"left out, for other versions or rules: {named}; the others: {verdict.reason}"
+        verdict = replace(verdict, state=State.INCONCLUSIVE, reason=reason)
     outputs = _outputs(part.outputs for part in taken)
     unread = _summed(part.unread for part in taken)
     timeline = Timeline.merged(part.timeline for part in taken)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sidecar.compare.result import Comparison, Outcome, OutputResult
 from sidecar.judge.criteria.base import Criterion
-from sidecar.judge.criteria.counting import score_of
+from sidecar.judge.criteria.counting import score_of, splat_mean
 from sidecar.judge.decision import UNDECIDED, Decision, decisions, flips, mean_cost
 from sidecar.judge.evidence.quantile import bucket
 from sidecar.judge.pair import JudgedPair, Value
@@ -137,16 +137,23 @@ def test_a_range_is_learned_before_anything_is_held_against_it() -> None:
     criterion, ranges = required("out_of_range", 0.1, warmup_calls=2), Ranges()
     plan = criterion.plan(0.0)
     found = [
-        dict(plan.increments(pair(i, values={"score": values}), ranges))
+        plan.increments(pair(i, values={"score": values}), ranges)
         for i, values in enumerate([(0.0, 99.0), (1.0, 99.0), (50.0, 0.5), (0.5, 50.0)])
     ]
-    assert found == [{}, {}, {"n": 1}, {"n": 1, "k": 1}]
+    assert found[:2] == [[], []]
+    # Production itself is out of its learned range once; the shadow is held against that.
+    assert [splat_mean(plan.edges, one) for one in found[2:]] == pytest.approx([-1.0, 1.0])
+
+
+def test_outputs_that_are_production_s_own_are_never_out_of_range() -> None:
+    criterion = required("out_of_range", 0.1, range=(0, 1))
+    assert mean(criterion, pair(0, values={"score": (7.0, 7.0)})) == 0
 
 
 def test_a_declared_range_counts_at_once_and_nan_is_outside() -> None:
     criterion = required("out_of_range", 0.1, range=(0, 1))
     values = {"score": (0.5, np.array([0.5, 2.0, math.nan, 1.0]))}
-    assert counted(criterion, pair(0, values=values)) == {"n": 1, "k": 0.5}
+    assert mean(criterion, pair(0, values=values)) == pytest.approx(0.5)
 
 
 KINDS = st.sampled_from(

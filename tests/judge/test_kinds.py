@@ -77,7 +77,7 @@ LIVES = {
     "out_of_range": Life(required("out_of_range", 0.05, range=(0, 1)), _scores(7.0), _scores(0.9)),
     "accuracy": Life(required("accuracy", 0.05, **ABOVE), _scores(0.1), _scores(0.9), lambda _: 1),
     "precision": Life(
-        required("precision", 0.2, **SAMPLE),
+        required("precision", 0.05, **SAMPLE),
         # Production is nearly always right when it says yes; the shadow says yes to everything.
         lambda i: pair(i, values={"score": (0.9 if i % 2 else 0.1, 0.9)}),
         lambda i: pair(i, values={"score": (0.9 if i % 2 else 0.1,) * 2}),
@@ -85,7 +85,7 @@ LIVES = {
     ),
     "recall": Life(required("recall", 0.05, **SAMPLE), _scores(0.1), _scores(0.9), lambda _: 1),
     "f1": Life(
-        required("f1", 0.2, **SAMPLE),
+        required("f1", 0.05, **SAMPLE),
         lambda i: pair(i, values={"score": (0.9, 0.9 if i % 3 == 0 else 0.1)}),
         _scores(0.9),
         lambda i: int(i % 10 != 1),

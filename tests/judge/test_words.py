@@ -23,7 +23,12 @@ COST = {"threshold": 0.5, "cost": [[0.0, 1.0], [5.0, 0.0]]}
             "9.81 % apart on average, above the margin of 5 %",
         ),
         ("shadow_error_rate", 0.005, {}, "9.81 % of calls fail, above the margin of 0.5 %"),
-        ("out_of_range", 0.01, {}, "9.81 % of outputs are out of range, above the margin of 1 %"),
+        (
+            "out_of_range",
+            0.01,
+            {},
+            "9.81 % more outputs than production's are out of range, above the margin of 1 %",
+        ),
         (
             "latency_ratio",
             0.1,

@@ -7,6 +7,7 @@ import json
 import pytest
 from rich.console import Console
 
+from sidecar.judge.report import State
 from sidecar.report import table
 from sidecar.report.as_json import from_json, to_json
 from sidecar.report.build import build, empty_report
@@ -93,6 +94,17 @@ def test_a_sidecar_with_other_rules_is_named_and_not_counted() -> None:
     assert report.verdict.left_out == 1
     assert report.verdict.calls == report.latency.shadow.count == 200
     assert "Not counted" in text(report)
+
+
+def test_a_sidecar_that_is_left_out_forbids_pass_and_is_named() -> None:
+    """One pod of two was restarted with another alpha: its calls are nobody's."""
+    good, other = house(400, "a"), house(400, "b", alpha=0.1)
+    both = build([part(other, "10.0.0.2:9096"), part(good, "10.0.0.1:9096")], 1.0)
+    alone = build([part(good)], 1.0)
+    assert alone.verdict.state is State.PASS
+    assert both.verdict.left_out == 1
+    assert both.verdict.state is State.INCONCLUSIVE
+    assert "left out, for other versions or rules: 10.0.0." in both.verdict.reason
 
 
 def test_a_missing_sidecar_forbids_pass_and_leaves_fail() -> None:

@@ -1,9 +1,8 @@
-"""How much lower the shadow's F1 is, by labels: 2J/(1+J), J the rate of true positives among the
-rows where model or label say positive."""
+"""How much lower the shadow's F1 is, by labels: 2 tp / (said yes + are yes)."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from sidecar.judge.criteria.of_sides import OfSides
 
@@ -12,4 +11,7 @@ class F1(OfSides):
     """Is the shadow worse at finding the positive ones."""
 
     kind: Literal["f1"] = "f1"
-    is_f1: ClassVar[bool] = True
+
+    def parts(self, says: int, so: int) -> tuple[float, float]:
+        """See `OfSides.parts`; halves, so that both lie in [0, 1]."""
+        return float(says and so), (says + so) / 2

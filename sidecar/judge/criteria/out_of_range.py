@@ -1,6 +1,8 @@
-"""Share of the shadow's outputs outside production's observed, or a declared, range.
+"""How many more of the shadow's outputs than of production's lie outside a range.
 
-Counters: n, k.
+The range is declared, or production's own, learned from its first calls. Production is held against
+it too, so that identical outputs never differ. Counters: n, and a splat histogram of the shadow's
+share outside less production's.
 """
 
 from __future__ import annotations
@@ -9,13 +11,14 @@ from typing import ClassVar, Literal
 
 from sidecar.fields import Count, Finite, Glob
 from sidecar.judge.criteria.base import Increments, Plan
-from sidecar.judge.criteria.counting import matched_values
-from sidecar.judge.criteria.rate import Rate
+from sidecar.judge.criteria.counting import matched_values, splat_mean, splatted
+from sidecar.judge.criteria.mean import Mean
+from sidecar.judge.evidence.splat import even_edges
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.ranges import Ranges
 
 
-class OutOfRange(Rate):
+class OutOfRange(Mean):
     """Does the shadow say what production never says."""
 
     kind: Literal["out_of_range"] = "out_of_range"
@@ -29,20 +32,28 @@ class OutOfRange(Rate):
         ascends = self.range is None or self.range[0] < self.range[1]
         return super().problems() + ([] if ascends else ["range must ascend"])
 
+    def plan(self, control_fraction: float = 0.0) -> Plan:
+        """See `Criterion.plan`."""
+        return Plan(self, control_fraction, edges=even_edges(-1.0, 1.0))
+
     def count(self, plan: Plan, pair: JudgedPair, ranges: Ranges) -> Increments:
         """See `Criterion.count`."""
         share = ranges.outside(
             self.name, self.range, self.warmup_calls, matched_values(self.outputs, pair)
         )
         if share is None:
-            return []
-        return [("n", 1.0), ("k", share)] if share else [("n", 1.0)]
+            return [("n", 1.0), *splatted(1.0, plan.edges)] if pair.failed else []
+        return [("n", 1.0), *splatted(share, plan.edges)]
+
+    def magnitude(self, plan: Plan, pair: JudgedPair, counted: Increments) -> float:
+        """See `Criterion.magnitude`."""
+        return splat_mean(plan.edges, counted)
 
     @property
     def about(self) -> str:
         """See `Criterion.about`."""
-        return "outputs outside production's range"
+        return "outputs outside the range, more than production's"
 
     def said(self, plan: Plan, figure: str) -> str:
         """See `Criterion.said`."""
-        return f"{figure} of outputs are out of range"
+        return f"{figure} more outputs than production's are out of range"

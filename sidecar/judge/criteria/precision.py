@@ -11,3 +11,7 @@ class Precision(OfSides):
     """Is the shadow wrong more often when it says yes."""
 
     kind: Literal["precision"] = "precision"
+
+    def parts(self, says: int, so: int) -> tuple[float, float]:
+        """See `OfSides.parts`: right among those that it says are positive."""
+        return float(says and so), float(says)
