@@ -84,6 +84,14 @@ coverage = compared / (seen - the sum of these).
 """
 
 
+DRAWN = frozenset({SkipReason.SHED})
+"""Eligible calls that a draw left out before anything of them was known: the rest stands for them.
+
+Every other eligible call that was not compared may be lost for a reason that has to do with it, and
+counts at its worst for PASS and at its best for FAIL.
+"""
+
+
 class CallKey(NamedTuple):
     """Names one call within one observer's life."""
 

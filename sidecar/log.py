@@ -39,7 +39,7 @@ def format_line(
         head = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", now), "level": level}
         return json.dumps({**head, "component": component, "event": event, **fields}, default=str)
     said = " ".join(f"{name}={_plain(value)}" for name, value in fields.items())
-    mark = "!" if level == "warning" else " "
+    mark = " " if level == "info" else "!"
     return f"{time.strftime('%H:%M:%S', now)} {mark} {component}: {event} {said}".rstrip()
 
 
@@ -64,6 +64,10 @@ class Log:
     def warning(self, event: str, **fields: Any) -> None:
         """Something that an operator may want to look at."""
         self._write("warning", event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        """Something that must not have happened."""
+        self._write("error", event, fields)
 
     def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
         try:

@@ -63,7 +63,12 @@ class House:
         if control:
             row = {"name": "noise", "address": "127.0.0.1:2", "role": "control"}
             shadows.append({**row, "fraction": control})
-        given = {"criteria": [DISAGREEMENT], "min_duration_seconds": 0, "min_calls": 1} | judge
+        given = {
+            "criteria": [DISAGREEMENT],
+            "independent_calls": True,
+            "min_duration_seconds": 0,
+            "min_calls": 1,
+        } | judge
         self.settings = Settings.model_validate(
             {"shadows": shadows, "judge": given, "observer": {"processes": processes}}
         )

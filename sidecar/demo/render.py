@@ -7,7 +7,6 @@ Rule: the answer first, then where, then how fast, then where to look on. Counte
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -15,6 +14,7 @@ from rich.text import Text
 
 from sidecar.demo.loop import Running
 from sidecar.demo.summary import ALPHA, ClassRow, Summary
+from sidecar.report.report import Report
 from sidecar.report.table import STYLES
 
 FLIPS_SHOWN = 5
@@ -125,26 +125,26 @@ def _latency(summary: Summary) -> Table:
     return table
 
 
-def _verdict(report: dict[str, Any]) -> list[RenderableType]:
-    verdict = report["verdict"]
-    head = Text.assemble((verdict["state"], STYLES[verdict["state"]]), f"  {verdict['reason']}")
+def _verdict(report: Report) -> list[RenderableType]:
+    verdict = report.verdict
+    head = Text.assemble((verdict.state, STYLES[verdict.state]), f"  {verdict.reason}")
     table = Table(title="What was declared beforehand, and what came of it", title_justify="left")
     for name in ("criterion", "state", "found", "allowed", "calls"):
         table.add_column(name, justify="left" if name in {"criterion", "state"} else "right")
-    for row in verdict["criteria"]:
-        required = "" if row["required"] else " (informative)"
+    for row in verdict.criteria:
+        required = "" if row.required else " (informative)"
         table.add_row(
-            row["name"] + required,
-            Text(row["state"], style=STYLES[row["state"]]),
-            "-" if row["estimate"] is None else f"{row['estimate']:+.1%}",
-            f"{row['margin']:+.1%}",
-            f"{row['n']:,.0f}",
+            row.name + required,
+            Text(row.state, style=STYLES[row.state]),
+            "-" if row.estimate is None else f"{row.estimate:+.1%}",
+            f"{row.margin:+.1%}",
+            f"{row.n:,.0f}",
         )
-    flagged = [row for row in verdict["slices"] if row["flagged"]]
+    flagged = [row for row in verdict.slices if row.flagged]
     found = [
-        f"{row['slice'].replace('=', ' ')} ({row['criterion']})"
+        f"{row.slice.replace('=', ' ')} ({row.criterion})"
         for row in flagged
-        if row["required"] or not any(other["required"] for other in flagged)
+        if row.required or not any(other.required for other in flagged)
     ]
     worse = Text.assemble("Worse on ", (", ".join(found), "bold red"), ".")
     return [head, Text(), table, *([worse] if found else [])]

@@ -17,6 +17,7 @@ from typing import Any
 from sidecar.call import INELIGIBLE
 from sidecar.demo.client import Answer
 from sidecar.judge.evidence.interval import Interval, rate_interval
+from sidecar.report.report import Report
 
 ALPHA = 0.05  # the chance that the interval ever misses
 MARGIN = 0.05  # of disagreement; the interval is narrowest near it
@@ -58,7 +59,7 @@ class Summary:
     latency: dict[str, dict[str, float]] = field(default_factory=dict)
     agreeing_trace: str = ""
     differing_trace: str = ""
-    report: dict[str, Any] = field(default_factory=dict)  # see `sidecar.report.build`
+    report: Report | None = None
 
     @property
     def accuracy(self) -> tuple[float, float]:
@@ -81,7 +82,7 @@ def summarize(
     status: dict[str, Any],
     pairs: Sequence[dict[str, Any]],
     shadow: str,
-    report: dict[str, Any] | None = None,
+    report: Report | None = None,
 ) -> Summary:
     """Join what the client, the sidecar and the demo know.
 
@@ -91,7 +92,7 @@ def summarize(
         status: the sidecar's `/status`.
         pairs: the sidecar's `/pairs`; all differing ones must be among them.
         shadow: the candidate's name in the sidecar.
-        report: the sidecar's `/report.json`.
+        report: the sidecar's.
     """
     counts = status["shadows"][shadow]
     skipped = {reason: n for reason, n in counts["skipped"].items() if n}
@@ -117,7 +118,7 @@ def summarize(
         latency=_latency(counts["latency_ms"], shadow),
         agreeing_trace=agreed[0] if agreed else "",
         differing_trace=differing[0] if differing else "",
-        report=report or {},
+        report=report,
     )
 
 

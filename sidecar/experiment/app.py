@@ -8,7 +8,6 @@ time decide; `serve/`, which reads `state()` and nothing else.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -45,6 +44,7 @@ from sidecar.log import Log
 from sidecar.observe.connection import Connection
 from sidecar.settings.difference import Difference
 from sidecar.settings.settings import Settings
+from sidecar.tasks import Tasks
 from sidecar.tee.shadow import Dispatch
 from sidecar.telemetry.pairs import PairSpans
 from sidecar.wire.records import Kind
@@ -67,6 +67,7 @@ class Parts:
     capturing: Capturing | None
     wire: WireLink
     budget: Budget  # of calls in flight
+    tasks: Tasks
 
 
 class Experiment:
@@ -117,7 +118,7 @@ class Experiment:
             max_response_bytes=bounds.max_response_bytes,
         )
         self._reflection: Reflection | None = None
-        self._asking: set[asyncio.Task[bool]] = set()
+        self._tasks = parts.tasks
 
     # ---- 1. seen: a connection's bytes become calls ---------------------------------------------
 
@@ -212,17 +213,20 @@ class Experiment:
         if reason is not None:
             self._ledger.refuse(reason)
             self._skips.add(call, "", reason, Step.ADMITTED, call.started_ns)
+            self._spans.refused(call, reason)
             return False
         refused = self._receivers.refusals(self._draw, lost, self._judging.ended)
         if len(refused) == len(self._receivers) and len(set(refused.values())) == 1:
             reason = next(iter(refused.values()))
             self._ledger.refuse(reason)
             self._skips.add(call, "", reason, Step.ADMITTED, call.started_ns)
+            self._spans.refused(call, reason)
             return False
         pair = Pair(call, self._ledger.see())
         for name, reason in refused.items():
             self._skip(pair, name, reason, Step.ADMITTED)
         if pair.entry.settled:
+            self._spans.refused(call, next(iter(refused.values())))
             return False
         self._pairs.add(pair)
         return True
@@ -245,9 +249,7 @@ class Experiment:
         self._settle(pair)
         if self._reflection is not None and self._reflection.wants(pair.call.method):
             # A method that nobody told us about: its shadow may know what its messages mean.
-            task = asyncio.create_task(self._reflection.resolve(pair.call.method))
-            self._asking.add(task)
-            task.add_done_callback(self._asking.discard)
+            self._tasks.start("reflection", self._reflection.resolve(pair.call.method))
 
     def _shadowed(self, name: str, dispatch: Dispatch, result: Observation | SkipReason) -> None:
         pair = self._pairs.get(dispatch.key)
@@ -260,6 +262,12 @@ class Experiment:
             self._pairs.hold(pair, result)
             self._pair(pair, name)
         self._settle(pair)
+
+    def _goes_out(self, name: str, dispatch: Dispatch) -> None:
+        """A copy goes out: from now on the shadow knows of the span that it was told."""
+        pair = self._pairs.get(dispatch.key)
+        if pair is not None:
+            pair.sent[name] = self._now_ns()
 
     # ---- 4. paired: both observations are there -------------------------------------------------
 
@@ -312,7 +320,16 @@ class Experiment:
             self._capturing.take(pair)
         if pair.plan is not None:
             self._spans.tell(
-                pair.call, pair.plan, pair.production, pair.shadowed, pair.compared, pair.skipped
+                pair.call,
+                pair.plan,
+                pair.production,
+                pair.shadowed,
+                pair.compared,
+                pair.skipped,
+                now_ns=self._now_ns,
+                sent=pair.sent,
+                request=pair.request,
+                judged=pair.judged,
             )
         for name, comparison in pair.compared.items():
             assert pair.production is not None
@@ -369,7 +386,9 @@ class Experiment:
         Raises:
             OSError: a TLS file cannot be read.
         """
-        self._receivers.start(self._shadowed, self._operation.settings.observer.wait_shadow_seconds)
+        self._receivers.start(
+            self._shadowed, self._goes_out, self._operation.settings.observer.wait_shadow_seconds
+        )
         channel = self._receivers.channel
         if channel is not None and self._operation.settings.compare.reflection:
             self._reflection = Reflection(
@@ -381,8 +400,7 @@ class Experiment:
 
     async def close(self) -> None:
         """End every call in flight as `shutdown`, and let the receivers go."""
-        for task in self._asking:
-            task.cancel()
+        await self._tasks.close()
         await self._receivers.close()
         for key in self._pairs.all():
             self._lost(Lost(key, SkipReason.SHUTDOWN))
@@ -409,6 +427,7 @@ class Experiment:
             pace_limit=self._operation.pace.limit,
             held_bytes=self._budget.held - self._budget.tables,
             table_bytes=self._budget.tables,
+            background_died=self._tasks.died,
             not_judged=self._judging.failures,
             connections={
                 "open": self._wire_stats.get("connections_open", 0),
@@ -420,4 +439,5 @@ class Experiment:
             opaque=self._opaque.counts,
             wire=self._wire_stats,
             spans=self._spans.counts,
+            exemplars=self._spans.exemplars,
         )

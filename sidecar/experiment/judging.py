@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sidecar.call import INELIGIBLE
+from sidecar.call import DRAWN, INELIGIBLE
 from sidecar.compare.comparer import Comparer, Examination
 from sidecar.compare.result import Comparison
 from sidecar.experiment.blind import BlindCalls, chance
@@ -42,6 +42,7 @@ class Judged:
         self.judge = judge
         self.epoch = EpochCounts(judge.epoch, counts.skipped)  # shown beside the verdict
         self.blind = 0.0  # calls to be compared that only the wire saw
+        self._lost: dict[str, int] = {}  # as the judge was last told
         self.verdict = judge.verdict(now_ns, self.coverage)  # as last evaluated
 
     @property
@@ -74,8 +75,21 @@ class Judged:
         if counted:
             self.epoch.add(pair, unix_ns)
 
+    @property
+    def _lost_now(self) -> dict[str, int]:
+        """Calls that should have been compared and were not, but for those that a draw left out."""
+        skipped = self.counts.skipped
+        found = {r.value: n for r, n in skipped.items() if n and r not in INELIGIBLE | DRAWN}
+        unseen = round(self.blind)
+        return found | ({"unseen": unseen} if unseen else {})
+
     def evaluate(self, now_ns: int) -> Verdict:
         """Judge what has been counted so far."""
+        lost = self._lost_now
+        new = {why: n - self._lost.get(why, 0) for why, n in lost.items()}
+        if any(n > 0 for n in new.values()):
+            self.judge.lose({why: n for why, n in new.items() if n > 0}, now_ns)
+            self._lost = lost
         self.verdict = self.judge.verdict(now_ns, self.coverage)
         return self.verdict
 
@@ -177,7 +191,7 @@ class Judging:
             self._log.warning("not_judged", error=repr(error), method=pair.call.method)
 
     def _count(self, judged: Judged, pair: Pair, comparison: Comparison) -> None:
-        judged_pair = self._reader.read(pair, judged.name)
+        judged_pair = pair.judged[judged.name] = self._reader.read(pair, judged.name)
         judged.observe(judged_pair, self._now_ns(), pair.call.started_ns + self.unix_offset_ns)
         for listener in self.listeners:
             listener(judged.name, judged_pair)

@@ -13,7 +13,7 @@ from sidecar.call import CallKey, Metadata, Observation, SkipReason, Started
 from sidecar.compare.result import Comparison
 from sidecar.experiment.ledger import Entry
 from sidecar.http2.budget import Budget
-from sidecar.judge.pair import Values
+from sidecar.judge.pair import JudgedPair, Values
 from sidecar.telemetry.plan import SpanPlan
 
 
@@ -31,6 +31,8 @@ class Pair:
     compared: dict[str, Comparison] = field(default_factory=dict)
     skipped: dict[str, SkipReason] = field(default_factory=dict)
     values: dict[str, Values] = field(default_factory=dict)  # what the judge is about, of both
+    judged: dict[str, JudgedPair] = field(default_factory=dict)  # what the judge was told
+    sent: dict[str, int] = field(default_factory=dict)  # when a copy went out, monotonic
     request_id: str = ""
 
     def undecided(self, name: str) -> bool:

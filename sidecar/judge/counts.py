@@ -7,15 +7,17 @@ Counterpart: `judge`, which makes snapshots, and `verdict`, which reads totals.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
+
+from sidecar.judge.evidence.blocks import Blocks
 
 ALL = ""  # the slice that every call belongs to
 READER = "reader "  # before a method's name, among the models: who read its payloads
 
 Cell: TypeAlias = dict[str, float]
-"""Additive counters by short name; which names depends on the criterion's kind (see `tally`)."""
+"""Additive counters by short name; which names depends on the criterion's kind (see `criteria`)."""
 
 
 class CellKey(NamedTuple):
@@ -63,54 +65,9 @@ class Snapshot:
     coverage: Coverage
     cells: Mapping[CellKey, Cell]
     events: Mapping[str, int] = field(default_factory=dict)  # joined, late, repeats, ...
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "instance": self.key.instance,
-            "epoch": self.key.epoch,
-            "sequence": self.sequence,
-            "rules": self.rules,
-            "models": dict(self.models),
-            "began_unix_ns": self.began_unix_ns,
-            "elapsed_ns": self.elapsed_ns,
-            "calls": self.calls,
-            "compared": self.coverage.compared,
-            "eligible": self.coverage.eligible,
-            "blind": self.coverage.blind,
-            "cells": [
-                {"criterion": key.criterion, "slice": key.slice, "counts": dict(cell)}
-                for key, cell in sorted(self.cells.items())
-            ],
-            "events": dict(self.events),
-        }
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Snapshot:
-        """The inverse of `to_dict`.
-
-        Raises:
-            KeyError, TypeError, ValueError: for anything else.
-        """
-        return cls(
-            key=SnapshotKey(str(plain["instance"]), int(plain["epoch"])),
-            sequence=int(plain["sequence"]),
-            rules=str(plain["rules"]),
-            models={str(k): str(v) for k, v in plain["models"].items()},
-            began_unix_ns=int(plain["began_unix_ns"]),
-            elapsed_ns=int(plain["elapsed_ns"]),
-            calls=int(plain["calls"]),
-            coverage=Coverage(
-                int(plain["compared"]), int(plain["eligible"]), int(plain.get("blind", 0))
-            ),
-            cells={
-                CellKey(str(c["criterion"]), str(c["slice"])): {
-                    str(k): float(v) for k, v in c["counts"].items()
-                }
-                for c in plain["cells"]
-            },
-            events={str(k): int(v) for k, v in plain["events"].items()},
-        )
+    # The judge's own, for they are large: whoever keeps a snapshot writes them down at once.
+    blocks: Mapping[CellKey, tuple[Blocks, ...]] = field(default_factory=dict)
+    lost: Mapping[str, int] = field(default_factory=dict)  # calls, by why they were not compared
 
 
 Counts: TypeAlias = Mapping[SnapshotKey, Snapshot]
@@ -144,6 +101,9 @@ class Total:
     events: Mapping[str, int]
     judges: int  # how many snapshots were added
     left_out: int  # how many were not: older evidence, other versions or other rules
+    blocks: Mapping[CellKey, tuple[Blocks, ...]] = field(default_factory=dict)
+    lost: Mapping[str, int] = field(default_factory=dict)
+    unix_ns: int = 0  # the latest moment that any of them counted
 
 
 def alike(counts: Counts) -> list[Snapshot]:
@@ -178,11 +138,14 @@ def total(counts: Counts) -> Total:
     }
     cells: dict[CellKey, Cell] = {}
     events: dict[str, int] = {}
+    lost: dict[str, int] = {}
     for snapshot in sorted(taken, key=lambda s: s.key):
         for key, cell in snapshot.cells.items():
             add(cells.setdefault(key, {}), cell)
         for name, count in snapshot.events.items():
             events[name] = events.get(name, 0) + count
+        for name, count in snapshot.lost.items():
+            lost[name] = lost.get(name, 0) + count
     return Total(
         calls=sum(s.calls for s in taken),
         coverage=Coverage(
@@ -196,7 +159,24 @@ def total(counts: Counts) -> Total:
         events=events,
         judges=len(taken),
         left_out=len(counts) - len(taken),
+        blocks=_merged([s.blocks for s in taken]),
+        lost=lost,
+        unix_ns=max((s.began_unix_ns + s.elapsed_ns for s in taken), default=0),
     )
+
+
+def _merged(
+    parts: Sequence[Mapping[CellKey, tuple[Blocks, ...]]],
+) -> dict[CellKey, tuple[Blocks, ...]]:
+    """What several judges' blocks say as one: to read, not to count on."""
+    found: dict[CellKey, list[tuple[Blocks, ...]]] = {}
+    for part in parts:
+        for key, cell in part.items():
+            found.setdefault(key, []).append(cell)
+    return {
+        key: cells[0] if len(cells) == 1 else tuple(map(Blocks.merged, zip(*cells, strict=True)))
+        for key, cells in found.items()
+    }
 
 
 def add(into: Cell, other: Mapping[str, float]) -> None:

@@ -3,16 +3,17 @@
 Rule: observing only counts; evidence is evaluated on read. Evidence restarts when a model's
 version changes on either side, because what was counted was about another model, and when a
 method's payloads, compared as bytes so far, can be read. Counterparts:
-`tally` (what a pair adds), `verdict` (what the sums say), `counts` (how sums of pods merge).
+`criteria` (what a pair adds), `verdict` (what the sums say), `counts` (how sums of pods merge).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
 from sidecar.compare.readers.opaque import OpaqueReader
+from sidecar.judge.block_cells import BlockCells
 from sidecar.judge.counts import (
     ALL,
     READER,
@@ -25,16 +26,17 @@ from sidecar.judge.counts import (
     counts_of,
     total,
 )
+from sidecar.judge.criteria.base import Increments, Plan
+from sidecar.judge.criteria.labelled import Decisions, Labelled
 from sidecar.judge.labels import Label, LabelStore
+from sidecar.judge.latches import Latches
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.ranges import Ranges
 from sidecar.judge.repeats import Repeats
 from sidecar.judge.report import State, Verdict
-from sidecar.judge.settings import LABELLED, JudgeSettings
+from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.slices import OTHER, Place, Slices
-from sidecar.judge.tally import Increments, Plan, increments, magnitude
-from sidecar.judge.truth import Decisions, counted_at_once, counted_by_label, decided
-from sidecar.judge.verdict import Latches, decide, plans_of
+from sidecar.judge.verdict import decide, plans_of
 from sidecar.judge.worst import Example, Examples, identity_of, note_of, rank_of
 
 OPAQUE = OpaqueReader.name
@@ -45,7 +47,7 @@ class _Waiting:
     """What a label will be joined to."""
 
     places: tuple[Place, ...]
-    decisions: tuple[tuple[Plan, Decisions], ...]
+    decisions: tuple[tuple[Plan, Labelled, Decisions], ...]
 
 
 class Judge:
@@ -76,7 +78,9 @@ class Judge:
         self._instance = instance
         self._unix_offset_ns = unix_offset_ns
         self._plans = plans_of(settings, control_fraction)
-        self._labelled = [plan for plan in self._plans if plan.criterion.kind in LABELLED]
+        self._labelled = [
+            (plan, plan.criterion) for plan in self._plans if isinstance(plan.criterion, Labelled)
+        ]
         # Rules of the whole evidence, so that only like is added to like.
         declared = settings.model_dump_json(exclude={"examples"})  # what is shown decides nothing
         text = f"{declared}\n{control_fraction!r}\n{rules}"
@@ -95,6 +99,8 @@ class Judge:
         self._calls = 0
         self._repeated = 0
         self._cells: dict[CellKey, Cell] = {}
+        self._blocks = BlockCells(self._plans)
+        self._lost: dict[str, int] = {}
         self._repeats = Repeats(self._settings.repeat_seconds)
         self._slices = Slices(self._settings)
         self._ranges = Ranges()
@@ -135,18 +141,28 @@ class Judge:
         identity = identity_of(pair)
         rank, note = rank_of(identity), None
         for plan in self._plans:
-            counted = increments(plan, pair, self._ranges)
+            counted = plan.increments(pair, self._ranges)
             if not counted:
                 continue
-            bad = magnitude(plan, pair, counted)
+            bad = plan.magnitude(pair, counted)
+            arrived = pair.arrived_ns + self._unix_offset_ns
             for key in self._keys(plan, places):
-                add_all(self._cells.setdefault(key, {}), counted)
+                self._count(key, plan, counted, arrived)
                 if self._examples.wants(key, bad, rank):
                     note = note or note_of(pair, pair.arrived_ns + self._unix_offset_ns)
                     self._examples.add(key, Example(bad, rank, note))
         if self._labelled:
             self._await_label(pair, places, identity, now_ns)
         return True
+
+    def lose(self, reasons: Mapping[str, int], now_ns: int) -> None:
+        """Count calls that should have been compared and were not, by why.
+
+        Only those that no draw has left out: each may be the worst for all that is known.
+        """
+        for reason, calls in reasons.items():
+            self._lost[reason] = self._lost.get(reason, 0) + calls
+        self._blocks.lose(sum(reasons.values()), now_ns + self._unix_offset_ns)
 
     def label(self, label: Label, now_ns: int) -> None:
         """Count what turned out to be true about a call, now or when its pair comes."""
@@ -185,6 +201,7 @@ class Judge:
         self._coverage = coverage
         self._latest_ns = max(self._latest_ns, now_ns)
         self._sequence += 1  # time and coverage are counted too
+        self._blocks.advance(self._latest_ns + self._unix_offset_ns)
         return Snapshot(
             key=SnapshotKey(self._instance, self._epoch),
             sequence=self._sequence,
@@ -196,6 +213,8 @@ class Judge:
             coverage=coverage - self._before,
             cells={key: dict(cell) for key, cell in self._cells.items()},
             events={"repeats": self._repeated, "restarts": self._epoch, **self._labels.fates},
+            blocks=self._blocks.cells,
+            lost=dict(self._lost),
         )
 
     def worst(self, criterion: str, slice_: str = ALL) -> list[Example]:
@@ -234,6 +253,7 @@ class Judge:
             if cell is not None:
                 add(self._cells.setdefault(CellKey(plan.criterion.name, others), {}), cell)
         self._examples.drop(gone)
+        self._blocks.drop(gone)
 
     def _await_label(
         self,
@@ -242,14 +262,21 @@ class Judge:
         identity: str,
         now_ns: int,
     ) -> None:
-        rows = [(plan, d) for plan in self._labelled if (d := decided(plan, pair)) is not None]
+        rows = [
+            (plan, criterion, decided)
+            for plan, criterion in self._labelled
+            if (decided := criterion.remember(pair)) is not None
+        ]
         interest = 0.0
-        for plan, d in rows:
-            if d.differ:
-                interest += 2.0 if plan.criterion.required else 1.0
-            if counted := counted_at_once(plan, d):
+        for plan, criterion, decided in rows:
+            if decided.differ:
+                interest += 2.0 if criterion.required else 1.0
+            if counted := criterion.at_once(decided):
                 for key in self._keys(plan, places):
                     add_all(self._cells.setdefault(key, {}), counted)
+                    if not decided.differ:
+                        arrived = pair.arrived_ns + self._unix_offset_ns
+                        self._blocks.add(key, plan, arrived, criterion.known_at_once(plan))
         waiting = _Waiting(tuple(places), tuple(rows))
         label = self._labels.pair(identity, waiting, interest, now_ns)
         if label is not None:
@@ -257,13 +284,17 @@ class Judge:
 
     def _use(self, waiting: _Waiting, label: Label) -> None:
         places = self._slices.settle(waiting.places)
-        for plan, rows in waiting.decisions:
-            counted = counted_by_label(plan, rows, label)
+        for plan, criterion, rows in waiting.decisions:
+            counted = criterion.by_label(plan, rows, label)
             if counted is None:
                 self._labels.unusable()
                 continue
             for key in self._keys(plan, places):
-                add_all(self._cells.setdefault(key, {}), counted)
+                self._count(key, plan, counted, self._latest_ns + self._unix_offset_ns)
+
+    def _count(self, key: CellKey, plan: Plan, counted: Increments, unix_ns: int) -> None:
+        add_all(self._cells.setdefault(key, {}), counted)
+        self._blocks.add(key, plan, unix_ns, counted)
 
 
 def add_all(cell: Cell, counted: Increments) -> None:

@@ -1,7 +1,7 @@
 """Production's observed range, learned from its first calls and fixed from then on.
 
 Rule: a range is fixed before the first output is held against it, so that the share outside it is
-evidence; a range that kept growing would hide what came late. Counterpart: `tally`.
+evidence; a range that kept growing would hide what came late. Counterpart: `criteria.out_of_range`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from sidecar.judge.pair import Value
-from sidecar.judge.settings import Criterion
 
 MAX_OUTPUTS = 1024  # outputs with a range, over all criteria: names come from the traffic
 
@@ -26,31 +25,43 @@ class Ranges:
         self._learned: dict[tuple[str, str], tuple[int, float, float]] = {}
 
     def outside(
-        self, criterion: Criterion, outputs: Sequence[tuple[str, Value | None, Value | None]]
+        self,
+        criterion: str,
+        declared: tuple[float, float] | None,
+        warmup_calls: int,
+        outputs: Sequence[tuple[str, Value | None, Value | None]],
     ) -> float | None:
-        """Share of the shadow's numbers outside the range; None while a range is being learned.
+        """Share of the shadow's numbers outside the range less production's, in [-1, 1].
+
+        None while a range is being learned.
 
         Not-a-number and infinities are outside every range.
+
+        Args:
+            criterion: its name: each learns its own ranges.
+            declared: the range; None learns it from production.
+            warmup_calls: calls from which it is learned.
+            outputs: (name, production's value, the shadow's).
         """
         shares = []
         for name, a, b in outputs:
-            known = criterion.range or self._range(criterion, name, a)
+            known = declared or self._range(criterion, warmup_calls, name, a)
             if known is None or b is None:
                 continue
             numbers = _numbers(b)
             if numbers.size:
-                inside = (numbers >= known[0]) & (numbers <= known[1]) & np.isfinite(numbers)
-                shares.append(1.0 - float(np.mean(inside)))
+                ours = _share(_numbers(a), known) if a is not None else 0.0
+                shares.append(_share(numbers, known) - ours)
         return math.fsum(shares) / len(shares) if shares else None
 
     def _range(
-        self, criterion: Criterion, name: str, production: Value | None
+        self, criterion: str, warmup_calls: int, name: str, production: Value | None
     ) -> tuple[float, float] | None:
-        key = (criterion.name, name)
+        key = (criterion, name)
         if key not in self._learned and len(self._learned) >= MAX_OUTPUTS:
             return None
         calls, low, high = self._learned.get(key, (0, math.inf, -math.inf))
-        if calls >= criterion.warmup_calls:
+        if calls >= warmup_calls:
             return low, high
         if production is not None:
             numbers = _numbers(production)
@@ -59,6 +70,16 @@ class Ranges:
                 low, high = min(low, float(numbers.min())), max(high, float(numbers.max()))
                 self._learned[key] = (calls + 1, low, high)
         return None
+
+
+def _share(
+    numbers: np.ndarray[tuple[int, ...], np.dtype[np.float64]], known: tuple[float, float]
+) -> float:
+    """The share of numbers outside a range; 0 without numbers."""
+    if not numbers.size:
+        return 0.0
+    inside = (numbers >= known[0]) & (numbers <= known[1]) & np.isfinite(numbers)
+    return 1.0 - float(np.mean(inside))
 
 
 def _numbers(value: Value) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

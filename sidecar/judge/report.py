@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from sidecar.judge.criteria.base import Unit
 from sidecar.judge.evidence.interval import Interval
 
 
@@ -41,6 +42,14 @@ class CriterionVerdict:
     log_pass: float
     log_fail: float
     calls_needed: int | None  # None: decided, no data, or too close to the margin to tell
+    unit: Unit  # of margin, estimate and interval
+    about: str  # what is measured, in a few words
+    two_sided: bool  # too little is as bad as too much
+    of_failures: bool  # what makes calls fail must not hide its evidence
+    basis: str = ""  # what the evidence is made of: blocks of which length and why, or calls
+    blocks: int | None = None  # closed blocks of that length; None: calls
+    effective_calls: float | None = None  # how many independent calls they are worth
+    bounds: Interval | None = None  # the mean with what was lost at its best, and at its worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +93,25 @@ class Verdict:
     judges: int = 1
     left_out: int = 0
     blind: int = 0  # eligible calls on connections that could not be followed
+    lost: Mapping[str, int] = field(default_factory=dict)  # eligible calls, by why not compared
+    hours_of_day: int = 0  # in how many of 24 there were calls
+    days_of_week: int = 0  # on how many of 7
+
+    @property
+    def evidence(self) -> list[str]:
+        """What the evidence is made of, and what is missing from it, a line each."""
+        bases: dict[str, list[str]] = {}
+        for criterion in self.criteria:
+            if criterion.n > 0 and criterion.basis:
+                bases.setdefault(criterion.basis, []).append(criterion.name)
+        lines = [f"{', '.join(names)}: {basis}" for basis, names in bases.items()]
+        if self.lost:
+            why = ", ".join(f"{name} {n:,}" for name, n in sorted(self.lost.items()))
+            lines.append(
+                f"{sum(self.lost.values()):,} calls were lost ({why}); for PASS each counts as the "
+                "worst, for FAIL as the best"
+            )
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is not finite becomes null."""

@@ -9,8 +9,11 @@ Rules
        is theirs.
     4. Coverage below the floor decides nothing: INCONCLUSIVE until it recovers. One exception: a
        shadow's errors open its breaker, which lowers coverage; so their evidence stands.
-    5. Decisions latch: the first one stands, however the figures drift afterwards.
+    5. FAIL latches; PASS stands until harm that begins later is seen (`latches`).
     6. When the budget of calls or time is used up undecided, INCONCLUSIVE, and that stands too.
+
+    7. Evidence is that of blocks of wall-clock time, because calls near each other are alike
+       (`basis`); calls that were lost count at their worst for PASS, at their best for FAIL.
 
 Pure: the same function judges one pod's counts and those of many, merged. Counterparts: `counts`,
 which it reads, `report`, which holds what it says.
@@ -20,14 +23,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from sidecar.judge.basis import (
+    HOURS,
+    blocks_of,
+    bounds_of,
+    by_blocks,
+    interval_of,
+    seen,
+    words_of,
+)
 from sidecar.judge.counts import ALL, Cell, CellKey, Total
+from sidecar.judge.criteria.base import NOTHING, Measurement, Plan, limits
 from sidecar.judge.evidence.mixtures import Side, average, discoveries, threshold
-from sidecar.judge.measure import NOTHING, Measurement, calls_needed, interval_of, limits, measure
+from sidecar.judge.latches import Latches, begin_watch, harm
 from sidecar.judge.report import CriterionVerdict, SliceVerdict, State, Verdict
 from sidecar.judge.settings import JudgeSettings
-from sidecar.judge.tally import Plan, plan_of
 from sidecar.judge.words import compared, margin, measured
 
 SLICE_SHARE = 0.5  # of the rejecting alpha, where slices may fail a shadow
@@ -35,17 +47,9 @@ SHOWN_SLICES = 20
 MIN_CONTROLS = 20  # expected answers of a control before their number is held against it
 
 
-@dataclass(slots=True)
-class Latches:
-    """The decisions that stand. Belongs to one epoch of one judge."""
-
-    overall: tuple[State, str] | None = None
-    criteria: dict[str, State] = field(default_factory=dict)
-
-
 def plans_of(settings: JudgeSettings, control_fraction: float = 0.0) -> tuple[Plan, ...]:
-    """Prepare every criterion; see `tally.plan_of`."""
-    return tuple(plan_of(criterion, control_fraction) for criterion in settings.criteria)
+    """Prepare every criterion."""
+    return tuple(criterion.plan(control_fraction) for criterion in settings.criteria)
 
 
 def decide(
@@ -64,10 +68,18 @@ def decide(
     criteria = [_criterion(settings, plan, total, latches, covered) for plan in plans]
     slices = _slices(settings, plans, total)
     decision, reason = latches.overall or _overall(settings, plans, criteria, slices, total)
+    if latches.overall is not None and decision is State.PASS:
+        later = harm(latches, plans, total)
+        if later is not None:
+            decision, reason = State.FAIL, later
     ended = _is_spent(settings, total)
     if ended and decision in {State.WATCHING, State.INCONCLUSIVE} and latches.overall is None:
         decision, reason = State.INCONCLUSIVE, f"the budget is used up: {reason}"
     if decision in {State.PASS, State.FAIL} or ended:
+        if latches.overall is None:
+            latches.decided_unix_ns = total.unix_ns
+            if decision is State.PASS:
+                begin_watch(latches, plans, total, settings.alpha)
         latches.overall = (decision, reason)
     return Verdict(
         state=decision,
@@ -83,6 +95,9 @@ def decide(
         judges=total.judges,
         left_out=total.left_out,
         blind=total.coverage.blind,
+        lost=dict(total.lost),
+        hours_of_day=seen(total)[0],
+        days_of_week=seen(total)[1],
     )
 
 
@@ -104,8 +119,9 @@ def _criterion(
     criterion = plan.criterion
     cell = total.cells.get(CellKey(criterion.name, ALL), {})
     short = _short_of_controls(settings, plan, cell)
-    found = _fair(measure(plan, cell), short)
-    interval = interval_of(plan, cell, settings.alpha)
+    blocks = blocks_of(settings, total, plan)
+    found = _fair(by_blocks(plan, plan.measure(cell), blocks), short)
+    interval = interval_of(plan, cell, blocks, settings.alpha)
     bounds = limits(settings.alpha / 2, settings.alpha / 2)
     state, needed = latches.criteria.get(criterion.name, State.WATCHING), None
     if state is not State.WATCHING:
@@ -119,9 +135,10 @@ def _criterion(
     elif short:
         reason = short
     else:
-        needed = calls_needed(plan, cell, bounds)
         more = "too close to tell"
-        if needed is not None:
+        if blocks:
+            more = f"{blocks[0].chosen().blocks:,} blocks so far"
+        elif (needed := plan.calls_needed(cell, bounds)) is not None:
             more = f"about {needed:,} more calls"
         now = measured(plan, found.estimate, interval)
         reason = f"undecided: {now}, margin {margin(criterion)}; {more}"
@@ -141,6 +158,14 @@ def _criterion(
         log_pass=found.log_pass,
         log_fail=found.log_fail,
         calls_needed=needed,
+        unit=criterion.unit,
+        about=criterion.about,
+        two_sided=criterion.is_two_sided,
+        of_failures=criterion.is_of_failures,
+        basis=words_of(settings, blocks),
+        blocks=blocks[0].chosen().blocks if blocks else None,
+        effective_calls=blocks[0].effective_calls if blocks and found.n > 0 else None,
+        bounds=bounds_of(plan, blocks),
     )
 
 
@@ -176,7 +201,7 @@ def _overall(
     sliced = fails and settings.slices and any(c.required and c.slices for c in settings.criteria)
     alpha = settings.alpha / 2 * (1 - SLICE_SHARE if sliced else 1)
     against = average(
-        [c.log_fail if covered or c.kind == "shadow_error_rate" else -math.inf for c in required],
+        [c.log_fail if covered or c.of_failures else -math.inf for c in required],
         [c.weight for c in required],
     )
     if required and against >= threshold(alpha):
@@ -200,10 +225,18 @@ def _overall(
         return State.WATCHING, f"{first.name}: {first.reason}"
     if settings.flagged == "hold" and worse:
         return State.WATCHING, _worse(plans, worse)
+    few = [c for c in required if c.blocks is not None and c.blocks < settings.min_blocks]
+    if few:
+        blocks = f"{few[0].blocks:,} of at least {settings.min_blocks:,} blocks"
+        return State.WATCHING, f"every required criterion passes; {few[0].name} on {blocks}"
     if total.elapsed_ns < settings.min_duration_seconds * 1e9:
         left = settings.min_duration_seconds - total.elapsed_ns / 1e9
         return State.WATCHING, f"every required criterion passes; {left:,.0f} s to go"
-    return State.PASS, f"every required criterion passes: {', '.join(c.name for c in required)}"
+    passed = f"every required criterion passes: {', '.join(c.name for c in required)}"
+    hours, _ = seen(total)
+    if not settings.independent_calls and 0 < hours < HOURS:
+        passed += f"; seen in {hours} of {HOURS} hours of a day"
+    return State.PASS, passed
 
 
 def _distance(criterion: CriterionVerdict) -> float:
@@ -246,8 +279,11 @@ def _slices(settings: JudgeSettings, plans: Sequence[Plan], total: Total) -> lis
     for required in (True, False):
         group = [c for c in cells if c[0].criterion.required is required]
         measured = [
-            _fair(measure(plan, cell), _short_of_controls(settings, plan, cell))
-            for plan, _, cell in group
+            _fair(
+                by_blocks(plan, plan.measure(cell), blocks_of(settings, total, plan, name)),
+                _short_of_controls(settings, plan, cell),
+            )
+            for plan, name, cell in group
         ]
         share = SLICE_SHARE if required and settings.flagged == "fail" else 1.0
         flagged = set(discoveries([m.log_fail for m in measured], settings.alpha / 2 * share))
@@ -278,8 +314,10 @@ def _shown(
     shown = []
     for s in slices[:SHOWN_SLICES]:
         plan, cells = by_name[s.criterion], total.cells
-        interval = interval_of(plan, cells[CellKey(s.criterion, s.slice)], settings.alpha)
-        whole = measure(plan, cells.get(CellKey(s.criterion, ALL), {})) if s.n else NOTHING
+        blocks = blocks_of(settings, total, plan, s.slice)
+        cell = cells[CellKey(s.criterion, s.slice)]
+        interval = interval_of(plan, cell, blocks, settings.alpha)
+        whole = plan.measure(cells.get(CellKey(s.criterion, ALL), {})) if s.n else NOTHING
         share = min(1.0, s.n / whole.n) if whole.n else 0.0
         shown.append(s.bounded(interval, share))
     return tuple(sorted(shown, key=lambda s: (not s.flagged, -s.effect)))

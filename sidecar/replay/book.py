@@ -6,7 +6,6 @@ Counterparts: `experiment.judging` and `compare.comparer`, which decide; `replay
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from sidecar.call import CallKey, Observation, SkipReason, Started
 from sidecar.compare.comparer import Comparer
@@ -18,6 +17,7 @@ from sidecar.experiment.state import State
 from sidecar.log import Log
 from sidecar.replay.recorded import Recorded
 from sidecar.report.live import report_of
+from sidecar.report.report import Report
 from sidecar.settings.settings import Settings
 
 
@@ -96,8 +96,8 @@ class Book:
             control_fraction=self.judging.control_fraction,
         )
 
-    def reports(self) -> list[dict[str, Any]]:
-        """A report for each candidate, as `/report.json` gives it."""
+    def reports(self) -> list[Report]:
+        """A report for each candidate, as a live sidecar gives it."""
         now = self.state()
         return [report_of(now, judged) for judged in now.judged.values()]
 

@@ -19,6 +19,7 @@ from sidecar.replay.book import Book
 from sidecar.replay.recorded import recorded
 from sidecar.report.build import build
 from sidecar.report.live import part_of
+from sidecar.report.report import Report
 from sidecar.serve.convert import counts_message, part_of_message
 from sidecar.settings.settings import Settings
 
@@ -72,9 +73,7 @@ def shadows_in(captured: Captured) -> list[str]:
     return sorted(names)
 
 
-def added_up(
-    parts: Sequence[tuple[str, Sequence[bytes]]], generated: float
-) -> list[dict[str, Any]]:
+def added_up(parts: Sequence[tuple[str, Sequence[bytes]]], generated: float) -> list[Report]:
     """Add the parts of files up, in the order of their names: one report for each shadow.
 
     Args:

@@ -11,7 +11,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+
+from sidecar.report.as_json import from_json, to_json
+from sidecar.report.report import Report
 
 VERSION = 1
 KIND = "shadow-sidecar replay"
@@ -34,7 +36,7 @@ class Results:
     seconds: float
     late: int
     status: Mapping[str, Mapping[str, int]]  # calls by candidate and gRPC code
-    reports: Sequence[Mapping[str, Any]]  # one a candidate, as /report.json gives it
+    reports: Sequence[Report]  # one a candidate
     kind: str = KIND
     version: int = VERSION
     notes: Sequence[str] = field(default_factory=tuple)
@@ -47,7 +49,8 @@ class Results:
         """
         part = file.with_name(f".{file.name}.{os.getpid()}.part")
         try:
-            part.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+            tree = asdict(self) | {"reports": [to_json(report) for report in self.reports]}
+            part.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
             part.replace(file)
         finally:
             part.unlink(missing_ok=True)
@@ -70,6 +73,7 @@ def read_results(file: Path) -> Results:
             f"{file}: version {tree.get('version')}, and this shadow-sidecar reads {VERSION}"
         )
     try:
-        return Results(**tree)
-    except TypeError as error:
+        reports = [from_json(report) for report in tree["reports"]]
+        return Results(**{**tree, "reports": reports})
+    except (KeyError, TypeError, ValueError) as error:
         raise ResultsError(f"{file}: not whole: {error}") from None

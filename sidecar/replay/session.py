@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -30,6 +29,7 @@ from sidecar.replay.pace import Pace
 from sidecar.replay.recorded import recorded, sharded
 from sidecar.replay.replay import Candidate, Progress, Replay
 from sidecar.replay.results import Results
+from sidecar.report.report import Report
 from sidecar.settings.settings import Settings
 from sidecar.tee.settings import ShadowSettings
 
@@ -42,7 +42,7 @@ class Found:
 
     progress: Progress
     seconds: float
-    reports: list[dict[str, Any]]
+    reports: list[Report]
     unfinished: bool
 
     def results(self, *, files: list[str], where: str, against: str, speed: str) -> Results:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from sidecar.report.figures import Formatter, count, instant, milliseconds, percent
 from sidecar.report.markup import Child, Markup, tag
+from sidecar.report.report import OverTime, Side
 
 Buckets = Sequence[Sequence[float]]  # upper edge in milliseconds and count, ascending
 P = (50, 95, 99)
@@ -127,21 +127,21 @@ def _whisker(low: float, high: float, estimate: float, state: str) -> Markup:
 # ---- latency -----------------------------------------------------------------------------------
 
 
-def latency_chart(sides: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> Markup:
+def latency_chart(sides: Mapping[str, Side], names: Mapping[str, str]) -> Markup:
     """Both sides' latencies on one logarithmic axis, with their quantiles below.
 
     Args:
         sides: "production" and "shadow", each with `buckets` and `p50_ms`, `p95_ms`, `p99_ms`.
         names: what the sides are called.
     """
-    low, high = _domain([side["buckets"] for side in sides.values()])
+    low, high = _domain([side.buckets for side in sides.values()])
     decades = math.log(high / low)
 
     def at(ms: float) -> float:
         return min(1.0, max(0.0, math.log(ms / low) / decades))
 
     bins = max(8, min(_MOST_BINS, round(decades / math.log(1.02) / 2)))
-    shares = {name: _binned(side["buckets"], at, bins) for name, side in sides.items()}
+    shares = {name: _binned(side.buckets, at, bins) for name, side in sides.items()}
     top = max((max(row) for row in shares.values()), default=1.0) or 1.0
     curves = [
         tag("path", d=_steps([height / top for height in row]), class_=f"curve {name}")
@@ -160,7 +160,8 @@ def latency_chart(sides: Mapping[str, Mapping[str, Any]], names: Mapping[str, st
     drawn.append(_line("0%", "100%", 140, 140, "axis"))
     title = []
     for y, (name, side) in zip((170, 194), sides.items(), strict=False):
-        values = [(p, side[f"p{p}_ms"]) for p in P if side.get(f"p{p}_ms") is not None]
+        known = zip(P, (side.p50_ms, side.p95_ms, side.p99_ms), strict=True)
+        values = [(p, ms) for p, ms in known if ms is not None]
         drawn.append(_quantiles(values, at, y, name, labelled=y == 170))
         told = ", ".join(f"p{p} {milliseconds(ms)}" for p, ms in values)
         title.append(f"{names.get(name, name)}: {told or 'no data'}")
@@ -244,20 +245,20 @@ def _quantiles(
 # ---- over time ---------------------------------------------------------------------------------
 
 
-def time_chart(over_time: Mapping[str, Any]) -> Markup:
+def time_chart(over_time: OverTime) -> Markup:
     """The share of calls that differ, by time, and how many calls there were."""
-    points, width = over_time["points"], over_time["width_seconds"]
-    first = points[0]["unix_seconds"]
-    last = max(points[-1]["unix_seconds"] + width, first + 12 * width)
+    points, width = over_time.points, over_time.width_seconds
+    first = points[0].unix_seconds
+    last = max(points[-1].unix_seconds + width, first + 12 * width)
     scale = 1000 / (last - first)
-    shares = [(p["differing"] / p["compared"], p["failed"] / p["compared"]) for p in points]
+    shares = [(p.differing / p.compared, p.failed / p.compared) for p in points]
     top = _ceiling(max(differing for differing, _ in shares))
-    most = max(p["compared"] for p in points)
+    most = max(p.compared for p in points)
 
     def columns(heights: Iterable[float]) -> str:
         thick = min(_THICKEST, max(1.0, 0.84 * width * scale))
         return "".join(
-            f"M{(p['unix_seconds'] - first) * scale:.0f} 100V{100 - 100 * h:.1f}h{thick:.1f}V100z"
+            f"M{(p.unix_seconds - first) * scale:.0f} 100V{100 - 100 * h:.1f}h{thick:.1f}V100z"
             for p, h in zip(points, heights, strict=True)
             if h > 0
         )
@@ -277,7 +278,7 @@ def time_chart(over_time: Mapping[str, Any]) -> Markup:
         ),
         _line("0%", "100%", 106, 106, "axis"),
         tag("text", f"{percent(top)} differ", x="0%", y=11, class_="start"),
-        area(116, 26, tag("path", d=columns(p["compared"] / most for p in points), class_="calls")),
+        area(116, 26, tag("path", d=columns(p.compared / most for p in points), class_="calls")),
         _line("0%", "100%", 142, 142, "axis"),
         tag("text", f"most in {width} s: {count(most)} calls", x="100%", y=11, class_="end"),
     ]
@@ -285,8 +286,8 @@ def time_chart(over_time: Mapping[str, Any]) -> Markup:
         moment = instant(first + share * (last - first))
         text = f"{moment:%H:%M:%S}" if moment else ""
         drawn.append(tag("text", text, x=_x(share), y=158, class_=_anchor(share)))
-    calls = sum(p["compared"] for p in points)
-    differing = sum(p["differing"] for p in points)
+    calls = sum(p.compared for p in points)
+    differing = sum(p.differing for p in points)
     title = f"Over time: {count(differing)} of {count(calls)} compared calls differ"
     return tag("svg", tag("title", title), drawn, class_="chart", role="img", height=164,
                width="100%")  # fmt: skip

@@ -7,77 +7,87 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sidecar.judge.report import CriterionVerdict, SliceVerdict
 from sidecar.report import charts
-from sidecar.report.figures import Formatter, about, count, percent, unit_of
-from sidecar.report.layout import Report, Row, chip, section, sign, table
+from sidecar.report.figures import Formatter, count, percent, unit_of
+from sidecar.report.layout import chip, section, sign, table
 from sidecar.report.markup import Child, Markup, tag
+from sidecar.report.report import Report
 
 _FIRST_SLICES = 6  # shown at once, with those that are worse
 
 
-def _declared(report: Report) -> dict[str, Row]:
-    declared = report.get("declared") or {}
-    return {criterion["name"]: criterion for criterion in declared.get("criteria", ())}
-
-
 def criteria(report: Report) -> Child:
     """Each criterion's interval against its margin."""
-    found = report["verdict"].get("criteria") or ()
+    found = report.verdict.criteria
     if not found:
         return None
-    declared = _declared(report)
-    ordered = sorted(found, key=lambda c: not c["required"])
-    alpha = (report.get("declared") or {}).get("alpha")
+    ordered = sorted(found, key=lambda c: not c.required)
+    alpha = report.declared.get("alpha")
     error = f", with an error of {percent(alpha)}" if alpha else ""
     return section(
         "criteria",
         "Criteria",
         table(
             ["Criterion", "State", "Interval against margin", "#Estimate", "#Calls"],
-            [_criterion(c, declared.get(c["name"], {})) for c in ordered],
+            [_criterion(c) for c in ordered],
             "Criteria",
             "judged",
         ),
         note=[
             "Left of the line is good enough, right of it is too much. ",
-            f"Intervals hold however often you look{error}.",
+            f"Intervals hold however often you look{error}. ",
+            "Evidence is made of: ",
+            "; ".join(report.verdict.evidence) or "nothing yet",
+            ".",
         ],
     )
 
 
-def _criterion(criterion: Row, declared: Row) -> Markup:
-    unit = unit_of(criterion["kind"], declared)
-    estimate = criterion["estimate"]
-    far = charts.reach(criterion["margin"], estimate or 0.0, criterion["interval"])
+def _criterion(criterion: CriterionVerdict) -> Markup:
+    unit = unit_of(criterion.unit)
+    estimate = criterion.estimate
+    far = charts.reach(criterion.margin, estimate or 0.0, criterion.interval)
     return tag(
         "tr",
         tag(
             "th",
-            tag("span", criterion["name"], class_="name"),
-            tag("span", about(criterion["kind"], declared), class_="more"),
+            tag("span", criterion.name, class_="name"),
+            tag("span", criterion.about, class_="more"),
             scope="row",
         ),
         tag(
             "td",
-            chip(criterion["state"]),
-            tag("span", "required" if criterion["required"] else "informative", class_="more"),
+            chip(criterion.state),
+            tag("span", "required" if criterion.required else "informative", class_="more"),
             class_="state",
         ),
-        tag("td", _bar(criterion, declared, unit, far, criterion["state"]), class_="wide"),
-        _estimate(estimate, criterion["interval"], unit),
+        tag("td", _bar(criterion, criterion, unit, far, criterion.state), class_="wide"),
+        _estimate(estimate, criterion.interval, unit),
         tag(
             "td",
-            count(criterion["n"]),
+            count(criterion.n),
             tag("span", _outlook(criterion), class_="more"),
             class_="number",
         ),
     )
 
 
-def _bar(row: Row, declared: Row, unit: Formatter, far: float, state: str) -> Markup:
-    both = row.get("kind") == "bias" and declared.get("direction", "both") == "both"
+def _bar(
+    shown: CriterionVerdict | SliceVerdict,
+    criterion: CriterionVerdict,
+    unit: Formatter,
+    far: float,
+    state: str,
+) -> Markup:
     return charts.interval_bar(
-        row["margin"], row["estimate"], row["interval"], far, unit, state, both=both
+        criterion.margin,
+        shown.estimate,
+        shown.interval,
+        far,
+        unit,
+        state,
+        both=criterion.two_sided,
     )
 
 
@@ -88,41 +98,39 @@ def _estimate(
     return tag("td", unit(estimate), tag("span", more, class_="more"), class_="number")
 
 
-def _outlook(criterion: Row) -> str:
-    if criterion["state"] != "WATCHING":
+def _outlook(criterion: CriterionVerdict) -> str:
+    if criterion.state != "WATCHING":
         return ""
-    needed = criterion["calls_needed"]
+    needed = criterion.calls_needed
     if needed is not None:
         return f"about {count(needed)} more"
-    if criterion["estimate"] is not None and criterion["reason"].startswith("undecided"):
+    if criterion.estimate is not None and criterion.reason.startswith("undecided"):
         return "too close to tell"
-    return str(criterion["reason"])
+    return str(criterion.reason)
 
 
 def slices(report: Report) -> Child:
     """Where it differs: slices by their effect."""
-    found = report["verdict"].get("slices") or ()
+    found = report.verdict.slices
     if not found:
         return None
-    declared = _declared(report)
-    judged = {c["name"]: c for c in report["verdict"]["criteria"]}
-    first = max(_FIRST_SLICES, sum(s["flagged"] for s in found))
+    judged = {c.name: c for c in report.verdict.criteria}
+    first = max(_FIRST_SLICES, sum(s.flagged for s in found))
     # One scale for each criterion, so that its slices can be compared by eye.
     far: dict[str, float] = {}
     for s in found[:first]:
-        here = charts.reach(judged[s["criterion"]]["margin"], s["estimate"] or 0.0, s["interval"])
-        far[s["criterion"]] = max(far.get(s["criterion"], 0.0), here)
+        here = charts.reach(judged[s.criterion].margin, s.estimate or 0.0, s.interval)
+        far[s.criterion] = max(far.get(s.criterion, 0.0), here)
 
-    def rows(part: Sequence[Row], *, drawn: bool) -> Markup:
+    def rows(part: Sequence[SliceVerdict], *, drawn: bool) -> Markup:
         heads = ["Slice", "Found", "Interval against margin", "#Estimate", "#Share"]
         return table(
             heads if drawn else [head for head in heads if "margin" not in head],
             [
                 _slice(
                     s,
-                    judged[s["criterion"]],
-                    declared.get(s["criterion"], {}),
-                    far[s["criterion"]] if drawn else None,
+                    judged[s.criterion],
+                    far[s.criterion] if drawn else None,
                 )
                 for s in part
             ],
@@ -143,31 +151,30 @@ def slices(report: Report) -> Child:
     )
 
 
-def _slice(found: Row, criterion: Row, declared: Row, far: float | None) -> Markup:
-    unit = unit_of(criterion["kind"], declared)
-    name, _, value = found["slice"].partition("=")
-    row = {**found, "margin": criterion["margin"], "kind": criterion["kind"]}
-    state = "FAIL" if found["flagged"] else "WATCHING"
+def _slice(found: SliceVerdict, criterion: CriterionVerdict, far: float | None) -> Markup:
+    unit = unit_of(criterion.unit)
+    name, _, value = found.slice.partition("=")
+    state = "FAIL" if found.flagged else "WATCHING"
     worse = tag("span", sign("FAIL", 14), "WORSE", class_="chip fail")
     return tag(
         "tr",
         tag(
             "th",
             tag("span", tag("span", f"{name} ", class_="quiet"), value, class_="name"),
-            tag("span", found["criterion"], class_="more"),
+            tag("span", found.criterion, class_="more"),
             scope="row",
         ),
         tag(
             "td",
-            worse if found["flagged"] else tag("span", "not worse so far", class_="quiet"),
+            worse if found.flagged else tag("span", "not worse so far", class_="quiet"),
             class_="state",
         ),
-        tag("td", _bar(row, declared, unit, far, state), class_="wide") if far else None,
-        _estimate(found["estimate"], found["interval"], unit),
+        tag("td", _bar(found, criterion, unit, far, state), class_="wide") if far else None,
+        _estimate(found.estimate, found.interval, unit),
         tag(
             "td",
-            percent(found["share"]),
-            tag("span", f"{count(found['n'])} calls", class_="more"),
+            percent(found.share),
+            tag("span", f"{count(found.n)} calls", class_="more"),
             class_="number",
         ),
     )

@@ -10,7 +10,6 @@ from typing import Any
 
 from sidecar.report.markup import Child, Markup, tag
 
-Report = Mapping[str, Any]
 Row = Mapping[str, Any]
 
 SIGNS = {"PASS": "M5 10.5l3.5 3.5L15 7", "FAIL": "M6 6l8 8M14 6l-8 8",

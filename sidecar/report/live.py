@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sidecar.experiment.judging import Judged
 from sidecar.experiment.state import State
 from sidecar.judge.counts import ALL
 from sidecar.report.build import build
 from sidecar.report.notices import of_state
 from sidecar.report.part import Part
+from sidecar.report.report import Report
 
 SLICE_WORST = 3  # of a slice; of all traffic as many as the judge keeps
 
@@ -48,7 +47,7 @@ def part_of(state: State, judged: Judged) -> Part:
     )
 
 
-def report_of(state: State, judged: Judged) -> dict[str, Any]:
+def report_of(state: State, judged: Judged) -> Report:
     """The report of a sidecar's own counts, with the verdict that stands."""
     verdict = judged.evaluate(state.now_ns)
     part = part_of(state, judged)

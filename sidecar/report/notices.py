@@ -8,9 +8,9 @@ that follow from the sums; table, page and gate, which show them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from sidecar.experiment.state import State
+from sidecar.report.report import OutputRow
 
 NOISE_SHOWN = 5
 METHODS_SHOWN = 3
@@ -48,7 +48,7 @@ def of_state(now: State, shadow: str) -> list[str]:
     return found
 
 
-def of_sums(outputs: Sequence[Mapping[str, Any]], unread: Mapping[str, int]) -> list[str]:
+def of_sums(outputs: Sequence[OutputRow], unread: Mapping[str, int]) -> list[str]:
     """What follows from the counts: answers nobody can read, outputs that look like noise."""
     found = []
     if unread:
@@ -60,18 +60,18 @@ def of_sums(outputs: Sequence[Mapping[str, Any]], unread: Mapping[str, int]) -> 
             f"({calls}): {DESCRIPTORS}"
         )
     for row in noisy(outputs)[:NOISE_SHOWN]:
-        calls = row["agree"] + row["differ"]
+        n = row.agree + row.differ
         found.append(
-            f"{row['name']} differs in {row['differ']:,} of {calls:,} calls, as an id, a time or a "
-            f"counter does; if it is one: compare.rules: [{{output: {row['name']}, rule: ignore}}]"
+            f"{row.name} differs in {row.differ:,} of {n:,} calls, as an id, a time or a "
+            f"counter does; if it is one: compare.rules: [{{output: {row.name}, rule: ignore}}]"
         )
     return found
 
 
-def noisy(outputs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def noisy(outputs: Iterable[OutputRow]) -> list[OutputRow]:
     """The outputs that look like noise, as long as another output does not: rows of a report."""
     rows = list(outputs)
-    found = [row for row in rows if row["noise"]]
+    found = [row for row in rows if row.noise]
     # A candidate that differs in everything is another model, not noise.
     return found if len(found) < len(rows) else []
 

@@ -6,9 +6,9 @@ Rules
     2. Everything from outside is text (see `markup`).
     3. Without scripts the page is whole. The script only brings the live page up to date: it asks
        for the page again and takes over what has changed, so that there is one renderer.
-    4. Parts that are missing from a report are left out.
+    4. Parts of which a report has nothing are left out.
 
-Counterparts: `build`, whose docstring is the report's schema; `admin.http`, which serves the page.
+Counterparts: `report`, which is shown; `admin.http`, which serves the page.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from urllib.parse import quote, urlencode
 from sidecar.report import criteria, layout, sections, traffic
 from sidecar.report.figures import instant
 from sidecar.report.markup import Child, Markup, join, raw, tag
+from sidecar.report.report import Report
 
 
 def _own(name: str) -> Markup:
@@ -47,7 +48,7 @@ _COLOURS = {"PASS": "#1a7f4b", "FAIL": "#c0322b", "WATCHING": "#2563a8"}
 
 
 def render_html(
-    report: Mapping[str, Any],
+    report: Report,
     *,
     live: bool = False,
     trace_url: str = "",
@@ -63,7 +64,7 @@ def render_html(
         status: the sidecar's own, as `admin.status` makes it.
         shadows: the names of all shadows of this sidecar, to choose among.
     """
-    name, state = report.get("shadow") or "shadow", report["verdict"]["state"]
+    name, state = report.shadow or "shadow", report.state.value
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -94,8 +95,8 @@ def render_html(
     return join([raw("<!doctype html>\n"), tag("html", head, body, lang="en"), "\n"])
 
 
-def _top(report: Mapping[str, Any], name: str, *, live: bool, shadows: Sequence[str]) -> Markup:
-    moment = instant(report.get("generated", 0.0))
+def _top(report: Report, name: str, *, live: bool, shadows: Sequence[str]) -> Markup:
+    moment = instant(report.generated)
     when: Child = None
     if moment is not None:
         text = f"{moment:%H:%M:%S}" if live else f"{moment:%Y-%m-%d %H:%M:%S}"

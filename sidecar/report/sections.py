@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from sidecar.judge.report import Verdict
 from sidecar.report import charts
 from sidecar.report.figures import against, count, milliseconds, percent, span
-from sidecar.report.layout import Report, Row, section, sign, table, tone
+from sidecar.report.layout import Row, section, sign, table, tone
 from sidecar.report.markup import Child, Markup, tag
+from sidecar.report.report import Report
 
 _NAMED = 5  # slices in the headline
 
@@ -25,9 +27,9 @@ MEANING = {
 
 def verdict(report: Report) -> Markup:
     """What was decided, why, and on how much."""
-    found = report["verdict"]
-    declared = report.get("declared") or {}
-    state = found["state"]
+    found = report.verdict
+    declared = report.declared
+    state = found.state.value
     return tag(
         "section",
         tag(
@@ -36,27 +38,27 @@ def verdict(report: Report) -> Markup:
             tag(
                 "div",
                 tag("h1", state, tag("span", MEANING.get(state), class_="meaning")),
-                tag("p", found["reason"], class_="reason"),
+                tag("p", found.reason, class_="reason"),
                 _worse(found),
             ),
             class_="headline",
         ),
         tag("dl", [tag("div", tag("dt", name), tag("dd", value), tag("dd", more, class_="more"))
-                   for name, value, more in _facts(report, found, declared)]),
+                   for name, value, more in _facts(found, declared)]),
         tag("p", "The shadow has ended: its budget of calls or time is used up.", class_="ended")
-        if found.get("ended")
+        if found.ended
         else None,
-        _notices(report.get("notices") or ()),
-        _missing(report.get("missing") or {}),
+        _notices(report.notices),
+        _missing(report.missing),
         id="verdict",
         class_=f"verdict {tone(state)}",
         aria_label="Verdict",
     )  # fmt: skip
 
 
-def _worse(found: Row) -> Child:
+def _worse(found: Verdict) -> Child:
     """Where to look first."""
-    names = list(dict.fromkeys(s["slice"] for s in found.get("slices") or () if s["flagged"]))
+    names = list(dict.fromkeys(s.slice for s in found.slices if s.flagged))
     if not names:
         return None
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
@@ -64,30 +66,30 @@ def _worse(found: Row) -> Child:
     return tag("p", "Worse in ", tag("b", shown), more, class_="worse")
 
 
-def _facts(report: Report, found: Row, declared: Row) -> list[tuple[str, str, Child]]:
+def _facts(found: Verdict, declared: Row) -> list[tuple[str, str, Child]]:
     least, floor = declared.get("min_calls", 1), declared.get("coverage_floor")
     minimum = declared.get("min_duration_seconds")
-    judges = found.get("judges", 1)
-    models = found.get("models") or {}
+    judges = found.judges
+    models = found.models
     sides = [(side, _models(models, side)) for side in ("production", "shadow")]
     budget = declared.get("max_calls")
     facts: list[tuple[str, str, Child]] = [
         (
             "Calls judged",
-            count(found["calls"]),
+            count(found.calls),
             f"of at most {count(budget)}" if budget else f"at least {count(least)}",
         ),
         (
             "Coverage",
-            percent(found["coverage"]),
+            percent(found.coverage),
             f"floor {percent(floor)}" if floor is not None else "",
         ),
-        ("Watched for", span(found["elapsed_seconds"]), f"at least {span(minimum)}"
+        ("Watched for", span(found.elapsed_seconds), f"at least {span(minimum)}"
          if minimum else ""),
     ]  # fmt: skip
     facts += [(f"{side.capitalize()} model", text, "") for side, text in sides if text]
-    if judges > 1 or found.get("left_out"):
-        left = found.get("left_out", 0)
+    if judges > 1 or found.left_out:
+        left = found.left_out
         facts.append(("Sidecars", count(judges), f"{left} left out" if left else "added together"))
     return facts
 
@@ -120,17 +122,17 @@ def _missing(missing: Mapping[str, str]) -> Child:
 
 def latency(report: Report) -> Child:
     """Both sides' latencies."""
-    sides = report.get("latency") or {}
-    if not any((side or {}).get("count") for side in sides.values()):
+    sides = {"production": report.latency.production, "shadow": report.latency.shadow}
+    if not any(side.count for side in sides.values()):
         return None
-    names = {"production": "production", "shadow": report.get("shadow") or "shadow"}
+    names = {"production": "production", "shadow": report.shadow or "shadow"}
     a, b = sides["production"], sides["shadow"]
     rows = [
         tag(
             "tr",
             tag("th", title, scope="row"),
-            [tag("td", milliseconds(s.get(key)), class_="number") for s in (a, b)],
-            tag("td", against(b.get(key), a.get(key)), class_="number"),
+            [tag("td", milliseconds(getattr(s, key)), class_="number") for s in (a, b)],
+            tag("td", against(getattr(b, key), getattr(a, key)), class_="number"),
         )
         for title, key in (
             ("p50", "p50_ms"), ("p95", "p95_ms"), ("p99", "p99_ms"), ("mean", "mean_ms")
@@ -147,21 +149,20 @@ def latency(report: Report) -> Child:
             table(heads, rows, "Latency quantiles"),
             class_="beside",
         ),
-        note=f"Of the {count(b['count'])} compared calls, each from its complete request to the "
-        "end of its answer.",
+        note=f"Of the {count(b.count)} calls that both sides answered, each from its complete "
+        "request to the end of its answer.",
     )
 
 
 def over_time(report: Report) -> Child:
     """Differences by time."""
-    told = report.get("over_time") or {}
-    if not told.get("points"):
+    if not report.over_time.points:
         return None
     key = [tag("span", text, class_=f"key {text}") for text in ("differing", "failed", "calls")]
     return section(
         "time",
         "Over time",
-        tag("figure", charts.time_chart(told), tag("figcaption", key)),
+        tag("figure", charts.time_chart(report.over_time), tag("figcaption", key)),
         note="The share of compared calls that differ or that only the shadow failed, and how "
         "many were compared. Times are UTC.",
     )

@@ -22,8 +22,9 @@ from sidecar.report.figures import (
     percent,
     significant,
 )
-from sidecar.report.layout import Report, Row, section, table
+from sidecar.report.layout import section, table
 from sidecar.report.markup import Child, Markup, tag
+from sidecar.report.report import CallOutput, CallRow, OutputRow, Report
 
 MOST_GROUPS = 12
 MOST_ROWS = 8  # of a required criterion
@@ -37,17 +38,17 @@ _LINK = re.compile(r"https?://")
 
 def worst(report: Report, trace_url: str) -> Child:
     """The calls to look at, by criterion and slice."""
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in report.get("worst") or ():
-        groups.setdefault((row["criterion"], row["slice"]), []).append(row)
+    groups: dict[tuple[str, str], list[CallRow]] = {}
+    for row in report.worst:
+        groups.setdefault((row.criterion, row.slice), []).append(row)
     if not groups:
         return None
-    found = report["verdict"]
-    required = {c["name"] for c in found.get("criteria") or () if c["required"]}
-    flagged = [(s["criterion"], s["slice"]) for s in found.get("slices") or () if s["flagged"]]
+    found = report.verdict
+    required = {c.name for c in found.criteria if c.required}
+    flagged = [(s.criterion, s.slice) for s in found.slices if s.flagged]
     chosen = [*(key for key in groups if not key[1]), *(key for key in flagged if key in groups)]
     chosen.sort(key=lambda key: (key[0] not in required, key[1] != ""))
-    day = instant(report.get("generated", 0.0))
+    day = instant(report.generated)
     blocks = []
     for i, (criterion, part) in enumerate(chosen[:MOST_GROUPS]):
         most = MOST_ROWS if criterion in required or i == 0 else MOST_INFORMATIVE
@@ -73,7 +74,7 @@ def worst(report: Report, trace_url: str) -> Child:
     )
 
 
-def _calls(rows: Iterable[Row], trace_url: str, day: str, label: str) -> Markup:
+def _calls(rows: Iterable[CallRow], trace_url: str, day: str, label: str) -> Markup:
     return table(
         ["Time", "Call", "What differs, from 0 to 1", "#Production", "#Shadow", "Trace"],
         [_call(row, trace_url, day) for row in rows],
@@ -82,15 +83,15 @@ def _calls(rows: Iterable[Row], trace_url: str, day: str, label: str) -> Markup:
     )
 
 
-def _call(row: Row, trace_url: str, day: str) -> Markup:
-    a, b = row["production_ms"], row["shadow_ms"]
+def _call(row: CallRow, trace_url: str, day: str) -> Markup:
+    a, b = row.production_ms, row.shadow_ms
     return tag(
         "tr",
-        tag("td", _moment(row["unix_seconds"], day)),
+        tag("td", _moment(row.unix_seconds, day)),
         tag(
             "th",
-            tag("code", _cut(row["correlation_id"])),
-            tag("span", _method(row["method"]), class_="more"),
+            tag("code", _cut(row.correlation_id)),
+            tag("span", _method(row.method), class_="more"),
             scope="row",
         ),
         tag("td", _differences(row), _inputs(row)),
@@ -105,39 +106,40 @@ def _call(row: Row, trace_url: str, day: str) -> Markup:
     )
 
 
-def _differences(row: Row) -> Child:
-    if not row["outputs"]:
-        said = OUTCOMES.get(row["outcome"], row["outcome"])
-        return [said, tag("span", _cut(row["detail"]), class_="more")]
+def _differences(row: CallRow) -> Child:
+    if not row.outputs:
+        said = OUTCOMES.get(row.outcome, row.outcome)
+        return [said, tag("span", _cut(row.detail), class_="more")]
     return [
         tag(
             "div",
-            tag("code", _cut(output["name"])),
-            f" {OUTCOMES.get(output['outcome'], output['outcome'])} ",
-            tag("span", significant(output["score"]), class_="score"),
+            tag("code", _cut(output.name)),
+            f" {OUTCOMES.get(output.outcome, output.outcome)} ",
+            tag("span", significant(output.score), class_="score"),
             _values(output),
         )
-        for output in row["outputs"]
+        for output in row.outputs
     ]
 
 
-def _values(output: Row) -> Child:
+def _values(output: CallOutput) -> Child:
     """Both sides' values, where there are any."""
-    if "production" not in output:
+    if output.production is None:
         return None
-    both = (output["production"] or "none", output["shadow"] or "none")
+    both = (output.production or "none", output.shadow or "none")
     return tag("span", f"{both[0]} \u2192 {both[1]}", class_="more")
 
 
-def _inputs(row: Row) -> Child:
-    given = [f"{_cut(field['name'])} = {field['value']}" for field in row.get("inputs") or ()]
+def _inputs(row: CallRow) -> Child:
+    given = [f"{_cut(field.name)} = {field.value}" for field in row.inputs]
     return tag("span", "; ".join(given), class_="more") if given else None
 
 
-def _traces(row: Row, trace_url: str) -> Child:
-    ids = [("production", row["trace_id"]), ("shadow", row["shadow_trace_id"])]
+def _traces(row: CallRow, trace_url: str) -> Child:
+    # The comparison's trace shows both predictions; production's, the caller and what it did next.
+    ids = [("comparison", row.shadow_trace_id), ("production", row.trace_id)]
     if ids[0][1] == ids[1][1]:
-        ids = [("trace", ids[0][1])]  # one trace shows both predictions
+        ids = [("trace", ids[0][1])]
     return [tag("div", _trace(name, trace_id, trace_url)) for name, trace_id in ids if trace_id]
 
 
@@ -181,10 +183,10 @@ def _cut(text: str) -> str:
 def traffic(report: Report, status: Mapping[str, Any]) -> Child:
     """What comparisons found, why calls were not compared, and how the sidecar is."""
     parts = [
-        _outcomes(report.get("outcomes") or {}),
-        _outputs(report.get("outputs") or ()),
-        _skipped(report.get("skipped") or {}),
-        _state(status, report.get("shadow") or "shadow"),
+        _outcomes(report.outcomes),
+        _outputs(report.outputs),
+        _skipped(report.skipped),
+        _state(status, report.shadow or "shadow"),
         _sidecars(report),
     ]
     if not any(parts):
@@ -219,22 +221,22 @@ def _outcomes(outcomes: Mapping[str, int]) -> Child:
     return _block("What comparisons found", ["Found", "#Calls", "#Share"], rows)
 
 
-def _outputs(outputs: Iterable[Row]) -> Child:
+def _outputs(outputs: Iterable[OutputRow]) -> Child:
     """Each output: how often it agrees and differs, how, and the most it does."""
     rows = [
         tag(
             "tr",
             tag(
                 "th",
-                tag("code", _cut(row["name"])),
+                tag("code", _cut(row.name)),
                 tag("span", "in nearly every call: noise?", class_="more")
-                if row["noise"]
-                else tag("span", _how(row["how"]), class_="more"),
+                if row.noise
+                else tag("span", _how(row.how), class_="more"),
                 scope="row",
             ),
-            tag("td", count(row["agree"]), class_="number"),
-            tag("td", count(row["differ"]), class_="number"),
-            tag("td", significant(row["largest"]), class_="number"),
+            tag("td", count(row.agree), class_="number"),
+            tag("td", count(row.differ), class_="number"),
+            tag("td", significant(row.largest), class_="number"),
         )
         for row in outputs
     ]
@@ -293,7 +295,7 @@ def _state(status: Mapping[str, Any], shadow: str) -> Child:
 
 
 def _sidecars(report: Report) -> Child:
-    found = report.get("sidecars") or ()
+    found = report.sidecars
     if len(found) < 2:
         return None
     rows = [
@@ -301,12 +303,12 @@ def _sidecars(report: Report) -> Child:
             "tr",
             tag(
                 "th",
-                tag("code", _cut(row["source"] or row["instance"])),
-                tag("span", _cut(row["instance"]), class_="more") if row["source"] else None,
+                tag("code", _cut(row.source or row.instance)),
+                tag("span", _cut(row.instance), class_="more") if row.source else None,
                 scope="row",
             ),
-            tag("td", count(row["calls"]), class_="number"),
-            tag("td", "yes" if row["counted"] else "no: older or other rules", class_="number"),
+            tag("td", count(row.calls), class_="number"),
+            tag("td", "yes" if row.counted else "no: older or other rules", class_="number"),
         )
         for row in found
     ]

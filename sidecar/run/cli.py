@@ -36,6 +36,7 @@ from sidecar.run.labels import labels as labels_commands
 from sidecar.run.priority import step_back
 from sidecar.run.replay import replay as replay_command
 from sidecar.run.report import report as report_command
+from sidecar.run.rules import rules as rules_commands
 from sidecar.run.skipped import skipped as skipped_command
 from sidecar.settings.settings import Settings
 from sidecar.settings.sources import load, put
@@ -109,7 +110,7 @@ Tap = Annotated[
 ]
 Traces = Annotated[
     str | None,
-    typer.Option(help="joined, separate or off.", metavar="LAYOUT"),
+    typer.Option(help="comparison, joined or off.", metavar="LAYOUT"),
 ]
 WaitShadow = Annotated[
     str | None,
@@ -350,6 +351,7 @@ app.command("capacity")(capacity_command)
 app.command("judge")(judge_command)
 app.command("replay")(replay_command)
 app.add_typer(config_commands, name="config")
+app.add_typer(rules_commands, name="rules")
 app.command("baseline")(baseline_command)
 app.command("inject")(inject_command)
 app.command("webhook")(webhook_command)

@@ -42,8 +42,9 @@ def demo(
             console.print(render(summary))
             console.print()
             trace_url = stand.trace_page and stand.trace_page + "{trace_id}"
-            page = render_html(summary.report, trace_url=trace_url)
-            report.write_text(page, encoding="utf-8")
+            if summary.report is not None:
+                page = render_html(summary.report, trace_url=trace_url)
+                report.write_text(page, encoding="utf-8")
             console.print(addresses(summary, stand, report, keep=keep))
             if keep:
                 stand.sidecar.wait()

@@ -75,7 +75,7 @@ def gate(
     Exit code: 0 PASS, 1 FAIL, 2 a mistake, 3 WATCHING, 4 INCONCLUSIVE, 5 no sidecar could be asked.
     With --wait, WATCHING and a sidecar that cannot be asked are waited out.
     """
-    from sidecar.report.build import EXIT_CODES
+    from sidecar.report.report import EXIT_CODES
     from sidecar.report.table import line
 
     if every and any_:
@@ -89,11 +89,11 @@ def gate(
         asked = gather(addresses, service, reach)
         reports = reports_of(asked, shadow, allow_missing, several=every or any_)
         if reports:
-            state = together([r["verdict"]["state"] for r in reports], _ANY if any_ else _ALL)
+            state = together([r.state for r in reports], _ANY if any_ else _ALL)
             code = EXIT_CODES[state]
             said = "\n".join(line(report) for report in reports)
-            notices = list(dict.fromkeys(n for report in reports for n in report["notices"]))
-            done = state in {"PASS", "FAIL"} or all(r["verdict"]["ended"] for r in reports)
+            notices = list(dict.fromkeys(n for report in reports for n in report.notices))
+            done = state in {"PASS", "FAIL"} or all(r.verdict.ended for r in reports)
         else:
             code, said, done = EXIT_UNASKED, unasked(asked.missing), False
             notices = []

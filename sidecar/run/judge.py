@@ -68,7 +68,9 @@ def judge(
         refuse([f"{error.name} is missing: pip install {error.name}"])
     reports = added_up(parts, time.time())
     if as_json:
-        typer.echo(json.dumps(reports, indent=1))
+        from sidecar.report.as_json import to_json
+
+        typer.echo(json.dumps([to_json(report) for report in reports], indent=1))
     else:
         for report in reports:
             Console().print(render(report))

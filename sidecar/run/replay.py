@@ -130,7 +130,7 @@ def replay(
         if html is not None:
             from sidecar.report.page import render_html
 
-            html.write_text("".join(render_html(dict(r)) for r in found.reports), encoding="utf-8")
+            html.write_text("".join(render_html(r) for r in found.reports), encoding="utf-8")
     except OSError as error:
         refuse([f"{error.filename}: {error.strerror}"])
     if results:
@@ -183,9 +183,7 @@ def _perturb(
 
 def worst_exit(reports: Sequence[Any]) -> int:
     """One exit code for several candidates: FAIL, then what is undecided, then PASS."""
-    from sidecar.report.build import exit_code
-
-    codes = [exit_code(report) for report in reports]
+    codes = [report.exit_code for report in reports]
     return next((code for code in (1, 4, 3, 0) if code in codes), 4)
 
 
@@ -330,26 +328,23 @@ def _side_by_side(results: Sequence[Results]) -> RenderableType:
     columns = [(result, report) for result in results for report in result.reports]
     table.add_column("")
     for number, (_, report) in enumerate(columns, 1):
-        table.add_column(f"{number}. {report['shadow']}", justify="right")
-    table.add_row("verdict", *(report["verdict"]["state"] for _, report in columns))
-    table.add_row("calls", *(f"{report['verdict']['calls']:,}" for _, report in columns))
-    names = dict.fromkeys(
-        row["name"] for _, report in columns for row in report["verdict"]["criteria"]
-    )
+        table.add_column(f"{number}. {report.shadow}", justify="right")
+    table.add_row("verdict", *(report.state.value for _, report in columns))
+    table.add_row("calls", *(f"{report.verdict.calls:,}" for _, report in columns))
+    names = dict.fromkeys(row.name for _, report in columns for row in report.verdict.criteria)
     for name in names:
         cells = []
         for _, report in columns:
-            rows = {row["name"]: row for row in report["verdict"]["criteria"]}
-            estimate = rows[name]["estimate"] if name in rows else None
-            cells.append("-" if estimate is None else f"{estimate:.4g} {rows[name]['state']}")
+            rows = {row.name: row for row in report.verdict.criteria}
+            estimate = rows[name].estimate if name in rows else None
+            cells.append("-" if estimate is None else f"{estimate:.4g} {rows[name].state.value}")
         table.add_row(name, *cells)
-    table.add_row("p50 ms", *(_ms(report, "p50_ms") for _, report in columns))
-    table.add_row("p99 ms", *(_ms(report, "p99_ms") for _, report in columns))
+    table.add_row("p50 ms", *(_ms(report.latency.shadow.p50_ms) for _, report in columns))
+    table.add_row("p99 ms", *(_ms(report.latency.shadow.p99_ms) for _, report in columns))
     return table
 
 
-def _ms(report: Any, name: str) -> str:
-    value = report["latency"]["shadow"].get(name)
+def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 

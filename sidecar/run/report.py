@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 if TYPE_CHECKING:  # what a command needs is imported when it runs, so that --help is quick
+    from sidecar.report.report import Report
     from sidecar.serve.client import Asked, Reach
 
 EXIT_USAGE = 2
@@ -84,7 +86,7 @@ def report(
     Exit code: 0 PASS, 1 FAIL, 2 a mistake, 3 WATCHING, 4 INCONCLUSIVE, 5 no sidecar could be asked.
     Without an address the sidecar on this machine is asked, with all its observers.
     """
-    from sidecar.report.build import empty_report, exit_code
+    from sidecar.report.build import empty_report
 
     if trace_url and "{trace_id}" not in trace_url:
         usage(f"--trace-url {trace_url!r}: where a trace opens, with {{trace_id}} in it")
@@ -100,14 +102,16 @@ def report(
         except OSError as error:
             usage(f"--html {html}: {error.strerror}")
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        from sidecar.report.as_json import to_json
+
+        typer.echo(json.dumps(to_json(found), indent=2))
     else:
         from rich.console import Console
 
         from sidecar.report.table import render
 
         Console().print(render(found))
-    raise typer.Exit(exit_code(found) if reports else EXIT_UNASKED)
+    raise typer.Exit(found.exit_code if reports else EXIT_UNASKED)
 
 
 def gather(addresses: list[str] | None, service: list[str] | None, reach: Reach) -> Asked:
@@ -126,7 +130,7 @@ def gather(addresses: list[str] | None, service: list[str] | None, reach: Reach)
 
 def reports_of(
     asked: Asked, shadow: str | None, allow_missing: bool, *, several: bool = False
-) -> list[dict[str, Any]]:
+) -> list[Report]:
     """A report for the shadow that is named, or the only one, or if wanted for each.
 
     Empty when no sidecar could be asked. What cannot be answered as it was asked ends the command.
@@ -180,10 +184,11 @@ def reach_by(
 ) -> Reach:
     """How the flags say that sidecars are reached."""
     from sidecar.serve.client import Reach
+    from sidecar.serve.token import found, places
 
     if (cert is None) != (key is None):
         usage("--cert and --key go together")
-    return Reach(timeout, ca, cert, key, server_name)
+    return Reach(timeout, ca, cert, key, server_name, found(places(os.environ)))
 
 
 def usage(message: str) -> NoReturn:

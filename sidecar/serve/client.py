@@ -18,10 +18,11 @@ import aiohttp
 import grpc
 from google.protobuf.message import DecodeError
 
-from sidecar.address import format_address, nth_address, parse_address
+from sidecar.address import format_address, is_loopback, nth_address, parse_address
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
 from sidecar.report.part import Part
 from sidecar.serve.convert import part_of_message
+from sidecar.serve.token import HEADER, SCHEME
 
 PORT = 9096
 HERE = "127.0.0.1"
@@ -42,6 +43,13 @@ class Reach:
     cert: Path | None = None
     key: Path | None = None
     server_name: str | None = None  # in the sidecars' certificates
+    token: str = ""  # of this user's sidecars; sent to nobody but this machine's
+
+    def metadata(self, address: str) -> tuple[tuple[str, str], ...]:
+        """What goes with a call."""
+        if not self.token or not is_loopback(parse_address(address)):
+            return ()
+        return ((HEADER, SCHEME + self.token),)
 
     def channel(self, address: str) -> grpc.aio.Channel:
         """Open a channel.
@@ -162,7 +170,7 @@ async def call(address: str, method: str, request: Any, reach: Reach) -> Any:
             request_serializer=type(request).SerializeToString,
             response_deserializer=answers.FromString,
         )
-        return await stub(request, timeout=reach.timeout)
+        return await stub(request, timeout=reach.timeout, metadata=reach.metadata(address))
 
 
 async def _get(url: str, reach: Reach) -> bytes:

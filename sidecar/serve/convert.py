@@ -5,6 +5,7 @@ Counterparts: `report.part`; `protos/shadow/v1/admin.proto`, which says what eac
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any
@@ -13,6 +14,7 @@ from google.protobuf.json_format import MessageToDict
 
 from sidecar.experiment.epoch import OutputCounts
 from sidecar.experiment.timeline import Bucket, Timeline
+from sidecar.judge.block_cells import cells_of, plain_of
 from sidecar.judge.counts import CellKey, Coverage, Snapshot, SnapshotKey
 from sidecar.judge.evidence.histogram import Histogram
 from sidecar.judge.labels import Label
@@ -125,6 +127,8 @@ def _snapshot_message(snapshot: Snapshot) -> pb.Snapshot:
             for key, cell in snapshot.cells.items()
         ],
         events=snapshot.events,
+        blocks=json.dumps(plain_of(snapshot.blocks)).encode(),
+        lost=snapshot.lost,
     )
 
 
@@ -140,6 +144,8 @@ def _snapshot(message: pb.Snapshot) -> Snapshot:
         coverage=Coverage(message.compared, message.eligible, message.blind),
         cells={CellKey(c.criterion, c.slice): dict(c.counts) for c in message.cells},
         events=dict(message.events),
+        blocks=cells_of(json.loads(message.blocks or b"[]")),
+        lost=dict(message.lost),
     )
 
 

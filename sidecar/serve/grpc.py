@@ -1,13 +1,14 @@
 """The gRPC Admin API, `shadow.v1.Admin`, with health and reflection.
 
-Rule: every answer is computed when it is asked for. Loopback needs no credentials; any other
-address takes mutual TLS, which the configuration enforces. Counterparts: `protos/shadow/v1`,
-`admin.client`.
+Rule: every answer is computed when it is asked for. Loopback needs no credentials to read, and a
+token to change anything; any other address takes mutual TLS, which the configuration enforces.
+Counterparts: `protos/shadow/v1`, `client`, `token`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hmac
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NoReturn, TypeAlias
 
@@ -20,10 +21,11 @@ from grpc_reflection.v1alpha import reflection
 from sidecar.address import TCP, format_address, parse_address
 from sidecar.experiment.app import Experiment
 from sidecar.experiment.judging import Judged
-from sidecar.judge.report import State
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
 from sidecar.pb.shadow.v1 import admin_pb2_grpc
+from sidecar.report.as_json import to_json
 from sidecar.report.live import report_of
+from sidecar.serve import token
 from sidecar.serve.convert import STATES, label_of_message, note_message
 from sidecar.serve.counts import counts_of
 from sidecar.serve.policy import PolicyError, set_policy
@@ -44,13 +46,18 @@ Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 class AdminService(admin_pb2_grpc.AdminServicer):
     """The methods, over one experiment."""
 
-    def __init__(self, experiment: Experiment, watchers: Watchers) -> None:
+    def __init__(
+        self, experiment: Experiment, watchers: Watchers, secret: str | None = None
+    ) -> None:
         """Serve an experiment.
 
         Args:
             experiment: the running one.
             watchers: those whom the experiment tells of every pair.
+            secret: the token asked of whoever changes anything; "": nobody may; None: who calls is
+                known by a certificate.
         """
+        self._token = secret
         self._experiment = experiment
         self._watchers = watchers
 
@@ -64,11 +71,10 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         """The verdict and what belongs to it."""
         judged = await self._one(request.shadow, context)
         report = report_of(self._experiment.state(), judged)
-        verdict = report["verdict"]
         return pb.GetReportResponse(
-            state=STATES[State(verdict["state"])],
-            reason=verdict["reason"],
-            report=ParseDict(report, Struct()),
+            state=STATES[report.state],
+            reason=report.verdict.reason,
+            report=ParseDict(to_json(report), Struct()),
         )
 
     async def GetCounts(  # noqa: N802
@@ -99,6 +105,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         self, request: pb.RecordLabelsRequest, context: Context
     ) -> pb.RecordLabelsResponse:
         """Labels, for one shadow or for all; none is taken when one of them cannot be read."""
+        await self._may_change(context)
         chosen = await self._some(request.shadow, context)
         if len(request.labels) > MAX_LABELS:
             await _abort(
@@ -136,6 +143,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         self, request: pb.SetPolicyRequest, context: Context
     ) -> pb.SetPolicyResponse:
         """Sample, pause, end, and each receiver's rate."""
+        await self._may_change(context)
         try:
             return set_policy(self._experiment, request)
         except PolicyError as error:
@@ -151,6 +159,20 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             )
         except ValueError as error:
             await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+
+    async def _may_change(self, context: Context) -> None:
+        if self._token is None:
+            return
+        sent = dict(context.invocation_metadata() or ()).get(token.HEADER, "")
+        shown = sent.encode() if isinstance(sent, str) else sent
+        wanted = f"{token.SCHEME}{self._token}".encode()
+        if not self._token or not hmac.compare_digest(shown, wanted):
+            await _abort(
+                context,
+                grpc.StatusCode.UNAUTHENTICATED,
+                "changing anything needs the token in admin.token_file "
+                f"({token.HEADER}: {token.SCHEME}TOKEN); its place is in the observer's log",
+            )
 
     async def _some(self, shadow: str, context: Context) -> list[Judged]:
         shadows = self._shadows

@@ -9,21 +9,27 @@ from __future__ import annotations
 import errno
 import gzip
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from aiohttp import web
 
 from sidecar.address import TCP, Unix, format_address, parse_address
 from sidecar.experiment.app import Experiment
 from sidecar.experiment.judging import Judged
+from sidecar.report.as_json import to_json
 from sidecar.report.build import empty_report
 from sidecar.report.live import report_of
 from sidecar.report.page import CONTENT_SECURITY_POLICY, render_html
 from sidecar.serve import gate
 from sidecar.serve.cache import AnswerCache
 from sidecar.serve.counts import counts_of
+from sidecar.serve.hosts import served_names
 from sidecar.serve.skipped import SKIPPED, skipped_rows
 from sidecar.serve.status import status
+from sidecar.wire.listen import ANY_V6, ListenError, open_listeners
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 PAIRS_SHOWN = 50
 PAIRS_LIMIT = 1000
@@ -44,14 +50,14 @@ class Pages:
     def __init__(
         self,
         experiment: Experiment,
-        metrics: Callable[[], tuple[bytes, str]],
+        metrics: Callable[[str], tuple[bytes, str]],
         now_ns: Callable[[], int],
     ) -> None:
         """Serve an experiment.
 
         Args:
             experiment: the running one.
-            metrics: writes the metrics page; body and content type.
+            metrics: writes the metrics page in the form that `Accept` asks for; body and type.
             now_ns: the monotonic clock.
         """
         self._experiment = experiment
@@ -61,9 +67,19 @@ class Pages:
         )  # as it is, and compressed
         self._reports: AnswerCache[bytes] = AnswerCache(now_ns)
 
-    def application(self) -> web.Application:
-        """All routes."""
-        application = web.Application(client_max_size=64 << 10)
+    def application(self, served: Callable[[str], bool] = lambda _: True) -> web.Application:
+        """All routes, under the names that are served."""
+
+        @web.middleware
+        async def named(request: web.Request, handler: Handler) -> web.StreamResponse:
+            host = request.headers.get("Host")  # a browser always sends one
+            if host is not None and not served(host):
+                raise web.HTTPMisdirectedRequest(
+                    text=f"not served as {host[:80]!r}: see http.hosts in the configuration\n"
+                )
+            return await handler(request)
+
+        application = web.Application(client_max_size=64 << 10, middlewares=[named])
         application.router.add_get("/", self.page)
         application.router.add_get("/livez", self.livez)
         application.router.add_get("/readyz", self.readyz)
@@ -118,9 +134,9 @@ class Pages:
             return web.Response(status=503, text="not attached to a wire yet\n")
         return web.Response(text="ok\n")
 
-    async def metrics(self, _: web.Request) -> web.Response:
-        """Prometheus text."""
-        body, content_type = self._metrics()
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Prometheus text, or OpenMetrics with exemplars for who accepts it."""
+        body, content_type = self._metrics(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def status(self, _: web.Request) -> web.Response:
@@ -128,7 +144,7 @@ class Pages:
         return web.json_response(status(self._experiment.state()))
 
     async def pairs(self, request: web.Request) -> web.Response:
-        """The latest pairs, differing ones first; `?limit=N`."""
+        """The latest pairs, differing ones first; `?limit=N`, `?trace_id=ID` for those of one."""
         text = request.query.get("limit", str(PAIRS_SHOWN))
         few = len(text) <= len(str(PAIRS_LIMIT))  # `int` raises for thousands of digits
         if not (few and text.isascii() and text.isdigit() and 0 < int(text) <= PAIRS_LIMIT):
@@ -136,7 +152,8 @@ class Pages:
                 status=400, text=f"limit: {text[:20]!r}: a number from 1 to {PAIRS_LIMIT}\n"
             )
         now = self._experiment.state()
-        return web.json_response(now.recent.rows(int(text), now.unix_offset_ns))
+        trace_id = request.query.get("trace_id", "")
+        return web.json_response(now.recent.rows(int(text), now.unix_offset_ns, trace_id))
 
     async def skipped(self, request: web.Request) -> web.Response:
         """The latest calls that were not compared; `?reason=R`, `?limit=N`, `?after=NUMBER`."""
@@ -166,7 +183,7 @@ class Pages:
 
     def _report(self, judged: Judged) -> bytes:
         report = report_of(self._experiment.state(), judged)
-        return json.dumps(report).encode()
+        return json.dumps(to_json(report)).encode()
 
     async def counts(self, _: web.Request) -> web.Response:
         """What `GetCounts` gives, as protobuf bytes: for a report where there is no Admin API."""
@@ -225,17 +242,29 @@ class Pages:
         return found[0]
 
 
-async def serve(pages: Pages, listen: str) -> tuple[web.AppRunner, str]:
+async def serve(pages: Pages, listen: str, hosts: Sequence[str] = ()) -> tuple[web.AppRunner, str]:
     """Listen; returns the runner to clean up and the bound address.
+
+    Args:
+        pages: what is served.
+        listen: where.
+        hosts: the names it is served under; see `served_names`.
 
     Raises:
         OSError: with the address in its message when it cannot be bound.
     """
-    runner = web.AppRunner(pages.application(), access_log=None, handle_signals=False)
+    application = pages.application(served_names(listen, hosts))
+    runner = web.AppRunner(application, access_log=None, handle_signals=False)
     await runner.setup()
     address = parse_address(listen)
     site: web.BaseSite
     match address:
+        case TCP(host, _) if host == ANY_V6:  # asyncio's own would leave IPv4 out
+            try:
+                site = web.SockSite(runner, open_listeners(address)[0])
+            except ListenError as error:
+                await runner.cleanup()
+                raise OSError(errno.EADDRNOTAVAIL, f"http.listen {error}") from None
         case TCP(host, port):
             site = web.TCPSite(runner, host, port)
         case Unix(path):

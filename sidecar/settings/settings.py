@@ -64,6 +64,9 @@ class HTTPSettings(Section):
     """Where health, metrics and status are served."""
 
     listen: Address = "127.0.0.1:9095"  # health, metrics, status, page, gate
+    # Globs over the names it is served under, beside loopback's and any address; none: those alone
+    # on loopback, every name where listen is open to a network.
+    hosts: tuple[str, ...] = ()
 
 
 class AdminTLS(Section):
@@ -87,6 +90,9 @@ class AdminSettings(Section):
 
     listen: Address = "127.0.0.1:9096"  # the gRPC Admin API; beyond loopback only with tls
     tls: AdminTLS | None = None  # mutual TLS; nothing: none
+    # Without tls, changing anything asks for the token in this file, which is made if it is not
+    # there; nothing: in the user's runtime folder, or the cache folder, or beside a pod's tap.
+    token_file: Path | None = None
 
     @model_validator(mode="after")
     def _guarded(self) -> AdminSettings:

@@ -205,7 +205,7 @@ class Channel:
                 self._fail(connection.gone)
             else:
                 self._current = connection
-        except (OSError, TimeoutError) as error:
+        except Exception as error:  # a name that is none raises what it likes; calls wait here
             self._fail(str(error) or "no connection in time")
         finally:
             self._connecting = None

@@ -43,6 +43,8 @@ class Dispatch(NamedTuple):
 
 
 Done: TypeAlias = Callable[[Dispatch, Observation | SkipReason], None]
+Sent: TypeAlias = Callable[[Dispatch], None]
+"""Hears that a copy goes out now; whatever becomes of it, the shadow knows of the call."""
 _Admitted: TypeAlias = tuple[Dispatch, int]  # and the breaker's epoch
 
 
@@ -60,11 +62,13 @@ class Shadow:
         clock: Clock,
         done: Done,
         budget: Budget | None = None,
+        sent: Sent = lambda _: None,
     ) -> None:
         self._budget = budget
         self._settings = settings
         self._clock = clock
         self._done = done
+        self._sent = sent
         self._gate = Gate(settings, pairs.max_request_bytes)
         self._line: WaitingLine[CallKey, _Admitted] = WaitingLine()
         self._running: dict[CallKey, tuple[Call, _Admitted]] = {}
@@ -219,6 +223,7 @@ class Shadow:
                 return
             dispatch = admitted[0]
             self.started += 1
+            self._sent(dispatch)
             call = client.call(
                 dispatch.method,
                 dispatch.messages,

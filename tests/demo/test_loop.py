@@ -53,13 +53,14 @@ def test_the_verdict_is_that_the_candidate_is_better_but_not_on_one_digit(
     found: tuple[Summary, loop.Running],
 ) -> None:
     summary, _ = found
-    verdict = summary.report["verdict"]
-    states = {row["name"]: row["state"] for row in verdict["criteria"]}
+    assert summary.report is not None
+    verdict = summary.report.verdict
+    states = {row.name: row.state for row in verdict.criteria}
     assert (states["accuracy"], states["errors"]) == ("PASS", "PASS")
-    flagged = [row["slice"] for row in verdict["slices"] if row["flagged"] and row["required"]]
+    flagged = [row.slice for row in verdict.slices if row.flagged and row.required]
     assert flagged == [f"digit={WEAK_CLASS}"]
-    assert verdict["state"] == "FAIL"
-    assert verdict["events"]["joined"] == 1000
+    assert verdict.state == "FAIL"
+    assert verdict.events["joined"] == 1000
 
 
 def test_the_report_has_latencies_of_both_sides_and_a_trace_of_either_kind(

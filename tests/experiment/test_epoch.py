@@ -8,6 +8,7 @@ from sidecar.call import CallKey, Observation, SkipReason
 from sidecar.compare.result import Comparison, Outcome
 from sidecar.experiment.epoch import METHODS, EpochCounts
 from sidecar.judge.pair import JudgedPair
+from sidecar.report.as_json import to_json
 from sidecar.report.live import report_of
 from tests.house import FAILED, MS, House, request, told
 
@@ -16,8 +17,7 @@ SAME = {"name": "same", "kind": "disagreement", "margin": 0.05, "required": True
 
 
 def report(house: House) -> dict[str, Any]:
-    made: dict[str, Any] = dict(report_of(house.experiment.state(), house.judged))
-    return made
+    return to_json(report_of(house.experiment.state(), house.judged))
 
 
 def test_another_version_begins_everything_again() -> None:

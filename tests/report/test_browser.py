@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.report.as_json import from_json
 from sidecar.report.page import CONTENT_SECURITY_POLICY, render_html
 from tests.processes import http_json
 from tests.report.browser import visit
@@ -56,7 +57,7 @@ def serving(*pages: str, policy: str = CONTENT_SECURITY_POLICY) -> Iterator[tupl
 
 
 def live(report: dict[str, Any]) -> str:
-    return render_html(report, live=True, status=STATUS)
+    return render_html(from_json(report), live=True, status=STATUS)
 
 
 def body_class(dom: str) -> str:
@@ -88,7 +89,7 @@ def test_a_running_sidecars_page_shows_its_numbers_and_has_no_complaint(tmp_path
     assert "Calls judged 600" in shown.section("verdict")
     assert "same calls whose answers disagree" in shown.section("criteria")
     assert "class 7 same WORSE" in shown.section("slices")
-    assert "Of the 600 compared calls" in shown.section("latency")
+    assert "Of the 600 calls that both sides answered" in shown.section("latency")
     worst = told["worst"][0]
     assert worst["correlation_id"] in shown.section("worst")
     assert worst["trace_id"] in shown.section("worst")
@@ -137,15 +138,15 @@ def test_without_scripts_the_page_is_whole(tmp_path: Path) -> None:
 
 def test_a_file_needs_no_server(tmp_path: Path) -> None:
     file = tmp_path / "report.html"
-    file.write_text(render_html(full()), encoding="utf-8")
+    file.write_text(render_html(from_json(full())), encoding="utf-8")
     seen = visit(file.as_uri(), tmp_path / "profile", page_ms=TURN_MS)
     assert seen.console == ()
-    assert Page(seen.dom).sections == Page(render_html(full())).sections
+    assert Page(seen.dom).sections == Page(render_html(from_json(full()))).sections
 
 
 def test_a_script_that_is_not_ours_does_not_run(tmp_path: Path) -> None:
     evil = "<script>document.title = 'owned'</script>"
-    for number, page in enumerate((live(full()), render_html(full()))):
+    for number, page in enumerate((live(full()), render_html(from_json(full())))):
         with serving(page.replace("</main>", f"{evil}</main>")) as (url, _):
             seen = visit(url, tmp_path / str(number), page_ms=100)
         assert any("Content Security Policy" in line for line in seen.console)

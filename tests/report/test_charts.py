@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sidecar.report import charts
 from sidecar.report.figures import percent
+from sidecar.report.report import OverTime, Point, Side
 from tests.report.examples import side
 from tests.report.reader import Page
 
@@ -68,7 +69,8 @@ def test_without_data_the_margin_stands_alone() -> None:
 
 
 def latency(production: Any, shadow: Any) -> Page:
-    return Page(charts.latency_chart({"production": production, "shadow": shadow}, NAMES))
+    sides = {"production": Side(**production), "shadow": Side(**shadow)}
+    return Page(charts.latency_chart(sides, NAMES))
 
 
 def test_the_slower_side_lies_further_right() -> None:
@@ -102,13 +104,13 @@ def test_any_histogram_can_be_drawn(buckets: list[tuple[float, int]]) -> None:
         assert all(0 <= float(y) <= 100 for y in re.findall(r"L\d+ ([\d.]+)", path["d"]))
 
 
-def point(at: int, compared: int, differing: int, failed: int = 0) -> dict[str, int]:
-    return {"unix_seconds": at, "compared": compared, "differing": differing, "failed": failed}
+def point(at: int, compared: int, differing: int, failed: int = 0) -> Point:
+    return Point(at, compared, differing, failed)
 
 
 def test_time_goes_from_left_to_right_and_shares_from_nought_to_a_round_number() -> None:
     points = [point(0, 100, 3), point(40, 50, 0), point(98, 10, 0, 1)]
-    page = Page(charts.time_chart({"width_seconds": 2, "points": points}))
+    page = Page(charts.time_chart(OverTime(2, tuple(points))))
     differing, failed, calls = (a["d"] for a in page.all("path"))
     assert re.findall(r"M(\d+)", calls) == ["0", "400", "980"]
     assert differing.count("M") == failed.count("M") == 1
@@ -121,6 +123,6 @@ def test_time_goes_from_left_to_right_and_shares_from_nought_to_a_round_number()
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=120))
 def test_no_column_is_higher_than_the_chart(differing: list[int]) -> None:
     points = [point(i, 1000, d, d) for i, d in enumerate(differing)]
-    page = Page(charts.time_chart({"width_seconds": 1, "points": points}))
+    page = Page(charts.time_chart(OverTime(1, tuple(points))))
     for path in page.all("path"):
         assert all(0 <= float(v) <= 100 for v in re.findall(r"V([\d.-]+)", path["d"]))

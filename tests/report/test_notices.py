@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-from typing import Any
-
 from sidecar.report.build import build
 from sidecar.report.live import part_of
 from sidecar.report.notices import noisy, of_sums
+from sidecar.report.report import OutputRow
 from sidecar.wire.records import Kind
 from tests.house import House, told
 
 
-def row(name: str, differ: int, noise: bool) -> dict[str, Any]:
-    return {"name": name, "agree": 600 - differ, "differ": differ, "noise": noise}
+def row(name: str, differ: int, noise: bool) -> OutputRow:
+    return OutputRow(name, 600 - differ, differ, {"value": differ}, 1.0, noise)
 
 
 def test_noise_is_named_with_the_rule_that_ignores_it() -> None:
@@ -40,7 +39,7 @@ def test_traffic_that_cannot_be_read_is_said_with_its_reason() -> None:
         house.experiment.out_of_sight(number, Kind.OPAQUE, f"reason {min(number, 40) // 20}")
     state = house.experiment.state()
     assert state.opaque == {"reason 0": 20, "reason 1": 20, "reason 2": 60}
-    notices = build([part_of(state, house.judged)], 1.0)["notices"]
+    notices = build([part_of(state, house.judged)], 1.0).notices
     assert sum("cannot be read (reason " in notice for notice in notices) == 3
     for number in range(100):
         house.experiment.out_of_sight(number, Kind.OPAQUE, f"hostile {number}")
@@ -50,4 +49,4 @@ def test_traffic_that_cannot_be_read_is_said_with_its_reason() -> None:
 def test_a_sidecar_with_nothing_to_say_says_nothing() -> None:
     house = House({})
     house.call(told(1.0))
-    assert build([part_of(house.experiment.state(), house.judged)], 1.0)["notices"] == []
+    assert build([part_of(house.experiment.state(), house.judged)], 1.0).notices == ()

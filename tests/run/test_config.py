@@ -32,7 +32,6 @@ def test_meaning_bounds_default_and_liveness_are_those_of_the_code() -> None:
                                                 "needs few"]  # fmt: skip
     assert row("shadows[]", "address")[1:4] == ["text", "required", ""]
     assert row("shadows[].rate", "calls_per_second")[3] == "live"
-    assert row("telemetry", "traces")[1] == "`joined` or `separate` or `off`"
     assert row("pairs", "calls")[1:4] == ["integer, at least 1", "`4096`", ""]
     assert "paused" in row("Top level", "paused")[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -43,7 +44,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def replay(*words: object, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
     """Run the command."""
     command = [sys.executable, "-m", "sidecar", "replay", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    env = {**os.environ, "COLUMNS": "160"}  # a table is as wide as its terminal
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=env)
 
 
 @contextmanager

@@ -64,7 +64,13 @@ def infer(it: Sidecar, calls: int) -> None:
 
 def judge(*criteria: dict[str, Any], **given: Any) -> dict[str, str]:
     """The settings that a test declares; enough calls decide, not time."""
-    section = {"criteria": criteria, "min_duration_seconds": 0, "min_calls": 300, **given}
+    section = {
+        "criteria": criteria,
+        "independent_calls": True,
+        "min_duration_seconds": 0,
+        "min_calls": 300,
+        **given,
+    }
     return {f"judge.{name}": json.dumps(value) for name, value in section.items()}
 
 

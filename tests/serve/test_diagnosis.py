@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sidecar.report.as_json import to_json
 from sidecar.report.live import report_of
 from sidecar.serve.diagnosis import LEAST_FREE_BYTES, Check, Facts, Finding, diagnose
 from sidecar.serve.status import status
@@ -14,7 +15,7 @@ def facts(house: House, **changes: Any) -> Facts:
     """As `doctor` gathers them, over an experiment that runs well, with changes of the status."""
     seen = status(house.experiment.state())
     seen["routes"] = [{"listen": "127.0.0.1:9000", "upstream": "127.0.0.1:9001"}]
-    reports = {"candidate": dict(report_of(house.experiment.state(), house.judged))}
+    reports = {"candidate": to_json(report_of(house.experiment.state(), house.judged))}
     reached = {"127.0.0.1:9000": "", "127.0.0.1:9001": "", "127.0.0.1:1": ""}
     return Facts({**seen, **changes}, reports, reached, 0.1, {"/tmp": 1 << 40}, 1 << 20)
 

@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
-from sidecar.serve.client import Reach, pull
+from sidecar.serve.client import Reach, call, pull
 from sidecar.serve.grpc import AdminService, serve_admin
 from sidecar.settings.settings import AdminSettings
 from tests.house import House, told
@@ -220,3 +220,32 @@ def test_other_addresses_take_mutual_tls(tmp_path: Path) -> None:
                 assert refused.missing[address].startswith("UNAVAILABLE")
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("secret", ["", "s" * 64])
+def test_changing_anything_needs_the_token_and_reading_does_not(secret: str) -> None:
+    async def conversation() -> None:
+        house = House({})
+        service = AdminService(house.experiment, house.watchers, secret)
+        settings = AdminSettings.model_validate({"listen": "127.0.0.1:0"})
+        server, address = await serve_admin(service, settings)
+        try:
+            for token in ("", "wrong", "s" * 63):
+                reach = Reach(timeout=PATIENCE, token=token)
+                for method, request in (
+                    ("SetPolicy", pb.SetPolicyRequest(paused=True)),
+                    ("RecordLabels", pb.RecordLabelsRequest()),
+                ):
+                    with pytest.raises(grpc.aio.AioRpcError, match=r"admin\.token_file") as refused:
+                        await call(address, method, request, reach)
+                    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+                await call(address, "GetCounts", pb.GetCountsRequest(), reach)
+            assert not house.experiment.state().settings.paused
+            if secret:
+                reach = Reach(timeout=PATIENCE, token=secret)
+                await call(address, "SetPolicy", pb.SetPolicyRequest(paused=True), reach)
+                assert house.experiment.state().settings.paused
+        finally:
+            await server.stop(None)
+
+    asyncio.run(conversation())

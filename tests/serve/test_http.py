@@ -23,7 +23,7 @@ def visit(house: House, look: Callable[[Callable[..., Awaitable[Any]]], Awaitabl
     """Serve the pages; `look` gets a function that asks for a path and returns status and body."""
 
     async def scenario() -> None:
-        pages = Pages(house.experiment, lambda: (b"", "text/plain"), house.clock)
+        pages = Pages(house.experiment, lambda _: (b"", "text/plain"), house.clock)
         runner, address = await serve(pages, "127.0.0.1:0")
         async with aiohttp.ClientSession(f"http://{address}") as session:
 
@@ -55,7 +55,7 @@ def test_the_front_page_is_the_report_with_its_policy() -> None:
 
 def test_the_page_is_compressed_for_those_who_take_that() -> None:
     async def scenario() -> None:
-        pages = Pages(House({}).experiment, lambda: (b"", "text/plain"), lambda: 0)
+        pages = Pages(House({}).experiment, lambda _: (b"", "text/plain"), lambda: 0)
         runner, address = await serve(pages, "127.0.0.1:0")
         bodies = []
         async with aiohttp.ClientSession(auto_decompress=False) as session:
@@ -160,3 +160,20 @@ def test_why_calls_were_skipped_is_told_newest_first() -> None:
             assert (await ask(f"/skipped?{wrong}"))[0] == 400
 
     visit(house, look)
+
+
+def test_a_strangers_name_is_told_nothing() -> None:
+    async def scenario() -> list[int]:
+        pages = Pages(House({}).experiment, lambda _: (b"", "text/plain"), lambda: 0)
+        runner, address = await serve(pages, "127.0.0.1:0", ("page.example",))
+        statuses = []
+        async with aiohttp.ClientSession(f"http://{address}") as session:
+            for host in ("evil.example", "evil.example:80", "localhost:1", "page.example", address):
+                for path in ("/status", "/nothing"):
+                    async with session.get(path, headers={"Host": host}) as answer:
+                        statuses.append(answer.status)
+                        assert (answer.status == 421) == (b"http.hosts" in await answer.read())
+        await runner.cleanup()
+        return statuses
+
+    assert asyncio.run(scenario()) == [421] * 4 + [200, 404] * 3

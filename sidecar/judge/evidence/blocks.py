@@ -129,6 +129,11 @@ class Blocks:
         self._hours = 0  # bits: hours of the day, UTC, in which there were calls
         self._days = 0  # bits: days of the week, Monday first
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Blocks) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]  # it changes while it counts
+
     # Counting
 
     def add(self, unix_ns: int, n: float, k_for_pass: float, k_for_fail: float) -> None:

@@ -130,7 +130,7 @@ class OutputCounts(_message.Message):
     def __init__(self, name: _Optional[str] = ..., agree: _Optional[int] = ..., differ: _Optional[_Mapping[str, int]] = ..., largest: _Optional[float] = ...) -> None: ...
 
 class Snapshot(_message.Message):
-    __slots__ = ("instance", "epoch", "sequence", "rules", "models", "began_unix_ns", "elapsed_ns", "calls", "compared", "eligible", "cells", "events", "blind")
+    __slots__ = ("instance", "epoch", "sequence", "rules", "models", "began_unix_ns", "elapsed_ns", "calls", "compared", "eligible", "cells", "events", "blind", "blocks", "lost")
     class ModelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -139,6 +139,13 @@ class Snapshot(_message.Message):
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     class EventsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class LostEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -158,6 +165,8 @@ class Snapshot(_message.Message):
     CELLS_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     BLIND_FIELD_NUMBER: _ClassVar[int]
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
     instance: str
     epoch: int
     sequence: int
@@ -171,7 +180,9 @@ class Snapshot(_message.Message):
     cells: _containers.RepeatedCompositeFieldContainer[Cell]
     events: _containers.ScalarMap[str, int]
     blind: int
-    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., rules: _Optional[str] = ..., models: _Optional[_Mapping[str, str]] = ..., began_unix_ns: _Optional[int] = ..., elapsed_ns: _Optional[int] = ..., calls: _Optional[int] = ..., compared: _Optional[int] = ..., eligible: _Optional[int] = ..., cells: _Optional[_Iterable[_Union[Cell, _Mapping]]] = ..., events: _Optional[_Mapping[str, int]] = ..., blind: _Optional[int] = ...) -> None: ...
+    blocks: bytes
+    lost: _containers.ScalarMap[str, int]
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., rules: _Optional[str] = ..., models: _Optional[_Mapping[str, str]] = ..., began_unix_ns: _Optional[int] = ..., elapsed_ns: _Optional[int] = ..., calls: _Optional[int] = ..., compared: _Optional[int] = ..., eligible: _Optional[int] = ..., cells: _Optional[_Iterable[_Union[Cell, _Mapping]]] = ..., events: _Optional[_Mapping[str, int]] = ..., blind: _Optional[int] = ..., blocks: _Optional[bytes] = ..., lost: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class Cell(_message.Message):
     __slots__ = ("criterion", "slice", "counts")

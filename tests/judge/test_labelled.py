@@ -5,16 +5,14 @@ import math
 import numpy as np
 import pytest
 
+from sidecar.judge.criteria.base import Criterion
+from sidecar.judge.criteria.labelled import Labelled
+from sidecar.judge.decision import Decision
 from sidecar.judge.evidence.mixtures import Side, threshold
-from sidecar.judge.evidence.ratio import score_difference_evidence, score_difference_interval
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label, LabelValue
-from sidecar.judge.measure import measure
 from sidecar.judge.pair import Value
 from sidecar.judge.report import State
-from sidecar.judge.settings import Criterion, Decision
-from sidecar.judge.tally import plan_of
-from sidecar.judge.truth import counted_by_label, decided
 from tests.judge.pairs import MS, failed, judged, pair, required, settings
 from tests.judge.streams import bound
 
@@ -23,11 +21,12 @@ CLASS = Decision(argmax=True)
 
 
 def score(criterion: Criterion, a: Value, b: Value | None, truth: LabelValue) -> float | None:
-    plan = plan_of(criterion, 0.0)
+    plan = criterion.plan(0.0)
     call = pair(0, values={"score": (a, b)}) if b is not None else failed(0, values={"s": (a, b)})
-    rows = decided(plan, call)
+    assert isinstance(criterion, Labelled)
+    rows = criterion.remember(call)
     assert rows is not None
-    found = counted_by_label(plan, rows, Label("id", truth))
+    found = criterion.by_label(plan, rows, Label("id", truth))
     if found is None:
         return None
     return math.fsum(plan.edges[int(name)] * w for name, w in found if name.isdigit())
@@ -136,28 +135,45 @@ def test_precision_and_f1_find_a_worse_and_an_equal_candidate(
     assert found.estimate == pytest.approx(0.95 - good, abs=0.06)
 
 
-def test_false_verdicts_about_two_rates_on_the_margin_stay_within_alpha() -> None:
+@pytest.mark.parametrize("kind", ["precision", "f1"])
+def test_false_verdicts_about_two_ratios_on_the_margin_stay_within_alpha(kind: str) -> None:
+    """Both sides right with chance .9 and .85 on either class, so precision and F1 are too."""
     rng = np.random.default_rng(33)
-    streams, alpha, margin = 1000, 0.025, 0.05
-    looks = np.unique(np.geomspace(10, 3000, 15).astype(int))
+    streams, alpha = 200, 0.025
+    plan = required(kind, 0.05, decision=ABOVE, labels="sample").plan()
+    looks = np.unique(np.geomspace(30, 3000, 8).astype(int))
     false = dict.fromkeys(Side, 0)
     for _ in range(streams):
-        a = np.cumsum(rng.random(looks[-1]) < 0.9)
-        b = np.cumsum(rng.random(looks[-1]) < 0.9 - margin)
+        y = rng.random(looks[-1]) < 0.5
+        a, b = (np.where(rng.random(looks[-1]) < right, y, ~y) for right in (0.9, 0.85))
+        rows = 4 * a + 2 * b + y
+        best = dict.fromkeys(Side, -math.inf)
+        for n in looks:
+            counts = np.bincount(rows[:n], minlength=8)
+            cell = {f"o{i:03b}": float(count) for i, count in enumerate(counts)}
+            found = plan.measure(cell)
+            for side in Side:
+                best[side] = max(best[side], found.evidence(side))
         for side in Side:
-            logs = [
-                score_difference_evidence((n, a[n - 1], n, b[n - 1]), margin, False, side)
-                for n in looks
-            ]
-            false[side] += max(logs) >= threshold(alpha)
+            false[side] += best[side] >= threshold(alpha)
     assert all(count / streams <= bound(alpha, streams) for count in false.values())
 
 
-def test_nothing_counted_is_no_evidence_about_two_rates() -> None:
-    assert score_difference_evidence((0, 0, 0, 0), 0.1, True, Side.PASS) == 0.0
-    assert score_difference_interval((5, 1, 0, 0), True, 0.05) is None
-    plan = plan_of(required("precision", 0.1, decision=ABOVE, labels="sample"), 0.0)
-    assert measure(plan, {}).n == 0
+def test_a_shadow_that_never_says_yes_has_a_precision_to_be_judged_by() -> None:
+    criterion = required("precision", 0.1, decision=ABOVE, labels="sample")
+    judge = Judge(settings(criterion), "a", 0)
+    for i in range(2000):
+        judge.observe(pair(i, values={"p": (0.9, 0.1)}), i * MS)
+        judge.label(Label(f"id-{i}", 1), i * MS)
+    found = judged(judge, 2000).criteria[0]
+    assert (found.n, found.estimate) == (2000, 1.0)
+    assert found.state is not State.PASS
+
+
+def test_nothing_counted_is_no_evidence_about_two_ratios() -> None:
+    plan = required("precision", 0.1, decision=ABOVE, labels="sample").plan(0.0)
+    assert plan.measure({}).n == 0
+    assert plan.interval({}, 0.05) is None
 
 
 def test_a_label_that_fits_no_criterion_is_counted_as_unusable() -> None:

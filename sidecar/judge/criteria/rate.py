@@ -1,0 +1,39 @@
+"""Kinds that count calls and the sum of their scores in [0, 1]: counters n and k."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sidecar.judge.criteria.base import NOTHING, Claim, Criterion, Increments, Measurement, Plan
+from sidecar.judge.evidence.interval import Interval, rate_interval
+from sidecar.judge.evidence.mixtures import Side, rate_evidence
+
+
+class Rate(Criterion):
+    """Judged by the mixture of likelihood ratios of `evidence.mixtures`."""
+
+    def claims(self, plan: Plan) -> tuple[Claim, ...]:
+        """See `Criterion.claims`."""
+        return (Claim(1.0, self.margin, 0.0, 1.0),)
+
+    def scored(self, plan: Plan, counted: Increments) -> tuple[float, float]:
+        """See `Criterion.scored`."""
+        found = dict(counted)
+        return found.get("n", 0.0), found.get("k", 0.0)
+
+    def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
+        """See `Criterion.measure`."""
+        n, k = cell.get("n", 0.0) * scale, cell.get("k", 0.0) * scale
+        if n <= 0:
+            return NOTHING
+        return Measurement(
+            n,
+            k / n,
+            float(rate_evidence(n, k, self.margin, Side.PASS)),
+            float(rate_evidence(n, k, self.margin, Side.FAIL)),
+        )
+
+    def interval(self, plan: Plan, cell: Mapping[str, float], alpha: float) -> Interval | None:
+        """See `Criterion.interval`."""
+        n = cell.get("n", 0.0)
+        return rate_interval(n, cell.get("k", 0.0), self.margin, alpha) if n > 0 else None

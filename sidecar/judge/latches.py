@@ -1,0 +1,60 @@
+"""Decisions that stand, and how long.
+
+Rule: FAIL stands. PASS stands while a second, restarting process sees no harm that began later;
+when it does the verdict is FAIL, and says when it passed and since when it is worse. Counterparts:
+`verdict`, which decides; `evidence.watch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sidecar.judge.counts import ALL, CellKey, Total
+from sidecar.judge.criteria.base import Plan
+from sidecar.judge.evidence.blocks import Blocks
+from sidecar.judge.evidence.watch import Watch
+from sidecar.judge.report import State
+
+
+@dataclass(slots=True)
+class Latches:
+    """The decisions that stand. Belongs to one epoch of one judge."""
+
+    overall: tuple[State, str] | None = None
+    criteria: dict[str, State] = field(default_factory=dict)
+    decided_unix_ns: int = 0  # when
+    watches: dict[str, list[Watch]] = field(default_factory=dict)  # by criterion, one a claim
+
+
+def begin_watch(latches: Latches, plans: Sequence[Plan], total: Total, alpha: float) -> None:
+    """After a PASS: watch every required criterion, from what comes next."""
+    for plan in plans:
+        if plan.criterion.required:
+            blocks = total.blocks.get(CellKey(plan.criterion.name, ALL), ())
+            latches.watches[plan.criterion.name] = [_watch(one, alpha) for one in blocks]
+
+
+def harm(latches: Latches, plans: Sequence[Plan], total: Total) -> str | None:
+    """Why a PASS no longer stands; None while it does."""
+    for plan in plans:
+        name = plan.criterion.name
+        blocks = total.blocks.get(CellKey(name, ALL), ())
+        for watch, one in zip(latches.watches.get(name, ()), blocks, strict=False):
+            if watch.follow(one):
+                since = watch.worse_since_ns or total.unix_ns
+                passed = _time(latches.decided_unix_ns)
+                return f"{name}: passed at {passed}, worse since {_time(since)}"
+    return None
+
+
+def _watch(blocks: Blocks, alpha: float) -> Watch:
+    b = blocks.bounded
+    watch = Watch(b.margin, b.low, b.high, seconds=blocks.lengths[0], alpha=alpha)
+    watch.begin_after(blocks)
+    return watch
+
+
+def _time(unix_ns: int) -> str:
+    return datetime.fromtimestamp(unix_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

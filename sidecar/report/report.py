@@ -1,0 +1,147 @@
+"""One report, as typed and frozen data: all that its readers see. Pure.
+
+Rule: nothing here decides. JSON, protobuf, the page and the terminal are readers of this; none of
+them reads another one's text. Counterparts: `build`, which makes it of parts; `as_json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sidecar.judge.report import State, Verdict
+
+EXIT_CODES = {State.PASS: 0, State.FAIL: 1, State.WATCHING: 3, State.INCONCLUSIVE: 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side's latencies of the calls that both answered, in milliseconds."""
+
+    count: int = 0
+    mean_ms: float | None = None
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    buckets: tuple[tuple[float, int], ...] = ()  # upper edge and count, ascending
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Both sides, of the same calls."""
+
+    production: Side = Side()
+    shadow: Side = Side()
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Calls that began within one stretch of time."""
+
+    unix_seconds: int
+    compared: int
+    differing: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class OverTime:
+    """Differences by time; stretches without calls are left out."""
+
+    width_seconds: int = 1
+    points: tuple[Point, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRow:
+    """One output over all calls."""
+
+    name: str
+    agree: int
+    differ: int
+    how: Mapping[str, int]  # by outcome, most often first
+    largest: float  # score, in [0, 1]
+    noise: bool  # it differs in nearly every call
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutput:
+    """An output that differs in one call; values only where the configuration allows them."""
+
+    name: str
+    outcome: str
+    score: float
+    production: str | None = None
+    shadow: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallInput:
+    """A request's field, likewise."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """One call worth a look."""
+
+    criterion: str
+    slice: str  # empty: all traffic
+    magnitude: float
+    correlation_id: str
+    unix_seconds: float
+    method: str
+    trace_id: str
+    shadow_trace_id: str
+    outcome: str
+    detail: str
+    production_ms: float
+    shadow_ms: float
+    outputs: tuple[CallOutput, ...] = ()
+    inputs: tuple[CallInput, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarRow:
+    """One sidecar, however many addresses it was reached by."""
+
+    source: str
+    instance: str
+    calls: int
+    began: float  # Unix seconds
+    counted: bool  # False: older, or about other versions or rules
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One shadow's verdict with everything a person wants to see with it."""
+
+    shadow: str
+    generated: float  # Unix seconds
+    verdict: Verdict
+    # The section `judge` as JSON has it, for it may come from a sidecar of another version.
+    declared: Mapping[str, Any] = field(default_factory=dict)
+    latency: Latency = Latency()
+    over_time: OverTime = OverTime()
+    outcomes: Mapping[str, int] = field(default_factory=dict)  # what comparisons found
+    outputs: tuple[OutputRow, ...] = ()  # most differing first
+    unread: Mapping[str, int] = field(default_factory=dict)  # calls compared as bytes, by method
+    notices: tuple[str, ...] = ()  # what a person should know, with what to do about it
+    skipped: Mapping[str, int] = field(default_factory=dict)  # why calls were not compared
+    worst: tuple[CallRow, ...] = ()  # worst first within each criterion and slice
+    sample: tuple[CallRow, ...] = ()  # a uniform sample of each criterion's calls
+    sidecars: tuple[SidecarRow, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)  # address: why it could not be asked
+
+    @property
+    def state(self) -> State:
+        """Where the verdict stands."""
+        return self.verdict.state
+
+    @property
+    def exit_code(self) -> int:
+        """What `report` and `gate` end with: 0 PASS, 1 FAIL, 3 WATCHING, 4 INCONCLUSIVE."""
+        return EXIT_CODES[self.verdict.state]
