@@ -121,6 +121,7 @@ class PodOnThisMachine:
         if annotation:
             return str(self._pod["metadata"]["annotations"].get(annotation[1], ""))
         known = {"metadata.name": self._name, "metadata.namespace": "models"}
+        known |= {"status.podIP": "127.0.0.1", "status.podIPs": "127.0.0.1"}
         return {**known, "metadata.uid": self._name, "spec.nodeName": "node"}[path]
 
     def _environment(self, container: dict[str, Any]) -> dict[str, str]:
