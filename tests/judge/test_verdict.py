@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.judge.counts import ALL, Cell, CellKey, Coverage, Total
 from sidecar.judge.criteria.base import NOTHING, limits
-from sidecar.judge.criteria.out_of_range import OutOfRange
+from sidecar.judge.criteria.disagreement import Disagreement
 from sidecar.judge.criteria.shadow_error_rate import ShadowErrorRate
 from sidecar.judge.evidence.mixtures import average, threshold
 from sidecar.judge.latches import Latches
@@ -51,7 +51,7 @@ def rate(n: float, k: float) -> Cell:
 
 def test_every_required_criterion_has_to_pass_and_informative_ones_do_not() -> None:
     other = required("shadow_error_rate", 0.01)
-    informative = OutOfRange(name="info", margin=0.01)
+    informative = Disagreement(name="info", margin=0.01)
     declared = settings(RATE, other, informative)
     good, bad = rate(5000, 0), rate(5000, 5000)
     passing = counted(
