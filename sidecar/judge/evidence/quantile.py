@@ -11,33 +11,29 @@ with x, so that if any x below the true quantile ever crossed, the largest would
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from sidecar.judge.evidence.histogram import EDGES_NS
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Floats, Side, rate_evidence, threshold
 
-BASE = 1.02
-UNIT_NS = 1_000
-LAST = 1_020  # ten minutes; slower calls are counted as if they took as long
-_LOG_BASE = math.log(BASE)
-_UPPER_NS = tuple(UNIT_NS * float(BASE ** (i + 1)) for i in range(LAST + 1))
+LAST = len(EDGES_NS) - 1  # ten minutes; slower calls are counted as if they took as long
 
 
 def bucket(latency_ns: float) -> int:
-    """The bucket of a latency: bucket i holds (BASE**i, BASE**(i+1)] microseconds.
+    """The bucket of a latency, as `Histogram` has it: above one edge, at or below the next.
 
     Bucket 0 also holds everything faster, the last one everything slower.
     """
-    if latency_ns <= UNIT_NS:
-        return 0
-    return min(LAST, max(0, math.ceil(math.log(latency_ns / UNIT_NS) / _LOG_BASE) - 1))
+    return min(LAST, bisect_left(EDGES_NS, latency_ns))
 
 
 def upper_ns(index: int) -> float:
     """The largest latency that a bucket holds, in nanoseconds."""
-    return _UPPER_NS[index]
+    return float(EDGES_NS[index])
 
 
 def quantile_interval(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 
@@ -8,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.judge.evidence.histogram import BASE, EDGES_NS, Histogram
 from sidecar.judge.evidence.mixtures import Side, rate_evidence, threshold
 from sidecar.judge.evidence.quantile import (
-    BASE,
     LAST,
     bucket,
     quantile_estimate,
@@ -39,8 +40,16 @@ def test_a_bucket_holds_its_latency(ns: float) -> None:
 
 
 def test_bounds_are_those_of_the_design() -> None:
-    assert upper_ns(0) == pytest.approx(1_000 * BASE)
-    assert upper_ns(LAST) > 600e9
+    assert upper_ns(0) == 1_000
+    assert upper_ns(LAST) == 600e9
+    assert all(b <= a * BASE * 1.001 for a, b in itertools.pairwise(EDGES_NS))
+
+
+def test_the_criterion_and_what_is_shown_beside_it_count_in_the_same_buckets() -> None:
+    shown = Histogram()
+    for ns in (1, 999, 1_000, 1_001, 12_345_678, 600_000_000_000):
+        shown.add(ns)
+        assert shown.counts.pop(bucket(ns)) == 1
 
 
 def slow_ratio_evidence(a: Counts, b: Counts, p: float, ratio: float, side: Side) -> float:
