@@ -7,6 +7,7 @@ and "tell" for every finished one; the export thread pays "encode", under the sa
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
 
@@ -18,7 +19,6 @@ from opentelemetry.trace import Link, SpanKind, Tracer, set_span_in_context
 from sidecar.call import CallKey, Observation, Started
 from sidecar.compare.result import Comparison, Outcome, OutputResult
 from sidecar.tee.settings import ShadowSettings
-from sidecar.telemetry.exporter import SpanRing
 from sidecar.telemetry.pairs import PairSpans
 from sidecar.telemetry.plan import SpanPlan
 from sidecar.telemetry.settings import TelemetrySettings
@@ -101,9 +101,9 @@ def sdk_pair(tracer: Tracer, attributes: dict[str, str | int | float | bool]) ->
 
 def main() -> None:
     """Print one line for each cost."""
-    told = SpanRing(4)
+    told: deque[ReadableSpan] = deque(maxlen=4)
     spans = pair_spans(0.0)
-    spans.queue.add_sink(told)
+    spans.queue.add_sink(told.append)
     plan = spans.plan(CALL)
     rows = [
         ("plan, every dispatched call", best(lambda: spans.plan(CALL))),
@@ -116,7 +116,7 @@ def main() -> None:
             best(lambda: tell(spans, plan, DIFFERS)),
         ),
     ]
-    pair = told.spans()
+    pair = list(told)
     rows.append(("encode four spans, in the export thread", best(lambda: encode_spans(pair))))
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(_Nowhere()))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -33,10 +33,6 @@ class Note:
     # Where the configuration allows values, else empty:
     values: tuple[tuple[str, str], ...] = ()  # production's and the shadow's, for each of `outputs`
     inputs: tuple[tuple[str, str], ...] = ()  # name and value
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,20 +36,6 @@ class SpanCounts:
     held: int = 0  # queued, or on the way
 
 
-class SpanRing:
-    """A sink that keeps the latest spans, for a person who has no collector."""
-
-    def __init__(self, capacity: int) -> None:
-        self._spans: deque[ReadableSpan] = deque(maxlen=capacity)
-
-    def __call__(self, span: ReadableSpan) -> None:
-        self._spans.append(span)
-
-    def spans(self) -> list[ReadableSpan]:
-        """The latest spans, oldest first."""
-        return list(self._spans)
-
-
 class SpanQueue:
     """Where the observer leaves spans.
 

@@ -84,7 +84,7 @@ def test_a_slice_that_is_gone_is_forgotten() -> None:
 
 def test_a_note_has_no_payload_values() -> None:
     note = note_of(pair(1, differs=True, values={"score": (0.123456789, 0.987654321)}), 5)
-    text = str(note.to_dict())
+    text = repr(note)
     assert "0.123456789" not in text
     assert "0.987654321" not in text
     assert note.outputs == (("score", "value", 1.0),)
