@@ -15,25 +15,31 @@ import numpy as np
 from sidecar.call import CallKey
 from sidecar.compare.result import Comparison, Outcome, OutputResult
 from sidecar.judge.counts import Coverage
+from sidecar.judge.criteria.kinds import ANY_CRITERION, AnyCriterion
+from sidecar.judge.decision import Decision
 from sidecar.judge.judge import Judge
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.settings import (
     DEFAULT_CRITERIA,
-    Criterion,
-    Decision,
     JudgeSettings,
     SliceSettings,
 )
+
+
+def criterion(**given: object) -> AnyCriterion:
+    """A criterion of the kind that is given."""
+    return ANY_CRITERION.validate_python(given)
+
 
 CALLS = 20_000
 VERDICTS = 20
 
 FULL = (
     *DEFAULT_CRITERIA,
-    Criterion(name="bias", kind="bias", margin=0.05),
-    Criterion(name="slower", kind="latency_difference", margin=0.01),
-    Criterion(name="flips", kind="decision_flips", margin=0.01, decision=Decision(threshold=0.5)),
-    Criterion(name="accuracy", kind="accuracy", margin=0.01, decision=Decision(threshold=0.5)),
+    criterion(name="bias", kind="bias", margin=0.05),
+    criterion(name="slower", kind="latency_difference", margin=0.01),
+    criterion(name="flips", kind="decision_flips", margin=0.01, decision=Decision(threshold=0.5)),
+    criterion(name="accuracy", kind="accuracy", margin=0.01, decision=Decision(threshold=0.5)),
 )
 SLICES = (
     SliceSettings(source="method"),

@@ -29,6 +29,10 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+Glob = Annotated[str, Field(min_length=1)]
+
 # YAML 1.1, which PyYAML speaks, reads an unquoted `off` as false.
 Off = BeforeValidator(lambda value: "off" if value is False else value)
 

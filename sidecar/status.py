@@ -19,6 +19,26 @@ INTERNAL = 13
 UNAVAILABLE = 14
 UNAUTHENTICATED = 16
 
+STATUS_NAMES = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
+
 REFUSED_STREAM = 7  # HTTP/2 error code: the server says that it did nothing
 
 _BY_HTTP_STATUS = {
@@ -82,3 +102,8 @@ def from_reset(code: int) -> tuple[int, str]:
 def from_lost_connection() -> tuple[int, str]:
     """Status of an answer that ended with the server's side of the connection."""
     return UNAVAILABLE, "the server closed the connection"
+
+
+def status_name(code: int) -> str:
+    """Give a gRPC status code its name; a code that gRPC does not define stays a number."""
+    return STATUS_NAMES[code] if 0 <= code < len(STATUS_NAMES) else str(code)

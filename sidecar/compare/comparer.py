@@ -18,6 +18,7 @@ from sidecar.compare.result import Comparison, Outcome, OutputResult
 from sidecar.compare.rules.outputs import Rules, compare_outputs
 from sidecar.compare.rules.registry import IGNORE
 from sidecar.compare.settings import CompareSettings
+from sidecar.status import status_name
 
 _OK: Final = 0
 MAX_OUTPUTS: Final = 4096  # of one message
@@ -160,12 +161,13 @@ def _read(reader: Reader, message: bytes) -> Decoded | UndecodableError:
 
 def _errors(production: int, shadow: int) -> Comparison:
     if production == _OK:
-        return Comparison(Outcome.SHADOW_ERROR, detail=f"shadow's status {shadow}")
+        return Comparison(Outcome.SHADOW_ERROR, detail=f"shadow's status {status_name(shadow)}")
     if shadow == _OK:
-        return Comparison(Outcome.PRODUCTION_ERROR, detail=f"production's status {production}")
+        detail = f"production's status {status_name(production)}"
+        return Comparison(Outcome.PRODUCTION_ERROR, detail=detail)
     if production == shadow:
-        return Comparison(Outcome.BOTH_ERROR_SAME, detail=f"status {production}")
-    detail = f"production's status {production}, shadow's {shadow}"
+        return Comparison(Outcome.BOTH_ERROR_SAME, detail=f"status {status_name(production)}")
+    detail = f"production's status {status_name(production)}, shadow's {status_name(shadow)}"
     return Comparison(Outcome.BOTH_ERROR_OTHER, detail=detail)
 
 

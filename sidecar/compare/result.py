@@ -45,6 +45,7 @@ class OutputResult:
     rule: str  # the name of the rule that decided: "tolerance", "exact", "argmax", ...
     score: float
     raw: dict[str, float] = field(default_factory=dict)
+    allowed: float = 0.0  # what the rule lets pass, in what it measures: elements, or a distance
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,22 @@ from time import perf_counter
 import grpc
 import numpy as np
 from numpy.typing import NDArray
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+)
 
 from sidecar.demo.models import MODEL_NAME
 from sidecar.pb.inference import open_inference_pb2 as oip
 
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
 TIMEOUT = 10.0
+_ATTRIBUTES = {"rpc.system.name": "grpc", "rpc.method": METHOD[1:]}
 SERVICE_CONFIG_OFF = [("grpc.enable_retries", 0)]
 
 
@@ -53,6 +63,7 @@ async def send(
     in_flight: int = 4,
     rate: float = math.inf,
     draw: random.Random | None = None,
+    tracer: Tracer | None = None,
     done: Callable[[Answer], None] = lambda _: None,
 ) -> list[Answer]:
     """Send every image and return the answers in the images' order.
@@ -63,7 +74,8 @@ async def send(
         labels: int64 [n], the truth.
         in_flight: at most so many calls wait for an answer at a time.
         rate: at most so many calls begin in a second.
-        draw: where trace ids come from; the system's entropy when None.
+        draw: where trace ids come from without a tracer; the system's entropy when None.
+        tracer: makes a span of each call, as a traced service does; None: only its ids are sent.
         done: called after each answer.
     """
     random_source = draw or random.SystemRandom()
@@ -82,10 +94,11 @@ async def send(
         async def work() -> None:
             for i in waiting:
                 await asyncio.sleep(start + i / rate - perf_counter())
-                trace_id = f"{random_source.getrandbits(128) or 1:032x}"
-                parent_id = f"{random_source.getrandbits(64) or 1:016x}"
+                span = _span(tracer, random_source)
+                context = span.get_span_context()
+                trace_id = f"{context.trace_id:032x}"
                 metadata = (
-                    ("traceparent", f"00-{trace_id}-{parent_id}-01"),
+                    ("traceparent", f"00-{trace_id}-{context.span_id:016x}-01"),
                     ("x-request-id", f"demo-{i}"),
                 )
                 began = perf_counter()
@@ -95,14 +108,23 @@ async def send(
                         request_of(images[i], i), metadata=metadata, timeout=TIMEOUT
                     )
                     predicted = _predicted(response)
-                except grpc.aio.AioRpcError:
-                    pass  # counted: an answer without a prediction
+                except grpc.aio.AioRpcError as error:
+                    # Counted: an answer without a prediction.
+                    span.set_status(Status(StatusCode.ERROR, error.code().name))
+                span.end()
                 answer = Answer(i, int(labels[i]), predicted, trace_id, perf_counter() - began)
                 answers.append(answer)
                 done(answer)
 
         await asyncio.gather(*(work() for _ in range(in_flight)))
     return sorted(answers, key=lambda answer: answer.index)
+
+
+def _span(tracer: Tracer | None, draw: random.Random) -> Span:
+    if tracer is not None:
+        return tracer.start_span(METHOD[1:], kind=SpanKind.CLIENT, attributes=_ATTRIBUTES)
+    ids = draw.getrandbits(128) or 1, draw.getrandbits(64) or 1
+    return NonRecordingSpan(SpanContext(*ids, is_remote=False))
 
 
 def _predicted(response: oip.ModelInferResponse) -> int:

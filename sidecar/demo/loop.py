@@ -21,6 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Tracer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -33,11 +38,12 @@ from rich.progress import (
 
 from sidecar.demo.client import Answer, send
 from sidecar.demo.data import digits
-from sidecar.demo.models import MODELS, Model
+from sidecar.demo.models import MODEL_NAME, MODELS, Model
 from sidecar.demo.process import Process
 from sidecar.demo.summary import Summary, summarize
 
 SHADOW = "candidate"
+CLIENT = f"{MODEL_NAME}-client"
 COLLECTOR = ("127.0.0.1", 4317)
 JAEGER_PAGE = ("127.0.0.1", 16686)
 START_SECONDS = 60.0
@@ -115,9 +121,10 @@ def running(console: Console) -> Iterator[tuple[Running, Model]]:
             collector = _collector(os.environ)
             page = "http://{}:{}/trace/".format(*JAEGER_PAGE)
             trace_page = page if collector and _listens(JAEGER_PAGE) else ""
-            links = f'telemetry: {{trace_url: "{trace_page}{{trace_id}}"}}\n' if trace_page else ""
+            links = f', trace_url: "{trace_page}{{trace_id}}"' if trace_page else ""
             config = directory / "demo.yaml"
-            config.write_text(CONFIG + links, encoding="utf-8")
+            telemetry = f"telemetry: {{workload: {MODEL_NAME}{links}}}\n"
+            config.write_text(CONFIG + telemetry, encoding="utf-8")
             sidecar = stack.enter_context(_sidecar(directory, config, *addresses))
             ready = sidecar.wait_ready(START_SECONDS)
             sidecar.wait_until(lambda: _is_ready(ready["http"]), START_SECONDS)
@@ -162,16 +169,18 @@ def drive(
         def done(_: Answer) -> None:
             steps.advance(step)
 
-        answers = asyncio.run(
-            send(
-                stand.listen,
-                data.images,
-                data.labels,
-                in_flight=in_flight,
-                rate=rate,
-                done=done,
+        with _tracer(stand.collector) as tracer:
+            answers = asyncio.run(
+                send(
+                    stand.listen,
+                    data.images,
+                    data.labels,
+                    in_flight=in_flight,
+                    rate=rate,
+                    tracer=tracer,
+                    done=done,
+                )
             )
-        )
         if not any(answer.predicted is not None for answer in answers):
             raise stand.sidecar.error("no call was answered")
         step = steps.add_task("Waiting for the last pairs", total=len(data.images))
@@ -193,6 +202,22 @@ def drive(
         SHADOW,
         _get(stand.http, "/report.json"),
     )
+
+
+@contextmanager
+def _tracer(collector: str) -> Iterator[Tracer | None]:
+    """The client's own, under the client's own name; None where there is no collector."""
+    if not collector:
+        yield None
+        return
+    resource = Resource.create({"service.name": CLIENT, "host.name": socket.gethostname()})
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    exporter = OTLPSpanExporter(endpoint=collector, insecure=True)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    try:
+        yield provider.get_tracer(CLIENT)
+    finally:
+        provider.shutdown()
 
 
 def _label(stand: Running, answers: Sequence[Answer]) -> None:
@@ -229,7 +254,7 @@ def _telemetry(environ: Mapping[str, str]) -> dict[str, str]:
     collector = _collector(environ)
     if not collector:
         return {"OTEL_TRACES_EXPORTER": "none"}
-    return {"OTEL_EXPORTER_OTLP_ENDPOINT": collector, "OTEL_SERVICE_NAME": "digits"}
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": collector}
 
 
 def _collector(environ: Mapping[str, str]) -> str:

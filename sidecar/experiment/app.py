@@ -8,7 +8,6 @@ time decide; `serve/`, which reads `state()` and nothing else.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -38,12 +37,14 @@ from sidecar.experiment.receivers import Receivers
 from sidecar.experiment.recent import RecentPairs
 from sidecar.experiment.skipped import SkipLog, Step
 from sidecar.experiment.state import State
+from sidecar.http2.budget import Budget
 from sidecar.http2.limits import ReadLimits
 from sidecar.judge.labels import Label
 from sidecar.log import Log
 from sidecar.observe.connection import Connection
 from sidecar.settings.difference import Difference
 from sidecar.settings.settings import Settings
+from sidecar.tasks import Tasks
 from sidecar.tee.shadow import Dispatch
 from sidecar.telemetry.pairs import PairSpans
 from sidecar.wire.records import Kind
@@ -65,6 +66,8 @@ class Parts:
     spans: PairSpans
     capturing: Capturing | None
     wire: WireLink
+    budget: Budget  # of calls in flight
+    tasks: Tasks
 
 
 class Experiment:
@@ -103,8 +106,8 @@ class Experiment:
         self._log = log
         self._unix_offset_ns = unix_offset_ns
         self._connections: dict[int, Connection] = {}
-        self._pairs = Pairs()
-        self._reading_bytes = 0  # messages that connections are still collecting
+        self._budget = parts.budget
+        self._pairs = Pairs(self._budget)
         self._wire_hello: dict[str, Any] | None = None
         self._wire_stats: dict[str, Any] = {}
         self._read_calls = self._traced_calls = 0
@@ -115,12 +118,7 @@ class Experiment:
             max_response_bytes=bounds.max_response_bytes,
         )
         self._reflection: Reflection | None = None
-        self._asking: set[asyncio.Task[bool]] = set()
-
-    @property
-    def _held_bytes(self) -> int:
-        """Messages that calls in flight hold, complete or still being read."""
-        return self._pairs.held_bytes + self._reading_bytes
+        self._tasks = parts.tasks
 
     # ---- 1. seen: a connection's bytes become calls ---------------------------------------------
 
@@ -147,7 +145,9 @@ class Experiment:
         self._operation.heard(now_ns - copied_ns, self._receivers.pressure(), now_ns)
 
     def opened(self, conn: int, about: dict[str, Any]) -> None:
-        self._connections[conn] = Connection(conn, about["peer"], self._seen, self._limits)
+        self._connections[conn] = Connection(
+            conn, about["peer"], self._seen, self._limits, self._budget
+        )
         self._spans.upstream(conn, about["upstream"])
 
     def copied(self, conn: int, direction: Direction, data: Chunk, now_ns: int) -> None:
@@ -184,7 +184,6 @@ class Experiment:
             self._spans.gone(conn)
 
     def _read(self, connection: Connection, events: Sequence[Event]) -> None:
-        self._count(connection)
         for event in events:
             match event:
                 case Requested():
@@ -193,7 +192,7 @@ class Experiment:
                     self._answered(event)
                 case Lost():
                     self._lost(event)
-        while self._held_bytes > self._bounds.bytes:
+        while self._budget.room < 0:
             # The bound on memory is the operator's: the youngest call that is growing gives way.
             key = self._pairs.youngest_reading(connection.conn)
             if key is None:
@@ -209,24 +208,25 @@ class Experiment:
         if reason is None or reason in {SkipReason.SHED, SkipReason.BLIND}:
             # What each receiver's operator chose comes before what was lost for all of them.
             reason = None if self._receivers else SkipReason.NO_SHADOW
-            if lost is None and (
-                len(self._pairs) >= self._bounds.calls or self._held_bytes >= self._bounds.bytes
-            ):
+            if lost is None and (len(self._pairs) >= self._bounds.calls or self._budget.room <= 0):
                 lost = SkipReason.PAIRS_FULL
         if reason is not None:
             self._ledger.refuse(reason)
             self._skips.add(call, "", reason, Step.ADMITTED, call.started_ns)
+            self._spans.refused(call, reason)
             return False
         refused = self._receivers.refusals(self._draw, lost, self._judging.ended)
         if len(refused) == len(self._receivers) and len(set(refused.values())) == 1:
             reason = next(iter(refused.values()))
             self._ledger.refuse(reason)
             self._skips.add(call, "", reason, Step.ADMITTED, call.started_ns)
+            self._spans.refused(call, reason)
             return False
         pair = Pair(call, self._ledger.see())
         for name, reason in refused.items():
             self._skip(pair, name, reason, Step.ADMITTED)
         if pair.entry.settled:
+            self._spans.refused(call, next(iter(refused.values())))
             return False
         self._pairs.add(pair)
         return True
@@ -249,9 +249,7 @@ class Experiment:
         self._settle(pair)
         if self._reflection is not None and self._reflection.wants(pair.call.method):
             # A method that nobody told us about: its shadow may know what its messages mean.
-            task = asyncio.create_task(self._reflection.resolve(pair.call.method))
-            self._asking.add(task)
-            task.add_done_callback(self._asking.discard)
+            self._tasks.start("reflection", self._reflection.resolve(pair.call.method))
 
     def _shadowed(self, name: str, dispatch: Dispatch, result: Observation | SkipReason) -> None:
         pair = self._pairs.get(dispatch.key)
@@ -264,6 +262,12 @@ class Experiment:
             self._pairs.hold(pair, result)
             self._pair(pair, name)
         self._settle(pair)
+
+    def _goes_out(self, name: str, dispatch: Dispatch) -> None:
+        """A copy goes out: from now on the shadow knows of the span that it was told."""
+        pair = self._pairs.get(dispatch.key)
+        if pair is not None:
+            pair.sent[name] = self._now_ns()
 
     # ---- 4. paired: both observations are there -------------------------------------------------
 
@@ -316,7 +320,16 @@ class Experiment:
             self._capturing.take(pair)
         if pair.plan is not None:
             self._spans.tell(
-                pair.call, pair.plan, pair.production, pair.shadowed, pair.compared, pair.skipped
+                pair.call,
+                pair.plan,
+                pair.production,
+                pair.shadowed,
+                pair.compared,
+                pair.skipped,
+                now_ns=self._now_ns,
+                sent=pair.sent,
+                request=pair.request,
+                judged=pair.judged,
             )
         for name, comparison in pair.compared.items():
             assert pair.production is not None
@@ -328,13 +341,6 @@ class Experiment:
         connection = self._connections.get(key.connection)
         if connection is not None:
             connection.forget(key)
-            self._count(connection)
-
-    def _count(self, connection: Connection) -> None:
-        """Take over what a connection holds now."""
-        held = connection.buffered_bytes
-        self._reading_bytes += held - connection.counted_bytes
-        connection.counted_bytes = held
 
     # ---- what time and operators ask for --------------------------------------------------------
 
@@ -380,7 +386,9 @@ class Experiment:
         Raises:
             OSError: a TLS file cannot be read.
         """
-        self._receivers.start(self._shadowed, self._operation.settings.observer.wait_shadow_seconds)
+        self._receivers.start(
+            self._shadowed, self._goes_out, self._operation.settings.observer.wait_shadow_seconds
+        )
         channel = self._receivers.channel
         if channel is not None and self._operation.settings.compare.reflection:
             self._reflection = Reflection(
@@ -392,8 +400,7 @@ class Experiment:
 
     async def close(self) -> None:
         """End every call in flight as `shutdown`, and let the receivers go."""
-        for task in self._asking:
-            task.cancel()
+        await self._tasks.close()
         await self._receivers.close()
         for key in self._pairs.all():
             self._lost(Lost(key, SkipReason.SHUTDOWN))
@@ -418,7 +425,9 @@ class Experiment:
             ended=self._operation.ended,
             pace=self._operation.pace.share,
             pace_limit=self._operation.pace.limit,
-            held_bytes=self._held_bytes,
+            held_bytes=self._budget.held - self._budget.tables,
+            table_bytes=self._budget.tables,
+            background_died=self._tasks.died,
             not_judged=self._judging.failures,
             connections={
                 "open": self._wire_stats.get("connections_open", 0),
@@ -430,4 +439,5 @@ class Experiment:
             opaque=self._opaque.counts,
             wire=self._wire_stats,
             spans=self._spans.counts,
+            exemplars=self._spans.exemplars,
         )

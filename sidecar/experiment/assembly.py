@@ -14,9 +14,11 @@ from sidecar.experiment.operation import Operation
 from sidecar.experiment.receivers import Receivers
 from sidecar.experiment.recent import RecentPairs
 from sidecar.experiment.skipped import SkipLog
+from sidecar.http2.budget import Budget
 from sidecar.judge.pair import JudgedPair
 from sidecar.log import Log
 from sidecar.settings.settings import Settings
+from sidecar.tasks import Tasks
 from sidecar.telemetry.pairs import PairSpans
 
 
@@ -33,6 +35,7 @@ def assemble(
     wire: WireLink | None = None,
     listeners: Sequence[Callable[[str, JudgedPair], None]] = (),
     capture: Writer | None = None,
+    tasks: Tasks | None = None,
 ) -> Experiment:
     """Build an experiment; the arguments are those of `parts_of`."""
     parts = parts_of(
@@ -47,6 +50,7 @@ def assemble(
         wire=wire,
         listeners=listeners,
         capture=capture,
+        tasks=tasks,
     )
     return Experiment(parts, now_ns, draw, log, unix_offset_ns=unix_offset_ns)
 
@@ -64,6 +68,7 @@ def parts_of(
     wire: WireLink | None = None,
     listeners: Sequence[Callable[[str, JudgedPair], None]] = (),
     capture: Writer | None = None,
+    tasks: Tasks | None = None,
 ) -> Parts:
     """Build what an experiment is made of.
 
@@ -79,6 +84,7 @@ def parts_of(
         wire: the way back to the wire; None: nobody is told.
         listeners: told of every pair that is judged, with its shadow's name.
         capture: takes rows of finished calls; None: nothing is captured.
+        tasks: what is done beside; None: of its own.
     """
     wire = wire or WireLink()
     ledger = Ledger([(s.name, s.role) for s in settings.shadows])
@@ -105,9 +111,11 @@ def parts_of(
             draw=draw,
             judged=judging.read,
         )
+    tasks = tasks or Tasks(log)
+    budget = Budget(settings.pairs.bytes)
     return Parts(
         operation=Operation(settings, wire),
-        receivers=Receivers(settings, now_ns, log),
+        receivers=Receivers(settings, now_ns, log, budget, tasks),
         comparer=comparer,
         ledger=ledger,
         judging=judging,
@@ -116,4 +124,6 @@ def parts_of(
         spans=spans,
         capturing=capturing,
         wire=wire,
+        budget=budget,
+        tasks=tasks,
     )

@@ -29,7 +29,7 @@ class BlindCalls:
         """The next figures are another wire's, or come after a time without us."""
         self._last = None
 
-    def came(self, figures: Mapping[str, Any]) -> float:
+    def since_last(self, figures: Mapping[str, Any]) -> float:
         """How many calls came since the last figures; of those before the first nobody knows.
 
         Observers that share a wire share its count, so that their sum is right.

@@ -177,7 +177,7 @@ class Judging:
             self._log.warning("not_judged", error=repr(error), method=pair.call.method)
 
     def _count(self, judged: Judged, pair: Pair, comparison: Comparison) -> None:
-        judged_pair = self._reader.read(pair, judged.name)
+        judged_pair = pair.judged[judged.name] = self._reader.read(pair, judged.name)
         judged.observe(judged_pair, self._now_ns(), pair.call.started_ns + self.unix_offset_ns)
         for listener in self.listeners:
             listener(judged.name, judged_pair)
@@ -191,10 +191,10 @@ class Judging:
             figures: the wire's own counters.
             fraction: the share of all calls that was to be compared.
         """
-        if came := self._blind.came(figures):
+        if calls := self._blind.since_last(figures):
             for name, judged in self.shadows.items():
                 sampled = fraction * self._fractions[name]
-                judged.blind += came * chance(judged.counts, sampled)
+                judged.blind += calls * chance(judged.counts, sampled)
 
     def detached(self) -> None:
         """No wire is there to tell."""

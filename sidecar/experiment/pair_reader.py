@@ -14,7 +14,6 @@ from sidecar.call import Observation
 from sidecar.compare.comparer import Comparer, Examination
 from sidecar.compare.payload import Decoded
 from sidecar.judge.pair import JudgedPair
-from sidecar.judge.settings import LABELLED
 from sidecar.judge.shown import Shown, shown
 from sidecar.judge.slices import slices_of
 from sidecar.judge.values import fields_of, needs_request, values_of, wanted_outputs
@@ -45,7 +44,7 @@ class PairReader:
         self._needs_fields = needs_request(settings.judge)
         self._slices_by_model = any(s.source == "model" for s in settings.judge.slices)
         self._correlation = settings.judge.labels.correlation
-        labelled = any(c.kind in LABELLED for c in settings.judge.criteria)
+        labelled = any(c.needs_labels for c in settings.judge.criteria)
         # A label names the request's id; for people the trace id will do.
         self._needs_id = self._correlation == "request_id" or (
             self._correlation is None and labelled

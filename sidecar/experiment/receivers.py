@@ -26,13 +26,16 @@ from sidecar.call import (
     Started,
 )
 from sidecar.experiment.state import Failing, ReceiverState
+from sidecar.http2.budget import Budget
 from sidecar.log import Log
 from sidecar.settings.settings import Settings
+from sidecar.tasks import Tasks
 from sidecar.tee.metadata import MetadataPolicy
 from sidecar.tee.shadow import Dispatch, Shadow
 from sidecar.telemetry.plan import SpanPlan
 
-Told: TypeAlias = Callable[[str, Dispatch, Observation | SkipReason], None]
+Done: TypeAlias = Callable[[str, Dispatch, Observation | SkipReason], None]
+Sent: TypeAlias = Callable[[str, Dispatch], None]
 
 UNIMPLEMENTED = 12
 ABSENT = frozenset({4, 8, UNIMPLEMENTED, 14})
@@ -52,19 +55,36 @@ class _Health:
 class Receivers:
     """The shadows and controls that are configured."""
 
-    def __init__(self, settings: Settings, now_ns: Callable[[], int], log: Log) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        now_ns: Callable[[], int],
+        log: Log,
+        budget: Budget,
+        tasks: Tasks,
+    ) -> None:
         """Prepare; nobody is called before `start`.
 
         Args:
             settings: the whole configuration.
             now_ns: the monotonic clock.
             log: told of a receiver that fails.
+            budget: for answers that are on their way.
+            tasks: what is done beside.
         """
         self._now_ns = now_ns
         self._log = log
-        self._told: Told | None = None
+        self._done: Done | None = None
+        self._sent: Sent | None = None
         self._shadows = {
-            s.name: Shadow(s, settings.pairs, now_ns, partial(self._answered, s.name))
+            s.name: Shadow(
+                s,
+                settings.pairs,
+                now_ns,
+                partial(self._answered, s.name),
+                budget,
+                partial(self._goes_out, s.name),
+            )
             for s in settings.shadows
         }
         self._health = {name: _Health() for name in self._shadows}
@@ -72,7 +92,7 @@ class Receivers:
         # A control that is slow must not cost the candidate its calls.
         leading = [s for s in self._shadows.values() if s.settings.role == "shadow"]
         self._leading = leading or list(self._shadows.values())
-        self._waiting: list[asyncio.Task[None]] = []
+        self._tasks = tasks
 
     def __len__(self) -> int:
         return len(self._shadows)
@@ -124,8 +144,12 @@ class Receivers:
     def _answered(self, name: str, dispatch: Dispatch, result: Observation | SkipReason) -> None:
         if not isinstance(result, SkipReason):
             self._note(name, result)
-        if self._told is not None:
-            self._told(name, dispatch, result)
+        if self._done is not None:
+            self._done(name, dispatch, result)
+
+    def _goes_out(self, name: str, dispatch: Dispatch) -> None:
+        if self._sent is not None:
+            self._sent(name, dispatch)
 
     # ---- how they are ---------------------------------------------------------------------------
 
@@ -173,22 +197,25 @@ class Receivers:
 
     # ---- their life -----------------------------------------------------------------------------
 
-    def start(self, told: Told, wait_seconds: float = 0.0) -> None:
+    def start(self, done: Done, sent: Sent, wait_seconds: float = 0.0) -> None:
         """Make them ready to be called.
 
         Args:
-            told: gets one word for each call that `offer` took.
+            done: gets one word for each call that `offer` took.
+            sent: hears of each copy when it goes out.
             wait_seconds: who cannot be reached yet gets no calls, at most so long.
 
         Raises:
             OSError: a TLS file cannot be read.
         """
-        self._told = told
+        self._done, self._sent = done, sent
         for shadow in self._shadows.values():
             shadow.start()
             if wait_seconds:
                 shadow.starting = True
-                self._waiting.append(asyncio.create_task(self._wait(shadow, wait_seconds)))
+                self._tasks.start(
+                    f"wait for {shadow.settings.name}", self._wait(shadow, wait_seconds)
+                )
 
     async def _wait(self, shadow: Shadow, seconds: float) -> None:
         name, address = shadow.settings.name, shadow.settings.address
@@ -205,7 +232,8 @@ class Receivers:
         else:
             if said:
                 self._log.info("shadow_reached", shadow=name, address=address)
-        shadow.starting = False
+        finally:
+            shadow.starting = False  # whatever happened: it must get its calls
 
     @property
     def channel(self) -> grpc.aio.Channel | None:
@@ -222,8 +250,6 @@ class Receivers:
 
     async def close(self) -> None:
         """End every call of theirs, and let them go."""
-        for task in self._waiting:
-            task.cancel()
         for shadow in self._shadows.values():
             await shadow.close()
 

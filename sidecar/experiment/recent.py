@@ -50,10 +50,23 @@ class RecentPairs:
             )
         )
 
-    def rows(self, limit: int, unix_offset_ns: int) -> list[dict[str, Any]]:
-        """Up to `limit` JSON-ready rows, differing ones first, newest first in each."""
-        rows = [*reversed(self._differing), *reversed(self._agreeing)][:limit]
-        return [_row(*row, unix_offset_ns) for row in rows]
+    def rows(self, limit: int, unix_offset_ns: int, trace_id: str = "") -> list[dict[str, Any]]:
+        """Up to `limit` JSON-ready rows, differing ones first, newest first in each.
+
+        Args:
+            limit: at least 1.
+            unix_offset_ns: what to add to the monotonic clock to get Unix time.
+            trace_id: of these calls only, by production's trace or the comparison's; empty: all.
+        """
+        rows = [*reversed(self._differing), *reversed(self._agreeing)]
+        if trace_id:
+            rows = [row for row in rows if _in_trace(row, trace_id)]
+        return [_row(*row, unix_offset_ns) for row in rows[:limit]]
+
+
+def _in_trace(row: Row, trace_id: str) -> bool:
+    plan = row[2]
+    return plan is not None and trace_id in _ids(plan, row[3]).values()
 
 
 def _row(

@@ -18,6 +18,7 @@ from sidecar.experiment.skipped import SkipLog
 from sidecar.settings.settings import Settings
 from sidecar.tee.settings import ShadowSettings
 from sidecar.telemetry.exporter import SpanCounts
+from sidecar.telemetry.pairs import Exemplar
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,9 @@ class State:
     ended: bool = False  # no further call is shadowed
     pace: float = 1.0  # share of the sampled calls that there is time for
     pace_limit: str = ""  # whose time it is
-    held_bytes: int = 0  # messages of calls in flight
+    held_bytes: int = 0  # messages of calls in flight, the shadows' unfinished answers included
+    table_bytes: int = 0  # header tables of open connections, in the same budget
+    background_died: int = 0  # tasks and threads that ended with an error: a defect of ours
     not_judged: int = 0  # compared calls that could not be counted: a defect of ours
     connections: Mapping[str, int] = field(default_factory=dict)  # by state: open, opaque, blind
     read_calls: int = 0  # whose request was read whole
@@ -86,6 +89,7 @@ class State:
     opaque: Mapping[str, int] = field(default_factory=dict)  # connections nobody reads, by reason
     wire: Mapping[str, Any] = field(default_factory=dict)  # the wire's own figures; empty: unknown
     spans: SpanCounts = field(default_factory=SpanCounts)
+    exemplars: Mapping[tuple[str, str], Exemplar] = field(default_factory=dict)  # see `PairSpans`
 
     @property
     def unix_seconds(self) -> float:

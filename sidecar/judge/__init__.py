@@ -5,10 +5,9 @@ Pure: numpy, the standard library, and times as arguments. A reader's path throu
     settings    what the user declares "good enough" means
     pair        one call with both answers compared: what the judge is told
     decision    declared functions of an output (threshold, argmax, top-k, bands)
-    tally       a pair becomes increments of additive cells, one per criterion and slice
+    criteria/   one file a kind: what it counts of a pair, its evidence, interval and words
     counts      cells of every (instance, epoch), merged across pods
-    evidence    always-valid evidence from those counts; interval and quantile build on it
-    measure     a cell becomes evidence for and against one criterion
+    evidence/   always-valid evidence from those counts; intervals and quantiles build on it
     verdict     PASS, FAIL, WATCHING or INCONCLUSIVE
     slices, labels, worst, shown    where, whether it was right, and on which calls
     judge       the façade that the application holds

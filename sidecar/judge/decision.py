@@ -1,22 +1,61 @@
 """Decisions: what is done with an output downstream, as a function declared beforehand.
 
 Rule: a call is one observation however many rows its batch has; scores are means over its rows.
-Counterpart: `settings.Decision`, which declares, and `tally`, which counts.
+Counterpart: the criteria that are about decisions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
+from sidecar.fields import Count, Finite, Section
 from sidecar.judge.pair import Value
-from sidecar.judge.settings import Decision
 
 Decided: TypeAlias = int | frozenset[int]
+Edges = Annotated[tuple[Finite, ...], Field(min_length=1, max_length=100)]
 UNDECIDED = -1  # not a number: no decision can be made
+
+
+class Decision(Section):
+    """What is done with an output downstream; exactly one of the first four."""
+
+    threshold: Finite | None = None  # decision 1 above it, else 0
+    argmax: bool = False  # the index of the largest along the last axis
+    top_k: Count | None = None  # the set of the k largest along the last axis
+    bands: Edges | None = None  # the number of edges at or below the value
+    cost: tuple[tuple[Finite, ...], ...] | None = None  # [production's decision][shadow's]
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Decision:
+        given = [self.threshold is not None, self.argmax, self.top_k is not None, bool(self.bands)]
+        if sum(given) != 1:
+            raise ValueError("give exactly one of threshold, argmax, top_k, bands")
+        if self.bands is not None and list(self.bands) != sorted(set(self.bands)):
+            raise ValueError("bands must ascend")
+        if self.cost is None:
+            return self
+        size = len(self.cost)
+        if any(len(row) != size for row in self.cost):
+            raise ValueError("cost must be square: a row for each of production's decisions")
+        if self.top_k is not None:
+            raise ValueError("cost does not go with top_k")
+        needed = 2 if self.threshold is not None else len(self.bands) + 1 if self.bands else 2
+        if size < needed or (size > needed and not self.argmax):
+            raise ValueError(f"cost needs {needed} rows, one for each decision")
+        if len({value for row in self.cost for value in row}) == 1:
+            raise ValueError("cost must distinguish at least two outcomes")
+        return self
+
+    @property
+    def cost_range(self) -> tuple[float, float]:
+        """The smallest and the largest cost; (0, 1) without costs."""
+        flat = [value for row in self.cost or ((0.0, 1.0),) for value in row]
+        return min(flat), max(flat)
 
 
 def decisions(rule: Decision, value: Value) -> list[Decided]:

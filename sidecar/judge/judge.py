@@ -3,7 +3,7 @@
 Rule: observing only counts; evidence is evaluated on read. Evidence restarts when a model's
 version changes on either side, because what was counted was about another model, and when a
 method's payloads, compared as bytes so far, can be read. Counterparts:
-`tally` (what a pair adds), `verdict` (what the sums say), `counts` (how sums of pods merge).
+`criteria` (what a pair adds), `verdict` (what the sums say), `counts` (how sums of pods merge).
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from sidecar.judge.counts import (
     counts_of,
     total,
 )
+from sidecar.judge.criteria.base import Increments, Plan
+from sidecar.judge.criteria.labelled import Decisions, Labelled
 from sidecar.judge.labels import Label, LabelStore
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.ranges import Ranges
 from sidecar.judge.repeats import Repeats
 from sidecar.judge.report import State, Verdict
-from sidecar.judge.settings import LABELLED, JudgeSettings
+from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.slices import OTHER, Place, Slices
-from sidecar.judge.tally import Increments, Plan, increments, magnitude
-from sidecar.judge.truth import Decisions, counted_at_once, counted_by_label, decided
 from sidecar.judge.verdict import Latches, decide, plans_of
 from sidecar.judge.worst import Example, Examples, identity_of, note_of, rank_of
 
@@ -45,7 +45,7 @@ class _Waiting:
     """What a label will be joined to."""
 
     places: tuple[Place, ...]
-    decisions: tuple[tuple[Plan, Decisions], ...]
+    decisions: tuple[tuple[Plan, Labelled, Decisions], ...]
 
 
 class Judge:
@@ -76,7 +76,9 @@ class Judge:
         self._instance = instance
         self._unix_offset_ns = unix_offset_ns
         self._plans = plans_of(settings, control_fraction)
-        self._labelled = [plan for plan in self._plans if plan.criterion.kind in LABELLED]
+        self._labelled = [
+            (plan, plan.criterion) for plan in self._plans if isinstance(plan.criterion, Labelled)
+        ]
         # Rules of the whole evidence, so that only like is added to like.
         declared = settings.model_dump_json(exclude={"examples"})  # what is shown decides nothing
         text = f"{declared}\n{control_fraction!r}\n{rules}"
@@ -135,10 +137,10 @@ class Judge:
         identity = identity_of(pair)
         rank, note = rank_of(identity), None
         for plan in self._plans:
-            counted = increments(plan, pair, self._ranges)
+            counted = plan.increments(pair, self._ranges)
             if not counted:
                 continue
-            bad = magnitude(plan, pair, counted)
+            bad = plan.magnitude(pair, counted)
             for key in self._keys(plan, places):
                 add_all(self._cells.setdefault(key, {}), counted)
                 if self._examples.wants(key, bad, rank):
@@ -242,12 +244,16 @@ class Judge:
         identity: str,
         now_ns: int,
     ) -> None:
-        rows = [(plan, d) for plan in self._labelled if (d := decided(plan, pair)) is not None]
+        rows = [
+            (plan, criterion, decided)
+            for plan, criterion in self._labelled
+            if (decided := criterion.remember(pair)) is not None
+        ]
         interest = 0.0
-        for plan, d in rows:
-            if d.differ:
-                interest += 2.0 if plan.criterion.required else 1.0
-            if counted := counted_at_once(plan, d):
+        for plan, criterion, decided in rows:
+            if decided.differ:
+                interest += 2.0 if criterion.required else 1.0
+            if counted := criterion.at_once(decided):
                 for key in self._keys(plan, places):
                     add_all(self._cells.setdefault(key, {}), counted)
         waiting = _Waiting(tuple(places), tuple(rows))
@@ -257,8 +263,8 @@ class Judge:
 
     def _use(self, waiting: _Waiting, label: Label) -> None:
         places = self._slices.settle(waiting.places)
-        for plan, rows in waiting.decisions:
-            counted = counted_by_label(plan, rows, label)
+        for plan, criterion, rows in waiting.decisions:
+            counted = criterion.by_label(plan, rows, label)
             if counted is None:
                 self._labels.unusable()
                 continue

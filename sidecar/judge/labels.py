@@ -2,7 +2,8 @@
 
 Rule: a correlation id is joined once. Before that the last write wins; after it every further
 label is a duplicate. A label is never lost silently: joined, waiting, late, unmatched, duplicate
-or unusable. Counterpart: `truth`, which scores a joined pair.
+or unusable. Counterpart: `criteria.labelled`, which scores a joined
+pair.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeAlias, TypeVar
+from typing import Annotated, Generic, TypeAlias, TypeVar
 
-from sidecar.judge.settings import LabelSettings
+from pydantic import Field
+
+from sidecar.fields import Count, Seconds, Section
 
 Answer: TypeAlias = int | float | str
 LabelValue: TypeAlias = Answer | Sequence[Answer] | Sequence[Sequence[Answer]]
@@ -22,6 +25,18 @@ LabelValue: TypeAlias = Answer | Sequence[Answer] | Sequence[Sequence[Answer]]
 the relevant items, or a sequence of such sequences for a batch."""
 
 W = TypeVar("W")
+
+
+class LabelSettings(Section):
+    """Pairs that wait for their labels, and labels that wait for their pairs."""
+
+    # Where a call's correlation id is; None: the request's own id, else the trace id.
+    correlation: (
+        Annotated[str, Field(pattern=r"^(request_id|trace_id|metadata:[a-z0-9_.-]+)$")] | None
+    ) = None
+    pairs: Count = 100_000
+    early: Count = 10_000  # labels that came before their pair
+    max_age_seconds: Seconds = 7 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)

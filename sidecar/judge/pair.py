@@ -2,7 +2,7 @@
 
 Rule: whoever makes a pair decided to compare the call before seeing either answer. Values stay in
 the judge only as long as a label may still come, and leave it only as `shown` allows.
-Counterpart: `tally`.
+Counterpart: `criteria`.
 """
 
 from __future__ import annotations
@@ -60,3 +60,8 @@ class JudgedPair:
         """Whether production answered and the shadow did not, by status or within its answer."""
         refused = self.shadow_status != 0 or self.comparison.outcome is Outcome.SHADOW_ERROR
         return refused and self.answered
+
+    @property
+    def failed_fast(self) -> bool:
+        """Whether the shadow failed otherwise than by its deadline, which is at least as long."""
+        return self.failed and self.shadow_status != DEADLINE_EXCEEDED

@@ -1,7 +1,7 @@
 """Production's observed range, learned from its first calls and fixed from then on.
 
 Rule: a range is fixed before the first output is held against it, so that the share outside it is
-evidence; a range that kept growing would hide what came late. Counterpart: `tally`.
+evidence; a range that kept growing would hide what came late. Counterpart: `criteria.out_of_range`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from sidecar.judge.pair import Value
-from sidecar.judge.settings import Criterion
 
 MAX_OUTPUTS = 1024  # outputs with a range, over all criteria: names come from the traffic
 
@@ -26,15 +25,25 @@ class Ranges:
         self._learned: dict[tuple[str, str], tuple[int, float, float]] = {}
 
     def outside(
-        self, criterion: Criterion, outputs: Sequence[tuple[str, Value | None, Value | None]]
+        self,
+        criterion: str,
+        declared: tuple[float, float] | None,
+        warmup_calls: int,
+        outputs: Sequence[tuple[str, Value | None, Value | None]],
     ) -> float | None:
         """Share of the shadow's numbers outside the range; None while a range is being learned.
 
         Not-a-number and infinities are outside every range.
+
+        Args:
+            criterion: its name: each learns its own ranges.
+            declared: the range; None learns it from production.
+            warmup_calls: calls from which it is learned.
+            outputs: (name, production's value, the shadow's).
         """
         shares = []
         for name, a, b in outputs:
-            known = criterion.range or self._range(criterion, name, a)
+            known = declared or self._range(criterion, warmup_calls, name, a)
             if known is None or b is None:
                 continue
             numbers = _numbers(b)
@@ -44,13 +53,13 @@ class Ranges:
         return math.fsum(shares) / len(shares) if shares else None
 
     def _range(
-        self, criterion: Criterion, name: str, production: Value | None
+        self, criterion: str, warmup_calls: int, name: str, production: Value | None
     ) -> tuple[float, float] | None:
-        key = (criterion.name, name)
+        key = (criterion, name)
         if key not in self._learned and len(self._learned) >= MAX_OUTPUTS:
             return None
         calls, low, high = self._learned.get(key, (0, math.inf, -math.inf))
-        if calls >= criterion.warmup_calls:
+        if calls >= warmup_calls:
             return low, high
         if production is not None:
             numbers = _numbers(production)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from sidecar.judge.criteria.base import Unit
 from sidecar.judge.evidence.interval import Interval
 
 
@@ -41,6 +42,10 @@ class CriterionVerdict:
     log_pass: float
     log_fail: float
     calls_needed: int | None  # None: decided, no data, or too close to the margin to tell
+    unit: Unit  # of margin, estimate and interval
+    about: str  # what is measured, in a few words
+    two_sided: bool  # too little is as bad as too much
+    of_failures: bool  # what makes calls fail must not hide its evidence
 
 
 @dataclass(frozen=True, slots=True)

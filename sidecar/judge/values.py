@@ -11,16 +11,15 @@ from fnmatch import fnmatchcase
 
 from sidecar.compare.payload import Decoded
 from sidecar.judge.pair import Value, Values
-from sidecar.judge.settings import LABELLED, JudgeSettings
+from sidecar.judge.settings import JudgeSettings
 
-_NEEDING = LABELLED | {"decision_flips", "out_of_range"}
 _CLASS = "class:"
 _FIELD = "field:"
 
 
 def wanted_outputs(settings: JudgeSettings) -> tuple[str, ...]:
     """Globs of the outputs whose values the judge needs; none when it needs none."""
-    globs = [c.outputs for c in settings.criteria if c.kind in _NEEDING]
+    globs = [g for c in settings.criteria if c.needs_values and (g := c.reads_outputs)]
     globs += [s.source.removeprefix(_CLASS) for s in settings.slices if s.source.startswith(_CLASS)]
     return tuple(dict.fromkeys(globs))
 

@@ -23,11 +23,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from sidecar.judge.counts import ALL, Cell, CellKey, Total
+from sidecar.judge.criteria.base import NOTHING, Measurement, Plan, limits
 from sidecar.judge.evidence.mixtures import Side, average, discoveries, threshold
-from sidecar.judge.measure import NOTHING, Measurement, calls_needed, interval_of, limits, measure
 from sidecar.judge.report import CriterionVerdict, SliceVerdict, State, Verdict
 from sidecar.judge.settings import JudgeSettings
-from sidecar.judge.tally import Plan, plan_of
 from sidecar.judge.words import compared, margin, measured
 
 SLICE_SHARE = 0.5  # of the rejecting alpha, where slices may fail a shadow
@@ -44,8 +43,8 @@ class Latches:
 
 
 def plans_of(settings: JudgeSettings, control_fraction: float = 0.0) -> tuple[Plan, ...]:
-    """Prepare every criterion; see `tally.plan_of`."""
-    return tuple(plan_of(criterion, control_fraction) for criterion in settings.criteria)
+    """Prepare every criterion."""
+    return tuple(criterion.plan(control_fraction) for criterion in settings.criteria)
 
 
 def decide(
@@ -104,8 +103,8 @@ def _criterion(
     criterion = plan.criterion
     cell = total.cells.get(CellKey(criterion.name, ALL), {})
     short = _short_of_controls(settings, plan, cell)
-    found = _fair(measure(plan, cell), short)
-    interval = interval_of(plan, cell, settings.alpha)
+    found = _fair(plan.measure(cell), short)
+    interval = plan.interval(cell, settings.alpha)
     bounds = limits(settings.alpha / 2, settings.alpha / 2)
     state, needed = latches.criteria.get(criterion.name, State.WATCHING), None
     if state is not State.WATCHING:
@@ -119,7 +118,7 @@ def _criterion(
     elif short:
         reason = short
     else:
-        needed = calls_needed(plan, cell, bounds)
+        needed = plan.calls_needed(cell, bounds)
         more = "too close to tell"
         if needed is not None:
             more = f"about {needed:,} more calls"
@@ -141,6 +140,10 @@ def _criterion(
         log_pass=found.log_pass,
         log_fail=found.log_fail,
         calls_needed=needed,
+        unit=criterion.unit,
+        about=criterion.about,
+        two_sided=criterion.is_two_sided,
+        of_failures=criterion.is_of_failures,
     )
 
 
@@ -176,7 +179,7 @@ def _overall(
     sliced = fails and settings.slices and any(c.required and c.slices for c in settings.criteria)
     alpha = settings.alpha / 2 * (1 - SLICE_SHARE if sliced else 1)
     against = average(
-        [c.log_fail if covered or c.kind == "shadow_error_rate" else -math.inf for c in required],
+        [c.log_fail if covered or c.of_failures else -math.inf for c in required],
         [c.weight for c in required],
     )
     if required and against >= threshold(alpha):
@@ -246,7 +249,7 @@ def _slices(settings: JudgeSettings, plans: Sequence[Plan], total: Total) -> lis
     for required in (True, False):
         group = [c for c in cells if c[0].criterion.required is required]
         measured = [
-            _fair(measure(plan, cell), _short_of_controls(settings, plan, cell))
+            _fair(plan.measure(cell), _short_of_controls(settings, plan, cell))
             for plan, _, cell in group
         ]
         share = SLICE_SHARE if required and settings.flagged == "fail" else 1.0
@@ -278,8 +281,10 @@ def _shown(
     shown = []
     for s in slices[:SHOWN_SLICES]:
         plan, cells = by_name[s.criterion], total.cells
-        interval = interval_of(plan, cells[CellKey(s.criterion, s.slice)], settings.alpha)
-        whole = measure(plan, cells.get(CellKey(s.criterion, ALL), {})) if s.n else NOTHING
+        interval = plan.criterion.interval(
+            plan, cells[CellKey(s.criterion, s.slice)], settings.alpha
+        )
+        whole = plan.measure(cells.get(CellKey(s.criterion, ALL), {})) if s.n else NOTHING
         share = min(1.0, s.n / whole.n) if whole.n else 0.0
         shown.append(s.bounded(interval, share))
     return tuple(sorted(shown, key=lambda s: (not s.flagged, -s.effect)))

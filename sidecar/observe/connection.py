@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from sidecar.call import CallKey, Direction, Event, Lost, Requested, SkipReason, Started
+from sidecar.http2.budget import Budget
 from sidecar.http2.exchange import Exchange
 from sidecar.http2.frames import (
     ACK,
@@ -52,6 +53,7 @@ class Connection:
         peer: str,
         wants: Callable[[Started], bool],
         limits: ReadLimits = ReadLimits(),  # noqa: B008 - frozen
+        budget: Budget | None = None,
     ) -> None:
         """Args:
         conn: the wire's number for the connection.
@@ -60,7 +62,8 @@ class Connection:
             its events are wanted. It is what bounds the number of calls held. It may forget
             other calls, and must not call anything else here. Of a call that is not legible
             nothing more is said, whatever it answers.
-        limits: what may be held.
+        limits: what may be held of one call.
+        budget: what may be held of all of them, and for header tables.
         """
         self.conn = conn
         self.peer = peer
@@ -69,13 +72,14 @@ class Connection:
         self._state: State = "open"
         self._why = ""
         self._calls: dict[int, Exchange] = {}
+        self._budget = budget or Budget()
         self._calls_held = 0
+        self._frames_held = self._tables_held = 0  # of the budget, beside what calls hold
         self._begin_reading(limits.max_header_bytes)
         self._last_stream = 0
         self._last_processed = 1 << 31  # as the server's GOAWAY says
         self._unsampled: set[int] = set()
         self._follower: Follower | None = None  # of calls that cannot be read
-        self.counted_bytes = 0  # of `buffered_bytes`, in the owner's books
 
     @property
     def state(self) -> State:
@@ -89,10 +93,7 @@ class Connection:
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes held: messages and metadata of calls in flight, unfinished frames and blocks.
-
-        HPACK's two tables, with their own bound, are not counted.
-        """
+        """Bytes held: messages and metadata of calls in flight, unfinished frames and blocks."""
         return self._calls_held + self._client.held + self._server.held
 
     def feed(self, direction: Direction, data: bytes | memoryview, now_ns: int) -> list[Event]:
@@ -113,6 +114,20 @@ class Connection:
             if self._follower is not None:
                 # What was read of these bytes is told apart by its stream's number.
                 self._follow(self._follower, data if direction == Direction.CLIENT else b"", now_ns)
+            return events
+        frames = self._client.held + self._server.held
+        if frames != self._frames_held:
+            self._budget.held += frames - self._frames_held
+            self._frames_held = frames
+        tables = self._requests.held + self._responses.held
+        if tables != self._tables_held:
+            budget, more = self._budget, tables - self._tables_held
+            self._tables_held = tables
+            budget.held += more
+            budget.tables += more
+            if more > 0 and budget.tables_full:
+                position = self._client.position
+                events += self._unreadable("blind", "no room for its header tables", position)
         return events
 
     def gap(self, direction: Direction, size: int, now_ns: int) -> list[Event]:
@@ -191,7 +206,9 @@ class Connection:
         """Let go of everything; the calls that were in flight."""
         calls = list(self._calls.values())
         self._calls.clear()
-        self._calls_held = 0
+        self._budget.held -= self._calls_held + self._frames_held + self._tables_held
+        self._budget.tables -= self._tables_held
+        self._calls_held = self._frames_held = self._tables_held = 0
         self._unsampled = set()
         self._follower = None
         self._begin_reading(0)
@@ -206,7 +223,11 @@ class Connection:
 
     def _drop(self, stream: int, call: Exchange) -> None:
         del self._calls[stream]
-        self._calls_held -= call.held
+        self._hold(-call.held)
+
+    def _hold(self, more: int) -> None:
+        self._calls_held += more
+        self._budget.held += more
 
     def _read_client(self, data: bytes | memoryview, now_ns: int, events: list[Event]) -> None:
         for kind, flags, stream, payload in self._client.read(data):
@@ -266,7 +287,7 @@ class Connection:
         if not sampled:
             events.append(Lost(key, SkipReason.TAP_GAP))
             return None
-        call = Exchange(key, head, self._limits)
+        call = Exchange(key, head, self._limits, self._budget)
         if stream > self._last_processed:
             events.append(call.not_processed(now_ns))
             return None
@@ -310,7 +331,7 @@ class Connection:
         self, stream: int, call: Exchange, held: int, event: Event | None, events: list[Event]
     ) -> None:
         """Account for what an input did to a call that held `held` bytes before it."""
-        self._calls_held += call.held - held
+        self._hold(call.held - held)
         if event is not None:
             events.append(event)
             if not isinstance(event, Requested):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sidecar.report import charts
-from sidecar.report.figures import Formatter, about, count, percent, unit_of
+from sidecar.report.figures import Formatter, count, percent, unit_of
 from sidecar.report.layout import Report, Row, chip, section, sign, table
 from sidecar.report.markup import Child, Markup, tag
 
@@ -46,7 +46,7 @@ def criteria(report: Report) -> Child:
 
 
 def _criterion(criterion: Row, declared: Row) -> Markup:
-    unit = unit_of(criterion["kind"], declared)
+    unit = unit_of(criterion["unit"])
     estimate = criterion["estimate"]
     far = charts.reach(criterion["margin"], estimate or 0.0, criterion["interval"])
     return tag(
@@ -54,7 +54,7 @@ def _criterion(criterion: Row, declared: Row) -> Markup:
         tag(
             "th",
             tag("span", criterion["name"], class_="name"),
-            tag("span", about(criterion["kind"], declared), class_="more"),
+            tag("span", criterion["about"], class_="more"),
             scope="row",
         ),
         tag(
@@ -75,7 +75,7 @@ def _criterion(criterion: Row, declared: Row) -> Markup:
 
 
 def _bar(row: Row, declared: Row, unit: Formatter, far: float, state: str) -> Markup:
-    both = row.get("kind") == "bias" and declared.get("direction", "both") == "both"
+    both = bool(row["two_sided"])
     return charts.interval_bar(
         row["margin"], row["estimate"], row["interval"], far, unit, state, both=both
     )
@@ -144,9 +144,9 @@ def slices(report: Report) -> Child:
 
 
 def _slice(found: Row, criterion: Row, declared: Row, far: float | None) -> Markup:
-    unit = unit_of(criterion["kind"], declared)
+    unit = unit_of(criterion["unit"])
     name, _, value = found["slice"].partition("=")
-    row = {**found, "margin": criterion["margin"], "kind": criterion["kind"]}
+    row = {**found, "margin": criterion["margin"], "two_sided": criterion["two_sided"]}
     state = "FAIL" if found["flagged"] else "WATCHING"
     worse = tag("span", sign("FAIL", 14), "WORSE", class_="chip fail")
     return tag(

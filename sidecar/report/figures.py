@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from sidecar.call import INELIGIBLE, SkipReason
 
@@ -106,55 +105,19 @@ def instant(unix_seconds: float) -> datetime | None:
 Formatter = Callable[[float | None], str]
 
 UNITS: Mapping[str, Formatter] = {
-    "disagreement": percent,
-    "shadow_error_rate": percent,
-    "out_of_range": percent,
-    "decision_flips": percent,
-    "bias": change,
-    "latency_ratio": change,
-    "latency_difference": seconds_apart,
-    "accuracy": points,
-    "precision": points,
-    "recall": points,
-    "f1": points,
-    "precision_at_k": points,
-    "recall_at_k": points,
+    "share": percent,
+    "change": change,
+    "seconds": seconds_apart,
+    "points": points,
+    "plain": plain,
 }
-"""How a criterion's figures are written, by its kind."""
+"""How figures are written, by `judge.criteria.base.Unit`; costs have no unit that we know."""
 
 
-def unit_of(kind: str, declared: Mapping[str, Any]) -> Formatter:
-    """How a criterion's figures are written; costs have no unit that we know."""
-    if (declared.get("decision") or {}).get("cost") is not None and kind == "decision_flips":
-        return plain
-    return UNITS.get(kind, plain)
+def unit_of(name: str) -> Formatter:
+    """How a criterion's figures are written."""
+    return UNITS.get(name, plain)
 
-
-def about(kind: str, declared: Mapping[str, Any]) -> str:
-    """What a criterion measures, in a few words."""
-    if kind == "latency_ratio":
-        p = declared.get("quantile")
-        which = f"p{significant(100 * p)} latency" if isinstance(p, float) else "latency"
-        return f"{which} against production's"
-    if kind == "decision_flips" and unit_of(kind, declared) is plain:
-        return "mean cost of changed decisions"
-    return _KINDS.get(kind, kind.replace("_", " "))
-
-
-_KINDS = {
-    "disagreement": "calls whose answers disagree",
-    "bias": "mean signed relative error",
-    "shadow_error_rate": "calls that only the shadow failed",
-    "latency_difference": "mean latency minus production's",
-    "decision_flips": "calls whose decision changes",
-    "out_of_range": "outputs outside production's range",
-    "accuracy": "accuracy lost, by labels",
-    "precision": "precision lost, by labels",
-    "recall": "recall lost, by labels",
-    "f1": "F1 lost, by labels",
-    "precision_at_k": "precision at k lost, by labels",
-    "recall_at_k": "recall at k lost, by labels",
-}
 
 OUTCOMES = {
     "equal": "agree, within the rules",

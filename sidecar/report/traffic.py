@@ -135,9 +135,10 @@ def _inputs(row: Row) -> Child:
 
 
 def _traces(row: Row, trace_url: str) -> Child:
-    ids = [("production", row["trace_id"]), ("shadow", row["shadow_trace_id"])]
+    # The comparison's trace shows both predictions; production's, the caller and what it did next.
+    ids = [("comparison", row["shadow_trace_id"]), ("production", row["trace_id"])]
     if ids[0][1] == ids[1][1]:
-        ids = [("trace", ids[0][1])]  # one trace shows both predictions
+        ids = [("trace", ids[0][1])]
     return [tag("div", _trace(name, trace_id, trace_url)) for name, trace_id in ids if trace_id]
 
 

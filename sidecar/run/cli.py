@@ -17,12 +17,14 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from sidecar import __version__
 from sidecar.address import nth_address
 from sidecar.fields import ConfigError
-from sidecar.log import Log
+from sidecar.log import FORMAT, FORMATS, Log
 from sidecar.run.baseline import baseline as baseline_command
 from sidecar.run.capacity import capacity as capacity_command
 from sidecar.run.captured import captured as captured_command
+from sidecar.run.checks import file_errors
 from sidecar.run.config import config as config_commands
 from sidecar.run.demo import demo as demo_command
 from sidecar.run.doctor import doctor as doctor_command
@@ -43,7 +45,6 @@ EXIT_CONFIG = 2
 app = typer.Typer(
     name="shadow-sidecar",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Shows production's gRPC predictions to a new model version and says, with a bound on "
@@ -51,6 +52,22 @@ app = typer.Typer(
     "Try it: shadow-sidecar demo. Put it beside your server: shadow-sidecar run --listen :9000 "
     "--upstream 127.0.0.1:9001 --shadow 127.0.0.1:9002",
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"shadow-sidecar {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which it is.")
+    ] = False,
+) -> None:
+    """What every command has."""
+
 
 Config = Annotated[
     Path | None,
@@ -92,7 +109,7 @@ Tap = Annotated[
 ]
 Traces = Annotated[
     str | None,
-    typer.Option(help="joined, separate or off.", metavar="LAYOUT"),
+    typer.Option(help="comparison, joined or off.", metavar="LAYOUT"),
 ]
 WaitShadow = Annotated[
     str | None,
@@ -100,6 +117,9 @@ WaitShadow = Annotated[
         help="A shadow that cannot be reached at the start is waited for, at most so long.",
         metavar="TIME",
     ),
+]
+LogFormat = Annotated[
+    str, typer.Option(help="auto (text on a terminal), json or text.", metavar="FORMAT")
 ]
 Set = Annotated[
     list[str] | None,
@@ -180,6 +200,7 @@ def _load(context: typer.Context) -> Settings:
         settings = load(context.params["config"], flags=_tree(context.params))
     except ConfigError as error:
         _refuse([*error.errors, *errors])
+    errors += file_errors(settings)
     if errors:
         _refuse(errors)
     return settings
@@ -207,6 +228,7 @@ def run(
     traces: Traces = None,
     wait_shadow: WaitShadow = None,
     settings: Set = None,
+    log_format: LogFormat = "auto",
     print_ready: Annotated[
         bool, typer.Option(help="Print one JSON line with the bound addresses when ready.")
     ] = False,
@@ -219,6 +241,10 @@ def run(
     """
     from sidecar.run import supervise
 
+    if log_format not in FORMATS:
+        _refuse([f"--log-format {log_format!r}: one of {', '.join(FORMATS)}"])
+    if log_format != "auto":
+        os.environ[FORMAT] = log_format  # for both processes
     chosen = _load(context)
     if not chosen.wire.routes:
         _refuse(["wire.routes: none given; use --listen HOST:PORT --upstream HOST:PORT"])
@@ -292,6 +318,8 @@ def check_config(
         settings = load(file)
     except ConfigError as error:
         _refuse(error.errors)
+    if errors := file_errors(settings):
+        _refuse(errors)
     if show:
         import yaml
 

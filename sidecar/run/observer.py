@@ -13,12 +13,13 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
 
+from sidecar.address import Unix, parse_address
 from sidecar.compare.comparer import Comparer
 from sidecar.compare.readers.registry import Registry
 from sidecar.experiment.app import Experiment
@@ -33,6 +34,7 @@ from sidecar.serve.metrics import Metrics
 from sidecar.serve.watchers import Watchers
 from sidecar.settings.reload import Reloader
 from sidecar.settings.settings import Settings
+from sidecar.tasks import Tasks
 from sidecar.telemetry.pairs import PairSpans
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 SWEEP_SECONDS = 1.0
 ATTACH_SECONDS = 5.0
 EXIT_CANNOT_START = 1
+EXIT_BROKEN = 70  # a part has died that the rest is nothing without; as sysexits.h has it
 
 
 def main(
@@ -61,16 +64,23 @@ def main(
     """
     log = Log("observer")
     try:
-        uvloop.run(_run(settings, file, again, on_ready, log))
+        return uvloop.run(_run(settings, file, again, on_ready, log))
     except OSError as error:
         log.warning("cannot_start", error=str(error))
         return EXIT_CANNOT_START
-    return 0
 
 
 def unix_offset_ns() -> int:
     """What to add to the machine's monotonic clock to get Unix time."""
     return time.time_ns() - time.monotonic_ns()
+
+
+def page_of(address: str) -> str:
+    """The URL of a page that listens at `address`; empty where others could not open it."""
+    parsed = parse_address(address)
+    if isinstance(parsed, Unix) or parsed.host in {"0.0.0.0", "::"}:
+        return ""
+    return f"http://{address}"
 
 
 async def _run(
@@ -79,9 +89,11 @@ async def _run(
     again: Callable[[], Settings],
     on_ready: Callable[[str, str], None],
     log: Log,
-) -> None:
+) -> int:
     loop = asyncio.get_running_loop()
     stop = _stopped(loop)
+    tasks = Tasks(log, stop.set)
+    tasks.watch_everything_else(loop)
 
     dice = random.Random(random.SystemRandom().getrandbits(64))
     spans = PairSpans(settings.telemetry, settings.shadows, unix_offset_ns, dice, log=log)
@@ -104,6 +116,7 @@ async def _run(
         wire=wire,
         listeners=[watchers.tell],
         capture=capture,
+        tasks=tasks,
     )
     await experiment.start()
 
@@ -112,16 +125,15 @@ async def _run(
 
     pages = Pages(experiment, Metrics(experiment.state).expose, time.monotonic_ns)
     runner, address = await serve(pages, settings.http.listen)
+    spans.page_url = spans.page_url or page_of(address)
     try:
         admin, admin_address = await serve_admin(AdminService(experiment, watchers), settings.admin)
     except OSError:
         await runner.cleanup()
         raise
-    tasks = [
-        asyncio.create_task(attach(settings.wire.tap, experiment, log, wire.use)),
-        asyncio.create_task(_sweep(experiment)),
-        asyncio.create_task(reloader.watch()),
-    ]
+    tasks.start("tap", attach(settings.wire.tap, experiment, log, wire.use), vital=True)
+    tasks.start("sweep", _sweep(experiment), vital=True)
+    tasks.start("configuration", reloader.watch())
     # Whoever waits for "ready" wants the first call seen; a wire that is late must not stop us.
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(wire.attached.wait(), ATTACH_SECONDS)
@@ -133,23 +145,18 @@ async def _run(
     try:
         await stop.wait()
     finally:
-        await _cancel(tasks)
+        await tasks.close()
         await admin.stop(STOP_SECONDS)
         await experiment.close()
         spans.close()
         await runner.cleanup()
         _close(capture)
+    return EXIT_BROKEN if tasks.vital_ended else 0
 
 
 def _close(capture: Capture | None) -> None:
     if capture is not None:
         capture.close()
-
-
-async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _stopped(loop: asyncio.AbstractEventLoop) -> asyncio.Event:

@@ -21,6 +21,7 @@ from typing import Any
 from sidecar.log import Log
 from sidecar.run.priority import step_back
 from sidecar.settings.settings import Priority, Settings
+from sidecar.tasks import Tasks
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 BACKOFF_FIRST = 0.25
@@ -169,8 +170,17 @@ async def run(
     stopping = asyncio.Event()
 
     def stop() -> None:
+        if stopping.is_set():
+            log.info("ending_now")
+        else:
+            log.info(
+                "stopping",
+                waits_for="open connections to close",
+                at_most_seconds=settings.wire.drain_seconds,
+                at_once="press Ctrl-C again, or send another SIGTERM",
+            )
         stopping.set()
-        wire.signal(signal.SIGTERM)
+        wire.signal(signal.SIGTERM)  # its second one ends the wire at once
 
     def reload() -> None:
         for observer in observers:
@@ -180,10 +190,12 @@ async def run(
         loop.add_signal_handler(number, stop)
     loop.add_signal_handler(signal.SIGHUP, reload)
     first: list[asyncio.Future[dict[str, str]]] = [loop.create_future() for _ in observers]
-    keepers = [
-        asyncio.create_task(_keep(observer, i, observer_command, first[i], stopping))
-        for i, observer in enumerate(observers)
-    ]
+    # One that dies leaves production as it is, and says so.
+    keepers = Tasks(log)
+    for i, observer in enumerate(observers):
+        keepers.start(
+            f"keep {observer.name}", _keep(observer, i, observer_command, first[i], stopping)
+        )
     wire_ends = asyncio.create_task(wire.wait())
     addresses = asyncio.gather(*first)
     either: list[asyncio.Future[Any]] = [wire_ends, addresses]
@@ -202,9 +214,8 @@ async def run(
     stopping.set()
     addresses.cancel()
     await asyncio.gather(*(observer.stop(OBSERVER_GRACE) for observer in observers if observer.pid))
-    for keeper in keepers:
-        keeper.cancel()
-    await asyncio.gather(addresses, *keepers, return_exceptions=True)
+    await keepers.close()
+    await asyncio.gather(addresses, return_exceptions=True)
     return code
 
 

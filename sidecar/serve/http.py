@@ -1,7 +1,7 @@
 """The page, health, metrics, status, verdict, gate and recent pairs over HTTP.
 
 Rule: everything here is computed when somebody asks; nothing is kept up for it on the data path.
-Page and report are given again for a moment: see `kept`.
+Page and report are given again for a moment: see `cache`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from aiohttp import web
 from sidecar.address import TCP, Unix, format_address, parse_address
 from sidecar.experiment.app import Experiment
 from sidecar.experiment.judging import Judged
-from sidecar.report.build import nobody
+from sidecar.report.build import empty_report
 from sidecar.report.live import report_of
 from sidecar.report.page import CONTENT_SECURITY_POLICY, render_html
 from sidecar.serve import gate
+from sidecar.serve.cache import AnswerCache
 from sidecar.serve.counts import counts_of
-from sidecar.serve.kept import Kept
 from sidecar.serve.skipped import SKIPPED, skipped_rows
 from sidecar.serve.status import status
+from sidecar.wire.listen import ANY_V6, ListenError, open_listeners
 
 PAIRS_SHOWN = 50
 PAIRS_LIMIT = 1000
@@ -44,20 +45,22 @@ class Pages:
     def __init__(
         self,
         experiment: Experiment,
-        metrics: Callable[[], tuple[bytes, str]],
+        metrics: Callable[[str], tuple[bytes, str]],
         now_ns: Callable[[], int],
     ) -> None:
         """Serve an experiment.
 
         Args:
             experiment: the running one.
-            metrics: writes the metrics page; body and content type.
+            metrics: writes the metrics page in the form that `Accept` asks for; body and type.
             now_ns: the monotonic clock.
         """
         self._experiment = experiment
         self._metrics = metrics
-        self._pages: Kept[tuple[bytes, bytes]] = Kept(now_ns)  # as it is, and compressed
-        self._reports: Kept[bytes] = Kept(now_ns)
+        self._pages: AnswerCache[tuple[bytes, bytes]] = AnswerCache(
+            now_ns
+        )  # as it is, and compressed
+        self._reports: AnswerCache[bytes] = AnswerCache(now_ns)
 
     def application(self) -> web.Application:
         """All routes."""
@@ -95,7 +98,7 @@ class Pages:
         if names:
             report = report_of(now, now.judged[name])
         else:
-            report = nobody({}, now.unix_seconds, "no shadow is configured")
+            report = empty_report({}, now.unix_seconds, "no shadow is configured")
         text = render_html(
             report,
             live=True,
@@ -116,9 +119,9 @@ class Pages:
             return web.Response(status=503, text="not attached to a wire yet\n")
         return web.Response(text="ok\n")
 
-    async def metrics(self, _: web.Request) -> web.Response:
-        """Prometheus text."""
-        body, content_type = self._metrics()
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Prometheus text, or OpenMetrics with exemplars for who accepts it."""
+        body, content_type = self._metrics(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def status(self, _: web.Request) -> web.Response:
@@ -126,7 +129,7 @@ class Pages:
         return web.json_response(status(self._experiment.state()))
 
     async def pairs(self, request: web.Request) -> web.Response:
-        """The latest pairs, differing ones first; `?limit=N`."""
+        """The latest pairs, differing ones first; `?limit=N`, `?trace_id=ID` for those of one."""
         text = request.query.get("limit", str(PAIRS_SHOWN))
         few = len(text) <= len(str(PAIRS_LIMIT))  # `int` raises for thousands of digits
         if not (few and text.isascii() and text.isdigit() and 0 < int(text) <= PAIRS_LIMIT):
@@ -134,7 +137,8 @@ class Pages:
                 status=400, text=f"limit: {text[:20]!r}: a number from 1 to {PAIRS_LIMIT}\n"
             )
         now = self._experiment.state()
-        return web.json_response(now.recent.rows(int(text), now.unix_offset_ns))
+        trace_id = request.query.get("trace_id", "")
+        return web.json_response(now.recent.rows(int(text), now.unix_offset_ns, trace_id))
 
     async def skipped(self, request: web.Request) -> web.Response:
         """The latest calls that were not compared; `?reason=R`, `?limit=N`, `?after=NUMBER`."""
@@ -234,6 +238,12 @@ async def serve(pages: Pages, listen: str) -> tuple[web.AppRunner, str]:
     address = parse_address(listen)
     site: web.BaseSite
     match address:
+        case TCP(host, _) if host == ANY_V6:  # asyncio's own would leave IPv4 out
+            try:
+                site = web.SockSite(runner, open_listeners(address)[0])
+            except ListenError as error:
+                await runner.cleanup()
+                raise OSError(errno.EADDRNOTAVAIL, f"http.listen {error}") from None
         case TCP(host, port):
             site = web.TCPSite(runner, host, port)
         case Unix(path):

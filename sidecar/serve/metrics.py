@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -17,14 +17,16 @@ from prometheus_client.core import (
     InfoMetricFamily,
     Metric,
 )
-from prometheus_client.exposition import generate_latest
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 import sidecar
 from sidecar.experiment.ledger import Counts
 from sidecar.experiment.state import State
 from sidecar.judge.evidence.histogram import COARSE_NS, Histogram
 from sidecar.judge.report import State as VerdictState
+from sidecar.telemetry.pairs import Exemplar as TracedCall
 
 PREFIX = "shadow_sidecar_"
 BREAKER_STATES = ("closed", "open", "half_open")
@@ -59,9 +61,14 @@ class Metrics:
         self._registry.register(_Observed(state))
         ProcessCollector(registry=self._registry)
 
-    def expose(self) -> tuple[bytes, str]:
-        """Write the page; returns the body and its content type."""
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+    def expose(self, accept: str = "") -> tuple[bytes, str]:
+        """Write the page; returns the body and its content type.
+
+        Args:
+            accept: the header of who asks; exemplars are for those who accept OpenMetrics.
+        """
+        write, content_type = choose_encoder(accept)
+        return write(self._registry), content_type
 
 
 class _Observed(Collector):
@@ -148,13 +155,24 @@ def _findings(now: State) -> Iterator[Metric]:
     for counts in now.ledger.shadows:
         labels = (counts.name, counts.role)
         for outcome, count in counts.outcomes.items():
-            outcomes.add_metric((*labels, outcome.value), count)
+            outcomes.add_metric(
+                (*labels, outcome.value),
+                count,
+                exemplar=_exemplar(now.exemplars.get((counts.name, outcome.value))),
+            )
         for name, found in counts.output_outcomes.items():
             for outcome, count in found.items():
                 outputs.add_metric((*labels, name, outcome.value), count)
         _add_latency(latency, (*labels, "production"), counts.production_latency)
         _add_latency(latency, (*labels, "shadow"), counts.latency)
     yield from (outcomes, outputs, latency)
+
+
+def _exemplar(found: TracedCall | None) -> Exemplar | None:
+    """The comparison's trace of the latest call that a counter counts."""
+    if found is None:
+        return None
+    return Exemplar({"trace_id": found.trace_id}, 1.0, found.unix_seconds)
 
 
 def _add_latency(
@@ -176,6 +194,10 @@ def _states(now: State) -> Iterator[Metric]:
     yield _gauge("sample_ratio", "Share of the matching calls that is shadowed.", fraction)
     yield _gauge("pace_ratio", "Share of those that there is time for.", now.pace)
     yield _gauge("held_bytes", "Messages held of calls in flight.", now.held_bytes)
+    yield _counter(
+        "background_died", "Tasks and threads that ended with an error.", now.background_died
+    )
+    yield _gauge("table_bytes", "Header tables of open connections.", now.table_bytes)
     queued = GaugeMetricFamily(PREFIX + "queue_calls", "Requests waiting.", labels=_SHADOW)
     size = GaugeMetricFamily(PREFIX + "queue_bytes", "Bytes waiting.", labels=_SHADOW)
     running = GaugeMetricFamily(PREFIX + "running_calls", "Calls under way.", labels=_SHADOW)

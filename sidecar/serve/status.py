@@ -32,6 +32,8 @@ def status(now: State) -> dict[str, Any]:
             "open_files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         },
         "held_bytes": now.held_bytes,
+        "table_bytes": now.table_bytes,
+        "background_died": now.background_died,
         "wire": dict(now.wire),
         "spans": asdict(now.spans),
         "not_judged": now.not_judged,

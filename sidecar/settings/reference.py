@@ -59,6 +59,8 @@ def _tables(section: type[Section], path: str, *, live: bool, seen: set[str]) ->
         if not inner or listed or len(inner) > 1:
             plain.append(_row(*row, live=marked))
     title = path or "Top level"
+    if "kind" in section.model_fields:
+        title += f" of kind {section.model_fields['kind'].default}"
     if plain:
         yield f"\n## {title}\n\n{_summary(section)}\n\n"
         yield "| key | type | default | | meaning |\n|---|---|---|---|---|\n"

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -21,6 +21,7 @@ from sidecar.fields import ConfigError
 from sidecar.settings.settings import Settings
 
 ENV_PREFIX = "SHADOW_SIDECAR_"
+_QUOTE = "'"  # pydantic puts the name of a discriminator between them
 
 # A date that does not exist and a number of 5,000 digits are a ValueError to PyYAML, deep nesting
 # a RecursionError.
@@ -126,23 +127,54 @@ def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
 
 
 def _sentence(error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"]) or "configuration"
+    path, models = _place(error["loc"])
+    key = ".".join(path) or "configuration"
     message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        return f"{key}: unknown key; allowed: {', '.join(_siblings(error['loc']))}"
-    if error["type"] == "missing":
-        return f"{key}: required, and not given"
+    match error["type"]:
+        case "extra_forbidden":
+            allowed = sorted({name for model in models for name in model.model_fields})
+            return f"{key}: unknown key; allowed: {', '.join(allowed)}"
+        case "missing":
+            return f"{key}: required, and not given"
+        case "union_tag_not_found":
+            return f"{key}.{error['ctx']['discriminator'].strip(_QUOTE)}: required, and not given"
+        case "union_tag_invalid":
+            told, allowed = error["ctx"], error["ctx"]["expected_tags"]
+            return (
+                f"{key}.{told['discriminator'].strip(_QUOTE)}: {told['tag']!r}: must be {allowed}"
+            )
     value = error["input"]
     shown = f" {value!r}:" if isinstance(value, (str, int, float, bool)) else ""
     return f"{key}:{shown} {message[0].lower()}{message[1:]}"
 
 
-def _siblings(loc: tuple[int | str, ...]) -> list[str]:
-    model: Any = Settings
-    for part in loc[:-1]:
+def _place(loc: tuple[int | str, ...]) -> tuple[list[str], list[type[BaseModel]]]:
+    """A key as people write it, and the sections that it may be of: a kind is not part of a key."""
+    path: list[str] = []
+    models: list[type[BaseModel]] = [Settings]
+    inside = models
+    for part in loc:
+        if part in {tag for model in inside for tag in _tags(model)}:
+            inside = models = [model for model in inside if part in _tags(model)]
+            continue
+        path.append(str(part))
         if isinstance(part, int):
             continue
-        annotation = model.model_fields[part].annotation
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return sorted(model.model_fields)
+        models = inside
+        fields = (m.model_fields[part] for m in models if part in m.model_fields)
+        inside = [found for field in fields for found in _sections(field.annotation)]
+    return path, models
+
+
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The sections that a type is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _sections(part)
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    """What tells a section from others in its place."""
+    kind = model.model_fields.get("kind")
+    return () if kind is None else get_args(kind.annotation)

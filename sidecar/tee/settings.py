@@ -127,7 +127,7 @@ class PairSettings(Section):
     """The calls in flight that the observer holds while it waits for both answers."""
 
     calls: Count = 4096  # in flight at most
-    bytes: Bytes = 128 << 20  # of their messages and metadata
+    bytes: Bytes = 128 << 20  # of their messages, decompressed, metadata, and header tables
     max_age_seconds: Seconds = 60.0  # older calls are given up
     max_request_bytes: Bytes = 16 << 20  # all messages of one call
     max_response_bytes: Bytes = 16 << 20

@@ -3,6 +3,7 @@
 Rule: a dispatch that `offer` took (it returned None) ends in exactly one of
     done(dispatch, Observation)   the shadow answered, or failed to
     done(dispatch, INCOMPLETE)    it said that it did nothing: REFUSED_STREAM or GOAWAY
+    done(dispatch, PAIRS_FULL)    there was no room for its answer
     done(dispatch, EXPIRED)       it waited longer than `queue.max_wait_seconds`
     done(dispatch, SHUTDOWN)      `close` came first
     cancel(key) -> True           the caller of `cancel` knows; `done` is not called
@@ -18,6 +19,7 @@ from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from sidecar.call import CallKey, GrpcMetadata, Observation, SkipReason
+from sidecar.http2.budget import Budget
 from sidecar.tee.breaker import SICK, BreakerState
 from sidecar.tee.channel import Call
 from sidecar.tee.client import Clock, ShadowClient
@@ -41,6 +43,8 @@ class Dispatch(NamedTuple):
 
 
 Done: TypeAlias = Callable[[Dispatch, Observation | SkipReason], None]
+Sent: TypeAlias = Callable[[Dispatch], None]
+"""Hears that a copy goes out now; whatever becomes of it, the shadow knows of the call."""
 _Admitted: TypeAlias = tuple[Dispatch, int]  # and the breaker's epoch
 
 
@@ -52,11 +56,19 @@ class Shadow:
     """
 
     def __init__(
-        self, settings: ShadowSettings, pairs: PairSettings, clock: Clock, done: Done
+        self,
+        settings: ShadowSettings,
+        pairs: PairSettings,
+        clock: Clock,
+        done: Done,
+        budget: Budget | None = None,
+        sent: Sent = lambda _: None,
     ) -> None:
+        self._budget = budget
         self._settings = settings
         self._clock = clock
         self._done = done
+        self._sent = sent
         self._gate = Gate(settings, pairs.max_request_bytes)
         self._line: WaitingLine[CallKey, _Admitted] = WaitingLine()
         self._running: dict[CallKey, tuple[Call, _Admitted]] = {}
@@ -101,7 +113,7 @@ class Shadow:
         Raises:
             OSError: when a TLS file cannot be read.
         """
-        self._client = ShadowClient(self._settings)
+        self._client = ShadowClient(self._settings, self._budget)
 
     def refusal(self, draw: float = 0.0, lost: SkipReason | None = None) -> SkipReason | None:
         """Say why the call would be refused, as far as its header tells; None: it may be read.
@@ -211,6 +223,7 @@ class Shadow:
                 return
             dispatch = admitted[0]
             self.started += 1
+            self._sent(dispatch)
             call = client.call(
                 dispatch.method,
                 dispatch.messages,
@@ -226,7 +239,10 @@ class Shadow:
     ) -> None:
         dispatch, epoch = admitted
         del self._running[dispatch.key]
-        self._report(observation, epoch)  # one that did nothing is UNAVAILABLE to the breaker
+        if skip is SkipReason.PAIRS_FULL:
+            self._gate.breaker.released(epoch)  # it was we who had no room
+        else:
+            self._report(observation, epoch)  # one that did nothing is UNAVAILABLE to the breaker
         self._tell(dispatch, observation if skip is None else skip)
         if self._client is not None:
             self._expire(self._clock())

@@ -7,6 +7,7 @@ found at the start. Counterpart: `exporter`, which sends.
 from __future__ import annotations
 
 import logging
+import socket
 import uuid
 from collections.abc import Mapping
 
@@ -41,6 +42,8 @@ def make_resource(environ: Mapping[str, str], versions: Mapping[str, str]) -> Re
         "service.name": "shadow-sidecar",
         "service.version": sidecar.__version__,
         "service.instance.id": str(uuid.uuid4()),
+        # Jaeger takes spans of one host to be of one clock.
+        "host.name": environ.get("NODE_NAME") or socket.gethostname(),
         **{name: environ[key] for name, key in _POD.items() if environ.get(key)},
         **{f"shadow.version.{name}": version for name, version in versions.items() if version},
     }

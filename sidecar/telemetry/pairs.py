@@ -1,7 +1,8 @@
 """The observer's spans: planned when a call is dispatched, built and handed over when it is done.
 
-Rule: nothing here waits and nothing is built for a call that will not be exported. Counterparts:
-`app`, which calls; `plan`, `spans` and `exporter`, which do the work.
+Rule: nothing here waits and nothing is built for a call that will not be exported; once a copy was
+sent under a recorded `traceparent`, the spans that it names are exported. Counterparts: `app`,
+which calls; `plan`, `spans` and `exporter`, which do the work.
 """
 
 from __future__ import annotations
@@ -9,16 +10,37 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
+from typing import NamedTuple
 
-from sidecar.call import Observation, SkipReason, Started
+from sidecar.call import INELIGIBLE, Metadata, Observation, SkipReason, Started
 from sidecar.compare.result import Comparison, Outcome
+from sidecar.judge.pair import JudgedPair
 from sidecar.log import Log
 from sidecar.tee.settings import ShadowSettings
 from sidecar.telemetry.environment import make_queue, make_resource
 from sidecar.telemetry.exporter import SpanCounts, SpanQueue
+from sidecar.telemetry.finished import Finished, Half
+from sidecar.telemetry.ids import (
+    TraceContext,
+    caller_traceparent,
+    new_span_id,
+    new_trace_id,
+    parse_traceparent,
+)
 from sidecar.telemetry.plan import SpanPlan, plan
 from sidecar.telemetry.settings import TelemetrySettings
-from sidecar.telemetry.spans import Half, SpanBuilder
+from sidecar.telemetry.spans import SpanBuilder, exported_trace
+
+REFUSED_EVERY_NS = 1_000_000_000  # one call of each reason is told so often
+TRACE_RESPONSE = "traceresponse"
+"""An answer's field by which a server names its own span (W3C Trace Context, level 2)."""
+
+
+class Exemplar(NamedTuple):
+    """A call that a counter counts, and where it can be looked at."""
+
+    trace_id: str  # 32 hexadecimal digits
+    unix_seconds: float
 
 
 class PairSpans:
@@ -53,7 +75,17 @@ class PairSpans:
         self._draw = draw
         self._upstreams: dict[int, str] = {}
         versions = {shadow.name: shadow.version for shadow in shadows}
-        self._builder = SpanBuilder(make_resource(environ, versions), unix_offset_ns)
+        self._unix_offset_ns = unix_offset_ns
+        self._builder = SpanBuilder(
+            make_resource(environ, versions), unix_offset_ns, draw.getrandbits, settings.workload
+        )
+        self._instrumented = settings.production_span == "internal"
+        self._watching = settings.production_span == "auto"
+        # A control is told last, wherever the configuration has it.
+        self._order = sorted(self._shadows.values(), key=lambda s: s.role != "shadow")
+        self._refused: dict[SkipReason, int] = {}  # when one of them was last told
+        self.exemplars: dict[tuple[str, str], Exemplar] = {}  # latest by shadow and outcome
+        self.page_url = settings.page_url
         self.queue = (
             SpanQueue(None, capacity=settings.queue_spans)
             if settings.traces == "off"
@@ -92,30 +124,111 @@ class PairSpans:
         production: Observation | None,
         shadowed: Mapping[str, Observation],
         compared: Mapping[str, Comparison],
-        skipped: Mapping[str, SkipReason] | None = None,
+        skipped: Mapping[str, SkipReason],
+        *,
+        now_ns: Callable[[], int],
+        sent: Mapping[str, int],
+        request: Sequence[bytes] = (),
+        judged: Mapping[str, JudgedPair] | None = None,
     ) -> None:
         """Export a finished call's spans, if it is one to be exported.
 
-        A call that production never finished has no spans: nobody saw how it ended.
+        Args:
+            call: its header.
+            planned: what `plan` drew for it.
+            production: None where nobody saw how it ended.
+            shadowed: the answers, by the shadow's name.
+            compared: what was found.
+            skipped: why nothing was found.
+            now_ns: the monotonic clock.
+            sent: when a copy went out, by the shadow's name.
+            request: the messages; only their sizes are told.
+            judged: what the judge was told of the call.
         """
-        if production is None or planned.production is None:
+        if self._watching and production is not None and _answers_its_span(production):
+            self._instrumented, self._watching = True, False
+        if planned.production is None:
+            return
+        if production is None and not sent:
+            self._refuse(call, planned.production, planned.parent, skipped)
             return
         if not planned.sampled and all(c.outcome is Outcome.EQUAL for c in compared.values()):
             return  # most calls: the builder would find nothing to tell either
-        skips = skipped or {}
         halves = [
             Half(
-                name,
+                shadow.name,
                 shadow.role,
                 shadow.address,
-                shadowed.get(name),
-                compared.get(name),
-                skips.get(name),
+                shadowed.get(shadow.name),
+                compared.get(shadow.name),
+                skipped.get(shadow.name),
+                sent.get(shadow.name),
             )
-            for name, shadow in self._shadows.items()
+            for shadow in self._order
         ]
-        self.queue.offer(self._builder.build(planned, call, planned.upstream, production, halves))
+        about = next(iter(judged.values()), None) if judged else None
+        finished = Finished(
+            call,
+            planned,
+            production,
+            halves,
+            now_ns(),
+            request_bytes=sum(map(len, request)),
+            correlation_id="" if about is None else about.correlation_id,
+            slices=() if about is None else about.slices,
+            page_url=self.page_url,
+            instrumented=self._instrumented,
+        )
+        spans = self._builder.build(finished)
+        if self.queue.offer(spans) and (trace_id := exported_trace(planned, spans)):
+            seconds = (call.started_ns + self._unix_offset_ns()) / 1e9
+            for name, comparison in compared.items():
+                self.exemplars[name, comparison.outcome.value] = Exemplar(trace_id, seconds)
+
+    def refused(self, call: Started, reason: SkipReason) -> None:
+        """Tell of a call that nobody got a copy of, if it was lost and it is its reason's turn."""
+        if self._settings.traces == "off" or not self._turn(reason, call.started_ns):
+            return
+        parent = parse_traceparent(caller_traceparent(call.metadata))
+        trace_id = new_trace_id(self._draw.getrandbits) if parent is None else parent.trace_id
+        own = TraceContext(trace_id, new_span_id(self._draw.getrandbits), True)
+        self._tell_refused(call, own, parent, reason)
+
+    def _refuse(
+        self,
+        call: Started,
+        own: TraceContext,
+        parent: TraceContext | None,
+        skipped: Mapping[str, SkipReason],
+    ) -> None:
+        """The same, of a call whose spans had been planned."""
+        reason = next((r for r in skipped.values() if r not in INELIGIBLE), None)
+        if reason is not None and self._turn(reason, call.started_ns):
+            self._tell_refused(call, own, parent, reason)
+
+    def _tell_refused(
+        self, call: Started, own: TraceContext, parent: TraceContext | None, reason: SkipReason
+    ) -> None:
+        recorded = parent if parent is not None and parent.sampled else None
+        self.queue.offer([self._builder.refused(call, own, recorded, reason)])
+
+    def _turn(self, reason: SkipReason, started_ns: int) -> bool:
+        if reason in INELIGIBLE:
+            return False
+        last = self._refused.get(reason)
+        if last is not None and started_ns - last < REFUSED_EVERY_NS:
+            return False
+        self._refused[reason] = started_ns
+        return True
 
     def close(self) -> None:
         """Send what is held, for two seconds at most."""
         self.queue.shutdown(2.0)
+
+
+def _answers_its_span(answer: Observation) -> bool:
+    return _named(answer.headers) or _named(answer.trailers)
+
+
+def _named(metadata: Metadata) -> bool:
+    return any(name == TRACE_RESPONSE for name, _ in metadata)

@@ -22,19 +22,19 @@ from sidecar.telemetry.ids import (
     parse_traceparent,
 )
 
-Layout: TypeAlias = Literal["joined", "separate", "off"]
+Layout: TypeAlias = Literal["comparison", "joined", "off"]
 
 
 @dataclass(frozen=True, slots=True)
 class SpanPlan:
     """The ids of a call's spans.
 
-    Joined: every shadow's span is in production's trace, a child of production's span.
-    Separate: every shadow's span is the root of a trace of its own.
+    Comparison: production's span is in the caller's trace, every shadow's in a trace of this call.
+    Joined: every shadow's span is in production's trace, below production's span.
     """
 
     layout: Layout
-    parent: TraceContext | None  # the caller's span
+    parent: TraceContext | None  # the caller's span, whether it is recorded or not
     production: TraceContext | None  # None: no spans are made
     shadows: Mapping[str, TraceContext]  # by the shadow's name
     upstream: str = ""  # production's server; kept here, for the connection may end first
@@ -105,17 +105,11 @@ def plan(
     sampled = draw < agreeing_fraction or (parent is not None and parent.sampled)
     trace_id = new_trace_id(draw_bits) if parent is None else parent.trace_id
     production = TraceContext(trace_id, new_span_id(draw_bits), sampled)
+    theirs = trace_id if layout == "joined" else new_trace_id(draw_bits)
     return SpanPlan(
         layout,
         parent,
         production,
-        {
-            name: TraceContext(
-                trace_id if layout == "joined" else new_trace_id(draw_bits),
-                new_span_id(draw_bits),
-                sampled,
-            )
-            for name in shadows
-        },
+        {name: TraceContext(theirs, new_span_id(draw_bits), sampled) for name in shadows},
         upstream,
     )

@@ -18,26 +18,6 @@ Value: TypeAlias = str | int | float | bool
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 
-STATUS_NAMES = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
-
 # For a server, the other codes say that the caller was at fault.
 SERVER_ERRORS = frozenset(
     {
@@ -49,11 +29,6 @@ SERVER_ERRORS = frozenset(
         "DATA_LOSS",
     }
 )
-
-
-def status_name(code: int) -> str:
-    """Give a gRPC status code its name; a code that gRPC does not define stays a number."""
-    return STATUS_NAMES[code] if 0 <= code < len(STATUS_NAMES) else str(code)
 
 
 def failed(status: str, *, server: bool) -> bool:

@@ -1,14 +1,25 @@
 """The spans of one call, built when everything about it is known.
 
+    production's trace                     the comparison's trace
+    caller's span                          digits: candidate differs (value)
+    └ inference.../ModelInfer ──links to──▶ ├ production        ──links to──▶ production's span
+                                            ├ candidate: queued
+                                            ├ candidate: value  ──links to──▶ production's span
+                                            │ └ the candidate's own spans
+                                            └ control noise: equal
+
+Joined: the shadows' spans are CONSUMERs, each below a PRODUCER below production's span, the one
+edge over which Jaeger's page draws no critical path.
+
 Rule: a span is made only when it will be exported, with the ids that `plan` drew; production's span
 never has a link into its own trace, each half names the other, and no payload value is on any.
-Counterparts: `plan`, which drew the ids, and `exporter`, which sends what is built here.
+Times are whole microseconds, which is what Jaeger keeps: an event at a span's end stays inside.
+Counterparts: `plan`, which drew the ids; `words` and `attributes`, what spans say; `exporter`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -17,131 +28,315 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 import sidecar
 from sidecar.call import Observation, SkipReason, Started
-from sidecar.compare.result import Comparison, Outcome, OutputResult
-from sidecar.telemetry import rpc
-from sidecar.telemetry.ids import TraceContext
+from sidecar.status import status_name
+from sidecar.telemetry import attributes as say
+from sidecar.telemetry import rpc, words
+from sidecar.telemetry.finished import Finished, Half
+from sidecar.telemetry.ids import DrawBits, TraceContext, new_span_id
 from sidecar.telemetry.plan import SpanPlan
 
-DIFFERENCE_EVENTS = 16  # outputs told one by one on a shadow's span; the attributes count them all
-TEXT = 256  # characters of a status message, a detail or an output's name
+QUEUED_NS = 1_000_000  # a shorter wait is an attribute and no bar
 
 _SCOPE = InstrumentationScope("shadow-sidecar", sidecar.__version__, rpc.SCHEMA_URL)
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _UNSET = Status(StatusCode.UNSET)
 
 
-@dataclass(frozen=True, slots=True)
-class Half:
-    """What became of a call with one shadow: exactly one of a comparison and a skip reason."""
-
-    name: str
-    role: str  # "shadow" or "control"
-    address: str  # the server that the copy was sent to
-    answer: Observation | None = None  # None: nothing was sent
-    comparison: Comparison | None = None
-    skip: SkipReason | None = None
-
-
 class SpanBuilder:
     """Turns a finished call into its spans."""
 
-    def __init__(self, resource: Resource, unix_offset_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        resource: Resource,
+        unix_offset_ns: Callable[[], int],
+        draw_bits: DrawBits,
+        workload: str = "",
+    ) -> None:
         """Prepare what all spans share.
 
         Args:
             resource: who is telling.
             unix_offset_ns: what to add to a time of the monotonic clock to get Unix time, now.
+            draw_bits: where the ids come from that nobody had to be told before.
+            workload: what is shadowed; empty: spans are named after the method.
         """
         self._resource = resource
         self._unix_offset_ns = unix_offset_ns
+        self._draw_bits = draw_bits
+        self._workload = workload
+        self._peer: dict[str, rpc.Value] = {"service.peer.name": workload} if workload else {}
+        self._methods = words.Methods()
 
-    def build(
-        self,
-        plan: SpanPlan,
-        started: Started,
-        upstream: str,
-        production: Observation,
-        halves: Sequence[Half],
-    ) -> list[ReadableSpan]:
-        """Build production's span and one for each shadow that was sent a copy.
+    def build(self, finished: Finished) -> list[ReadableSpan]:
+        """Build production's span, and the others if any shadow was sent a copy.
 
         Nothing is built for a call whose pairs are all equal, or were skipped, unless it was
         sampled; the pair that differs or fails brings the call's other spans with it.
         """
-        own = plan.production
-        if own is None or not (plan.sampled or any(_speaks(half) for half in halves)):
+        plan, own = finished.plan, finished.plan.production
+        if own is None or not (plan.sampled or any(half.speaks for half in finished.halves)):
             return []
+        sent = finished.sent
+        if finished.production is None and not sent:
+            return []  # nobody saw how it ended, and nobody was told of it
         # All spans of a call share one reading, so that their distances are the clock's own.
         offset = self._unix_offset_ns()
-        method = rpc.method_name(started.method)
-        told = [
-            (half, context)
-            for half in halves
-            if half.answer is not None and (context := plan.shadows.get(half.name)) is not None
-        ]
-        # The candidate comes before a control, whatever their order in the configuration.
-        told.sort(key=lambda pair: pair[0].role != "shadow")
-        status, error = _status(production, server=True)
+        if not sent:
+            return [self._production(finished, own, (), offset)]
+        if plan.layout == "joined":
+            spans = [self._production(finished, own, (), offset)]
+            for half in sent:
+                spans += self._joined(finished, half, own, offset)
+            return spans
+        whole = TraceContext(
+            plan.shadows[sent[0].name].trace_id, new_span_id(self._draw_bits), own.sampled
+        )
         spans = [
-            ReadableSpan(
-                name=method,
-                context=_context(own),
-                parent=None if plan.parent is None else _context(plan.parent, remote=True),
-                resource=self._resource,
-                attributes={
-                    **_rpc_attributes(method, production, upstream, started.peer, error),
-                    **_production_attributes(halves, told),
-                },
-                links=[_link(shadow) for _, shadow in told if shadow.trace_id != own.trace_id],
-                kind=SpanKind.SERVER,
-                status=status,
-                start_time=started.started_ns + offset,
-                end_time=max(started.started_ns, production.ended_ns) + offset,
-                instrumentation_scope=_SCOPE,
-            )
+            self._production(finished, own, (_link(whole),), offset),
+            self._whole(finished, whole, own, offset),
+            self._mirrored(finished, whole, own, offset),
         ]
-        for half, context in told:
-            spans.append(self._shadow(half, context, own, method, offset))
+        for half in sent:
+            spans += self._compared(finished, half, whole, own, offset)
         return spans
 
+    def refused(
+        self, call: Started, context: TraceContext, parent: TraceContext | None, reason: SkipReason
+    ) -> ReadableSpan:
+        """Build the span of a call that was left out when its header was read.
+
+        Its answer is not read, so nobody knows how long it took: the span has no length.
+        """
+        method = self._methods.name(call.method)
+        start = call.started_ns + self._unix_offset_ns()
+        return self._span(
+            f"not shadowed ({reason.value})",
+            context,
+            parent,
+            {
+                **say.of_rpc(method, None, "", call.peer, error=False),
+                "shadow.role": "production",
+                "shadow.skip_reason": reason.value,
+            },
+            SpanKind.INTERNAL,
+            (start, start),
+        )
+
+    def _production(
+        self, finished: Finished, own: TraceContext, links: Sequence[Link], offset: int
+    ) -> ReadableSpan:
+        call, answer, plan = finished.call, finished.production, finished.plan
+        method = self._methods.name(call.method)
+        status, error = _status(answer, server=True)
+        worst = finished.worst
+        # A caller that records nothing has no span that ours could hang below.
+        parent = plan.parent if plan.parent is not None and plan.parent.sampled else None
+        return self._span(
+            method,
+            own,
+            parent,
+            {
+                **say.of_rpc(method, answer, plan.upstream, call.peer, error=error),
+                **self._peer,
+                **say.of_call(finished),
+                **say.of_production(finished),
+                **({} if worst is None else _outcome(worst)),
+            },
+            SpanKind.INTERNAL if finished.instrumented else SpanKind.SERVER,
+            (call.started_ns + offset, finished.ended_ns + offset),
+            status=status,
+            links=links,
+            remote=True,
+        )
+
+    def _whole(
+        self, finished: Finished, whole: TraceContext, own: TraceContext, offset: int
+    ) -> ReadableSpan:
+        """The root of a comparison: its name says what was found."""
+        worst = finished.worst
+        assert worst is not None
+        method = self._methods.name(finished.call.method)
+        subject = words.subject(self._workload, method)
+        ends = [half.answer.ended_ns for half in finished.sent if half.answer is not None]
+        ends += [finished.now_ns for half in finished.sent if half.answer is None]
+        return self._span(
+            f"{subject}: {words.verdict(finished)}",
+            whole,
+            None,
+            {
+                "rpc.method": method,
+                **self._peer,
+                **say.of_call(finished),
+                "shadow.role": "comparison",
+                "shadow.name": worst.name,
+                **say.peer(own),
+                **say.of_comparison(worst),
+            },
+            SpanKind.INTERNAL,
+            (finished.call.started_ns + offset, max(finished.ended_ns, *ends) + offset),
+        )
+
+    def _mirrored(
+        self, finished: Finished, whole: TraceContext, own: TraceContext, offset: int
+    ) -> ReadableSpan:
+        """Production's bar in a comparison: the same times as production's own span."""
+        answer = finished.production
+        status, error = _status(answer, server=True)
+        method = self._methods.name(finished.call.method)
+        upstream = finished.plan.upstream
+        return self._span(
+            words.production(finished),
+            TraceContext(whole.trace_id, new_span_id(self._draw_bits), whole.sampled),
+            whole,
+            {
+                **say.of_rpc(method, answer, upstream, finished.call.peer, error=error),
+                **self._peer,
+                **({} if answer is None else {"shadow.response.bytes": _size(answer)}),
+                "shadow.role": "mirrored",
+                **say.peer(own),
+            },
+            SpanKind.INTERNAL,
+            (finished.call.started_ns + offset, finished.ended_ns + offset),
+            status=status,
+            links=(_link(own),),
+        )
+
+    def _compared(
+        self,
+        finished: Finished,
+        half: Half,
+        whole: TraceContext,
+        own: TraceContext,
+        offset: int,
+    ) -> list[ReadableSpan]:
+        spans = []
+        start, _ = _times(finished, half)
+        asked = finished.asked_ns
+        if asked is not None and start - asked >= QUEUED_NS:
+            spans.append(
+                self._span(
+                    f"{words.who(half)}: queued",
+                    TraceContext(whole.trace_id, new_span_id(self._draw_bits), whole.sampled),
+                    whole,
+                    {"shadow.name": half.name},
+                    SpanKind.INTERNAL,
+                    (asked + offset, start + offset),
+                )
+            )
+        return [*spans, self._shadow(finished, half, whole, own, SpanKind.CLIENT, offset)]
+
+    def _joined(
+        self, finished: Finished, half: Half, own: TraceContext, offset: int
+    ) -> list[ReadableSpan]:
+        start, _ = _times(finished, half)
+        # Within production's span, however long the copy waited.
+        at = min(start if finished.asked_ns is None else finished.asked_ns, finished.ended_ns)
+        copied = TraceContext(own.trace_id, new_span_id(self._draw_bits), own.sampled)
+        sender = self._span(
+            f"copy to {words.who(half)}",
+            copied,
+            own,
+            {"shadow.name": half.name},
+            SpanKind.PRODUCER,
+            (at + offset, at + offset),
+        )
+        return [sender, self._shadow(finished, half, copied, own, SpanKind.CONSUMER, offset)]
+
     def _shadow(
-        self, half: Half, context: TraceContext, peer: TraceContext, method: str, offset: int
+        self,
+        finished: Finished,
+        half: Half,
+        parent: TraceContext,
+        own: TraceContext,
+        kind: SpanKind,
+        offset: int,
     ) -> ReadableSpan:
         answer = half.answer
-        assert answer is not None
         status, error = _status(answer, server=False)
-        events = [
-            _event(output, answer.ended_ns + offset)
-            for output in (() if half.comparison is None else half.comparison.differing)[
-                :DIFFERENCE_EVENTS
-            ]
-        ]
-        return ReadableSpan(
-            name=method,
-            context=_context(context),
-            parent=_context(peer) if context.trace_id == peer.trace_id else None,
-            resource=self._resource,
-            attributes={
-                **_rpc_attributes(method, answer, half.address, half.address, error),
-                "shadow.role": half.role,
-                "shadow.name": half.name,
-                "shadow.peer.trace_id": peer.trace_hex,
-                "shadow.peer.span_id": peer.span_hex,
-                **_comparison_attributes(half),
+        start, end = _times(finished, half)
+        end_ns = _whole_us(end + offset)
+        return self._span(
+            f"{words.who(half)}: {words.found(half)}",
+            finished.plan.shadows[half.name],
+            parent,
+            {
+                **say.of_rpc(
+                    self._methods.name(finished.call.method),
+                    answer,
+                    half.address,
+                    half.address,
+                    error=error,
+                ),
+                "service.peer.name": half.name,
+                **say.of_call(finished),
+                **say.of_shadow(finished, half),
+                **say.peer(own),
+                **say.of_comparison(half),
             },
-            events=events,
-            links=[_link(peer)],
-            kind=SpanKind.CLIENT,
+            kind,
+            (start + offset, end_ns),
             status=status,
-            start_time=answer.started_ns + offset,
-            end_time=max(answer.started_ns, answer.ended_ns) + offset,
+            links=(_link(own),),
+            events=say.differences(half, end_ns),
+        )
+
+    def _span(
+        self,
+        name: str,
+        context: TraceContext,
+        parent: TraceContext | None,
+        attributes: Mapping[str, rpc.Value],
+        kind: SpanKind,
+        times_ns: tuple[int, int],
+        *,
+        status: Status = _UNSET,
+        links: Sequence[Link] = (),
+        events: Sequence[Event] = (),
+        remote: bool = False,
+    ) -> ReadableSpan:
+        return ReadableSpan(
+            name=name,
+            context=_context(context),
+            parent=None if parent is None else _context(parent, remote=remote),
+            resource=self._resource,
+            attributes=attributes,
+            events=events,
+            links=links,
+            kind=kind,
+            status=status,
+            start_time=_whole_us(times_ns[0]),
+            end_time=_whole_us(times_ns[1]),
             instrumentation_scope=_SCOPE,
         )
 
 
-def _speaks(half: Half) -> bool:
-    # A pair that failed alike agrees, but someone will look for it.
-    return half.comparison is not None and half.comparison.outcome is not Outcome.EQUAL
+def exported_trace(plan: SpanPlan, spans: Sequence[ReadableSpan]) -> str:
+    """The trace in which a call's comparison can be opened, in hexadecimal; empty for none."""
+    context = next(iter(plan.shadows.values()), None)
+    return "" if context is None or len(spans) < 2 else context.trace_hex
+
+
+def _times(finished: Finished, half: Half) -> tuple[int, int]:
+    """When a copy was sent, and when its answer came or nobody waited for it any more."""
+    if half.answer is not None:
+        return half.answer.started_ns, max(half.answer.started_ns, half.answer.ended_ns)
+    sent = finished.now_ns if half.sent_ns is None else half.sent_ns
+    return sent, max(sent, finished.now_ns)
+
+
+def _outcome(half: Half) -> dict[str, rpc.Value]:
+    """What production's trace says of the shadows: enough to be searched for."""
+    if half.comparison is None:
+        return {}
+    return {
+        "shadow.name": half.name,
+        "shadow.outcome": half.comparison.outcome.value,
+        "shadow.agrees": half.comparison.agrees,
+    }
+
+
+def _whole_us(nanoseconds: int) -> int:
+    return nanoseconds // 1000 * 1000
 
 
 def _context(context: TraceContext, *, remote: bool = False) -> SpanContext:
@@ -153,71 +348,12 @@ def _link(context: TraceContext) -> Link:
     return Link(_context(context))
 
 
-def _status(observation: Observation, *, server: bool) -> tuple[Status, bool]:
-    if not rpc.failed(rpc.status_name(observation.status), server=server):
+def _status(answer: Observation | None, *, server: bool) -> tuple[Status, bool]:
+    if answer is None or not rpc.failed(name := status_name(answer.status), server=server):
         return _UNSET, False
-    return Status(StatusCode.ERROR, observation.detail[:TEXT] or None), True
+    said = answer.detail[: say.TEXT]
+    return Status(StatusCode.ERROR, f"{name}: {said}" if said else name), True
 
 
-def _rpc_attributes(
-    method: str, observation: Observation, server: str, peer: str, error: bool
-) -> dict[str, rpc.Value]:
-    status = rpc.status_name(observation.status)
-    attributes: dict[str, rpc.Value] = {
-        "rpc.system.name": "grpc",
-        "rpc.method": method,
-        "rpc.response.status_code": status,
-        **rpc.server_attributes(server),
-        **rpc.peer_attributes(peer),
-    }
-    if error:
-        attributes["error.type"] = status
-    return attributes
-
-
-def _production_attributes(
-    halves: Sequence[Half], told: Sequence[tuple[Half, TraceContext]]
-) -> Mapping[str, rpc.Value]:
-    attributes: dict[str, rpc.Value] = {"shadow.role": "production"}
-    if told:
-        _, first = told[0]
-        attributes["shadow.peer.trace_id"] = first.trace_hex
-        attributes["shadow.peer.span_id"] = first.span_hex
-    if len(told) > 1:
-        for half, context in told:
-            attributes[f"shadow.peer.{half.name}.trace_id"] = context.trace_hex
-            attributes[f"shadow.peer.{half.name}.span_id"] = context.span_hex
-    skips = [half.skip for half in halves if half.skip is not None]
-    if len(skips) == len(halves) and skips:
-        attributes["shadow.skip_reason"] = skips[0].value
-    return attributes
-
-
-def _comparison_attributes(half: Half) -> Mapping[str, rpc.Value]:
-    if half.comparison is None:
-        return {} if half.skip is None else {"shadow.skip_reason": half.skip.value}
-    comparison = half.comparison
-    attributes: dict[str, rpc.Value] = {
-        "shadow.outcome": comparison.outcome.value,
-        "shadow.agrees": comparison.agrees,
-        "shadow.outputs.compared": len(comparison.outputs),
-        "shadow.outputs.differing": len(comparison.differing),
-    }
-    texts = {
-        "shadow.reader": comparison.reader,
-        "shadow.detail": comparison.detail[:TEXT],
-        "shadow.model.production": comparison.models[0],
-        "shadow.model.shadow": comparison.models[1],
-    }
-    return attributes | {name: text for name, text in texts.items() if text}
-
-
-def _event(output: OutputResult, unix_ns: int) -> Event:
-    attributes: dict[str, rpc.Value] = {
-        "shadow.output.name": output.name[:TEXT],
-        "shadow.output.outcome": output.outcome.value,
-        "shadow.output.rule": output.rule,
-        "shadow.output.score": output.score,
-        **{f"shadow.output.{name}": float(figure) for name, figure in output.raw.items()},
-    }
-    return Event("shadow.difference", attributes, unix_ns)
+def _size(answer: Observation) -> int:
+    return sum(map(len, answer.messages))

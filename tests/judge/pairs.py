@@ -7,10 +7,12 @@ from typing import Any
 from sidecar.call import CallKey
 from sidecar.compare.result import Comparison, Outcome, OutputResult
 from sidecar.judge.counts import Coverage
+from sidecar.judge.criteria.base import Criterion
+from sidecar.judge.criteria.kinds import ANY_CRITERION
 from sidecar.judge.judge import Judge
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.report import Verdict
-from sidecar.judge.settings import Criterion, JudgeSettings
+from sidecar.judge.settings import JudgeSettings
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -46,12 +48,12 @@ def failed(i: int, status: int = 14, **given: Any) -> JudgedPair:
 
 def settings(*criteria: Criterion, **given: Any) -> JudgeSettings:
     """Settings that ask for no minimum time."""
-    return JudgeSettings(criteria=criteria, **({"min_duration_seconds": 0.0} | given))
+    return JudgeSettings.model_validate({"criteria": criteria, "min_duration_seconds": 0.0} | given)
 
 
 def required(kind: str, margin: float, **given: Any) -> Criterion:
     """A required criterion that goes by the name of its kind."""
-    return Criterion.model_validate(
+    return ANY_CRITERION.validate_python(
         {"name": kind.replace("_", "-"), "kind": kind, "margin": margin, "required": True} | given
     )
 

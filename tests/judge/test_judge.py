@@ -7,11 +7,12 @@ import pytest
 
 from sidecar.compare.result import Comparison, Outcome
 from sidecar.judge.counts import Coverage, counts_of, merge, total
+from sidecar.judge.decision import Decision
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.report import State
-from sidecar.judge.settings import Decision, JudgeSettings, SliceSettings
+from sidecar.judge.settings import JudgeSettings, SliceSettings
 from sidecar.judge.verdict import decide, plans_of
 from tests.judge.pairs import MS, SECOND, compared, failed, judged, pair, required, settings
 
@@ -350,7 +351,15 @@ def test_a_label_counts_as_much_as_it_weighs() -> None:
     judge = Judge(settings(criterion), "pod", 0)
     judge.observe(pair(0, values={"s": (0.9, 0.1)}), 0)
     judge.label(Label("id-0", 1, weight=0.25), 1)
-    assert judged(judge, 1).criteria[0].estimate == pytest.approx(0.25)
+    # A quarter says that production was right, and the rest may lie anywhere between.
+    found = judged(judge, 1).criteria[0]
+    assert (found.n, found.estimate) == pytest.approx((1, 0.25))
+    sample = required("accuracy", 0.02, decision=Decision(threshold=0.5), labels="sample")
+    judge = Judge(settings(sample), "pod", 0)
+    judge.observe(pair(0, values={"s": (0.9, 0.1)}), 0)
+    judge.label(Label("id-0", 1, weight=0.25), 1)
+    found = judged(judge, 1).criteria[0]
+    assert (found.n, found.estimate) == pytest.approx((0.25, 1.0))
 
 
 def test_a_shadow_fails_only_where_production_answered() -> None:

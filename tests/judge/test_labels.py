@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.judge.labels import Fate, Label, LabelStore
-from sidecar.judge.settings import LabelSettings
+from sidecar.judge.labels import Fate, Label, LabelSettings, LabelStore
 from tests.judge.pairs import SECOND
 
 DECLARED = LabelSettings(pairs=3, early=2, max_age_seconds=10)

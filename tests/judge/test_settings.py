@@ -23,6 +23,10 @@ def criterion(**given: Any) -> dict[str, Any]:
     return {"criteria": [{"name": "c", "kind": "disagreement", "margin": 0.1} | given]}
 
 
+def flips(**decision: Any) -> dict[str, Any]:
+    return criterion(kind="decision_flips", decision=decision)
+
+
 def test_without_criteria_a_default_set_informs_and_requires_nothing() -> None:
     assert JudgeSettings().criteria == DEFAULT_CRITERIA
     assert not any(c.required for c in DEFAULT_CRITERIA)
@@ -40,15 +44,15 @@ def test_without_criteria_a_default_set_informs_and_requires_nothing() -> None:
         (criterion(kind="accuracy", margin=1), "below 1; accuracy needs a decision"),
         (criterion(kind="accuracy", decision={"top_k": 3}), "one answer"),
         (criterion(kind="recall", decision={"argmax": True}), "labels: sample"),
-        (criterion(range=[2, 1]), "range must ascend"),
-        (criterion(decision={"threshold": 1, "argmax": True}), "exactly one"),
-        (criterion(decision={}), "exactly one"),
-        (criterion(decision={"bands": [2, 1]}), "ascend"),
-        (criterion(decision={"argmax": True, "cost": [[0, 1], [1]]}), "square"),
-        (criterion(decision={"threshold": 1, "cost": [[0]]}), "2 rows"),
-        (criterion(decision={"bands": [1, 2], "cost": [[0, 1], [1, 0]]}), "3 rows"),
-        (criterion(decision={"top_k": 1, "cost": [[0, 1], [1, 0]]}), "top_k"),
-        (criterion(decision={"argmax": True, "cost": [[1, 1], [1, 1]]}), "at least two outcomes"),
+        (criterion(kind="out_of_range", range=[2, 1]), "range must ascend"),
+        (flips(threshold=1, argmax=True), "exactly one"),
+        (flips(), "exactly one"),
+        (flips(bands=[2, 1]), "ascend"),
+        (flips(argmax=True, cost=[[0, 1], [1]]), "square"),
+        (flips(threshold=1, cost=[[0]]), "2 rows"),
+        (flips(bands=[1, 2], cost=[[0, 1], [1, 0]]), "3 rows"),
+        (flips(top_k=1, cost=[[0, 1], [1, 0]]), "top_k"),
+        (flips(argmax=True, cost=[[1, 1], [1, 1]]), "at least two outcomes"),
         (
             criterion(
                 kind="decision_flips",
@@ -62,8 +66,14 @@ def test_without_criteria_a_default_set_informs_and_requires_nothing() -> None:
         ({"min_duration_seconds": 10, "max_duration_seconds": 5}, "max_duration_seconds"),
         ({"slices": [{"source": "nonsense"}]}, "judge.slices.0.source"),
         ({"slices": [{"source": "method"}, {"source": "method"}]}, "'method' is used twice"),
-        (criterion(kind="nonsense"), "judge.criteria.0.kind"),
-        (criterion(margn=1), "judge.criteria.0.margn: unknown key; allowed: decision"),
+        (criterion(kind="nonsense"), "judge.criteria.0.kind: 'nonsense': must be 'disagreement', "),
+        (criterion(margn=1), "judge.criteria.0.margn: unknown key; allowed: kind, margin, methods"),
+        (criterion(quantile=0.5), "judge.criteria.0.quantile: unknown key; allowed: kind, margin"),
+        (criterion(kind="bias", k=3), "judge.criteria.0.k: unknown key; allowed: direction, kind"),
+        (
+            {"criteria": [{"name": "c", "margin": 0.1}]},
+            "judge.criteria.0.kind: required, and not given",
+        ),
     ],
 )
 def test_what_cannot_be_judged_is_refused_with_the_reason(judge: dict[str, Any], told: str) -> None:

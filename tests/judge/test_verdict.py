@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from sidecar.judge.counts import ALL, Cell, CellKey, Coverage, Total
+from sidecar.judge.criteria.base import NOTHING, limits
+from sidecar.judge.criteria.out_of_range import OutOfRange
+from sidecar.judge.criteria.shadow_error_rate import ShadowErrorRate
 from sidecar.judge.evidence.mixtures import average, threshold
-from sidecar.judge.measure import NOTHING, calls_needed, limits, measure
 from sidecar.judge.report import State, Verdict
-from sidecar.judge.settings import Criterion, JudgeSettings, SliceSettings
-from sidecar.judge.tally import plan_of
+from sidecar.judge.settings import JudgeSettings, SliceSettings
 from sidecar.judge.verdict import Latches, decide, plans_of
 from tests.judge.pairs import SECOND, required, settings
 from tests.judge.streams import bound
@@ -49,7 +50,7 @@ def rate(n: float, k: float) -> Cell:
 
 def test_every_required_criterion_has_to_pass_and_informative_ones_do_not() -> None:
     other = required("shadow_error_rate", 0.01)
-    informative = Criterion(name="info", kind="out_of_range", margin=0.01)
+    informative = OutOfRange(name="info", margin=0.01)
     declared = settings(RATE, other, informative)
     good, bad = rate(5000, 0), rate(5000, 5000)
     passing = counted(
@@ -67,7 +68,7 @@ def test_rejection_weighs_the_evidence_of_all_required_criteria() -> None:
     criteria = [required("disagreement", 0.01, name=f"c{w}", weight=w) for w in weights]
     declared = settings(*criteria)
     cells = {"c9": rate(1000, 24), "c1": rate(1000, 10)}
-    logs = [measure(plan, cells[plan.criterion.name]).log_fail for plan in plans_of(declared)]
+    logs = [plan.measure(cells[plan.criterion.name]).log_fail for plan in plans_of(declared)]
     assert average(logs, (1, 9)) < threshold(0.025) <= average(logs, (9, 1))
     assert counted(declared, cells).state is State.FAIL
     swapped = settings(*[c.model_copy(update={"weight": 10 - c.weight}) for c in criteria])
@@ -94,7 +95,7 @@ def test_a_sick_slice_fails_holds_or_is_only_reported(flagged: str, state: State
 
 
 def test_a_sick_slice_of_an_informative_criterion_never_fails_the_shadow() -> None:
-    informative = Criterion(name="info", kind="shadow_error_rate", margin=0.01)
+    informative = ShadowErrorRate(name="info", margin=0.01)
     cells = {("disagreement", ALL): rate(5000, 0), ("info", "class=2"): rate(200, 100)}
     verdict = counted(settings(RATE, informative), cells, calls=5000)
     assert verdict.state is State.PASS
@@ -186,7 +187,7 @@ def test_false_verdicts_of_the_whole_stay_within_alpha() -> None:
             k += rng.binomial(n - before, 0.02, 4)
             before = n
             cells = {f"c{i}": rate(float(n), float(k[i])) for i in range(4)}
-            measured = [measure(p, cells[p.criterion.name]) for p in plans_of(declared)]
+            measured = [p.measure(cells[p.criterion.name]) for p in plans_of(declared)]
             if any(max(m.log_pass, m.log_fail) > 2 for m in measured):
                 state = counted(declared, cells, calls=int(n), latches=latches).state
         if state in false:
@@ -207,36 +208,36 @@ def test_false_verdicts_of_the_whole_stay_within_alpha() -> None:
 )
 def test_bias_knows_which_way_is_bad(direction: str, shift: float, state: State) -> None:
     criterion = required("bias", 0.1, direction=direction)
-    plan = plan_of(criterion, 0.0)
+    plan = criterion.plan(0.0)
     at = min(range(len(plan.edges)), key=lambda i: abs(plan.edges[i] - shift))
     verdict = counted(settings(criterion), {"bias": {"n": 3000.0, str(at): 3000.0}}, calls=3000)
     assert verdict.state is state
     assert verdict.criteria[0].state is state
-    found = measure(plan, {str(at): 3000.0})
+    found = plan.measure({str(at): 3000.0})
     assert min(found.log_pass, found.log_fail) < 0 < max(found.log_pass, found.log_fail)
 
 
 def test_calls_needed_are_those_after_which_the_claim_can_be_made() -> None:
-    plan = plan_of(RATE, 0.0)
+    plan = RATE.plan(0.0)
     bounds = limits(0.025, 0.025)
     cell = rate(400, 2)
-    needed = calls_needed(plan, cell, bounds)
+    needed = plan.calls_needed(cell, bounds)
     assert needed is not None
     assert needed > 0
-    after, before = (measure(plan, cell, (400 + needed * f) / 400) for f in (1.0, 0.9))
+    after, before = (plan.measure(cell, (400 + needed * f) / 400) for f in (1.0, 0.9))
     assert max(after.log_pass, after.log_fail) >= threshold(0.025)
     assert max(before.log_pass, before.log_fail) < threshold(0.025)
-    assert calls_needed(plan, rate(400, 4), bounds) is None
-    assert calls_needed(plan, {}, bounds) is None
-    assert calls_needed(plan, rate(1e5, 0), bounds) == 0
-    assert measure(plan, {}) == NOTHING
+    assert plan.calls_needed(rate(400, 4), bounds) is None
+    assert plan.calls_needed({}, bounds) is None
+    assert plan.calls_needed(rate(1e5, 0), bounds) == 0
+    assert plan.measure({}) == NOTHING
 
 
 def between(low: float, high: float) -> Cell:
     """Counts whose evidence against the shadow lies between two thresholds."""
-    plan = plan_of(RATE, 0.0)
+    plan = RATE.plan(0.0)
     cells = [rate(float(n), 20.0) for n in range(500, 2000)]
-    return next(c for c in cells if low < measure(plan, c).log_fail < high)
+    return next(c for c in cells if low < plan.measure(c).log_fail < high)
 
 
 def test_where_slices_may_fail_a_shadow_half_the_error_is_theirs() -> None:

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from sidecar.judge.settings import Kind
-from sidecar.judge.tally import plan_of
-from sidecar.judge.words import compared, margin, measured, number
+from sidecar.judge.number import number
+from sidecar.judge.words import compared, margin, measured
 from tests.judge.pairs import required
 
 COST = {"threshold": 0.5, "cost": [[0.0, 1.0], [5.0, 0.0]]}
@@ -61,14 +60,14 @@ COST = {"threshold": 0.5, "cost": [[0.0, 1.0], [5.0, 0.0]]}
     ],
 )
 def test_every_kind_says_its_figure_in_its_own_words(
-    kind: Kind, at: float, given: dict[str, Any], said: str
+    kind: str, at: float, given: dict[str, Any], said: str
 ) -> None:
-    plan = plan_of(required(kind, at, **given), 0.0)
+    plan = required(kind, at, **given).plan(0.0)
     assert compared(plan, "above", 0.09812, None) == said
 
 
 def test_an_interval_is_written_in_the_same_unit_as_far_as_it_is_known() -> None:
-    plan = plan_of(required("latency_ratio", 0.1), 0.0)
+    plan = required("latency_ratio", 0.1).plan(0.0)
     told = [
         measured(plan, -0.02, interval)
         for interval in (None, (-0.04, 0.0), (-0.04, math.inf), (-math.inf, 0.5))
@@ -83,13 +82,13 @@ def test_an_interval_is_written_in_the_same_unit_as_far_as_it_is_known() -> None
 
 
 def test_a_margin_that_holds_both_ways_is_within_or_outside() -> None:
-    plan = plan_of(required("bias", 0.05), 0.0)
+    plan = required("bias", 0.05).plan(0.0)
     assert "within the margin of +-5 %" in compared(plan, "below", 0.01, None)
     assert margin(plan.criterion) == "+-5 %"
 
 
 def test_what_is_net_of_a_control_says_so() -> None:
-    plan = plan_of(required("disagreement", 0.05), 0.5)
+    plan = required("disagreement", 0.05).plan(0.5)
     assert measured(plan, 0.01, None) == "1 % of calls disagree, net of the control"
 
 

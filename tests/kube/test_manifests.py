@@ -92,8 +92,8 @@ spec:
 def test_strings_that_cluster_tools_would_misread_are_quoted() -> None:
     text = TEMPLATED["Pod"].replace("app: digits", 'app: "on"')
     assert '"on"' in inject_text(text, {}).text
-    assert yaml.safe_load(inject_text(text, {}).text)["spec"]["initContainers"][1]["env"][4] == {
-        "name": "OTEL_SERVICE_NAME",
+    assert yaml.safe_load(inject_text(text, {}).text)["spec"]["initContainers"][1]["env"][5] == {
+        "name": "SHADOW_SIDECAR_TELEMETRY__WORKLOAD",
         "value": "on",
     }
 

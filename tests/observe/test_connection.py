@@ -18,6 +18,7 @@ from sidecar.call import (
     SkipReason,
     Started,
 )
+from sidecar.http2.budget import Budget
 from sidecar.http2.frames import PREFACE
 from sidecar.http2.limits import ReadLimits
 from sidecar.observe.connection import Connection
@@ -738,3 +739,25 @@ def test_ten_thousand_streams() -> None:
     book.client(*[book.request(stream) for stream in range(1, 20_001, 2)])
     assert len(book.events) == 10_000
     assert book.connection.buffered_bytes == 0
+
+
+def test_header_tables_of_many_connections_count_and_have_a_bound() -> None:
+    budget = Budget(200_000)
+    books = [Playbook(budget=budget) for _ in range(10)]
+    for stream in range(1, 401, 2):
+        for book in books:
+            field = (f"x-{stream}", "v" * 20)
+            book.client(
+                book.request(stream, field, flags=END_STREAM), frame(RST_STREAM, stream, bytes(4))
+            )
+            assert budget.tables <= budget.limit // 2
+    states = [book.connection.state for book in books]
+    assert set(states) == {"open", "blind"}
+    assert {book.connection.why for book in books if book.connection.state == "blind"} == {
+        "no room for its header tables"
+    }
+    for book in books:
+        begun = [e for e in book.events if isinstance(e, Started)]
+        assert len(begun) == 200  # legible or not
+        book.connection.close(CLIENT, "eof", 9)
+    assert (budget.held, budget.tables) == (0, 0)

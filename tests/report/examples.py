@@ -7,8 +7,15 @@ from typing import Any
 TRACES = ("0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210")
 
 
+UNITS = {"latency_ratio": "change", "bias": "change", "accuracy": "points"}
+
+
 def criterion(name: str, kind: str, state: str, **given: Any) -> dict[str, Any]:
     return {
+        "unit": UNITS.get(kind, "share"),
+        "about": f"about {kind.replace('_', ' ')}",
+        "two_sided": kind == "bias",
+        "of_failures": kind == "shadow_error_rate",
         "name": name,
         "kind": kind,
         "required": True,

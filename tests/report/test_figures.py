@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
 
 import pytest
 
 from sidecar.call import SkipReason
 from sidecar.compare.result import Outcome
-from sidecar.judge.settings import Kind
+from sidecar.judge.criteria.base import Unit
 from sidecar.report import figures
 from sidecar.report.figures import OUTCOMES, SKIPS, UNITS
 
@@ -69,19 +68,15 @@ def test_one_number_against_another_is_a_share_until_it_doubles(
     assert spaced(figures.against(value, base)) == text
 
 
-def test_every_kind_outcome_and_skip_reason_has_its_words() -> None:
-    assert set(UNITS) == set(get_args(Kind))
+def test_every_unit_outcome_and_skip_reason_has_its_words() -> None:
+    assert set(UNITS) == {unit.value for unit in Unit}
     assert set(OUTCOMES) == {outcome.value for outcome in Outcome}
     assert set(SKIPS) == {reason.value for reason in SkipReason}
-    for kind in UNITS:
-        assert "_" not in figures.about(kind, {})
 
 
-def test_a_decision_with_costs_has_no_percent() -> None:
-    costly = {"decision": {"cost": [[0, 5], [1, 0]]}}
-    assert figures.unit_of("decision_flips", costly)(2.5) == "2.5"
-    assert figures.about("decision_flips", costly) == "mean cost of changed decisions"
-    assert spaced(figures.unit_of("decision_flips", {"decision": {}})(0.25)) == "25 %"
+def test_a_criterion_without_a_unit_has_no_percent() -> None:
+    assert figures.unit_of("plain")(2.5) == "2.5"
+    assert spaced(figures.unit_of("share")(0.25)) == "25 %"
 
 
 def test_a_time_that_no_calendar_holds_is_none() -> None:

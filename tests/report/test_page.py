@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.report.build import nobody
+from sidecar.report.build import empty_report
 from sidecar.report.page import CONTENT_SECURITY_POLICY, render_html
 from tests.report.examples import STATUS, TRACES, call, full
 from tests.report.reader import Page
@@ -35,9 +35,9 @@ def test_the_verdict_comes_first_with_its_reason_and_what_it_stands_on() -> None
 
 def test_each_criterion_is_shown_in_its_own_unit_against_its_margin() -> None:
     told = page().section("criteria")
-    assert "same calls whose answers disagree WATCHING required" in told
+    assert "same about disagreement WATCHING required" in told
     assert "1.2 % 0.6 % to 2 % 4,321 about 1,234 more" in told
-    assert "p95 p95 latency against production's FAIL informative" in told
+    assert "p95 about latency ratio FAIL informative" in told
     assert "+50 % at least +30 %" in told
     assert "with an error of 5 %" in told
 
@@ -70,7 +70,7 @@ def test_a_part_that_is_missing_is_left_out_and_the_rest_is_shown(part: str) -> 
 
 
 def test_a_report_of_nobody_says_so_and_shows_nothing_else() -> None:
-    shown = page(nobody({}, 1.0))
+    shown = page(empty_report({}, 1.0))
     assert "INCONCLUSIVE cannot be decided no sidecar was found" in shown.section("verdict")
     assert set(shown.sections) == {"verdict"}
 
@@ -152,7 +152,9 @@ def test_values_stand_beside_what_differs_where_there_are_any() -> None:
 
 def test_a_trace_id_is_a_link_where_an_address_is_configured() -> None:
     assert links(page()) == []
-    assert links(page(trace_url=JAEGER))[:2] == [f"http://jaeger:16686/trace/{t}" for t in TRACES]
+    assert links(page(trace_url=JAEGER))[:2] == [
+        f"http://jaeger:16686/trace/{t}" for t in reversed(TRACES)
+    ]
 
 
 def test_both_halves_in_one_trace_are_one_link() -> None:

@@ -23,7 +23,7 @@ def visit(house: House, look: Callable[[Callable[..., Awaitable[Any]]], Awaitabl
     """Serve the pages; `look` gets a function that asks for a path and returns status and body."""
 
     async def scenario() -> None:
-        pages = Pages(house.experiment, lambda: (b"", "text/plain"), house.clock)
+        pages = Pages(house.experiment, lambda _: (b"", "text/plain"), house.clock)
         runner, address = await serve(pages, "127.0.0.1:0")
         async with aiohttp.ClientSession(f"http://{address}") as session:
 
@@ -55,7 +55,7 @@ def test_the_front_page_is_the_report_with_its_policy() -> None:
 
 def test_the_page_is_compressed_for_those_who_take_that() -> None:
     async def scenario() -> None:
-        pages = Pages(House({}).experiment, lambda: (b"", "text/plain"), lambda: 0)
+        pages = Pages(House({}).experiment, lambda _: (b"", "text/plain"), lambda: 0)
         runner, address = await serve(pages, "127.0.0.1:0")
         bodies = []
         async with aiohttp.ClientSession(auto_decompress=False) as session:

@@ -51,7 +51,7 @@ def test_every_error_is_told_at_once_with_key_value_and_what_is_allowed(tmp_path
         "wire.colour: unknown key; allowed: connection_bytes, connections,",
         "shadows.0.name: 'Not A Name'",
         "shadows.0.address: required, and not given",
-        "telemetry.traces: 'sideways': input should be 'joined', 'separate' or 'off'",
+        "telemetry.traces: 'sideways': input should be 'comparison', 'joined' or 'off'",
         "http.listen: 'nowhere'",
     ):
         assert said in errors

@@ -45,7 +45,7 @@ def observation(
 
 def planned(
     *shadows: str,
-    layout: Layout = "joined",
+    layout: Layout = "comparison",
     metadata: Metadata = (),
     sampled: bool = False,
     seed: int = 0,

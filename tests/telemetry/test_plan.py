@@ -16,7 +16,7 @@ UNSAMPLED = (("traceparent", f"00-{TRACE}-{SPAN}-00"),)
 
 def planned(
     metadata: Metadata = (),
-    layout: Layout = "joined",
+    layout: Layout = "comparison",
     draw: float = 0.5,
     fraction: float = 0.1,
 ) -> SpanPlan:
@@ -56,7 +56,7 @@ def test_joined_shadows_are_in_productions_trace() -> None:
     ("caller", "layout", "kept"),
     [
         (SAMPLED, "joined", True),
-        (SAMPLED, "separate", False),
+        (SAMPLED, "comparison", False),
         ((), "joined", False),
         (SAMPLED, "off", True),
     ],
@@ -71,20 +71,21 @@ def test_tracestate_goes_no_further_than_its_trace(
     )
 
 
-def test_separate_shadows_have_a_trace_each() -> None:
-    it = planned(SAMPLED, "separate")
-    traces = {TRACE, *(context.trace_hex for context in it.shadows.values())}
-    assert len(traces) == 3
+def test_a_comparison_is_one_trace_of_its_own_for_all_its_shadows() -> None:
+    it = planned(SAMPLED, "comparison")
+    traces = {context.trace_hex for context in it.shadows.values()}
+    assert len(traces) == 1
+    assert TRACE not in traces
 
 
-@pytest.mark.parametrize("layout", ["joined", "separate"])
+@pytest.mark.parametrize("layout", ["comparison", "joined"])
 def test_all_spans_have_ids_of_their_own(layout: Layout) -> None:
     it = planned((), layout)
     assert it.production is not None
     assert len({it.production.span_id, *(c.span_id for c in it.shadows.values())}) == 3
 
 
-@pytest.mark.parametrize("layout", ["joined", "separate"])
+@pytest.mark.parametrize("layout", ["comparison", "joined"])
 def test_a_shadow_is_told_its_own_span_as_parent(layout: Layout) -> None:
     it = planned(SAMPLED, layout)
     for name, context in it.shadows.items():
@@ -120,7 +121,7 @@ def test_with_traces_off_the_callers_field_goes_on_as_it_is() -> None:
 
 
 def test_the_ids_for_people_name_both_halves() -> None:
-    it = planned(SAMPLED, "separate")
+    it = planned(SAMPLED, "comparison")
     shadow = it.shadows["candidate"]
     assert it.production is not None
     assert it.ids("candidate") == {

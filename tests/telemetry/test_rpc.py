@@ -6,18 +6,19 @@ from opentelemetry.semconv._incubating.attributes import rpc_attributes
 from opentelemetry.semconv.attributes import network_attributes, server_attributes
 from opentelemetry.semconv.schemas import Schemas
 
+from sidecar.status import status_name
 from sidecar.telemetry import rpc
 
 
 def test_status_names_are_grpcs() -> None:
-    assert [rpc.status_name(i) for i in range(17)] == [
+    assert [status_name(i) for i in range(17)] == [
         code.name for code in sorted(grpc.StatusCode, key=lambda code: int(code.value[0]))
     ]
 
 
 @pytest.mark.parametrize("code", [-1, 17, 99])
 def test_a_code_that_grpc_does_not_define_stays_a_number(code: int) -> None:
-    assert rpc.status_name(code) == str(code)
+    assert status_name(code) == str(code)
 
 
 def test_a_server_is_not_blamed_for_its_callers_mistakes() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 import pytest
@@ -10,20 +11,24 @@ from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
 from sidecar.call import Observation, SkipReason
 from sidecar.compare.result import Comparison, Outcome, OutputResult
+from sidecar.status import STATUS_NAMES
+from sidecar.telemetry.attributes import DIFFERENCE_EVENTS, TEXT
+from sidecar.telemetry.finished import Finished, Half
 from sidecar.telemetry.plan import Layout, SpanPlan
-from sidecar.telemetry.spans import DIFFERENCE_EVENTS, TEXT, Half, SpanBuilder
+from sidecar.telemetry.spans import SpanBuilder
+from sidecar.telemetry.words import METHODS
 from tests.telemetry.calls import (
     DIFFERS,
     EQUAL,
     OFFSET_NS,
     STARTED,
-    UPSTREAM,
     observation,
     planned,
 )
 
 ADDRESS = "127.0.0.1:9001"
 CALLER = (("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"),)
+RECORDING = (("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),)
 RESOURCE = Resource({"service.name": "test"})
 ANSWER = observation(started_ns=1_300_000, ended_ns=7_000_000)
 
@@ -39,10 +44,16 @@ def half(
 
 
 def build(
-    plan: SpanPlan, *halves: Half, production: Observation | None = None
+    plan: SpanPlan,
+    *halves: Half,
+    production: Observation | None = None,
+    workload: str = "digits",
+    **more: Any,
 ) -> list[ReadableSpan]:
-    builder = SpanBuilder(RESOURCE, lambda: OFFSET_NS)
-    return builder.build(plan, STARTED, UPSTREAM, production or observation(), halves)
+    builder = SpanBuilder(RESOURCE, lambda: OFFSET_NS, Random(2).getrandbits, workload)
+    ordered = sorted(halves, key=lambda half: half.role != "shadow")
+    answer = production or observation()
+    return builder.build(Finished(STARTED, plan, answer, ordered, 9_000_000, **more))
 
 
 def context(span: ReadableSpan) -> SpanContext:
@@ -64,29 +75,43 @@ def name_of(span: ReadableSpan) -> tuple[int, int]:
 
 
 def pair(spans: Sequence[ReadableSpan]) -> tuple[ReadableSpan, ReadableSpan]:
-    production, shadow = spans
+    """Production's own span and the one shadow's."""
+    production, *_, shadow = spans
     return production, shadow
 
 
-def test_a_joined_shadow_is_productions_child_and_linked_to_it() -> None:
-    production, shadow = pair(build(planned(sampled=True), half()))
+def test_a_comparison_is_a_trace_of_its_own_linked_both_ways() -> None:
+    production, whole, mirrored, shadow = build(planned(sampled=True), half())
+    assert production.parent is whole.parent is None
+    assert context(whole).trace_id != context(production).trace_id
+    for span in (mirrored, shadow):
+        assert span.parent is not None
+        assert (span.parent.trace_id, span.parent.span_id) == name_of(whole)
+        assert links(span) == [name_of(production)]
+    assert links(production) == [name_of(whole)]
+    # Jaeger's page calls a root "Incomplete" whose first reference is in another trace.
+    assert links(whole) == []
+    assert (mirrored.start_time, mirrored.end_time) == (production.start_time, production.end_time)
+
+
+def test_a_joined_shadow_is_consumed_from_a_producer_below_production() -> None:
+    production, copy, shadow = build(planned(layout="joined", sampled=True), half())
+    assert copy.parent is not None
     assert shadow.parent is not None
-    assert (shadow.parent.trace_id, shadow.parent.span_id) == name_of(production)
-    assert context(shadow).trace_id == context(production).trace_id
+    assert (copy.parent.trace_id, copy.parent.span_id) == name_of(production)
+    assert (shadow.parent.trace_id, shadow.parent.span_id) == name_of(copy)
+    assert (copy.kind, shadow.kind) == (SpanKind.PRODUCER, SpanKind.CONSUMER)
+    assert copy.name == "copy to candidate"
+    assert production.start_time is not None
+    assert production.end_time is not None
+    assert copy.start_time is not None
+    assert production.start_time <= copy.start_time <= production.end_time
     assert links(shadow) == [name_of(production)]
     # A link into its own trace would draw a circle on Jaeger's page.
     assert links(production) == []
 
 
-def test_separate_halves_are_roots_that_link_to_each_other() -> None:
-    production, shadow = pair(build(planned(layout="separate", sampled=True), half()))
-    assert shadow.parent is None
-    assert context(shadow).trace_id != context(production).trace_id
-    assert links(shadow) == [name_of(production)]
-    assert links(production) == [name_of(shadow)]
-
-
-@pytest.mark.parametrize("layout", ["joined", "separate"])
+@pytest.mark.parametrize("layout", ["comparison", "joined"])
 def test_each_half_names_the_other(layout: Layout) -> None:
     production, shadow = pair(build(planned(layout=layout, sampled=True), half()))
     for one, other in ((production, shadow), (shadow, production)):
@@ -94,8 +119,154 @@ def test_each_half_names_the_other(layout: Layout) -> None:
         assert attributes(one)["shadow.peer.span_id"] == f"{context(other).span_id:016x}"
 
 
-def test_productions_span_continues_the_callers_trace() -> None:
+@pytest.mark.parametrize(
+    ("found", "status", "production", "name", "whole"),
+    [
+        (EQUAL, 0, 0, "candidate: equal", "digits: candidate agrees"),
+        (DIFFERS, 0, 0, "candidate: value", "digits: candidate differs (value)"),
+        (
+            Comparison(Outcome.SHADOW_ERROR),
+            14,
+            0,
+            "candidate: failed (UNAVAILABLE)",
+            "digits: candidate failed (UNAVAILABLE)",
+        ),
+        (
+            Comparison(Outcome.SHADOW_ERROR),
+            4,
+            0,
+            "candidate: timed out",
+            "digits: candidate timed out",
+        ),
+        (
+            Comparison(Outcome.PRODUCTION_ERROR),
+            0,
+            13,
+            "candidate: production_error",
+            "digits: production failed (INTERNAL), candidate did not",
+        ),
+        (
+            Comparison(Outcome.BOTH_ERROR_SAME),
+            3,
+            3,
+            "candidate: failed (INVALID_ARGUMENT)",
+            "digits: production and candidate failed alike (INVALID_ARGUMENT)",
+        ),
+        (
+            Comparison(Outcome.BOTH_ERROR_OTHER),
+            3,
+            5,
+            "candidate: failed (INVALID_ARGUMENT)",
+            "digits: production and candidate failed differently",
+        ),
+    ],
+)
+def test_names_tell_what_became_of_the_call(
+    found: Comparison, status: int, production: int, name: str, whole: str
+) -> None:
+    spans = build(
+        planned(sampled=True),
+        half(found, answer=ANSWER._replace(status=status)),
+        production=observation(production),
+    )
+    assert [span.name for span in spans[1:]] == [
+        whole,
+        f"production: failed ({STATUS_NAMES[production]})" if production else "production",
+        name,
+    ]
+
+
+def test_a_whole_call_is_named_after_its_worst_shadow_and_not_after_a_control() -> None:
+    plan = planned("a", "b", "noise", sampled=True)
+    failed = Comparison(Outcome.SHADOW_ERROR)
+    spans = build(
+        plan,
+        half(failed, "noise", "control", ANSWER._replace(status=14)),
+        half(EQUAL, "a"),
+        half(DIFFERS, "b"),
+    )
+    assert [span.name for span in spans[1:]] == [
+        "digits: b differs (value)",
+        "production",
+        "a: equal",
+        "b: value",
+        "control noise: failed (UNAVAILABLE)",
+    ]
+
+
+def test_without_a_workload_the_method_names_the_call_and_methods_have_a_bound() -> None:
+    builder = SpanBuilder(RESOURCE, lambda: 0, Random(1).getrandbits)
+    names = set()
+    for number in range(200):
+        call = STARTED._replace(method=f"/made.Up/Method{number}")
+        finished = Finished(call, planned(sampled=True), observation(), [half()], 9_000_000)
+        names |= {span.name for span in builder.build(finished)}
+    assert "Method0: candidate agrees" in names
+    assert "_OTHER: candidate agrees" in names
+    assert len(names) == 2 * (METHODS + 1) + 2
+
+
+def test_the_queues_wait_is_a_bar_and_a_figure() -> None:
+    late = ANSWER._replace(started_ns=4_200_000)
+    *_, queued, shadow = build(planned(sampled=True), half(answer=late))
+    assert queued.name == "candidate: queued"
+    assert (queued.start_time, queued.end_time) == (OFFSET_NS + 1_200_000, shadow.start_time)
+    assert attributes(shadow)["shadow.queue.wait_ms"] == 3.0
+
+
+def test_events_stay_inside_of_their_span_when_jaeger_cuts_to_microseconds() -> None:
+    for odd in range(0, 3000, 7):
+        answer = ANSWER._replace(started_ns=1_300_000 + odd, ended_ns=7_000_000 + 3 * odd)
+        _, shadow = pair(build(planned(), half(DIFFERS, answer=answer)))
+        assert shadow.start_time is not None
+        assert shadow.end_time is not None
+        start, duration = shadow.start_time // 1000, (shadow.end_time - shadow.start_time) // 1000
+        for event in shadow.events:
+            assert start <= event.timestamp // 1000 <= start + duration
+
+
+def test_the_first_three_differences_can_be_read_and_searched_for_in_attributes() -> None:
+    outputs = tuple(
+        OutputResult(f"o{i}", Outcome.VALUE, "cosine", 0.5, allowed=0.1) for i in range(5)
+    )
+    spans = build(planned(), half(Comparison(Outcome.VALUE, outputs)))
+    for span in (spans[1], spans[-1]):
+        told = attributes(span)
+        assert told["shadow.difference.3.output"] == "o2"
+        assert told["shadow.difference.3.outcome"] == "value"
+        assert told["shadow.difference.3.rule"] == "cosine"
+        assert told["shadow.difference.3.magnitude"] == 0.5
+        assert told["shadow.difference.3.allowed"] == 0.1
+        assert "shadow.difference.4.output" not in told
+
+
+def test_a_call_is_found_by_its_id_slice_and_page_and_its_sizes_are_told() -> None:
+    spans = build(
+        planned(sampled=True),
+        half(),
+        request_bytes=7,
+        correlation_id="order-4711",
+        slices=(("region", "eu"),),
+        page_url="http://here:9095/",
+    )
+    trace = f"{context(spans[0]).trace_id:032x}"
+    for span in (spans[0], spans[1], spans[-1]):
+        told = attributes(span)
+        assert told["shadow.correlation_id"] == "order-4711"
+        assert told["shadow.slice.region"] == "eu"
+        assert told["shadow.request.bytes"] == 7
+        assert told["shadow.url"] == f"http://here:9095/pairs?trace_id={trace}"
+    assert attributes(spans[-1])["shadow.response.bytes"] == len(b"secret payload")
+
+
+def test_below_a_caller_that_records_nothing_no_span_is_left_without_its_parent() -> None:
     production, _ = pair(build(planned(metadata=CALLER), half(DIFFERS)))
+    assert production.parent is None
+    assert f"{context(production).trace_id:032x}" == "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def test_productions_span_continues_the_callers_trace() -> None:
+    production, _ = pair(build(planned(metadata=RECORDING), half(DIFFERS)))
     assert production.parent is not None
     assert production.parent.is_remote
     assert f"{production.parent.span_id:016x}" == "00f067aa0ba902b7"
@@ -110,7 +281,7 @@ def test_productions_span_is_a_root_where_there_is_no_caller() -> None:
 def test_production_is_seen_as_a_server_and_the_shadow_by_its_client() -> None:
     production, shadow = pair(build(planned(sampled=True), half()))
     assert (production.kind, shadow.kind) == (SpanKind.SERVER, SpanKind.CLIENT)
-    assert production.name == shadow.name == "inference.GRPCInferenceService/ModelInfer"
+    assert production.name == "inference.GRPCInferenceService/ModelInfer"
     assert attributes(production) == {
         "rpc.system.name": "grpc",
         "rpc.method": "inference.GRPCInferenceService/ModelInfer",
@@ -119,6 +290,12 @@ def test_production_is_seen_as_a_server_and_the_shadow_by_its_client() -> None:
         "server.port": 9000,
         "network.peer.address": "10.0.0.7",
         "network.peer.port": 51234,
+        "service.peer.name": "digits",
+        "shadow.name": "candidate",
+        "shadow.outcome": "equal",
+        "shadow.agrees": True,
+        "shadow.request.bytes": 0,
+        "shadow.response.bytes": 14,
         "shadow.role": "production",
         "shadow.peer.trace_id": f"{context(shadow).trace_id:032x}",
         "shadow.peer.span_id": f"{context(shadow).span_id:016x}",
@@ -131,6 +308,10 @@ def test_production_is_seen_as_a_server_and_the_shadow_by_its_client() -> None:
         "server.port": 9001,
         "network.peer.address": "127.0.0.1",
         "network.peer.port": 9001,
+        "service.peer.name": "candidate",
+        "shadow.request.bytes": 0,
+        "shadow.response.bytes": 14,
+        "shadow.queue.wait_ms": 0.1,
         "shadow.role": "shadow",
         "shadow.name": "candidate",
         "shadow.peer.trace_id": f"{context(production).trace_id:032x}",
@@ -171,6 +352,7 @@ def test_a_difference_is_an_event_without_values_and_not_an_error() -> None:
         "shadow.output.outcome": "value",
         "shadow.output.rule": "tolerance",
         "shadow.output.score": 0.3,
+        "shadow.output.allowed": 0.0,
         "shadow.output.max_abs": 0.5,
         "shadow.output.flips": 1.0,
     }
@@ -198,7 +380,7 @@ def test_a_failed_call_is_an_error_as_its_side_sees_it(status: int, server_error
     assert (production.status.status_code is StatusCode.ERROR) is server_error
     assert ("error.type" in attributes(production)) is server_error
     assert shadow.status.status_code is StatusCode.ERROR
-    assert shadow.status.description == "went wrong"
+    assert shadow.status.description == f"{STATUS_NAMES[status]}: went wrong"
     assert attributes(shadow)["error.type"] == attributes(shadow)["rpc.response.status_code"]
 
 
@@ -206,7 +388,7 @@ def test_a_servers_long_message_is_cut() -> None:
     failed = observation(13, "x" * 10_000)
     error = Comparison(Outcome.SHADOW_ERROR)
     _, shadow = pair(build(planned(), half(error, answer=failed)))
-    assert shadow.status.description == "x" * TEXT
+    assert shadow.status.description == "INTERNAL: " + "x" * TEXT
 
 
 @pytest.mark.parametrize(
@@ -223,7 +405,7 @@ def test_what_differs_or_fails_is_always_told_and_what_agrees_if_sampled(
     comparison: Comparison, sampled: bool, told: bool
 ) -> None:
     spans = build(planned(sampled=sampled), half(comparison))
-    assert len(spans) == (2 if told else 0)
+    assert len(spans) == (4 if told else 0)
     assert all(context(span).trace_flags.sampled for span in spans)
 
 
@@ -242,13 +424,15 @@ def test_an_answer_that_was_not_compared_says_why() -> None:
     assert attributes(production)["shadow.skip_reason"] == "cancelled"
 
 
-@pytest.mark.parametrize("layout", ["joined", "separate"])
+@pytest.mark.parametrize("layout", ["comparison", "joined"])
 def test_with_several_receivers_production_names_them_all_the_candidate_first(
     layout: Layout,
 ) -> None:
     plan = planned("noise", "candidate", layout=layout)
     noise = half(EQUAL, name="noise", role="control")
-    production, candidate, control = build(plan, noise, half(DIFFERS))
+    spans = build(plan, noise, half(DIFFERS))
+    production = spans[0]
+    candidate, control = [s for s in spans if attributes(s).get("shadow.reader")][-2:]
     assert attributes(candidate)["shadow.role"] == "shadow"
     assert attributes(control)["shadow.role"] == "control"
     told = attributes(production)
@@ -257,9 +441,6 @@ def test_with_several_receivers_production_names_them_all_the_candidate_first(
         assert told[f"shadow.peer.{name}.trace_id"] == f"{context(span).trace_id:032x}"
         assert told[f"shadow.peer.{name}.span_id"] == f"{context(span).span_id:016x}"
         assert links(span) == [name_of(production)]
-    assert links(production) == (
-        [] if layout == "joined" else [name_of(candidate), name_of(control)]
-    )
     assert "shadow.skip_reason" not in told
 
 

@@ -67,7 +67,16 @@ def compare_outputs(name: str, a: Output, b: Output, rule: OutputRule) -> Output
         if differs:
             return OutputResult(name, outcome, chosen, 1.0)
     finding = RULES[chosen].compare(a, b, rule)
-    return OutputResult(name, finding.outcome, chosen, finding.score, finding.raw)
+    allowed = 0.0 if finding.outcome is Outcome.EQUAL else _allowed(chosen, rule)
+    return OutputResult(name, finding.outcome, chosen, finding.score, finding.raw, allowed)
+
+
+def _allowed(chosen: str, rule: OutputRule) -> float:
+    """How far apart a rule lets outputs be: a share of elements, or a distance; else 0."""
+    used = RULES[chosen].settings
+    if "max_score" in used:
+        return rule.max_score
+    return rule.max_outside if "max_outside" in used else 0.0
 
 
 def _chosen(a: Output, rule: OutputRule) -> str:

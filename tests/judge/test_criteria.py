@@ -8,22 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.compare.result import Comparison, Outcome, OutputResult
-from sidecar.judge.decision import UNDECIDED, decisions, flips, mean_cost
+from sidecar.judge.criteria.base import Criterion
+from sidecar.judge.criteria.counting import score_of
+from sidecar.judge.decision import UNDECIDED, Decision, decisions, flips, mean_cost
 from sidecar.judge.evidence.quantile import bucket
 from sidecar.judge.pair import JudgedPair, Value
 from sidecar.judge.ranges import Ranges
-from sidecar.judge.settings import Criterion, Decision
-from sidecar.judge.tally import increments, magnitude, plan_of, score_of
 from tests.judge.pairs import MS, compared, failed, pair, required
 
 
 def counted(criterion: Criterion, call: JudgedPair, fraction: float = 0.0) -> dict[str, float]:
-    return dict(increments(plan_of(criterion, fraction), call, Ranges()))
+    return dict(criterion.plan(fraction).increments(call, Ranges()))
 
 
 def mean(criterion: Criterion, call: JudgedPair, fraction: float = 0.0) -> float:
-    plan = plan_of(criterion, fraction)
-    found = increments(plan, call, Ranges())
+    plan = criterion.plan(fraction)
+    found = plan.increments(call, Ranges())
     return math.fsum(plan.edges[int(name)] * w for name, w in found if name.isdigit())
 
 
@@ -34,9 +34,9 @@ def outputs(*results: tuple[str, Outcome, float]) -> Comparison:
 
 def test_a_score_is_about_the_outputs_that_the_glob_names() -> None:
     found = outputs(("a", Outcome.VALUE, 0.5), ("b", Outcome.EQUAL, 0.0), ("[2]c", Outcome.RANK, 1))
-    any_of = {glob: score_of(required("disagreement", 0.1, outputs=glob), found) for glob in "abcx"}
+    any_of = {glob: score_of(found, glob) for glob in "abcx"}
     assert any_of == {"a": 1.0, "b": 0.0, "c": 1.0, "x": None}
-    assert score_of(required("disagreement", 0.1, score="mean"), found) == pytest.approx(0.5)
+    assert score_of(found, "*", mean=True) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_score_is_about_the_outputs_that_the_glob_names() -> None:
     ],
 )
 def test_without_outputs_the_outcome_is_the_score(outcome: Outcome, score: float) -> None:
-    assert score_of(required("disagreement", 0.1), Comparison(outcome)) == score
+    assert score_of(Comparison(outcome), "*") == score
 
 
 @pytest.mark.parametrize("status", [4, 8, 13, 14])
@@ -135,12 +135,12 @@ def test_decision_flips_count_calls_and_costs_their_mean() -> None:
 
 def test_a_range_is_learned_before_anything_is_held_against_it() -> None:
     criterion, ranges = required("out_of_range", 0.1, warmup_calls=2), Ranges()
-    plan = plan_of(criterion, 0.0)
+    plan = criterion.plan(0.0)
     found = [
-        dict(increments(plan, pair(i, values={"score": values}), ranges))
+        dict(plan.increments(pair(i, values={"score": values}), ranges))
         for i, values in enumerate([(0.0, 99.0), (1.0, 99.0), (50.0, 0.5), (0.5, 50.0)])
     ]
-    assert found == [{}, {}, {"n": 1, "k": 0}, {"n": 1, "k": 1}]
+    assert found == [{}, {}, {"n": 1}, {"n": 1, "k": 1}]
 
 
 def test_a_declared_range_counts_at_once_and_nan_is_outside() -> None:
@@ -176,11 +176,11 @@ def test_whatever_comes_counters_grow_by_at_most_a_call(
 ) -> None:
     given_: dict[str, object] = {"values": {"s": (a, b)}, "shadow_latency_ns": latency}
     call = failed(0, status, **given_) if status else pair(0, True, **given_)
-    plan = plan_of(criterion, fraction)
-    found = increments(plan, call, Ranges())
+    plan = criterion.plan(fraction)
+    found = plan.increments(call, Ranges())
     assert all(0 <= weight <= 1 for _, weight in found)
     assert len({name for name, _ in found}) == len(found)
-    assert math.isfinite(magnitude(plan, call, found))
+    assert math.isfinite(plan.magnitude(call, found))
 
 
 def test_a_method_that_is_not_covered_is_not_counted() -> None:

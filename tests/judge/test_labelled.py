@@ -5,16 +5,15 @@ import math
 import numpy as np
 import pytest
 
+from sidecar.judge.criteria.base import Criterion
+from sidecar.judge.criteria.labelled import Labelled
+from sidecar.judge.decision import Decision
 from sidecar.judge.evidence.mixtures import Side, threshold
 from sidecar.judge.evidence.ratio import score_difference_evidence, score_difference_interval
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label, LabelValue
-from sidecar.judge.measure import measure
 from sidecar.judge.pair import Value
 from sidecar.judge.report import State
-from sidecar.judge.settings import Criterion, Decision
-from sidecar.judge.tally import plan_of
-from sidecar.judge.truth import counted_by_label, decided
 from tests.judge.pairs import MS, failed, judged, pair, required, settings
 from tests.judge.streams import bound
 
@@ -23,11 +22,12 @@ CLASS = Decision(argmax=True)
 
 
 def score(criterion: Criterion, a: Value, b: Value | None, truth: LabelValue) -> float | None:
-    plan = plan_of(criterion, 0.0)
+    plan = criterion.plan(0.0)
     call = pair(0, values={"score": (a, b)}) if b is not None else failed(0, values={"s": (a, b)})
-    rows = decided(plan, call)
+    assert isinstance(criterion, Labelled)
+    rows = criterion.remember(call)
     assert rows is not None
-    found = counted_by_label(plan, rows, Label("id", truth))
+    found = criterion.by_label(plan, rows, Label("id", truth))
     if found is None:
         return None
     return math.fsum(plan.edges[int(name)] * w for name, w in found if name.isdigit())
@@ -156,8 +156,8 @@ def test_false_verdicts_about_two_rates_on_the_margin_stay_within_alpha() -> Non
 def test_nothing_counted_is_no_evidence_about_two_rates() -> None:
     assert score_difference_evidence((0, 0, 0, 0), 0.1, True, Side.PASS) == 0.0
     assert score_difference_interval((5, 1, 0, 0), True, 0.05) is None
-    plan = plan_of(required("precision", 0.1, decision=ABOVE, labels="sample"), 0.0)
-    assert measure(plan, {}).n == 0
+    plan = required("precision", 0.1, decision=ABOVE, labels="sample").plan(0.0)
+    assert plan.measure({}).n == 0
 
 
 def test_a_label_that_fits_no_criterion_is_counted_as_unusable() -> None:

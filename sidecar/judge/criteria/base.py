@@ -1,0 +1,236 @@
+"""What a kind of criterion is: its settings, and everything that is particular to it.
+
+Rule: a criterion is frozen and pure; what it counts of a pair are increments of additive counters
+that are never negative, and what it says of a cell depends on these counters alone, so that cells
+of pods and restarts can be added. Only calls that production answered are counted: there is
+nothing to agree with otherwise. A shadow that failed disagrees, whatever its reason. Counterparts:
+`verdict`, which asks for evidence, and `judge`, which keeps the cells.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Annotated, ClassVar, TypeAlias
+
+from pydantic import Field, model_validator
+
+from sidecar.fields import Finite, Glob, Section
+from sidecar.judge.evidence.interval import Interval
+from sidecar.judge.evidence.mixtures import Side, threshold
+from sidecar.judge.pair import JudgedPair
+from sidecar.judge.ranges import Ranges
+
+Increments: TypeAlias = list[tuple[str, float]]
+"""What one call adds: (counter, weight)."""
+
+HORIZON = 1e5  # more than so many times the calls seen: no estimate
+
+
+class Unit(StrEnum):
+    """How figures of a criterion are written."""
+
+    SHARE = "share"  # of one: 9.81 %
+    CHANGE = "change"  # relative: +9.81 %
+    SECONDS = "seconds"  # a difference: +98.1 ms
+    POINTS = "points"  # a difference of shares: 9.81 pp
+    PLAIN = "plain"  # what has no unit that we know
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What a cell says about a criterion. Evidence is ln E; see `evidence`."""
+
+    n: float  # calls; for labels, those that can be told apart
+    estimate: float | None  # in the unit of the margin; None without calls
+    log_pass: float
+    log_fail: float
+
+    def evidence(self, side: Side) -> float:
+        """ln E for one claim."""
+        return self.log_pass if side is Side.PASS else self.log_fail
+
+
+NOTHING = Measurement(0.0, None, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A criterion with what follows from it and never changes."""
+
+    criterion: Criterion
+    control_fraction: float = 0.0  # share of the calls that also go to the control
+    net: bool = False  # judged net of the control's
+    edges: tuple[float, ...] = ()  # of its histogram of scores, if it has one
+
+    def covers(self, slice_name: str) -> bool:
+        """Whether the criterion is watched in the slices of that name."""
+        globs = self.criterion.slices
+        return "*" in globs or any(fnmatchcase(slice_name, glob) for glob in globs)
+
+    def increments(self, pair: JudgedPair, ranges: Ranges) -> Increments:
+        """What one pair adds to the criterion's cells; nothing when it is not about the call.
+
+        Args:
+            pair: the call.
+            ranges: what has been learned of production's values so far; learns from this call.
+        """
+        if not pair.answered or not fnmatchcase(pair.method, self.criterion.methods):
+            return []
+        return self.criterion.count(self, pair, ranges)
+
+    def magnitude(self, pair: JudgedPair, counted: Increments) -> float:
+        """See `Criterion.magnitude`."""
+        return self.criterion.magnitude(self, pair, counted)
+
+    def measure(self, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
+        """See `Criterion.measure`."""
+        return self.criterion.measure(self, cell, scale)
+
+    def interval(self, cell: Mapping[str, float], alpha: float) -> Interval | None:
+        """See `Criterion.interval`."""
+        return self.criterion.interval(self, cell, alpha)
+
+    def calls_needed(self, cell: Mapping[str, float], limits: Mapping[Side, float]) -> int | None:
+        """See `Criterion.calls_needed`."""
+        return self.criterion.calls_needed(self, cell, limits)
+
+
+class Criterion(Section):
+    """One thing that must be good enough, and how good that is. Kinds are its subclasses."""
+
+    kind: str
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
+    margin: Finite  # in the kind's unit
+    required: bool = False  # else informative: shown, and no part of the verdict
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0  # share of the rejecting alpha
+    methods: Glob = "*"
+    slices: tuple[Glob, ...] = ("*",)  # names of the slices in which it is watched too
+
+    needs_labels: ClassVar[bool] = False
+    needs_values: ClassVar[bool] = False  # reads values of outputs, beside what the comparison told
+    measures_latency: ClassVar[bool] = False
+    is_of_failures: ClassVar[bool] = False  # what makes calls fail must not hide its evidence
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Criterion:
+        if problems := self.problems():
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def reads_outputs(self) -> str:
+        """A glob over the outputs that it is about; empty when it is about none."""
+        return str(getattr(self, "outputs", ""))
+
+    def problems(self) -> list[str]:
+        """What is wrong with the settings, a line each."""
+        return [] if 0 < self.margin < 1 else ["margin must be between 0 and 1"]
+
+    def plan(self, control_fraction: float = 0.0) -> Plan:
+        """Prepare.
+
+        Args:
+            control_fraction: share of the calls that also go to the control; 0 without one.
+        """
+        return Plan(self, control_fraction)
+
+    # ---- what it counts -------------------------------------------------------------------------
+
+    def count(self, plan: Plan, pair: JudgedPair, ranges: Ranges) -> Increments:
+        """What an answered call adds to a cell."""
+        raise NotImplementedError
+
+    def magnitude(self, plan: Plan, pair: JudgedPair, counted: Increments) -> float:
+        """How bad one call was, to rank calls by; 0 or less is not bad.
+
+        Args:
+            plan: the criterion's.
+            pair: the call.
+            counted: what it added.
+        """
+        return math.fsum(weight for name, weight in counted if name == "k")
+
+    # ---- what it says ---------------------------------------------------------------------------
+
+    def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
+        """Estimate and evidence.
+
+        Args:
+            plan: the criterion's.
+            cell: its counters.
+            scale: pretend that everything had been counted so many times.
+        """
+        raise NotImplementedError
+
+    def interval(self, plan: Plan, cell: Mapping[str, float], alpha: float) -> Interval | None:
+        """Confidence sequence for the estimate, for people; None without calls."""
+        raise NotImplementedError
+
+    def calls_needed(
+        self, plan: Plan, cell: Mapping[str, float], limits: Mapping[Side, float]
+    ) -> int | None:
+        """How many more calls until a claim can be made, if they are like those seen so far.
+
+        Args:
+            plan: the criterion's.
+            cell: its counters.
+            limits: the ln E at which each claim is made.
+
+        Returns:
+            None without calls, or when it would take more than `HORIZON` times those seen.
+        """
+        n = self.measure(plan, cell).n
+        if n <= 0:
+            return None
+
+        def decided(scale: float) -> bool:
+            scaled = self.measure(plan, cell, scale)
+            return any(scaled.evidence(side) >= limit for side, limit in limits.items())
+
+        if decided(1.0):
+            return 0
+        far = 1.0
+        while not decided(far):
+            far *= 4
+            if far > HORIZON:
+                return None
+        near = far / 4
+        while far / near > 1.02:
+            middle = math.sqrt(near * far)
+            near, far = (near, middle) if decided(middle) else (middle, far)
+        return math.ceil(n * (far - 1))
+
+    # ---- words ----------------------------------------------------------------------------------
+
+    @property
+    def unit(self) -> Unit:
+        """How its figures are written."""
+        return Unit.SHARE
+
+    @property
+    def about(self) -> str:
+        """What it measures, in a few words."""
+        raise NotImplementedError
+
+    def said(self, plan: Plan, figure: str) -> str:
+        """Half a sentence around a figure: "9.8 % of calls disagree"."""
+        raise NotImplementedError
+
+    @property
+    def is_two_sided(self) -> bool:
+        """Whether too little is as bad as too much."""
+        return False
+
+    @property
+    def is_downward(self) -> bool:
+        """Whether too little is what is bad, and too much is not."""
+        return False
+
+
+def limits(alpha_pass: float, alpha_fail: float) -> dict[Side, float]:
+    """The ln E at which each claim is made."""
+    return {Side.PASS: threshold(alpha_pass), Side.FAIL: threshold(alpha_fail)}

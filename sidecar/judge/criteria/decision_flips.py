@@ -1,0 +1,106 @@
+"""Share of decisions that change downstream, or their mean cost.
+
+Counters: n, k; with costs n and a splat histogram of the cost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from sidecar.fields import Glob
+from sidecar.judge.criteria.base import Increments, Measurement, Plan, Unit
+from sidecar.judge.criteria.counting import matched_values, splat_mean, splatted
+from sidecar.judge.criteria.mean import Mean
+from sidecar.judge.criteria.rate import Rate
+from sidecar.judge.decision import Decision, decisions, flips, mean_cost
+from sidecar.judge.evidence.interval import Interval
+from sidecar.judge.evidence.splat import even_edges
+from sidecar.judge.pair import JudgedPair
+from sidecar.judge.ranges import Ranges
+
+
+class DecisionFlips(Rate, Mean):
+    """Would something else be done."""
+
+    kind: Literal["decision_flips"] = "decision_flips"
+    outputs: Glob = "*"
+    decision: Decision | None = None
+    needs_values: ClassVar[bool] = True
+
+    def problems(self) -> list[str]:
+        """See `Criterion.problems`."""
+        missing = [] if self.decision is not None else ["decision_flips needs a decision"]
+        if not self._has_costs:
+            return super().problems() + missing
+        low, high = self._rule.cost_range
+        inside = low < self.margin < high
+        return [] if inside else [f"margin must lie between the costs {low} and {high}"]
+
+    @property
+    def _rule(self) -> Decision:
+        assert self.decision is not None
+        return self.decision
+
+    @property
+    def _has_costs(self) -> bool:
+        return self.decision is not None and self.decision.cost is not None
+
+    def plan(self, control_fraction: float = 0.0) -> Plan:
+        """See `Criterion.plan`."""
+        return Plan(self, control_fraction, edges=even_edges(*self._rule.cost_range))
+
+    def count(self, plan: Plan, pair: JudgedPair, ranges: Ranges) -> Increments:
+        """See `Criterion.count`."""
+        rule = self._rule
+        decided = [
+            (decisions(rule, a), decisions(rule, b) if b is not None else [])
+            for _, a, b in matched_values(self.outputs, pair)
+            if a is not None
+        ]
+        decided = [(a, b) for a, b in decided if a]
+        if not decided and not pair.failed:
+            return []
+        if not self._has_costs:
+            share = math.fsum(flips(a, b) for a, b in decided) / len(decided) if decided else 1.0
+            return [("n", 1.0), ("k", share)] if share else [("n", 1.0)]
+        if not decided:
+            cost = rule.cost_range[1]
+        else:
+            cost = math.fsum(mean_cost(rule, a, b) for a, b in decided) / len(decided)
+        return [("n", 1.0), *splatted(cost, plan.edges)]
+
+    def magnitude(self, plan: Plan, pair: JudgedPair, counted: Increments) -> float:
+        """See `Criterion.magnitude`."""
+        if self._has_costs:
+            return splat_mean(plan.edges, counted) - plan.edges[0]
+        return super().magnitude(plan, pair, counted)
+
+    def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
+        """See `Criterion.measure`."""
+        shape = Mean if self._has_costs else Rate
+        return shape.measure(self, plan, cell, scale)
+
+    def interval(self, plan: Plan, cell: Mapping[str, float], alpha: float) -> Interval | None:
+        """See `Criterion.interval`."""
+        shape = Mean if self._has_costs else Rate
+        return shape.interval(self, plan, cell, alpha)
+
+    @property
+    def unit(self) -> Unit:
+        """See `Criterion.unit`."""
+        return Unit.PLAIN if self._has_costs else Unit.SHARE
+
+    @property
+    def about(self) -> str:
+        """See `Criterion.about`."""
+        return (
+            "mean cost of changed decisions" if self._has_costs else "calls whose decision changes"
+        )
+
+    def said(self, plan: Plan, figure: str) -> str:
+        """See `Criterion.said`."""
+        if self._has_costs:
+            return f"decisions cost {figure} on average"
+        return f"{figure} of decisions change"

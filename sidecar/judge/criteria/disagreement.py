@@ -1,0 +1,83 @@
+"""Share, or mean score, of calls whose outputs disagree; net of a control's, where there is one.
+
+Counters: n, k (sum of scores); net of a control also controls (calls to which it gave an answer)
+and a splat histogram of the score less the control's, weighted by the control's fraction.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+from sidecar.compare.result import Outcome
+from sidecar.fields import Glob
+from sidecar.judge.criteria.base import Increments, Measurement, Plan
+from sidecar.judge.criteria.counting import score_of, splatted
+from sidecar.judge.criteria.mean import Mean
+from sidecar.judge.criteria.rate import Rate
+from sidecar.judge.evidence.interval import Interval
+from sidecar.judge.evidence.splat import even_edges
+from sidecar.judge.pair import JudgedPair
+from sidecar.judge.ranges import Ranges
+
+
+class Disagreement(Rate, Mean):
+    """Do the answers disagree."""
+
+    kind: Literal["disagreement"] = "disagreement"
+    outputs: Glob = "*"
+    score: Literal["any", "mean"] = "any"  # does any output differ, or how much
+    net: bool = True  # net of the control's, where there is a control
+
+    def plan(self, control_fraction: float = 0.0) -> Plan:
+        """See `Criterion.plan`."""
+        if not self.net or control_fraction <= 0:
+            return Plan(self, control_fraction)
+        heaviest = 1 / control_fraction  # weight of a controlled call, so that means agree
+        edges = even_edges(-heaviest, 1.0, also=(0.0, 1.0 - heaviest))
+        return Plan(self, control_fraction, net=True, edges=edges)
+
+    def count(self, plan: Plan, pair: JudgedPair, ranges: Ranges) -> Increments:
+        """See `Criterion.count`."""
+        mean = self.score == "mean"
+        score = score_of(pair.comparison, self.outputs, mean=mean)
+        if score is None:
+            return []
+        counted = [("n", 1.0), ("k", score)] if score else [("n", 1.0)]
+        if not plan.net:
+            return counted
+        floor = 0.0
+        if pair.control is not None and pair.control.outcome is not Outcome.SHADOW_ERROR:
+            # A control that gave no answer excuses nothing.
+            floor = score_of(pair.control, self.outputs, mean=mean) or 0.0
+            counted.append(("controls", 1.0))
+        return counted + splatted(score - floor / plan.control_fraction, plan.edges)
+
+    def magnitude(self, plan: Plan, pair: JudgedPair, counted: Increments) -> float:
+        """See `Criterion.magnitude`: of calls that disagree alike, those further apart first."""
+        share = math.fsum(weight for name, weight in counted if name == "k")
+        if not share:
+            return share
+        scores = [o.score for o in pair.comparison.outputs]
+        return share + (math.fsum(scores) / len(scores) if scores else 1.0)
+
+    def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
+        """See `Criterion.measure`."""
+        shape = Mean if plan.net else Rate
+        return shape.measure(self, plan, cell, scale)
+
+    def interval(self, plan: Plan, cell: Mapping[str, float], alpha: float) -> Interval | None:
+        """See `Criterion.interval`."""
+        shape = Mean if plan.net else Rate
+        return shape.interval(self, plan, cell, alpha)
+
+    @property
+    def about(self) -> str:
+        """See `Criterion.about`."""
+        return "calls whose answers disagree"
+
+    def said(self, plan: Plan, figure: str) -> str:
+        """See `Criterion.said`."""
+        what = "of calls disagree" if self.score == "any" else "apart on average"
+        return f"{figure} {what}{', net of the control' if plan.net else ''}"

@@ -1,0 +1,61 @@
+"""Kinds that keep a splat histogram of a bounded score: counters "0", "1", ... by edge.
+
+Counts of calls whose score is not known yet lie at either end: for PASS at the worst, for FAIL at
+the best (`_ends`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from sidecar.judge.criteria.base import NOTHING, Criterion, Measurement, Plan
+from sidecar.judge.evidence.interval import Interval, mean_interval
+from sidecar.judge.evidence.mixtures import Floats, Side, average, mean_evidence
+
+
+class Mean(Criterion):
+    """Judged by betting on the histogram, as `evidence.mixtures` says."""
+
+    def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
+        """See `Criterion.measure`."""
+        good, bad = self.ends(plan, cell)
+        n = float(bad.sum()) * scale
+        if n <= 0:
+            return NOTHING
+        x = np.asarray(plan.edges)
+        return Measurement(
+            n,
+            float((good + bad) @ x) / (2 * n) * scale,
+            self._claim(plan, bad * scale, Side.PASS),
+            self._claim(plan, good * scale, Side.FAIL),
+        )
+
+    def interval(self, plan: Plan, cell: Mapping[str, float], alpha: float) -> Interval | None:
+        """See `Criterion.interval`."""
+        good, bad = self.ends(plan, cell)
+        if bad.sum() <= 0:
+            return None
+        low, high = plan.edges[0], plan.edges[-1]
+        highest = mean_interval(plan.edges, bad, low, high, alpha)[1]
+        lowest = mean_interval(plan.edges, good, low, high, alpha)[0]
+        return lowest, highest
+
+    def ends(self, plan: Plan, cell: Mapping[str, float]) -> tuple[Floats, Floats]:
+        """The histogram with every unknown score at its best, and at its worst."""
+        counts = np.array([cell.get(str(i), 0.0) for i in range(len(plan.edges))])
+        return counts, counts
+
+    def _claim(self, plan: Plan, counts: Floats, side: Side) -> float:
+        """ln E about the histogram's mean, in the direction that the criterion calls bad."""
+        margin, low, high = self.margin, plan.edges[0], plan.edges[-1]
+        other = Side.FAIL if side is Side.PASS else Side.PASS
+        up = float(mean_evidence(plan.edges, counts, margin, low, high, side))
+        if not self.is_two_sided and not self.is_downward:
+            return up
+        down = float(mean_evidence(plan.edges, counts, -margin, low, high, other))
+        if self.is_downward:
+            return down
+        # Within both margins needs both claims; outside either needs one, at half the error each.
+        return min(up, down) if side is Side.PASS else average((up, down), (1.0, 1.0))

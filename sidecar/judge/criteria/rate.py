@@ -1,0 +1,30 @@
+"""Kinds that count calls and the sum of their scores in [0, 1]: counters n and k."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sidecar.judge.criteria.base import NOTHING, Criterion, Measurement, Plan
+from sidecar.judge.evidence.interval import Interval, rate_interval
+from sidecar.judge.evidence.mixtures import Side, rate_evidence
+
+
+class Rate(Criterion):
+    """Judged by the mixture of likelihood ratios of `evidence.mixtures`."""
+
+    def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
+        """See `Criterion.measure`."""
+        n, k = cell.get("n", 0.0) * scale, cell.get("k", 0.0) * scale
+        if n <= 0:
+            return NOTHING
+        return Measurement(
+            n,
+            k / n,
+            float(rate_evidence(n, k, self.margin, Side.PASS)),
+            float(rate_evidence(n, k, self.margin, Side.FAIL)),
+        )
+
+    def interval(self, plan: Plan, cell: Mapping[str, float], alpha: float) -> Interval | None:
+        """See `Criterion.interval`."""
+        n = cell.get("n", 0.0)
+        return rate_interval(n, cell.get("k", 0.0), self.margin, alpha) if n > 0 else None

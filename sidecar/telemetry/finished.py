@@ -1,0 +1,86 @@
+"""A call that is over, as spans are built from it. Pure.
+
+Rule: what is known is told, what nobody saw is left out; of messages only their sizes are read.
+Counterparts: `pairs`, which gathers it; `words`, `attributes` and `spans`, which tell it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sidecar.call import Observation, SkipReason, Started
+from sidecar.compare.result import Comparison, Outcome
+from sidecar.telemetry.plan import SpanPlan
+
+_RANK = {outcome: rank for rank, outcome in enumerate(Outcome)}
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """What became of a call with one shadow: exactly one of a comparison and a skip reason."""
+
+    name: str
+    role: str  # "shadow" or "control"
+    address: str  # the server that the copy was sent to
+    answer: Observation | None = None
+    comparison: Comparison | None = None
+    skip: SkipReason | None = None
+    sent_ns: int | None = None  # None, without an answer: nothing was sent
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether the shadow knows of the call, and of the span that it was told."""
+        return self.answer is not None or self.sent_ns is not None
+
+    @property
+    def speaks(self) -> bool:
+        """Whether its spans are wanted although they were not drawn.
+
+        A pair that failed alike agrees, but someone will look for it.
+        """
+        return self.comparison is not None and self.comparison.outcome is not Outcome.EQUAL
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A call whose every fate is known. Times are nanoseconds of the monotonic clock."""
+
+    call: Started
+    plan: SpanPlan
+    production: Observation | None  # None: nobody saw how it ended
+    halves: Sequence[Half]  # the candidate before a control
+    now_ns: int  # the end of what nobody saw end
+    request_bytes: int = 0
+    correlation_id: str = ""
+    slices: tuple[tuple[str, str], ...] = ()
+    page_url: str = ""
+    instrumented: bool = False  # production sends a span of its own
+
+    @property
+    def ended_ns(self) -> int:
+        """The end of production's span."""
+        end = self.now_ns if self.production is None else self.production.ended_ns
+        return max(self.call.started_ns, end)
+
+    @property
+    def asked_ns(self) -> int | None:
+        """When the request was complete, so that copies could be sent."""
+        return None if self.production is None else self.production.started_ns
+
+    @property
+    def sent(self) -> list[Half]:
+        """Those that a copy was sent to."""
+        return [half for half in self.halves if half.was_sent]
+
+    @property
+    def worst(self) -> Half | None:
+        """The half that the whole call is named after: a shadow's before a control's."""
+        sent = self.sent
+        shadows = [half for half in sent if half.role == "shadow"] or sent
+        # `min` keeps the first of equals: the order of the configuration.
+        return min(shadows, key=_rank, default=None)
+
+
+def _rank(half: Half) -> int:
+    return len(_RANK) if half.comparison is None else _RANK[half.comparison.outcome]
