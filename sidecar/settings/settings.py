@@ -44,6 +44,10 @@ class WireSettings(Section):
     tap_bytes: Annotated[int, Field(ge=65536)] = 8 << 20  # copied, waiting for each observer
     connection_bytes: Annotated[int, Field(ge=4096)] = 256 << 10  # forwarded, unsent, a direction
     connections: Count = 10_000
+    # all that the process holds; in a pod the container's limit is made from it
+    memory_bytes: Count = 256 << 20
+    # of silence, from one side's end until the other's is taken for granted
+    linger_seconds: Seconds = 30.0
     drain_seconds: Seconds = 30.0
     resync: Annotated[Literal["off", "goaway"], Off] = "off"
 
