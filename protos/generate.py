@@ -19,6 +19,17 @@ OUTPUT = PROTOS.parent / "sidecar" / "pb"
 # protoc writes imports as if the output directory were on sys.path.
 IMPORT = re.compile(r"^(?:from (?P<package>[\w.]+) )?import (?P<module>\w+_pb2)\b", re.MULTILINE)
 
+# The compiler lets its code run on its own major version of protobuf and the next one only. What it
+# writes for our files is the same for 6 and 7 (a serialized descriptor, handed to the builder), so
+# that check is left out, and the installed grpcio need only be as new as `pyproject.toml` says.
+RUNTIME_CHECK = re.compile(
+    r"^from google\.protobuf import runtime_version as _runtime_version\n"
+    r"|^_runtime_version\.ValidateProtobufRuntimeVersion\([^)]*\)\n",
+    re.MULTILINE,
+)
+GRPC_CHECK = re.compile(r"^GRPC_GENERATED_VERSION = '[^']*'$", re.MULTILINE)
+LEAST_GRPC = "1.80.0"
+
 
 def generate(output: Path) -> None:
     """Write the generated package into the directory `output`, which need not exist.
@@ -39,7 +50,10 @@ def generate(output: Path) -> None:
         )
     ours = {".".join(path.parent.parts) for path in sources}
     for path in [*output.rglob("*_pb2*.py"), *output.rglob("*_pb2.pyi")]:
-        path.write_text(_absolute(path.read_text(encoding="utf-8"), ours), encoding="utf-8")
+        text = _absolute(path.read_text(encoding="utf-8"), ours)
+        text = RUNTIME_CHECK.sub("", text)
+        text = GRPC_CHECK.sub(f"GRPC_GENERATED_VERSION = '{LEAST_GRPC}'", text)
+        path.write_text(text, encoding="utf-8")
 
 
 def _declares_service(path: Path) -> bool:

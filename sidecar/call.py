@@ -59,7 +59,7 @@ class SkipReason(StrEnum):
     CANCELLED = "cancelled"  # the client gave up
     RESPONSE_TOO_LARGE = "response_too_large"
     TAP_GAP = "tap_gap"  # the tap was full and some of the call's DATA was not copied
-    BLIND = "blind"  # the connection went blind, or opaque, with the call in flight
+    BLIND = "blind"  # the connection went blind, or opaque, with the call in flight or before it
     MALFORMED = "malformed"  # gRPC framing or compression that cannot be read
     ABANDONED = "abandoned"  # older than any call may get while waiting for its answer
     SHUTDOWN = "shutdown"  # the observer ended first
@@ -103,6 +103,7 @@ class Started(NamedTuple):
     timeout_ns: int | None = None  # `grpc-timeout`
     is_grpc: bool = True
     sampled: bool = True  # False: the wire did not copy this stream's DATA
+    legible: bool = True  # False: its header could not be read; method and metadata are empty
 
 
 class Requested(NamedTuple):

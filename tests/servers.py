@@ -188,7 +188,12 @@ class Bytes:
 async def serve_grpc(flags: argparse.Namespace, ended: asyncio.Event) -> None:
     """Serve `model` or `bytes` with health checking until `ended`."""
     compression = grpc.Compression.Gzip if flags.gzip else None
-    server = grpc.aio.server(options=OPTIONS, compression=compression)
+    metadata = [
+        (f"grpc.{bound}", flags.max_metadata)
+        for bound in ("max_metadata_size", "absolute_max_metadata_size")
+        if flags.max_metadata
+    ]
+    server = grpc.aio.server(options=[*OPTIONS, *metadata], compression=compression)
     behaviour = Behaviour(flags)
     service = Model(behaviour) if flags.kind == "model" else Bytes(behaviour)
     server.add_generic_rpc_handlers((service.handler(),))
@@ -254,6 +259,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--error", default="", help="fail with this status, such as UNAVAILABLE")
     parser.add_argument("--error-every", type=int, default=1, help="but only every nth call")
     parser.add_argument("--gzip", action="store_true", help="compress answers")
+    parser.add_argument("--max-metadata", type=int, default=0, help="bytes; 0: gRPC's default")
     parser.add_argument("--flood", type=int, default=0, help="so many bytes more in each answer")
     parser.add_argument("--bias", type=float, default=0.0, help="model: added to every number")
     parser.add_argument("--bias-share", type=float, default=1.0, help="model: of so many calls")

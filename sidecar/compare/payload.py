@@ -146,8 +146,15 @@ def numbers_from_field(name: str, dtype: str, values: Any) -> Array:
     Raises:
         UndecodableError: an integer is beyond its datatype's range.
     """
-    wide = np.array(values)  # protobuf hands its buffer over at once
-    narrow = wide.astype(NUMPY_TYPES[dtype])
+    wide = np.array(values)  # protobuf 7 hands its buffer over at once
+    target = NUMPY_TYPES[dtype]
+    if target.kind in "iu" and wide.dtype.kind not in "iub":
+        # Protobuf 6 gives single numbers, and from 2**63 on numpy would make floats of them.
+        try:
+            wide = np.array(list(values), np.uint64 if target.kind == "u" else np.int64)
+        except OverflowError:
+            raise UndecodableError(f"{name}: an element is beyond the range of {dtype}") from None
+    narrow = wide.astype(target)
     if narrow.dtype.kind in "iu" and narrow.itemsize < wide.itemsize and (narrow != wide).any():
         raise UndecodableError(f"{name}: an element is beyond the range of {dtype}")
     return narrow

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from sidecar.compare.rules.registry import RULE_NAMES, useless
-from sidecar.fields import Count, Fraction, Section
+from sidecar.fields import Bytes, Count, Fraction, Section
 
 
 def _known(name: str) -> str:
@@ -23,10 +23,10 @@ RuleName = Annotated[str, AfterValidator(_known)]
 class OutputRule(Section):
     """How outputs whose method, model and name match the globs are compared. First match wins."""
 
-    output: str = "*"
-    method: str = "*"
-    model: str = "*"
-    rule: RuleName = "auto"
+    output: str = "*"  # glob over the output's name
+    method: str = "*"  # glob over the method
+    model: str = "*"  # glob over the model's name
+    rule: RuleName = "auto"  # how it is compared; auto: by its number type
     atol: Annotated[float, Field(ge=0)] | None = None  # None: by the output's number type
     rtol: Annotated[float, Field(ge=0)] | None = None
     max_outside: Fraction = 0.0  # share of elements that may be outside the tolerance
@@ -46,7 +46,9 @@ class CompareSettings(Section):
 
     descriptors: Path | None = None  # a serialized FileDescriptorSet for methods of your own
     reflection: bool = True  # else ask a shadow's reflection service for unknown methods
-    rules: tuple[OutputRule, ...] = ()
+    # Of descriptors that it may send, all services together; in memory up to 90 times as much.
+    reflection_bytes: Bytes = 1 << 20
+    rules: tuple[OutputRule, ...] = ()  # first match wins
 
     @model_validator(mode="after")
     def _exists(self) -> CompareSettings:

@@ -38,6 +38,7 @@ from sidecar.experiment.receivers import Receivers
 from sidecar.experiment.recent import RecentPairs
 from sidecar.experiment.skipped import SkipLog, Step
 from sidecar.experiment.state import State
+from sidecar.http2.budget import Budget
 from sidecar.http2.limits import ReadLimits
 from sidecar.judge.labels import Label
 from sidecar.log import Log
@@ -65,6 +66,7 @@ class Parts:
     spans: PairSpans
     capturing: Capturing | None
     wire: WireLink
+    budget: Budget  # of calls in flight
 
 
 class Experiment:
@@ -103,10 +105,11 @@ class Experiment:
         self._log = log
         self._unix_offset_ns = unix_offset_ns
         self._connections: dict[int, Connection] = {}
-        self._pairs = Pairs()
-        self._reading_bytes = 0  # messages that connections are still collecting
+        self._budget = parts.budget
+        self._pairs = Pairs(self._budget)
         self._wire_hello: dict[str, Any] | None = None
         self._wire_stats: dict[str, Any] = {}
+        self._read_calls = self._traced_calls = 0
         self._opaque = BoundedCounts(OPAQUE_REASONS)
         bounds = self._bounds = self._operation.settings.pairs
         self._limits = ReadLimits(
@@ -116,15 +119,11 @@ class Experiment:
         self._reflection: Reflection | None = None
         self._asking: set[asyncio.Task[bool]] = set()
 
-    @property
-    def _held_bytes(self) -> int:
-        """Messages that calls in flight hold, complete or still being read."""
-        return self._pairs.held_bytes + self._reading_bytes
-
     # ---- 1. seen: a connection's bytes become calls ---------------------------------------------
 
     def attached(self, hello: dict[str, Any]) -> None:
         self._wire_hello = hello
+        self._judging.attached(hello, self._operation.fraction)
         self._wire.attached.set()
         self._log.info("attached", wire_pid=hello.get("pid"))
 
@@ -146,13 +145,17 @@ class Experiment:
         self._operation.heard(now_ns - copied_ns, self._receivers.pressure(), now_ns)
 
     def opened(self, conn: int, about: dict[str, Any]) -> None:
-        self._connections[conn] = Connection(conn, about["peer"], self._seen, self._limits)
+        self._connections[conn] = Connection(
+            conn, about["peer"], self._seen, self._limits, self._budget
+        )
         self._spans.upstream(conn, about["upstream"])
 
     def copied(self, conn: int, direction: Direction, data: Chunk, now_ns: int) -> None:
         connection = self._connections.get(conn)
         if connection is not None:
             self._read(connection, connection.feed(direction, data, now_ns))
+            if connection.state != "open":
+                self._unreadable(conn, connection)
 
     def gap(self, conn: int, direction: Direction, size: int, now_ns: int) -> None:
         self._operation.pace.lost()
@@ -166,6 +169,11 @@ class Experiment:
             for stream in streams:
                 if lost := connection.unsampled(stream):
                     self._read(connection, lost)
+
+    def counted(self, conn: int, calls: int) -> None:
+        connection = self._connections.get(conn)
+        if connection is not None:
+            self._judging.counted(conn, calls, connection.calls, self._operation.fraction)
 
     def out_of_sight(self, conn: int, kind: Kind, reason: str) -> None:
         connection = self._connections.pop(conn, None)
@@ -182,8 +190,14 @@ class Experiment:
             self._read(connection, connection.close(by, how, now_ns))
             self._spans.gone(conn)
 
+    def _unreadable(self, conn: int, connection: Connection) -> None:
+        """Once: from here on the wire counts the connection's calls."""
+        if not connection.reported:
+            connection.reported = True
+            self._judging.unreadable(conn)
+            self._wire.unreadable(conn)
+
     def _read(self, connection: Connection, events: Sequence[Event]) -> None:
-        self._count(connection)
         for event in events:
             match event:
                 case Requested():
@@ -192,7 +206,7 @@ class Experiment:
                     self._answered(event)
                 case Lost():
                     self._lost(event)
-        while self._held_bytes > self._bounds.bytes:
+        while self._budget.room < 0:
             # The bound on memory is the operator's: the youngest call that is growing gives way.
             key = self._pairs.youngest_reading(connection.conn)
             if key is None:
@@ -203,14 +217,13 @@ class Experiment:
 
     def _seen(self, call: Started) -> bool:
         """Whether anybody gets the call; the checks run in the order of `SkipReason`."""
+        self._judging.blind.seen()
         reason = self._operation.check(call, self._draw())
         lost = reason
-        if reason is None or reason is SkipReason.SHED:
+        if reason is None or reason in {SkipReason.SHED, SkipReason.BLIND}:
             # What each receiver's operator chose comes before what was lost for all of them.
             reason = None if self._receivers else SkipReason.NO_SHADOW
-            if lost is None and (
-                len(self._pairs) >= self._bounds.calls or self._held_bytes >= self._bounds.bytes
-            ):
+            if lost is None and (len(self._pairs) >= self._bounds.calls or self._budget.room <= 0):
                 lost = SkipReason.PAIRS_FULL
         if reason is not None:
             self._ledger.refuse(reason)
@@ -238,6 +251,8 @@ class Experiment:
             return
         size = self._pairs.hold_request(pair, event.messages)
         pair.plan = self._spans.plan(pair.call)
+        self._read_calls += 1
+        self._traced_calls += bool(pair.plan.parent or pair.plan.passed)
         for name in self._receivers:
             if pair.undecided(name):
                 reason = self._receivers.offer(name, pair.call, event, pair.plan, size)
@@ -325,13 +340,6 @@ class Experiment:
         connection = self._connections.get(key.connection)
         if connection is not None:
             connection.forget(key)
-            self._count(connection)
-
-    def _count(self, connection: Connection) -> None:
-        """Take over what a connection holds now."""
-        held = connection.buffered_bytes
-        self._reading_bytes += held - connection.counted_bytes
-        connection.counted_bytes = held
 
     # ---- what time and operators ask for --------------------------------------------------------
 
@@ -381,7 +389,10 @@ class Experiment:
         channel = self._receivers.channel
         if channel is not None and self._operation.settings.compare.reflection:
             self._reflection = Reflection(
-                channel, self._comparer.registry, clock=lambda: self._now_ns() / 1e9
+                channel,
+                self._comparer.registry,
+                clock=lambda: self._now_ns() / 1e9,
+                max_bytes=self._operation.settings.compare.reflection_bytes,
             )
 
     async def close(self) -> None:
@@ -412,13 +423,16 @@ class Experiment:
             ended=self._operation.ended,
             pace=self._operation.pace.share,
             pace_limit=self._operation.pace.limit,
-            held_bytes=self._held_bytes,
+            held_bytes=self._budget.held - self._budget.tables,
+            table_bytes=self._budget.tables,
             not_judged=self._judging.failures,
             connections={
                 "open": self._wire_stats.get("connections_open", 0),
                 "opaque": self._wire_stats.get("connections_opaque", 0) + here.count("opaque"),
                 "blind": self._wire_stats.get("connections_blind", 0) + here.count("blind"),
             },
+            read_calls=self._read_calls,
+            traced_calls=self._traced_calls,
             opaque=self._opaque.counts,
             wire=self._wire_stats,
             spans=self._spans.counts,

@@ -14,6 +14,7 @@ from sidecar.experiment.operation import Operation
 from sidecar.experiment.receivers import Receivers
 from sidecar.experiment.recent import RecentPairs
 from sidecar.experiment.skipped import SkipLog
+from sidecar.http2.budget import Budget
 from sidecar.judge.pair import JudgedPair
 from sidecar.log import Log
 from sidecar.settings.settings import Settings
@@ -105,9 +106,10 @@ def parts_of(
             draw=draw,
             judged=judging.read,
         )
+    budget = Budget(settings.pairs.bytes)
     return Parts(
         operation=Operation(settings, wire),
-        receivers=Receivers(settings, now_ns, log),
+        receivers=Receivers(settings, now_ns, log, budget),
         comparer=comparer,
         ledger=ledger,
         judging=judging,
@@ -116,4 +118,5 @@ def parts_of(
         spans=spans,
         capturing=capturing,
         wire=wire,
+        budget=budget,
     )

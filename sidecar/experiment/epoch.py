@@ -63,6 +63,7 @@ class EpochCounts:
         self.number = number
         self.outcomes: dict[Outcome, int] = {}
         self.outputs: dict[str, OutputCounts] = {}
+        self.readers: dict[str, str] = {}  # by method: who read its answers
         self._unread = BoundedCounts(METHODS)
         # Where both sides answered, or the shadow missed its deadline: how fast it failed is no
         # latency. As the judge counts it.
@@ -85,6 +86,8 @@ class EpochCounts:
         if pair.answered and (not pair.failed or pair.shadow_status == DEADLINE_EXCEEDED):
             self.production_latency.add(pair.production_latency_ns)
             self.shadow_latency.add(pair.shadow_latency_ns)
+        if comparison.reader:
+            self.readers[_bounded(self.readers, pair.method, METHODS)] = comparison.reader
         if comparison.reader == OpaqueReader.name:
             self._unread.count(pair.method)
             return  # bytes are no outputs

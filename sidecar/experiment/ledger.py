@@ -33,8 +33,8 @@ class Counts:
 
     def check(self) -> bool:
         """Whether law 3 holds."""
-        told = self.compared + sum(self.skipped.values())
-        return self.in_flight >= 0 and self.seen == told + self.in_flight
+        accounted = self.compared + sum(self.skipped.values())
+        return self.in_flight >= 0 and self.seen == accounted + self.in_flight
 
 
 class ShadowCounts(Counts):

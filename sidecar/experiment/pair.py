@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from sidecar.call import CallKey, Metadata, Observation, SkipReason, Started
 from sidecar.compare.result import Comparison
 from sidecar.experiment.ledger import Entry
+from sidecar.http2.budget import Budget
 from sidecar.judge.pair import Values
 from sidecar.telemetry.plan import SpanPlan
 
@@ -40,9 +41,10 @@ class Pair:
 class Pairs:
     """The calls in flight, in the order of their arrival."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
+        """None yet; their messages and metadata are counted in `budget`."""
         self._pairs: dict[CallKey, Pair] = {}
-        self.held_bytes = 0  # of their messages and metadata
+        self._budget = budget
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -70,13 +72,13 @@ class Pairs:
 
     def _hold(self, pair: Pair, size: int) -> None:
         pair.held_bytes += size
-        self.held_bytes += size
+        self._budget.held += size
 
     def end(self, pair: Pair) -> bool:
         """Let a call and what it holds go; False if that has been done."""
         if self._pairs.pop(pair.call.key, None) is None:
             return False
-        self.held_bytes -= pair.held_bytes
+        self._budget.held -= pair.held_bytes
         return True
 
     def youngest_reading(self, conn: int) -> CallKey | None:

@@ -26,13 +26,14 @@ from sidecar.call import (
     Started,
 )
 from sidecar.experiment.state import Failing, ReceiverState
+from sidecar.http2.budget import Budget
 from sidecar.log import Log
 from sidecar.settings.settings import Settings
 from sidecar.tee.metadata import MetadataPolicy
 from sidecar.tee.shadow import Dispatch, Shadow
 from sidecar.telemetry.plan import SpanPlan
 
-Told: TypeAlias = Callable[[str, Dispatch, Observation | SkipReason], None]
+Done: TypeAlias = Callable[[str, Dispatch, Observation | SkipReason], None]
 
 UNIMPLEMENTED = 12
 ABSENT = frozenset({4, 8, UNIMPLEMENTED, 14})
@@ -52,19 +53,22 @@ class _Health:
 class Receivers:
     """The shadows and controls that are configured."""
 
-    def __init__(self, settings: Settings, now_ns: Callable[[], int], log: Log) -> None:
+    def __init__(
+        self, settings: Settings, now_ns: Callable[[], int], log: Log, budget: Budget
+    ) -> None:
         """Prepare; nobody is called before `start`.
 
         Args:
             settings: the whole configuration.
             now_ns: the monotonic clock.
             log: told of a receiver that fails.
+            budget: for answers that are on their way.
         """
         self._now_ns = now_ns
         self._log = log
-        self._told: Told | None = None
+        self._done: Done | None = None
         self._shadows = {
-            s.name: Shadow(s, settings.pairs, now_ns, partial(self._answered, s.name))
+            s.name: Shadow(s, settings.pairs, now_ns, partial(self._answered, s.name), budget)
             for s in settings.shadows
         }
         self._health = {name: _Health() for name in self._shadows}
@@ -124,8 +128,8 @@ class Receivers:
     def _answered(self, name: str, dispatch: Dispatch, result: Observation | SkipReason) -> None:
         if not isinstance(result, SkipReason):
             self._note(name, result)
-        if self._told is not None:
-            self._told(name, dispatch, result)
+        if self._done is not None:
+            self._done(name, dispatch, result)
 
     # ---- how they are ---------------------------------------------------------------------------
 
@@ -173,17 +177,17 @@ class Receivers:
 
     # ---- their life -----------------------------------------------------------------------------
 
-    def start(self, told: Told, wait_seconds: float = 0.0) -> None:
+    def start(self, done: Done, wait_seconds: float = 0.0) -> None:
         """Make them ready to be called.
 
         Args:
-            told: gets one word for each call that `offer` took.
+            done: gets one word for each call that `offer` took.
             wait_seconds: who cannot be reached yet gets no calls, at most so long.
 
         Raises:
             OSError: a TLS file cannot be read.
         """
-        self._told = told
+        self._done = done
         for shadow in self._shadows.values():
             shadow.start()
             if wait_seconds:

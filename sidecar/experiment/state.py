@@ -78,9 +78,12 @@ class State:
     ended: bool = False  # no further call is shadowed
     pace: float = 1.0  # share of the sampled calls that there is time for
     pace_limit: str = ""  # whose time it is
-    held_bytes: int = 0  # messages of calls in flight
+    held_bytes: int = 0  # messages of calls in flight, the shadows' unfinished answers included
+    table_bytes: int = 0  # header tables of open connections, in the same budget
     not_judged: int = 0  # compared calls that could not be counted: a defect of ours
     connections: Mapping[str, int] = field(default_factory=dict)  # by state: open, opaque, blind
+    read_calls: int = 0  # whose request was read whole
+    traced_calls: int = 0  # of them, those that came with a trace context
     opaque: Mapping[str, int] = field(default_factory=dict)  # connections nobody reads, by reason
     wire: Mapping[str, Any] = field(default_factory=dict)  # the wire's own figures; empty: unknown
     spans: SpanCounts = field(default_factory=SpanCounts)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sidecar import status
 from sidecar.call import Metadata, SkipReason
+from sidecar.http2.budget import Budget
 from sidecar.http2.heads import ResponseHead
 from sidecar.http2.limits import ReadLimits
 from sidecar.http2.messages import MessageReader
@@ -31,10 +32,11 @@ class Answer(NamedTuple):
 class AnswerReader:
     """Reads one answer; `held` is what it occupies, in bytes."""
 
-    __slots__ = ("_head", "_limits", "_reader", "held")
+    __slots__ = ("_budget", "_head", "_limits", "_reader", "held")
 
-    def __init__(self, limits: ReadLimits) -> None:
+    def __init__(self, limits: ReadLimits, budget: Budget) -> None:
         self.held = 0
+        self._budget = budget
         self._limits = limits
         self._head: ResponseHead | None = None
         self._reader: MessageReader | None = None
@@ -52,7 +54,11 @@ class AnswerReader:
         if head.is_grpc and head.http_status == 200:
             limits = self._limits
             self._reader = MessageReader(
-                head.encoding, limits.max_response_bytes, SkipReason.RESPONSE_TOO_LARGE, limits
+                head.encoding,
+                limits.max_response_bytes,
+                SkipReason.RESPONSE_TOO_LARGE,
+                limits,
+                self._budget,
             )
         return None
 
@@ -68,6 +74,8 @@ class AnswerReader:
                 self._reader = None  # what came of it is not the answer
                 detail = f"an answer of more than {self._limits.max_response_bytes} bytes"
                 return self._answer(status.RESOURCE_EXHAUSTED, detail, skip=reason)
+            if reason is SkipReason.PAIRS_FULL:
+                return self.no_room()
             if reason is not None:
                 return self._malformed("a message that cannot be read")
             self.held += reader.held - held
@@ -92,6 +100,13 @@ class AnswerReader:
         """
         return self._answer(
             status.UNAVAILABLE, "the server did not process it", skip=SkipReason.INCOMPLETE
+        )
+
+    def no_room(self) -> Answer:
+        """We may hold no more: not the server's fault, and not its answer."""
+        self._reader = None
+        return self._answer(
+            status.RESOURCE_EXHAUSTED, "no room for the answer", skip=SkipReason.PAIRS_FULL
         )
 
     def _end(self, last: ResponseHead) -> Answer:

@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from sidecar.call import GrpcMetadata
 from sidecar.http2.answers import Answer, AnswerReader
+from sidecar.http2.budget import Budget
 from sidecar.http2.frames import (
     ACK,
     CONTINUATION,
@@ -70,8 +71,8 @@ Answered: TypeAlias = list[tuple[int, Answer]]
 class _Stream:
     __slots__ = ("answer", "unsent", "window")
 
-    def __init__(self, window: int, limits: ReadLimits) -> None:
-        self.answer = AnswerReader(limits)
+    def __init__(self, window: int, limits: ReadLimits, budget: Budget) -> None:
+        self.answer = AnswerReader(limits, budget)
         self.unsent: memoryview | None = None  # what the windows do not take yet
         self.window = window
 
@@ -85,11 +86,19 @@ class Conversation:
         agent: for `user-agent`.
         limits: how large an answer may be.
         window: bytes of answers that may be on their way, all streams together.
+        budget: for answers that are not complete; one for which there is no room is not read.
     """
 
     def __init__(
-        self, scheme: str, authority: str, agent: str, limits: ReadLimits, window: int = WINDOW
+        self,
+        scheme: str,
+        authority: str,
+        agent: str,
+        limits: ReadLimits,
+        window: int = WINDOW,
+        budget: Budget | None = None,
     ) -> None:
+        self._budget = budget or Budget()
         self.broken = ""  # why the connection is to be closed, its server not speaking HTTP/2
         self.ready = False  # the server's SETTINGS have come: it does speak HTTP/2
         self.max_streams = LARGEST_WINDOW
@@ -160,7 +169,7 @@ class Conversation:
         block = self._block_of.encode(method, metadata, timeout_ns)
         stream = self._next
         self._next += 2
-        self.streams[stream] = state = _Stream(self._stream_window, self._limits)
+        self.streams[stream] = state = _Stream(self._stream_window, self._limits, self._budget)
         self._send_block(stream, block)
         body = b"".join([part for m in messages for part in (_PREFIX.pack(0, len(m)), m)])
         size = len(body)
@@ -200,7 +209,7 @@ class Conversation:
         """The connection has ended, and with it every call that is left."""
         left = [(stream, state.answer.gone(detail)) for stream, state in self.streams.items()]
         self.streams.clear()
-        self._answers_held = 0
+        self._hold(-self._answers_held)
         self._last = 0
         return left
 
@@ -248,9 +257,11 @@ class Conversation:
         out: Answered,
     ) -> None:
         """Account for what an input did to an answer that held `held` bytes before it."""
-        self._answers_held += state.answer.held - held
+        self._hold(state.answer.held - held)
         if answer is None:
-            return
+            if self._budget.room >= 0:
+                return
+            answer = state.answer.no_room()
         self._drop(stream)
         if not ended:
             self._reset(stream, CANCEL)
@@ -261,8 +272,12 @@ class Conversation:
 
     def _drop(self, stream: int) -> _Stream:
         state = self.streams.pop(stream)
-        self._answers_held -= state.answer.held
+        self._hold(-state.answer.held)
         return state
+
+    def _hold(self, more: int) -> None:
+        self._answers_held += more
+        self._budget.held += more
 
     def _go_away(self, last: int, out: Answered) -> None:
         self._last = min(self._last, last, LARGEST_WINDOW - 1)

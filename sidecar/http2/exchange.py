@@ -11,6 +11,7 @@ from __future__ import annotations
 from sidecar import status
 from sidecar.call import Answered, CallKey, Lost, Observation, Requested, SkipReason
 from sidecar.http2.answers import Answer, AnswerReader
+from sidecar.http2.budget import Budget
 from sidecar.http2.heads import RequestHead, ResponseHead
 from sidecar.http2.limits import ReadLimits
 from sidecar.http2.messages import MessageReader
@@ -21,13 +22,13 @@ class Exchange:
 
     __slots__ = ("_answer", "_request", "_requested_ns", "key")
 
-    def __init__(self, key: CallKey, head: RequestHead, limits: ReadLimits) -> None:
+    def __init__(self, key: CallKey, head: RequestHead, limits: ReadLimits, budget: Budget) -> None:
         self.key = key
         self._request: MessageReader | None = MessageReader(
-            head.encoding, limits.max_request_bytes, SkipReason.REQUEST_TOO_LARGE, limits
+            head.encoding, limits.max_request_bytes, SkipReason.REQUEST_TOO_LARGE, limits, budget
         )
         self._requested_ns = 0
-        self._answer = AnswerReader(limits)
+        self._answer = AnswerReader(limits, budget)
 
     @property
     def held(self) -> int:

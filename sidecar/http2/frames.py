@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 DATA = 0x0
 HEADERS = 0x1
@@ -43,6 +43,17 @@ _AROUND_BLOCK_BYTES = 512  # padding, priority and promised stream around a bloc
 Frame: TypeAlias = tuple[int, int, int, bytes | memoryview]
 """Type, flags, stream, payload. Padding and priority are gone. HEADERS and PUSH_PROMISE carry the
 whole block, CONTINUATIONs joined. DATA comes in pieces, END_STREAM set on the last piece only."""
+
+
+class Position(NamedTuple):
+    """Where the next byte of a direction stands, for whoever goes on by frame boundaries alone."""
+
+    skip: int = 0  # bytes that are left of a frame, or of the preface
+    held: bytes = b""  # the beginning of a frame's header
+    begun: int = 0  # the stream of a header block that is not complete; 0: there is none
+
+
+BOUNDARY: Final = Position()
 
 
 class FrameError(ValueError):
@@ -106,6 +117,26 @@ class FrameReader:
     def held(self) -> int:
         """Bytes held."""
         return len(self._tail) + (0 if self._block is None else len(self._block))
+
+    @property
+    def greeted(self) -> bool:
+        """Whether the peer speaks HTTP/2: its preface and first frame were as they must be."""
+        return not self._first
+
+    @property
+    def position(self) -> Position:
+        """Where the next byte stands; not to be asked while `read` is being iterated over."""
+        tail, block = self._tail, self._block
+        if not tail and block is None:
+            skip = self._left + len(self._preface)
+            return Position(skip) if skip else BOUNDARY
+        begun = 0 if block is None or self._block_frame[0] != HEADERS else self._block_frame[2]
+        if len(tail) < HEADER_BYTES:
+            return Position(self._left, bytes(tail), begun)
+        high, low, kind, _, stream = HEADER.unpack_from(tail)
+        if kind == HEADERS:
+            begun = stream & 0x7FFFFFFF
+        return Position(HEADER_BYTES + (high << 8 | low) - len(tail), b"", begun)
 
     def read(  # noqa: PLR0915 - one loop: this is what each frame costs
         self, data: bytes | memoryview

@@ -28,6 +28,7 @@ Head = TypeVar("Head")
 DEFAULT_TABLE_BYTES = 4096  # RFC 9113, section 6.5.2
 MAX_TABLE_BYTES = 64 << 10  # browsers allow this much, gRPC's peers 4096
 _ENTRY_BYTES = 32  # RFC 7541, section 4.1: added to the lengths of name and value
+_ENTRY_OBJECTS = 260  # two strings, two tuples and a number, beyond what RFC 7541 counts
 _MAX_INTEGER_BYTES = 5  # after the prefix; as `hpack`
 _REMEMBERED_BLOCKS = 64  # of indexed fields alone
 _REPEATED_BLOCKS = 4  # with literals
@@ -73,6 +74,11 @@ class HeaderDecoder(Generic[Head]):
         self._allowed = DEFAULT_TABLE_BYTES
         self._remembered: dict[bytes, Head] = {}
         self._repeated: dict[bytes, Head] = {}
+
+    @property
+    def held(self) -> int:
+        """Bytes that the table occupies: text, and Python's objects around it."""
+        return self._size + _ENTRY_OBJECTS * len(self._table)
 
     def allow_table(self, size: int) -> None:
         """The other side announced SETTINGS_HEADER_TABLE_SIZE."""

@@ -12,6 +12,7 @@ import zlib
 from io import BytesIO
 
 from sidecar.call import SkipReason
+from sidecar.http2.budget import Budget
 from sidecar.http2.limits import ReadLimits
 
 _PREFIX = struct.Struct("!BI")
@@ -22,6 +23,7 @@ class MessageReader:
     """Collects messages; `held` is what they and the unfinished one occupy, in bytes."""
 
     __slots__ = (
+        "_budget",
         "_compressed",
         "_encoding",
         "_left",
@@ -36,8 +38,15 @@ class MessageReader:
     )
 
     def __init__(
-        self, encoding: str, max_bytes: int, too_large: SkipReason, limits: ReadLimits
+        self,
+        encoding: str,
+        max_bytes: int,
+        too_large: SkipReason,
+        limits: ReadLimits,
+        budget: Budget,
     ) -> None:
+        """Read what is compressed with `encoding`, up to `max_bytes` and the budget's room."""
+        self._budget = budget
         self.messages: list[bytes] = []
         self.held = 0
         self._encoding = encoding
@@ -100,10 +109,12 @@ class MessageReader:
             self._partial = None
         self._left = -1
         if self._compressed:
+            most = self._max_bytes - self._size
+            room = min(most, max(0, self._budget.room))
             try:
-                message = _decompress(message, self._encoding, self._max_bytes - self._size)
+                message = _decompress(message, self._encoding, room)
             except _TooLargeError:
-                return self._too_large
+                return self._too_large if room == most else SkipReason.PAIRS_FULL
             except (zlib.error, ValueError):
                 return SkipReason.MALFORMED
         self.messages.append(message)

@@ -13,17 +13,18 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sidecar.kube import patch
-from sidecar.kube.inject import inject, is_injected, wants_injection
-from sidecar.kube.options import InjectError
-from sidecar.kube.workloads import TEMPLATES, pod_of, spread_request
+from sidecar.kube.inject import inject, is_injected, wants_injection, with_reason
+from sidecar.kube.options import PREFIX, InjectError
+from sidecar.kube.workloads import TEMPLATES, asks_in_halves, pod_of, spread_request
 
 API_VERSION = "admission.k8s.io/v1"
 MAX_WARNING = 256  # characters; the API server cuts longer ones itself
 MESSAGE = "shadow-sidecar: "
+HALF = f"nothing is injected before {PREFIX}shadow or {PREFIX}config-map is annotated, too"
 
 
 class MalformedReviewError(ValueError):
@@ -36,9 +37,10 @@ class Answer:
 
     review: dict[str, Any]
     outcome: str  # one of OUTCOMES
+    about: Mapping[str, str] = field(default_factory=dict)  # which object, and why, for the log
 
 
-OUTCOMES = ("injected", "spread", "unchanged", "refused", "warned", "foreign", "error")
+OUTCOMES = ("injected", "spread", "unchanged", "refused", "waiting", "warned", "foreign", "error")
 
 
 def answer(body: bytes, defaults: Mapping[str, str]) -> Answer:
@@ -83,16 +85,18 @@ def _decide(request: dict[str, Any], defaults: Mapping[str, str]) -> Answer:
         try:
             return _allow(request, "injected", patch.diff(before, inject(before, defaults)))
         except InjectError as error:
-            owned = bool((before.get("metadata") or {}).get("ownerReferences"))
-            return (
-                _allow(request, "warned", warning=str(error)) if owned else _refuse(request, error)
-            )
+            if not (before.get("metadata") or {}).get("ownerReferences"):
+                return _refuse(request, error)
+            reasoned = patch.diff(before, with_reason(before, error.errors))
+            return _allow(request, "warned", reasoned, str(error))
     if operation not in {"CREATE", "UPDATE"} or (before.get("metadata") or {}).get(
         "ownerReferences"
     ):
         return _allow(request, "unchanged")  # its owner's template is the one to look at
     old = request.get("oldObject") if isinstance(request.get("oldObject"), dict) else None
     workload, old_workload = {**before, "kind": kind}, {**(old or {}), "kind": kind}
+    if operation == "UPDATE" and asks_in_halves(workload):
+        return _allow(request, "waiting", warning=HALF)
     # A Job's template cannot change any more: adding to it would fail the whole update.
     fixed = kind == "Job" and operation == "UPDATE"
     after = workload if fixed else spread_request(workload, old_workload)
@@ -120,12 +124,27 @@ def _allow(
         response["warnings"] = [
             (MESSAGE + line)[:MAX_WARNING] for line in warning.splitlines() if line
         ]
-    return Answer(_review(response), outcome)
+    return Answer(_review(response), outcome, _about(request, warning or ""))
+
+
+def _about(request: Mapping[str, Any], reason: str) -> dict[str, str]:
+    """Kind, namespace, name (what its owner calls it, as it has none yet) and reason."""
+    kind, found = request.get("kind"), request.get("object")
+    metadata = found.get("metadata") if isinstance(found, dict) else None
+    metadata = metadata if isinstance(metadata, dict) else {}
+    name = request.get("name") or metadata.get("name") or metadata.get("generateName")
+    return {
+        "kind": str(kind.get("kind")) if isinstance(kind, dict) else "",
+        "namespace": str(request.get("namespace", "")),
+        "name": str(name or ""),
+        "reason": "; ".join(reason.splitlines()),
+    }
 
 
 def _refuse(request: Mapping[str, Any], error: InjectError) -> Answer:
     status = {"code": 422, "reason": "Invalid", "message": MESSAGE + "; ".join(error.errors)}
-    return Answer(_review({"uid": request["uid"], "allowed": False, "status": status}), "refused")
+    review = _review({"uid": request["uid"], "allowed": False, "status": status})
+    return Answer(review, "refused", _about(request, "; ".join(error.errors)))
 
 
 def _review(response: dict[str, Any]) -> dict[str, Any]:

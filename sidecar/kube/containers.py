@@ -22,8 +22,9 @@ HTTP_PORT_NAME = "shadow-http"
 TAP_PATH = "/run/shadow-sidecar/tap.sock"
 POD_PATH = "/etc/shadow-sidecar-pod"
 CONFIG_PATH = "/etc/shadow-sidecar/config.yaml"
-LOOPBACK = {"ipv4": "127.0.0.1", "ipv6": "[::1]"}
-ANY = {"ipv4": "0.0.0.0", "ipv6": "[::]"}
+# A socket on [::] takes IPv4 as well; a pod without IPv4 addresses still has 127.0.0.1.
+LOOPBACK = {"auto": "127.0.0.1", "ipv4": "127.0.0.1", "ipv6": "[::1]"}
+ANY = {"auto": "[::]", "ipv4": "0.0.0.0", "ipv6": "[::]"}
 
 
 def wire_container(options: Options, listen: int, upstream: int, declare: bool) -> dict[str, Any]:
@@ -61,14 +62,17 @@ def wire_container(options: Options, listen: int, upstream: int, declare: bool) 
     return container
 
 
-def observer_container(options: Options, service_name: str) -> dict[str, Any]:
-    """Everything behind the tap, held by the guard."""
+def observer_container(
+    options: Options, service_name: str, own_ports: tuple[int, int]
+) -> dict[str, Any]:
+    """Everything behind the tap, held by the guard. `own_ports`: the wire's and the model's."""
     args = [f"--tap={TAP_PATH}", f"--http={ANY[options.ip_family]}:{options.http_port}"]
     args += [f"--config={CONFIG_PATH}"] if options.config_map else []
     guard = ["python", "-m", "sidecar.kube.guard"]
     guard.append(f"--memory={int(quantity(options.observer_memory.limit) * 0.9)}")
     guard.append(f"--live=http://{LOOPBACK[options.ip_family]}:{options.http_port}/livez")
     guard.append(f"--annotations={POD_PATH}")
+    guard += [f"--own-port={port}" for port in own_ports]
     mounts: list[dict[str, Any]] = [
         {"name": TAP_VOLUME, "mountPath": "/run/shadow-sidecar"},
         {"name": POD_VOLUME, "mountPath": POD_PATH, "readOnly": True},
@@ -149,6 +153,7 @@ def _environment(options: Options, service_name: str) -> list[dict[str, Any]]:
         field("POD_NAMESPACE", "metadata.namespace"),
         field("POD_UID", "metadata.uid"),
         field("NODE_NAME", "spec.nodeName"),
+        field("POD_IPS", "status.podIPs"),
         {"name": "OTEL_SERVICE_NAME", "value": service_name},
         {
             "name": "OTEL_RESOURCE_ATTRIBUTES",

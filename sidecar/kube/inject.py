@@ -35,6 +35,7 @@ from sidecar.kube.options import (
     INJECT_LABEL,
     LIVE,
     PREFIX,
+    REASON_ANNOTATION,
     STATUS_ANNOTATION,
     InjectError,
     Options,
@@ -86,6 +87,8 @@ def inject(pod: Pod, defaults: Mapping[str, str] | None = None) -> Pod:
     options, wrong = parse_options(pod["metadata"].get("annotations") or {}, defaults or {})
     pod = copy.deepcopy(pod)
     spec = pod.get("spec") or {}
+    for key in [key for key, value in spec.items() if value is None]:
+        del spec[key]  # a key that was left empty: to Kubernetes it is not there
     errors = _obstacles(spec, options)
     model, upstream = _find_model(spec, options, errors)
     listen = options.listen_port or DEFAULT_LISTEN
@@ -102,7 +105,7 @@ def inject(pod: Pod, defaults: Mapping[str, str] | None = None) -> Pod:
         declared = _tcp_probes_around_the_wire(model, upstream, options.probe_port)
     sidecars = [
         wire_container(options, listen, upstream, declare=not declared),
-        observer_container(options, _service_name(pod, model, options)),
+        observer_container(options, _service_name(pod, model, options), (listen, upstream)),
     ]
     if options.intercept == "redirect":
         sidecars.insert(0, redirect_container(options, listen, upstream, inbound=not mesh))
@@ -129,10 +132,23 @@ def inject(pod: Pod, defaults: Mapping[str, str] | None = None) -> Pod:
     return pod
 
 
+def with_reason(pod: Pod, errors: list[str]) -> Pod:
+    """The pod as it came, with an annotation that says why it was not injected."""
+    metadata = pod.get("metadata") or {}
+    annotations = (metadata.get("annotations") or {}) | {REASON_ANNOTATION: "; ".join(errors)}
+    return {**pod, "metadata": {**metadata, "annotations": annotations}}
+
+
 def _obstacles(spec: Mapping[str, Any], options: Options) -> list[str]:
     """What in the pod, whatever its ports are, cannot be lived with."""
     found = []
     containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    found += [
+        f"{key}[{number}]: a container without a name"
+        for key in ("initContainers", "containers")
+        for number, container in enumerate(spec.get(key) or ())
+        if not container.get("name")
+    ]
     taken = {c.get("name") for c in containers} & {WIRE, OBSERVER, REDIRECT}
     found += [f"container {name!r}: the name belongs to the sidecar" for name in sorted(taken)]
     if any(v.get("name", "").startswith(TAP_VOLUME) for v in spec.get("volumes") or ()):

@@ -18,6 +18,9 @@ PREFIX = "shadow-sidecar/"
 INJECT_LABEL = PREFIX + "inject"  # "true" on the pod, or on the pod template
 LIVE = ("shadow", "sample", "rate")  # followed while the pod runs, by `guard`
 STATUS_ANNOTATION = PREFIX + "status"  # written by `inject`, for people
+COPIED_ANNOTATION = PREFIX + "copied"  # on a template: which of its values are the workload's
+REASON_ANNOTATION = PREFIX + "not-injected"  # on a pod that asked and was left alone: why
+NOTES = frozenset({STATUS_ANNOTATION, COPIED_ANNOTATION, REASON_ANNOTATION})  # ours, no options
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -61,7 +64,7 @@ class Options:
     image: str = "shadow-sidecar:0.1.0"
     intercept: Literal["port", "redirect"] = "port"
     mesh: Literal["auto", "true", "false"] = "auto"  # another proxy takes the pod's inbound traffic
-    ip_family: Literal["ipv4", "ipv6"] = "ipv4"
+    ip_family: Literal["auto", "ipv4", "ipv6"] = "auto"
     resync: Literal["off", "goaway"] = "off"
     run_as_user: int = 10095
     drain_seconds: int = 10
@@ -179,7 +182,7 @@ READERS: dict[str, _Reader] = {
     "image": (_matching(_IMAGE), "an image reference"),
     "intercept": _one_of("port", "redirect"),
     "mesh": _one_of("auto", "true", "false"),
-    "ip-family": _one_of("ipv4", "ipv6"),
+    "ip-family": _one_of("auto", "ipv4", "ipv6"),
     "resync": _one_of("off", "goaway"),
     "run-as-user": (_number(1, 2**31 - 1), "a user number that is not root's"),
     "drain-seconds": (_number(1, 3600), "whole seconds from 1 to 3600"),
@@ -219,7 +222,7 @@ def parse_options(
     own = {
         key.removeprefix(PREFIX): value
         for key, value in annotations.items()
-        if key.startswith(PREFIX) and key not in {STATUS_ANNOTATION, INJECT_LABEL}
+        if key.startswith(PREFIX) and key not in NOTES and key != INJECT_LABEL
     }
     errors: list[str] = []
     given: dict[str, Any] = {}

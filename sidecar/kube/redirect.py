@@ -21,6 +21,8 @@ import sys
 
 IN = "SHADOW_SIDECAR_IN"
 OUT = "SHADOW_SIDECAR_OUT"
+# auto: whichever of the two the node has. The other family's calls, if any, reach the model unseen.
+TOOLS = {"ipv4": ["iptables"], "ipv6": ["ip6tables"], "auto": ["iptables", "ip6tables"]}
 
 
 def rules(listen: int, upstream: int, probe: int, uid: int) -> str:
@@ -53,20 +55,25 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m sidecar.kube.redirect")
     for name in ("listen", "upstream", "probe", "uid"):
         parser.add_argument(f"--{name}", type=int, required=True)
-    parser.add_argument("--family", choices=("ipv4", "ipv6"), default="ipv4")
+    parser.add_argument("--family", choices=("auto", "ipv4", "ipv6"), default="ipv4")
     parser.add_argument("--loopback-only", action="store_true")
     args = parser.parse_args(argv)
-    tool = "iptables" if args.family == "ipv4" else "ip6tables"
     text = rules(args.listen, args.upstream, args.probe, args.uid)
-    try:
-        _run([f"{tool}-restore", "--noflush"], text)
-        for jump in jumps(args.loopback_only):
-            if _run([tool, "-t", "nat", "-C", *jump], check=False):
-                _run([tool, "-t", "nat", "-A", *jump])
-    except (subprocess.CalledProcessError, FileNotFoundError) as error:
-        print(f"the redirect could not be set: {error}", file=sys.stderr)
-        return 1
-    return 0
+    set_by = []
+    for tool in TOOLS[args.family]:
+        try:
+            _set(tool, text, jumps(args.loopback_only))
+            set_by.append(tool)
+        except (subprocess.CalledProcessError, OSError) as error:
+            print(f"the redirect could not be set: {error}", file=sys.stderr)
+    return 0 if set_by else 1
+
+
+def _set(tool: str, text: str, leading: list[list[str]]) -> None:
+    _run([f"{tool}-restore", "--noflush"], text)
+    for jump in leading:
+        if _run([tool, "-t", "nat", "-C", *jump], check=False):
+            _run([tool, "-t", "nat", "-A", *jump])
 
 
 def _run(command: list[str], text: str = "", check: bool = True) -> int:

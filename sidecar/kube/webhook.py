@@ -22,6 +22,7 @@ from sidecar.address import TCP, format_address
 from sidecar.kube.admission import OUTCOMES, MalformedReviewError, answer
 from sidecar.kube.certificate import Certificate, CertificateError
 from sidecar.log import Log
+from sidecar.wire.listen import open_listeners
 
 MAX_BODY = 8 << 20  # the API server's own bound is 3 MiB for an object, and a review may hold two
 READ_SECONDS = 5.0
@@ -30,6 +31,7 @@ KEEPALIVE_SECONDS = 120.0  # the API server keeps its connections
 LOOK_SECONDS = 5.0
 END_SECONDS = 10.0
 REFUSED = ("malformed", "too_large", "slow")
+TOLD = frozenset({"refused", "warned", "waiting", "error"})  # outcomes that have a line in the log
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -39,6 +41,7 @@ class Webhook:
 
     def __init__(self, defaults: Mapping[str, str]) -> None:
         self._defaults = defaults
+        self._log = Log("webhook")
         self._registry = CollectorRegistry()
         self.reviews = Counter(
             "shadow_sidecar_webhook_reviews",
@@ -119,6 +122,8 @@ class Webhook:
             return self._not_read("malformed", 400, str(error))
         self.seconds.observe(time.perf_counter() - started)
         self.reviews.labels(found.outcome).inc()
+        if found.outcome in TOLD:
+            self._log.warning("asked for and not done", outcome=found.outcome, **found.about)
         return web.json_response(found.review)
 
     def _not_read(self, outcome: str, status: int, text: str) -> web.Response:
@@ -141,7 +146,7 @@ async def serve(address: TCP, cert: Path, key: Path, defaults: Mapping[str, str]
 
     Raises:
         CertificateError: the first certificate is not good.
-        OSError: the address cannot be listened on.
+        ListenError: the address cannot be listened on.
     """
     log = Log("webhook")
     certificate = Certificate(cert, key)
@@ -171,8 +176,7 @@ async def serve(address: TCP, cert: Path, key: Path, defaults: Mapping[str, str]
 
     server = await loop.create_server(
         connection,
-        address.host,
-        address.port,
+        sock=open_listeners(address)[0],
         ssl=certificate.context,
         ssl_handshake_timeout=READ_SECONDS,
     )

@@ -12,7 +12,14 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from sidecar.kube.inject import Pod, inject, is_injected, wants_injection
-from sidecar.kube.options import PREFIX, InjectError, parse_options
+from sidecar.kube.options import (
+    COPIED_ANNOTATION,
+    INJECT_LABEL,
+    NOTES,
+    PREFIX,
+    InjectError,
+    parse_options,
+)
 
 Object: TypeAlias = dict[str, Any]
 
@@ -43,6 +50,9 @@ KSERVE_SHORTHANDS = (
     "xgboost",
 )
 KSERVE_CONTAINER = "kserve-container"
+KSERVE_MODE = "serving.kserve.io/deploymentMode"
+KNATIVE = ("Service", "Configuration", "Revision")
+SERVERLESS = "Knative does not let native sidecars, host ports and probes through to the pod"
 PARTIAL = "declare the model's port here, so that the service follows it, or use redirect"
 
 
@@ -59,8 +69,8 @@ def inject_object(document: Object, defaults: Mapping[str, str]) -> Object:
     try:
         if kind in TEMPLATES:
             return _inject_template(document, TEMPLATES[str(kind)], defaults)
-        if kind == "Service" and group == "serving.knative.dev":
-            return _inject_template(document, ("spec", "template"), defaults)
+        if kind in KNATIVE and group == "serving.knative.dev":
+            _refuse_knative(document)
         if kind == "InferenceService" and group == "serving.kserve.io":
             return _inject_kserve(document, defaults)
         if kind == "Server" and group == "mlops.seldon.io":
@@ -80,25 +90,54 @@ def spread_request(document: Object, old: Object | None) -> Object:
     """The workload with its own label and annotations of ours copied to its pod template.
 
     So that labelling a Deployment is enough: its template changes, and its new pods ask for
-    themselves. When the label has been taken from the workload since `old`, it is taken from the
-    template too.
+    themselves. What was copied is noted on the template (`COPIED_ANNOTATION`), and follows its
+    source from then on: when the workload's value changes, or goes, the copy does too. A value
+    that somebody writes on the template itself is theirs and stays.
     """
     path = TEMPLATES.get(str(document.get("kind")))
     template = _at(document, path) if path else None
     if not path or template is None:
         return document
     mine, before = _request(document), _request(old or {})
-    gone = {key for half in before for key in before[half]} - {
-        k for half in mine for k in mine[half]
-    }
-    document = copy.deepcopy(document)
-    metadata = _at(document, path).setdefault("metadata", {})
+    there, was = _request(template), _request(_at(old or {}, path) or {})
+    noted = _noted(template)
+    halves: dict[str, dict[str, str]] = {}
+    copied: set[str] = set()
     for half in ("labels", "annotations"):
-        kept = {k: v for k, v in (metadata.get(half) or {}).items() if k not in gone}
-        merged = mine[half] | kept
-        if merged or half in metadata:
-            metadata[half] = merged
+        halves[half] = dict((template.get("metadata") or {}).get(half) or {})
+        for key in {**before[half], **mine[half], **dict.fromkeys(noted & set(there[half]))}:
+            value = there[half].get(key)
+            edited = key in was[half] and value != was[half][key]
+            ours = value is None or key in noted or value == before[half].get(key)
+            if not ours or (edited and value is not None and value != mine[half].get(key)):
+                continue
+            if key in mine[half]:
+                halves[half][key] = mine[half][key]
+                copied.add(key)
+            else:
+                halves[half].pop(key, None)
+    if copied:
+        halves["annotations"][COPIED_ANNOTATION] = ",".join(
+            sorted(key.removeprefix(PREFIX) for key in copied)
+        )
+    else:
+        halves["annotations"].pop(COPIED_ANNOTATION, None)
+    document = copy.deepcopy(document)
+    holder = _at(document, path)
+    metadata = holder.get("metadata") or {}
+    for half, values in halves.items():
+        if values or half in metadata:
+            metadata[half] = values
+    if metadata or "metadata" in holder:
+        holder["metadata"] = metadata
     return document
+
+
+def _noted(template: Mapping[str, Any]) -> set[str]:
+    """The keys on a template that are copies of the workload's own."""
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
+    text = annotations.get(COPIED_ANNOTATION)
+    return {PREFIX + name for name in text.split(",")} if isinstance(text, str) else set()
 
 
 def pod_of(document: Object) -> Pod | None:
@@ -111,6 +150,22 @@ def pod_of(document: Object) -> Pod | None:
     metadata = template.get("metadata") or {}
     halves = {half: mine[half] | (metadata.get(half) or {}) for half in mine}
     return {**template, "metadata": {**metadata, **halves}}
+
+
+def asks_in_halves(document: Object) -> bool:
+    """Whether the workload's own label asks, and nobody has said yet for which shadow.
+
+    A person who labels first and annotates then is in the middle of it. Where the template itself
+    carries the label, the request is whole, and wrong.
+    """
+    pod = pod_of(document)
+    path = TEMPLATES.get(str(document.get("kind")))
+    template = _at(document, path) if path else None
+    if pod is None or template is None or _request(template)["labels"].get(INJECT_LABEL) == "true":
+        return False
+    named = pod["metadata"]["annotations"]
+    missing = not any(PREFIX + name in named for name in ("shadow", "config-map"))
+    return pod["metadata"]["labels"].get(INJECT_LABEL) == "true" and missing
 
 
 def _inject_list(document: Object, defaults: Mapping[str, str]) -> Object:
@@ -144,12 +199,16 @@ def _inject_kserve(document: Object, defaults: Mapping[str, str]) -> Object:
     predictor = (document.get("spec") or {}).get("predictor")
     if not isinstance(predictor, dict):
         return document
+    annotations = (document.get("metadata") or {}).get("annotations") or {}
+    asked = (_request(document)["labels"] | _request({"metadata": predictor})["labels"]).values()
+    if "true" in asked and annotations.get(KSERVE_MODE, "").lower() in {"serverless", "knative"}:
+        raise InjectError([f"{KSERVE_MODE}: {SERVERLESS}; RawDeployment can be injected"])
     shorthand = next((k for k in KSERVE_SHORTHANDS if isinstance(predictor.get(k), dict)), None)
     spec = {key: value for key, value in predictor.items() if key not in {"labels", "annotations"}}
     if shorthand is not None:
         container = {"name": KSERVE_CONTAINER, **spec.pop(shorthand)}
         spec["containers"] = [container, *(spec.get("containers") or ())]
-    pod = _pod(document, predictor, spec)
+    pod = _pod(document, predictor, _with_probe(spec))
     made = _inject_partial(pod, f"spec.predictor.{shorthand or 'containers'}.ports", defaults)
     if made is pod:
         return document
@@ -164,6 +223,27 @@ def _inject_kserve(document: Object, defaults: Mapping[str, str]) -> Object:
     ordered = {k: (kept | spec)[k] for k in predictor if k in kept | spec}
     changed = _with(document, ("spec", "predictor"), ordered | kept | spec)
     return _annotated(changed, pod, made)
+
+
+def _with_probe(spec: dict[str, Any]) -> dict[str, Any]:
+    """A probe of the model's own port where there is none.
+
+    KServe would add one of the first port that is declared, which is the wire's after injection,
+    and the wire accepts before there is a model. A number that is declared here still means the
+    model, and `inject` leads it around a redirect.
+    """
+    first, *others = spec.get("containers") or [{}]
+    ports = first.get("ports") or ()
+    if not ports or first.get("readinessProbe") or "containerPort" not in ports[0]:
+        return spec
+    probe = {"tcpSocket": {"port": ports[0]["containerPort"]}, "periodSeconds": 10}
+    return spec | {"containers": [{**first, "readinessProbe": probe}, *others]}
+
+
+def _refuse_knative(document: Object) -> None:
+    template = _at(document, ("spec", "template")) or document
+    if "true" in (_request(document)["labels"] | _request(template)["labels"]).values():
+        raise InjectError([f"{SERVERLESS}; run the model as a Deployment"])
 
 
 def _inject_seldon(document: Object, defaults: Mapping[str, str]) -> Object:
@@ -200,7 +280,11 @@ def _request(document: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """The labels and annotations of ours that an object carries."""
     metadata = document.get("metadata") or {}
     return {
-        half: {k: v for k, v in (metadata.get(half) or {}).items() if k.startswith(PREFIX)}
+        half: {
+            k: v
+            for k, v in (metadata.get(half) or {}).items()
+            if k.startswith(PREFIX) and k not in NOTES
+        }
         for half in ("labels", "annotations")
     }
 

@@ -3,7 +3,8 @@
 Rule: header blocks are decoded for every stream, because HPACK's state runs through all of them;
 anything else is kept for wanted calls only, and a call that is not wanted leaves no trace. What
 cannot be read makes the connection *opaque*, what was not copied makes it *blind*; both end its
-calls as lost and last until it closes. Nothing raises, except what `wants` raises.
+calls as lost and last until it closes. As long as copies come, its further calls are told of, as
+not legible: where frames begin is known without HPACK. Nothing raises, except what `wants` raises.
 
     open ──(not HTTP/2, HPACK broken, a bound exceeded)──▶ opaque
     open ──(bytes missing that are not DATA)─────────────▶ blind
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from sidecar.call import CallKey, Direction, Event, Lost, Requested, SkipReason, Started
+from sidecar.http2.budget import Budget
 from sidecar.http2.exchange import Exchange
 from sidecar.http2.frames import (
     ACK,
@@ -29,10 +31,12 @@ from sidecar.http2.frames import (
     SETTINGS,
     FrameError,
     FrameReader,
+    Position,
 )
 from sidecar.http2.headers import HeaderDecoder, HeaderError
 from sidecar.http2.heads import RequestHead, ResponseHead, request_head, response_head
 from sidecar.http2.limits import ReadLimits
+from sidecar.observe.follower import Follower
 
 State: TypeAlias = Literal["open", "opaque", "blind", "closed"]
 
@@ -49,14 +53,17 @@ class Connection:
         peer: str,
         wants: Callable[[Started], bool],
         limits: ReadLimits = ReadLimits(),  # noqa: B008 - frozen
+        budget: Budget | None = None,
     ) -> None:
         """Args:
         conn: the wire's number for the connection.
         peer: the client's address.
         wants: is told of every call when its request's head has been read, and answers whether
             its events are wanted. It is what bounds the number of calls held. It may forget
-            other calls, and must not call anything else here.
-        limits: what may be held.
+            other calls, and must not call anything else here. Of a call that is not legible
+            nothing more is said, whatever it answers.
+        limits: what may be held of one call.
+        budget: what may be held of all of them, and for header tables.
         """
         self.conn = conn
         self.peer = peer
@@ -65,12 +72,16 @@ class Connection:
         self._state: State = "open"
         self._why = ""
         self._calls: dict[int, Exchange] = {}
+        self._budget = budget or Budget()
         self._calls_held = 0
+        self._frames_held = self._tables_held = 0  # of the budget, beside what calls hold
         self._begin_reading(limits.max_header_bytes)
         self._last_stream = 0
+        self.calls = 0  # that were seen
+        self.reported = False  # whether the wire was told that it cannot be read
         self._last_processed = 1 << 31  # as the server's GOAWAY says
         self._unsampled: set[int] = set()
-        self.counted_bytes = 0  # of `buffered_bytes`, in the owner's books
+        self._follower: Follower | None = None  # of calls that cannot be read
 
     @property
     def state(self) -> State:
@@ -84,29 +95,48 @@ class Connection:
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes held: messages and metadata of calls in flight, unfinished frames and blocks.
-
-        HPACK's two tables, with their own bound, are not counted.
-        """
+        """Bytes held: messages and metadata of calls in flight, unfinished frames and blocks."""
         return self._calls_held + self._client.held + self._server.held
 
     def feed(self, direction: Direction, data: bytes | memoryview, now_ns: int) -> list[Event]:
         """Take the next bytes of one direction."""
         events: list[Event] = []
         if self._state != "open":
+            if self._follower is not None and direction == Direction.CLIENT:
+                self._follow(self._follower, data, now_ns)
             return events
+        position = self._client.position
         try:
             if direction == Direction.CLIENT:
                 self._read_client(data, now_ns, events)
             else:
                 self._read_server(data, now_ns, events)
         except (FrameError, HeaderError) as error:
-            events += self.lose_sight("opaque", str(error))
+            events += self._unreadable("opaque", str(error), position)
+            if self._follower is not None:
+                # What was read of these bytes is told apart by its stream's number.
+                self._follow(self._follower, data if direction == Direction.CLIENT else b"", now_ns)
+            return events
+        frames = self._client.held + self._server.held
+        if frames != self._frames_held:
+            self._budget.held += frames - self._frames_held
+            self._frames_held = frames
+        tables = self._requests.held + self._responses.held
+        if tables != self._tables_held:
+            budget, more = self._budget, tables - self._tables_held
+            self._tables_held = tables
+            budget.held += more
+            budget.tables += more
+            if more > 0 and budget.tables_full:
+                position = self._client.position
+                events += self._unreadable("blind", "no room for its header tables", position)
         return events
 
     def gap(self, direction: Direction, size: int, now_ns: int) -> list[Event]:
         """The next `size` bytes of one direction were not copied."""
         del now_ns  # a lost call has no times
+        if self._follower is not None and direction == Direction.CLIENT:
+            self._follower.gap(size)
         if self._state != "open" or not size:
             return []
         reader = self._client if direction == Direction.CLIENT else self._server
@@ -122,10 +152,13 @@ class Connection:
 
     def unsampled(self, stream: int) -> list[Event]:
         """The wire leaves out the DATA of this stream, whose HEADERS come next."""
-        if self._state != "open" or stream <= self._last_stream:
+        if (self._state != "open" and self._follower is None) or stream <= self._last_stream:
             return []
         if len(self._unsampled) >= _MAX_UNSAMPLED:
-            return self.lose_sight("blind", "too many streams announced")
+            if self._follower is not None:
+                self._unsampled.clear()
+                return []
+            return self._unreadable("blind", "too many streams announced", self._client.position)
         self._unsampled.add(stream)
         return []
 
@@ -144,6 +177,27 @@ class Connection:
         """Nothing more can be read here: the wire said so, or it was found out."""
         return [Lost(call.key, SkipReason.BLIND) for call in self._end(state, why)]
 
+    def _unreadable(
+        self, state: Literal["opaque", "blind"], why: str, position: Position
+    ) -> list[Event]:
+        """Nothing more can be read, but copies go on to come: the client stands at `position`."""
+        announced, greeted = self._unsampled, self._client.greeted
+        lost = self.lose_sight(state, why)
+        if greeted:
+            self._unsampled = announced
+            self._follower = Follower(position, self._last_stream)
+        return lost
+
+    def _follow(self, follower: Follower, data: bytes | memoryview, now_ns: int) -> None:
+        for stream in follower.feed(data):
+            self._last_stream = stream
+            sampled = stream not in self._unsampled
+            self._unsampled.discard(stream)
+            key = CallKey(self.conn, stream)
+            self._wants(
+                Started(key, "", "", (), self.peer, now_ns, None, sampled=sampled, legible=False)
+            )
+
     def forget(self, key: CallKey) -> None:
         """Stop collecting a call; nothing more is said about it."""
         call = self._calls.get(key.stream)
@@ -154,8 +208,11 @@ class Connection:
         """Let go of everything; the calls that were in flight."""
         calls = list(self._calls.values())
         self._calls.clear()
-        self._calls_held = 0
-        self._unsampled.clear()
+        self._budget.held -= self._calls_held + self._frames_held + self._tables_held
+        self._budget.tables -= self._tables_held
+        self._calls_held = self._frames_held = self._tables_held = 0
+        self._unsampled = set()
+        self._follower = None
         self._begin_reading(0)
         self._state, self._why = state, why
         return calls
@@ -168,7 +225,11 @@ class Connection:
 
     def _drop(self, stream: int, call: Exchange) -> None:
         del self._calls[stream]
-        self._calls_held -= call.held
+        self._hold(-call.held)
+
+    def _hold(self, more: int) -> None:
+        self._calls_held += more
+        self._budget.held += more
 
     def _read_client(self, data: bytes | memoryview, now_ns: int, events: list[Event]) -> None:
         for kind, flags, stream, payload in self._client.read(data):
@@ -211,6 +272,7 @@ class Connection:
         if self._unsampled:
             sampled = stream not in self._unsampled
             self._unsampled.discard(stream)
+        self.calls += 1
         key = CallKey(self.conn, stream)
         started = Started(
             key,
@@ -228,7 +290,7 @@ class Connection:
         if not sampled:
             events.append(Lost(key, SkipReason.TAP_GAP))
             return None
-        call = Exchange(key, head, self._limits)
+        call = Exchange(key, head, self._limits, self._budget)
         if stream > self._last_processed:
             events.append(call.not_processed(now_ns))
             return None
@@ -272,7 +334,7 @@ class Connection:
         self, stream: int, call: Exchange, held: int, event: Event | None, events: list[Event]
     ) -> None:
         """Account for what an input did to a call that held `held` bytes before it."""
-        self._calls_held += call.held - held
+        self._hold(call.held - held)
         if event is not None:
             events.append(event)
             if not isinstance(event, Requested):

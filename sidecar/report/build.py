@@ -34,7 +34,7 @@ The report's schema (all values are JSON's; ratios in [0, 1], None where nothing
                   where the evidence is older or about other versions or rules
     missing       {address: why it could not be pulled}
 
-With nobody to ask (`nobody`), `declared` is empty and so are the lists.
+With nobody to ask (`empty_report`), `declared` is empty and so are the lists.
 
 Rule: the newest part of each instance counts, so pulling twice changes nothing, and so does the
 order. Counterparts: `part`; `table` and `page`, which show it.
@@ -129,7 +129,7 @@ def build(
     }
 
 
-def nobody(missing: Mapping[str, str], generated: float, reason: str = "") -> dict[str, Any]:
+def empty_report(missing: Mapping[str, str], generated: float, reason: str = "") -> dict[str, Any]:
     """The report when no sidecar could be asked, or none has such a shadow: INCONCLUSIVE."""
     if not reason:
         gone = f"{_sidecars(len(missing))} could not be asked"

@@ -18,13 +18,17 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from sidecar import __version__
 from sidecar.address import nth_address
 from sidecar.fields import ConfigError
-from sidecar.log import Log
+from sidecar.log import FORMAT, FORMATS, Log
 from sidecar.run.baseline import baseline as baseline_command
 from sidecar.run.capacity import capacity as capacity_command
 from sidecar.run.captured import captured as captured_command
+from sidecar.run.checks import file_errors
+from sidecar.run.config import config as config_commands
 from sidecar.run.demo import demo as demo_command
+from sidecar.run.doctor import doctor as doctor_command
 from sidecar.run.gate import gate as gate_command
 from sidecar.run.gate import seconds
 from sidecar.run.judge import judge as judge_command
@@ -42,7 +46,6 @@ EXIT_CONFIG = 2
 app = typer.Typer(
     name="shadow-sidecar",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Shows production's gRPC predictions to a new model version and says, with a bound on "
@@ -50,6 +53,22 @@ app = typer.Typer(
     "Try it: shadow-sidecar demo. Put it beside your server: shadow-sidecar run --listen :9000 "
     "--upstream 127.0.0.1:9001 --shadow 127.0.0.1:9002",
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"shadow-sidecar {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which it is.")
+    ] = False,
+) -> None:
+    """What every command has."""
+
 
 Config = Annotated[
     Path | None,
@@ -99,6 +118,9 @@ WaitShadow = Annotated[
         help="A shadow that cannot be reached at the start is waited for, at most so long.",
         metavar="TIME",
     ),
+]
+LogFormat = Annotated[
+    str, typer.Option(help="auto (text on a terminal), json or text.", metavar="FORMAT")
 ]
 Set = Annotated[
     list[str] | None,
@@ -179,6 +201,7 @@ def _load(context: typer.Context) -> Settings:
         settings = load(context.params["config"], flags=_tree(context.params))
     except ConfigError as error:
         _refuse([*error.errors, *errors])
+    errors += file_errors(settings)
     if errors:
         _refuse(errors)
     return settings
@@ -206,6 +229,7 @@ def run(
     traces: Traces = None,
     wait_shadow: WaitShadow = None,
     settings: Set = None,
+    log_format: LogFormat = "auto",
     print_ready: Annotated[
         bool, typer.Option(help="Print one JSON line with the bound addresses when ready.")
     ] = False,
@@ -218,6 +242,10 @@ def run(
     """
     from sidecar.run import supervise
 
+    if log_format not in FORMATS:
+        _refuse([f"--log-format {log_format!r}: one of {', '.join(FORMATS)}"])
+    if log_format != "auto":
+        os.environ[FORMAT] = log_format  # for both processes
     chosen = _load(context)
     if not chosen.wire.routes:
         _refuse(["wire.routes: none given; use --listen HOST:PORT --upstream HOST:PORT"])
@@ -303,6 +331,8 @@ def check_config(
         settings = load(file)
     except ConfigError as error:
         _refuse(error.errors)
+    if errors := file_errors(settings):
+        _refuse(errors)
     if show:
         import yaml
 
@@ -325,12 +355,14 @@ def wire(context: typer.Context) -> None:
 app.command("demo")(demo_command)
 app.command("report")(report_command)
 app.command("gate")(gate_command)
+app.command("doctor")(doctor_command)
 app.command("skipped")(skipped_command)
 app.add_typer(labels_commands, name="labels")
 app.command("captured")(captured_command)
 app.command("capacity")(capacity_command)
 app.command("judge")(judge_command)
 app.command("replay")(replay_command)
+app.add_typer(config_commands, name="config")
 app.command("baseline")(baseline_command)
 app.command("inject")(inject_command)
 app.command("webhook")(webhook_command)

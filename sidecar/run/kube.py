@@ -68,7 +68,7 @@ def inject_command(
 def webhook_command(
     cert: Annotated[Path, typer.Option(help="The server's certificate chain, PEM.")],
     key: Annotated[Path, typer.Option(help="Its private key, PEM.")],
-    listen: Annotated[str, typer.Option(metavar="HOST:PORT")] = "0.0.0.0:8443",
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT")] = "[::]:8443",
     defaults: Defaults = None,
 ) -> None:
     """Serve the mutating admission webhook over TLS; a changed certificate is read again."""
@@ -77,6 +77,7 @@ def webhook_command(
     from sidecar.address import TCP, parse_address
     from sidecar.kube.certificate import CertificateError
     from sidecar.kube.webhook import serve
+    from sidecar.wire.listen import ListenError
 
     chosen = _read_defaults(defaults)
     try:
@@ -89,7 +90,7 @@ def webhook_command(
         return
     try:
         asyncio.run(serve(address, cert, key, chosen))
-    except (CertificateError, OSError) as error:
+    except (CertificateError, ListenError, OSError) as error:
         _refuse([str(error)])
 
 

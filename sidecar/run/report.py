@@ -84,11 +84,14 @@ def report(
     Exit code: 0 PASS, 1 FAIL, 2 a mistake, 3 WATCHING, 4 INCONCLUSIVE, 5 no sidecar could be asked.
     Without an address the sidecar on this machine is asked, with all its observers.
     """
-    from sidecar.report.build import exit_code, nobody
+    from sidecar.report.build import empty_report, exit_code
+
+    if trace_url and "{trace_id}" not in trace_url:
+        usage(f"--trace-url {trace_url!r}: where a trace opens, with {{trace_id}} in it")
 
     asked = gather(addresses, service, reach_by(timeout, ca, cert, key, server_name))
     reports = reports_of(asked, shadow, allow_missing)
-    found = reports[0] if reports else nobody(asked.missing, time.time())
+    found = reports[0] if reports else empty_report(asked.missing, time.time())
     if html is not None:
         from sidecar.report.page import render_html
 

@@ -172,8 +172,17 @@ async def run(
     stopping = asyncio.Event()
 
     def stop() -> None:
+        if stopping.is_set():
+            log.info("ending_now")
+        else:
+            log.info(
+                "stopping",
+                waits_for="open connections to close",
+                at_most_seconds=settings.wire.drain_seconds,
+                at_once="press Ctrl-C again, or send another SIGTERM",
+            )
         stopping.set()
-        wire.signal(signal.SIGTERM)
+        wire.signal(signal.SIGTERM)  # its second one ends the wire at once
 
     def reload() -> None:
         for observer in observers:

@@ -1,7 +1,7 @@
 """The page, health, metrics, status, verdict, gate and recent pairs over HTTP.
 
 Rule: everything here is computed when somebody asks; nothing is kept up for it on the data path.
-Page and report are given again for a moment: see `kept`.
+Page and report are given again for a moment: see `cache`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from aiohttp import web
 from sidecar.address import TCP, Unix, format_address, parse_address
 from sidecar.experiment.app import Experiment
 from sidecar.experiment.judging import Judged
-from sidecar.report.build import nobody
+from sidecar.report.build import empty_report
 from sidecar.report.live import report_of
 from sidecar.report.page import CONTENT_SECURITY_POLICY, render_html
 from sidecar.serve import gate
+from sidecar.serve.cache import AnswerCache
 from sidecar.serve.counts import counts_of
-from sidecar.serve.kept import Kept
 from sidecar.serve.skipped import SKIPPED, skipped_rows
 from sidecar.serve.status import status
+from sidecar.wire.listen import ANY_V6, ListenError, open_listeners
 
 PAIRS_SHOWN = 50
 PAIRS_LIMIT = 1000
@@ -56,8 +57,10 @@ class Pages:
         """
         self._experiment = experiment
         self._metrics = metrics
-        self._pages: Kept[tuple[bytes, bytes]] = Kept(now_ns)  # as it is, and compressed
-        self._reports: Kept[bytes] = Kept(now_ns)
+        self._pages: AnswerCache[tuple[bytes, bytes]] = AnswerCache(
+            now_ns
+        )  # as it is, and compressed
+        self._reports: AnswerCache[bytes] = AnswerCache(now_ns)
 
     def application(self) -> web.Application:
         """All routes."""
@@ -95,7 +98,7 @@ class Pages:
         if names:
             report = report_of(now, now.judged[name])
         else:
-            report = nobody({}, now.unix_seconds, "no shadow is configured")
+            report = empty_report({}, now.unix_seconds, "no shadow is configured")
         text = render_html(
             report,
             live=True,
@@ -234,6 +237,12 @@ async def serve(pages: Pages, listen: str) -> tuple[web.AppRunner, str]:
     address = parse_address(listen)
     site: web.BaseSite
     match address:
+        case TCP(host, _) if host == ANY_V6:  # asyncio's own would leave IPv4 out
+            try:
+                site = web.SockSite(runner, open_listeners(address)[0])
+            except ListenError as error:
+                await runner.cleanup()
+                raise OSError(errno.EADDRNOTAVAIL, f"http.listen {error}") from None
         case TCP(host, port):
             site = web.TCPSite(runner, host, port)
         case Unix(path):

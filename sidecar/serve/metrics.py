@@ -176,6 +176,7 @@ def _states(now: State) -> Iterator[Metric]:
     yield _gauge("sample_ratio", "Share of the matching calls that is shadowed.", fraction)
     yield _gauge("pace_ratio", "Share of those that there is time for.", now.pace)
     yield _gauge("held_bytes", "Messages held of calls in flight.", now.held_bytes)
+    yield _gauge("table_bytes", "Header tables of open connections.", now.table_bytes)
     queued = GaugeMetricFamily(PREFIX + "queue_calls", "Requests waiting.", labels=_SHADOW)
     size = GaugeMetricFamily(PREFIX + "queue_bytes", "Bytes waiting.", labels=_SHADOW)
     running = GaugeMetricFamily(PREFIX + "running_calls", "Calls under way.", labels=_SHADOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +13,10 @@ from sidecar.judge.evidence.histogram import Histogram
 
 def status(now: State) -> dict[str, Any]:
     """The state right now; `seen = compared + sum(skipped) + in_flight`, for every shadow too."""
+    wire = now.settings.wire
     return {
+        "time": now.unix_seconds,
+        "routes": [route.model_dump() for route in wire.routes],
         "attached": now.attached,
         "paused": now.settings.paused,
         "sample": now.settings.sample.fraction,
@@ -20,7 +24,15 @@ def status(now: State) -> dict[str, Any]:
         "pace": {"share": now.pace, "limit": now.pace_limit},
         "calls": _counts(now.ledger.calls),
         "connections": dict(now.connections),
+        "opaque": dict(now.opaque),
+        "traced": {"calls": now.read_calls, "with_context": now.traced_calls},
+        "folders": [str(wire.tap.parent), *([now.settings.capture.dir] if _local(now) else [])],
+        "limits": {
+            "connections": wire.connections,
+            "open_files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        },
         "held_bytes": now.held_bytes,
+        "table_bytes": now.table_bytes,
         "wire": dict(now.wire),
         "spans": asdict(now.spans),
         "not_judged": now.not_judged,
@@ -39,6 +51,7 @@ def status(now: State) -> dict[str, Any]:
                     "shadow": _quantiles(counts.latency),
                 },
                 "queue": {"calls": receiver.queued_calls, "bytes": receiver.queued_bytes},
+                "readers": _readers(now, counts.name),
                 "running": receiver.running,
                 "breaker": receiver.breaker,
                 "starting": receiver.starting,
@@ -47,6 +60,16 @@ def status(now: State) -> dict[str, Any]:
             for counts, receiver in zip(now.ledger.shadows, now.receivers, strict=True)
         },
     }
+
+
+def _readers(now: State, name: str) -> dict[str, str]:
+    judged = now.judged.get(name)
+    return {} if judged is None else judged.epoch.readers
+
+
+def _local(now: State) -> bool:
+    folder = now.settings.capture.dir
+    return bool(folder) and "://" not in folder
 
 
 def _failing(failing: Failing | None, now: State) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ from sidecar.fields import LIVE, Address, Count, Off, Seconds, Section
 from sidecar.judge.settings import JudgeSettings
 from sidecar.tee.settings import MatchSettings, PairSettings, SampleSettings, ShadowSettings
 from sidecar.telemetry.settings import TelemetrySettings
+from sidecar.wire.memory import waiting_limit
 
 Priority: TypeAlias = Literal["idle", "low", "normal"]
 
@@ -32,23 +33,23 @@ def _unix_path(path: Path) -> Path:
 class Route(Section):
     """One listening address and the model server behind it."""
 
-    listen: Address
-    upstream: Address
+    listen: Address  # where clients connect
+    upstream: Address  # the model server that answers them
 
 
 class WireSettings(Section):
     """Production's path."""
 
-    routes: tuple[Route, ...] = ()
+    routes: tuple[Route, ...] = ()  # each way in, with its server
+    # Unix socket between wire and observer
     tap: Annotated[Path, AfterValidator(_unix_path)] = Path("/tmp/shadow-sidecar/tap.sock")
     tap_bytes: Annotated[int, Field(ge=65536)] = 8 << 20  # copied, waiting for each observer
     connection_bytes: Annotated[int, Field(ge=4096)] = 256 << 10  # forwarded, unsent, a direction
-    connections: Count = 10_000
-    # all that the process holds; in a pod the container's limit is made from it
-    memory_bytes: Count = 256 << 20
-    # of silence, from one side's end until the other's is taken for granted
-    linger_seconds: Seconds = 30.0
-    drain_seconds: Seconds = 30.0
+    connections: Count = 10_000  # open at one time; further ones are refused
+    memory_bytes: Count = 256 << 20  # all that the wire holds; a pod's limit is made from it
+    linger_seconds: Seconds = 30.0  # of silence after one side's end, until the other's is assumed
+    drain_seconds: Seconds = 30.0  # given to open connections when the wire ends
+    # goaway: have clients of blind connections connect again
     resync: Annotated[Literal["off", "goaway"], Off] = "off"
 
 
@@ -57,7 +58,7 @@ class ObserverSettings(Section):
 
     # idle: what nobody else wants; low: a tenth of a core that others want too; normal.
     priority: Priority = "idle"
-    processes: Count = 1
+    processes: Count = 1  # observers that share the connections
     # Who cannot be reached at the start gets no calls, at most so long; 0: calls begin at once.
     wait_shadow_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
@@ -65,14 +66,14 @@ class ObserverSettings(Section):
 class HTTPSettings(Section):
     """Where health, metrics and status are served."""
 
-    listen: Address = "127.0.0.1:9095"
+    listen: Address = "127.0.0.1:9095"  # health, metrics, status, page, gate
 
 
 class AdminTLS(Section):
     """Mutual TLS of the admin API; the files may be renewed while the sidecar runs."""
 
-    cert: Path
-    key: Path
+    cert: Path  # this server's certificate
+    key: Path  # its private key
     ca: Path  # who may have signed a caller's certificate
 
     @model_validator(mode="after")
@@ -87,8 +88,8 @@ class AdminTLS(Section):
 class AdminSettings(Section):
     """Where the gRPC Admin API is served: counts for `report`, labels, policy."""
 
-    listen: Address = "127.0.0.1:9096"
-    tls: AdminTLS | None = None
+    listen: Address = "127.0.0.1:9096"  # the gRPC Admin API; beyond loopback only with tls
+    tls: AdminTLS | None = None  # mutual TLS; nothing: none
 
     @model_validator(mode="after")
     def _guarded(self) -> AdminSettings:
@@ -109,9 +110,9 @@ class Settings(Section):
     admin: AdminSettings = AdminSettings()
     match: MatchSettings = MatchSettings()
     sample: Annotated[SampleSettings, LIVE] = SampleSettings()
-    paused: Annotated[bool, LIVE] = False
+    paused: Annotated[bool, LIVE] = False  # no call is shadowed while true
     pairs: PairSettings = PairSettings()
-    shadows: tuple[ShadowSettings, ...] = ()
+    shadows: tuple[ShadowSettings, ...] = ()  # who receives copies
     compare: CompareSettings = CompareSettings()
     judge: JudgeSettings = JudgeSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -131,6 +132,13 @@ class Settings(Section):
             for route in self.wire.routes
             if route.listen == route.upstream
         ]
+        wire = self.wire
+        try:
+            waiting_limit(
+                wire.memory_bytes, wire.connections, self.observer.processes + 1, wire.tap_bytes
+            )
+        except ValueError as error:
+            problems.append(f"wire.memory_bytes: {error}")
         if problems:
             raise ValueError("; ".join(sorted(problems)))
         return self

@@ -66,6 +66,8 @@ class Admission:
             draw: uniform in [0, 1); decides for a call that lacks the sticky key.
             share: what the wire's fraction is less by, for want of time.
         """
+        if not call.legible:
+            return self._chance(call, draw, share) or SkipReason.BLIND
         if not call.is_grpc:
             return SkipReason.NOT_GRPC
         if not self._method_matches(call.method):
@@ -78,6 +80,10 @@ class Admission:
                 # Shadows with sidecars of their own could shadow each other without end.
                 if name == "x-shadow":
                     return SkipReason.FILTERED
+        return self._chance(call, draw, share)
+
+    def _chance(self, call: Started, draw: float, share: float) -> SkipReason | None:
+        """Decide without the header: a call that cannot be read is taken for a match."""
         # Before sampling: the wire leaves out every call then, and that is why.
         if self.paused:
             return SkipReason.PAUSED

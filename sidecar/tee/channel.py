@@ -20,6 +20,7 @@ from collections.abc import Callable
 from sidecar.address import TCP, Unix
 from sidecar.call import GrpcMetadata
 from sidecar.http2.answers import Answer
+from sidecar.http2.budget import Budget
 from sidecar.http2.conversation import Conversation
 
 DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE = 4, 13, 14
@@ -79,7 +80,9 @@ class Channel:
         tls: ssl.SSLContext | None,
         name: str,
         speak: Callable[[], Conversation],
+        budget: Budget | None = None,
     ) -> None:
+        self._budget = budget or Budget()  # for answers that wait to be told
         self._address = address
         self._tls = tls
         self._name = name  # that the server's certificate must have
@@ -132,6 +135,7 @@ class Channel:
         if not self._answers:
             self._loop.call_soon(self._deliver)
         self._answers.append((call, answer))
+        self._budget.held += sum(map(len, answer.messages))
 
     async def close(self) -> None:
         """Close the connections; calls in flight end as UNAVAILABLE."""
@@ -177,6 +181,7 @@ class Channel:
         answers, self._answers = self._answers, []
         for call, answer in answers:
             done, call.done = call.done, None
+            self._budget.held -= sum(map(len, answer.messages))
             if done is not None:
                 done(answer)
 

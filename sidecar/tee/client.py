@@ -27,13 +27,15 @@ import sidecar
 from sidecar.address import TCP, format_address, parse_address
 from sidecar.call import GrpcMetadata, Observation, SkipReason
 from sidecar.http2.answers import Answer
+from sidecar.http2.budget import Budget
 from sidecar.http2.conversation import Conversation
 from sidecar.http2.limits import ReadLimits
 from sidecar.tee.channel import Call, Channel
 from sidecar.tee.settings import ShadowSettings, TLSSettings
 
-MAX_INT = (1 << 31) - 1
 AGENT = f"shadow-sidecar/{sidecar.__version__}"
+
+_NO_ANSWER = frozenset({SkipReason.INCOMPLETE, SkipReason.PAIRS_FULL})
 
 Clock: TypeAlias = Callable[[], int]
 """The monotonic clock in nanoseconds."""
@@ -47,7 +49,9 @@ class ShadowClient:
         ValueError: when the address cannot be.
     """
 
-    def __init__(self, settings: ShadowSettings) -> None:
+    def __init__(self, settings: ShadowSettings, budget: Budget | None = None) -> None:
+        """`budget` is for answers until they are told; one without room is PAIRS_FULL."""
+        budget = budget or Budget()
         self._settings = settings
         self._reflected: grpc.aio.Channel | None = None
         address, tls = parse_address(settings.address), settings.tls
@@ -63,8 +67,11 @@ class ShadowClient:
             AGENT,
             ReadLimits(max_response_bytes=settings.max_response_bytes),
             settings.window_bytes,
+            budget,
         )
-        self._channel = Channel(address, None if tls is None else _context(tls), name, speak)
+        self._channel = Channel(
+            address, None if tls is None else _context(tls), name, speak, budget
+        )
 
     def call(
         self,
@@ -86,8 +93,8 @@ class ShadowClient:
             now: stamps the observation.
             done: is told what the shadow answered, when it is whole. An answer larger than
                 `max_response_bytes` (all messages together) is RESOURCE_EXHAUSTED without messages.
-                With it comes INCOMPLETE if the shadow said that it did nothing (REFUSED_STREAM,
-                GOAWAY), which is no answer of production's either.
+                With it comes PAIRS_FULL if there was no room for the answer, and INCOMPLETE if
+                the shadow said that it did nothing (REFUSED_STREAM, GOAWAY).
 
         Returns:
             What `cancel` takes.
@@ -99,7 +106,7 @@ class ShadowClient:
             # What cannot be read counts against the shadow: nobody else could read it either, or
             # would, it being larger than the operator allows.
             observation = Observation(status, detail, said, started_ns, now(), headers, trailers)
-            done(observation, skip if skip is SkipReason.INCOMPLETE else None)
+            done(observation, skip if skip in _NO_ANSWER else None)
 
         return self._channel.ask(method, messages, metadata, deadline_seconds, answered)
 
@@ -148,7 +155,6 @@ def _target(address: str) -> str:
 def _options(settings: ShadowSettings) -> list[tuple[str, str | int]]:
     options: list[tuple[str, str | int]] = [
         ("grpc.primary_user_agent", f"shadow-sidecar/{sidecar.__version__}"),
-        ("grpc.max_receive_message_length", min(settings.max_response_bytes, MAX_INT)),
         ("grpc.max_send_message_length", -1),
         # A retried copy would show the shadow more traffic than production has.
         ("grpc.enable_retries", 0),

@@ -18,7 +18,7 @@ DENIED_METADATA = ("authorization", "cookie", "proxy-authorization", "x-api-key"
 class SampleSettings(Section):
     """Which share of the matching calls is shadowed."""
 
-    fraction: Fraction = 1.0
+    fraction: Fraction = 1.0  # of the matching calls
     # None draws per call; "trace_id" or "metadata:NAME" keeps all calls of one key together.
     key: Annotated[str, Field(pattern=r"^(trace_id|metadata:[a-z0-9_.-]+)$")] | None = None
 
@@ -26,10 +26,10 @@ class SampleSettings(Section):
 class MetadataCondition(Section):
     """A condition on one request metadata field; exactly one of the tests is given."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_.-]+$")]
-    equals: str | None = None
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_.-]+$")]  # of the metadata field
+    equals: str | None = None  # a value that must be there
     matches: str | None = None  # a regular expression that must match the whole value
-    present: bool | None = None
+    present: bool | None = None  # whether the field must be there, or must not
 
     @model_validator(mode="after")
     def _one_test(self) -> MetadataCondition:
@@ -47,9 +47,9 @@ class MetadataCondition(Section):
 class MatchSettings(Section):
     """Which calls are predictions worth comparing. Globs over "/package.Service/Method"."""
 
-    methods: tuple[str, ...] = ("*",)
+    methods: tuple[str, ...] = ("*",)  # globs; one must match
     # As the payload readers declare: calls that are no predictions, or would change the shadow.
-    exclude: tuple[str, ...] = NOT_PREDICTIONS
+    exclude: tuple[str, ...] = NOT_PREDICTIONS  # globs; none may match
     metadata: tuple[MetadataCondition, ...] = ()  # all must hold
     copies: bool = False  # whether calls that are copies themselves (`x-shadow`) are shadowed too
 
@@ -57,25 +57,26 @@ class MatchSettings(Section):
 class RateSettings(Section):
     """A token bucket; None is no limit. The bucket holds one second's worth, at least one call."""
 
-    calls_per_second: Annotated[float, Field(gt=0)] | None = None
+    calls_per_second: Annotated[float, Field(gt=0)] | None = None  # at most; nothing: no limit
+    # at most, of requests; nothing: no limit
     bytes_per_second: Annotated[float, Field(gt=0)] | None = None
 
 
 class QueueSettings(Section):
     """Requests waiting for the shadow."""
 
-    calls: Count = 1024
-    bytes: Bytes = 64 << 20
-    max_wait_seconds: Seconds = 2.0
+    calls: Count = 1024  # waiting at most
+    bytes: Bytes = 64 << 20  # of their requests
+    max_wait_seconds: Seconds = 2.0  # older ones are expired
 
 
 class BreakerSettings(Section):
     """When to stop calling a shadow that fails, and for how long."""
 
-    consecutive_failures: Count = 10
-    failure_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    consecutive_failures: Count = 10  # that open it
+    failure_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5  # of the window, that opens it
     window_calls: Count = 100  # the ratio is taken over so many latest calls
-    cooldown_seconds: Seconds = 5.0
+    cooldown_seconds: Seconds = 5.0  # until the next try
     probes: Count = 3  # successes in the half-open state that close it again
 
 
@@ -83,9 +84,9 @@ class TLSSettings(Section):
     """TLS to a shadow; with cert and key it is mutual."""
 
     ca: Path | None = None  # None: the system's roots
-    cert: Path | None = None
-    key: Path | None = None
-    server_name: str | None = None
+    cert: Path | None = None  # our certificate, for mutual TLS
+    key: Path | None = None  # its private key
+    server_name: str | None = None  # in the server's certificate, when it is not the address
 
     @model_validator(mode="after")
     def _both(self) -> TLSSettings:
@@ -101,21 +102,22 @@ class TLSSettings(Section):
 class ShadowSettings(Section):
     """One receiver of copies."""
 
-    name: Name = "shadow"
-    address: Address
+    name: Name = "shadow"  # how reports, metrics and spans name it
+    address: Address  # where it listens
+    # control: a second replica of production, for the noise floor
     role: Literal["shadow", "control"] = "shadow"
     fraction: Annotated[Fraction, LIVE] = 1.0  # of the sampled calls; a control usually needs few
     version: str = ""  # the model's version, when the answers do not name it
-    deadline_seconds: Annotated[Seconds, LIVE] = 5.0
-    concurrency: Count = 32
+    deadline_seconds: Annotated[Seconds, LIVE] = 5.0  # for one call
+    concurrency: Count = 32  # calls on it at one time
     queue: Annotated[QueueSettings, LIVE] = QueueSettings()
     rate: Annotated[RateSettings, LIVE] = RateSettings()
     breaker: BreakerSettings = BreakerSettings()
     tls: TLSSettings | None = None
-    authority: str | None = None
-    deny_metadata: tuple[str, ...] = DENIED_METADATA
-    add_metadata: dict[str, str] = Field(default_factory=dict)
-    max_response_bytes: Bytes = 16 << 20
+    authority: str | None = None  # sent as :authority; nothing: its address
+    deny_metadata: tuple[str, ...] = DENIED_METADATA  # names never sent to it
+    add_metadata: dict[str, str] = Field(default_factory=dict)  # sent to it besides
+    max_response_bytes: Bytes = 16 << 20  # of one answer
     # Bytes of answers that may be on their way to us: no faster than this a round trip. A shadow
     # that floods costs the caches of production's machine this much.
     window_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 30)] = 256 << 10
@@ -124,8 +126,8 @@ class ShadowSettings(Section):
 class PairSettings(Section):
     """The calls in flight that the observer holds while it waits for both answers."""
 
-    calls: Count = 4096
-    bytes: Bytes = 128 << 20
-    max_age_seconds: Seconds = 60.0
+    calls: Count = 4096  # in flight at most
+    bytes: Bytes = 128 << 20  # of their messages, decompressed, metadata, and header tables
+    max_age_seconds: Seconds = 60.0  # older calls are given up
     max_request_bytes: Bytes = 16 << 20  # all messages of one call
     max_response_bytes: Bytes = 16 << 20

@@ -3,6 +3,7 @@
 Rule: a dispatch that `offer` took (it returned None) ends in exactly one of
     done(dispatch, Observation)   the shadow answered, or failed to
     done(dispatch, INCOMPLETE)    it said that it did nothing: REFUSED_STREAM or GOAWAY
+    done(dispatch, PAIRS_FULL)    there was no room for its answer
     done(dispatch, EXPIRED)       it waited longer than `queue.max_wait_seconds`
     done(dispatch, SHUTDOWN)      `close` came first
     cancel(key) -> True           the caller of `cancel` knows; `done` is not called
@@ -18,6 +19,7 @@ from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from sidecar.call import CallKey, GrpcMetadata, Observation, SkipReason
+from sidecar.http2.budget import Budget
 from sidecar.tee.breaker import SICK, BreakerState
 from sidecar.tee.channel import Call
 from sidecar.tee.client import Clock, ShadowClient
@@ -52,8 +54,14 @@ class Shadow:
     """
 
     def __init__(
-        self, settings: ShadowSettings, pairs: PairSettings, clock: Clock, done: Done
+        self,
+        settings: ShadowSettings,
+        pairs: PairSettings,
+        clock: Clock,
+        done: Done,
+        budget: Budget | None = None,
     ) -> None:
+        self._budget = budget
         self._settings = settings
         self._clock = clock
         self._done = done
@@ -101,7 +109,7 @@ class Shadow:
         Raises:
             OSError: when a TLS file cannot be read.
         """
-        self._client = ShadowClient(self._settings)
+        self._client = ShadowClient(self._settings, self._budget)
 
     def refusal(self, draw: float = 0.0, lost: SkipReason | None = None) -> SkipReason | None:
         """Say why the call would be refused, as far as its header tells; None: it may be read.
@@ -226,7 +234,10 @@ class Shadow:
     ) -> None:
         dispatch, epoch = admitted
         del self._running[dispatch.key]
-        self._report(observation, epoch)  # one that did nothing is UNAVAILABLE to the breaker
+        if skip is SkipReason.PAIRS_FULL:
+            self._gate.breaker.released(epoch)  # it was we who had no room
+        else:
+            self._report(observation, epoch)  # one that did nothing is UNAVAILABLE to the breaker
         self._tell(dispatch, observation if skip is None else skip)
         if self._client is not None:
             self._expire(self._clock())

@@ -19,10 +19,10 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from time import time
 from typing import NoReturn
 
 from sidecar.address import MAX_UNIX_PATH, Unix, parse_address
+from sidecar.log import format_line, is_text
 from sidecar.wire.memory import waiting_limit
 from sidecar.wire.poll import Poller, run
 from sidecar.wire.server import Options, Route, Wire
@@ -100,9 +100,9 @@ def fail(errors: list[str]) -> NoReturn:
 
 
 def log(event: str, **fields: object) -> None:
-    """Write one JSON object on a line of stderr, unless nobody reads: nothing here may wait."""
-    line = json.dumps({"time": round(time(), 3), "process": "wire", "event": event, **fields})
+    """Write one line on stderr, in the dialect of `sidecar.log`; nothing here may wait."""
     with suppress(OSError, ValueError):
+        line = format_line("wire", "info", event, fields, text=is_text(sys.stderr))
         poll = select.poll()
         poll.register(2, select.POLLOUT)
         if poll.poll(0):

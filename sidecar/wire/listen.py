@@ -17,6 +17,7 @@ from sidecar.address import TCP, Unix, format_address
 from sidecar.wire.peer import check_directory
 
 BACKLOG: Final = 1024
+ANY_V6: Final = "::"
 
 
 class ListenError(Exception):
@@ -25,6 +26,8 @@ class ListenError(Exception):
 
 def open_listeners(address: TCP | Unix) -> list[socket.socket]:
     """Listen on an address; on all of them where a host name has several.
+
+    `[::]` is every address of both families, and `0.0.0.0` where the kernel has no IPv6.
 
     Raises:
         ListenError: if that is not possible.
@@ -35,12 +38,14 @@ def open_listeners(address: TCP | Unix) -> list[socket.socket]:
     host, port = address
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        if host == ANY_V6 and not _has_ipv6():
+            found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("0.0.0.0", port))]
         for family, *_, where in dict.fromkeys(found):
             sock = socket.socket(family, socket.SOCK_STREAM)
             opened.append(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6 and len(found) > 1:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != ANY_V6))
             sock.bind((where[0], port, *where[2:]))
             sock.listen(BACKLOG)
             sock.setblocking(False)
@@ -50,6 +55,14 @@ def open_listeners(address: TCP | Unix) -> list[socket.socket]:
             sock.close()
         raise ListenError(f"{format_address(host, port)}: {error.strerror}") from None
     return opened
+
+
+def _has_ipv6() -> bool:
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_STREAM).close()
+    except OSError:
+        return False
+    return True
 
 
 def open_unix(path: Path, mode: int) -> socket.socket:

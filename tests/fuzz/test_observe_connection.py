@@ -28,7 +28,7 @@ class Ledger:
 
     def _wants(self, started: Started) -> bool:
         assert started.key not in self.begun
-        wanted = not self._refuse or len(self.begun) % self._refuse != 0
+        wanted = started.legible and (not self._refuse or len(self.begun) % self._refuse != 0)
         self.begun[started.key] = wanted
         return wanted
 

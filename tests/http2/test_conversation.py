@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 from collections.abc import Iterator
 
@@ -10,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.call import SkipReason
 from sidecar.http2.answers import Answer
+from sidecar.http2.budget import Budget
 from sidecar.http2.conversation import BURST, WINDOW, Conversation
 from sidecar.http2.frames import PREFACE
 from sidecar.http2.limits import ReadLimits
@@ -401,3 +404,38 @@ def test_any_frames_end_each_call_once(said: list[bytes]) -> None:
     ended = [told for one in said for told in talk.receive(one)]
     ended += talk.lost("gone")
     assert sorted(stream for stream, _ in ended) == asked
+
+
+def test_answers_of_all_calls_share_a_budget_and_are_counted_as_they_grow() -> None:
+    budget = Budget(100_000)
+    talk = Conversation("http", "s:1", "a", ReadLimits(), budget=budget)
+    talk.receive(OPENING)
+    bomb = gzip.compress(bytes(30_000))
+    head = hpack.Encoder().encode([*HEAD, ("grpc-encoding", "gzip")])
+    whole = struct.pack("!BI", 1, len(bomb)) + bomb
+    ended: dict[int, SkipReason | None] = {}
+    for _ in range(32):
+        stream = ask(talk, b"x")
+        said = frame(HEADERS, END_HEADERS, stream, head) + frame(DATA, 0, stream, whole)
+        ended |= {s: answer.skip for s, answer in talk.receive(said)}
+        assert budget.held == talk.held <= 100_000
+    assert ended == dict.fromkeys(range(7, 65, 2), SkipReason.PAIRS_FULL)
+    assert len(talk.streams) == 3
+    talk.lost("gone")
+    assert budget.held == 0
+
+
+def test_an_answer_that_grows_plainly_gives_way_too() -> None:
+    budget = Budget(10_000)
+    talk = Conversation("http", "s:1", "a", ReadLimits(), budget=budget)
+    talk.receive(OPENING)
+    stream = ask(talk, b"x")
+    told = talk.receive(frame(HEADERS, END_HEADERS, stream, fields_block()))
+    for _ in range(20):
+        told += talk.receive(frame(DATA, 0, stream, message(bytes(1_000))))
+    assert [answer.skip for _, answer in told] == [SkipReason.PAIRS_FULL]
+    assert budget.held == 0
+
+
+def fields_block() -> bytes:
+    return hpack.Encoder().encode(HEAD)

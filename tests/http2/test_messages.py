@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.call import SkipReason
+from sidecar.http2.budget import Budget
 from sidecar.http2.limits import ReadLimits
 from sidecar.http2.messages import MessageReader
 from tests.observe.peers import message
@@ -23,8 +24,10 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def reader(encoding: str = "identity", max_bytes: int = 10_000) -> MessageReader:
-    return MessageReader(encoding, max_bytes, TOO_LARGE, ReadLimits())
+def reader(
+    encoding: str = "identity", max_bytes: int = 10_000, budget: Budget | None = None
+) -> MessageReader:
+    return MessageReader(encoding, max_bytes, TOO_LARGE, ReadLimits(), budget or Budget())
 
 
 def raw_deflate(text: bytes) -> bytes:
@@ -90,3 +93,13 @@ def test_what_is_held() -> None:
     assert messages.held == 50
     messages.feed(message(b"x" * 100)[55:])
     assert 100 <= messages.held < 200
+
+
+def test_what_would_grow_beyond_the_budget_is_not_decompressed() -> None:
+    budget = Budget(5_000)
+    bomb = message(gzip.compress(bytes(8_000)), compressed=True)
+    assert reader("gzip", budget=budget).feed(bomb) is SkipReason.PAIRS_FULL
+    budget.held = 6_000  # more than there may be
+    assert reader("gzip", budget=budget).feed(bomb) is SkipReason.PAIRS_FULL
+    assert reader("gzip", 4_000, budget=Budget(5_000)).feed(bomb) is TOO_LARGE
+    assert reader("gzip", budget=Budget(8_000)).feed(bomb) is None

@@ -59,7 +59,10 @@ def test_a_controllers_pod_starts_without_the_sidecar_and_with_a_warning() -> No
     owned["metadata"]["ownerReferences"] = OWNER
     response = respond(review("Pod", owned))
     assert response["allowed"] is True
-    assert "patch" not in response
+    made = patched(owned, response)
+    reason = made["metadata"]["annotations"].pop("shadow-sidecar/not-injected")
+    assert "shadow-sidecar/sample: 'much' is not allowed" in reason
+    assert made == owned, "why is said on the pod, and nothing else is changed"
     assert "sample" in response["warnings"][0]
     assert all(len(warning) <= 256 for warning in response["warnings"])
 
@@ -93,6 +96,106 @@ def test_a_workloads_label_is_carried_to_its_pods() -> None:
     del bare["metadata"]["labels"]
     made = patched(labelled, respond(review("Deployment", labelled, "UPDATE", bare)))
     assert inject(made["spec"]["template"]) != made["spec"]["template"]
+
+
+def bare() -> dict[str, Any]:
+    """A Deployment as it was before anybody thought of us."""
+    made = deployment()
+    made["spec"]["template"]["metadata"] = {"labels": {"app": "digits"}}
+    return made
+
+
+def labelled(value: str = "true", **annotations: str) -> dict[str, Any]:
+    """The same, asked for on the Deployment itself."""
+    made = bare()
+    made["metadata"]["labels"] = {"shadow-sidecar/inject": value}
+    named = {f"shadow-sidecar/{key}": text for key, text in annotations.items()}
+    made["metadata"]["annotations"] = named
+    return made
+
+
+def written(after: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+    """What the API server keeps of an update; it must be allowed."""
+    response = respond(review("Deployment", after, "UPDATE" if before else "CREATE", before))
+    assert response["allowed"] is True, response
+    return dict(patched(after, response)) if "patch" in response else after
+
+
+def asked(document: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Label and shadow of the pod template."""
+    metadata = document["spec"]["template"]["metadata"]
+    label = metadata.get("labels", {}).get("shadow-sidecar/inject")
+    return label, metadata.get("annotations", {}).get("shadow-sidecar/shadow")
+
+
+def changed(document: dict[str, Any], half: str, key: str, value: str | None) -> dict[str, Any]:
+    """The document with one label or annotation of its own other than it was."""
+    made = copy.deepcopy(document)
+    made["metadata"].setdefault(half, {}).pop(f"shadow-sidecar/{key}", None)
+    if value is not None:
+        made["metadata"][half][f"shadow-sidecar/{key}"] = value
+    return made
+
+
+def test_label_and_annotation_come_in_any_order() -> None:
+    half = labelled()
+    response = respond(review("Deployment", half, "UPDATE", bare()))
+    assert response["allowed"] is True
+    assert "patch" not in response, "a rollout for nothing"
+    assert "nothing is injected before" in response["warnings"][0]
+    whole = labelled(shadow="candidate=v2:9000")
+    assert asked(written(whole, half)) == ("true", "candidate=v2:9000")
+    annotated = changed(whole, "labels", "inject", None)
+    assert asked(written(annotated, bare())) == (None, "candidate=v2:9000")
+    assert asked(written(whole, annotated)) == ("true", "candidate=v2:9000")
+
+
+def test_half_a_request_is_refused_where_no_other_half_is_to_come() -> None:
+    assert respond(review("Deployment", labelled()))["allowed"] is False
+    alone = deployment()
+    del alone["spec"]["template"]["metadata"]["annotations"]
+    assert respond(review("Deployment", alone, "UPDATE", bare()))["allowed"] is False
+
+
+def test_a_copy_follows_its_source() -> None:
+    first = written(labelled(shadow="candidate=v2:9000", sample="0.5"), bare())
+    second = written(changed(first, "annotations", "shadow", "candidate=v3:9000"), first)
+    assert asked(second) == ("true", "candidate=v3:9000")
+    fewer = written(changed(second, "annotations", "sample", None), second)
+    assert "shadow-sidecar/sample" not in fewer["spec"]["template"]["metadata"]["annotations"]
+    off = written(changed(fewer, "labels", "inject", "false"), fewer)
+    assert asked(off) == ("false", "candidate=v3:9000")
+    assert inject(off["spec"]["template"]) == off["spec"]["template"]
+    gone = changed(changed(off, "labels", "inject", None), "annotations", "shadow", None)
+    assert written(gone, off)["spec"]["template"]["metadata"] == {
+        "labels": {"app": "digits"},
+        "annotations": {},
+    }
+
+
+def test_a_copy_that_an_older_version_made_follows_as_well() -> None:
+    first = written(labelled(shadow="candidate=v2:9000"), bare())
+    del first["spec"]["template"]["metadata"]["annotations"]["shadow-sidecar/copied"]
+    second = written(changed(first, "annotations", "shadow", "candidate=v3:9000"), first)
+    assert asked(second) == ("true", "candidate=v3:9000")
+
+
+def test_what_was_changed_while_the_webhook_was_down_is_made_good() -> None:
+    first = written(labelled(shadow="candidate=v2:9000"), bare())
+    unseen = changed(first, "annotations", "shadow", "candidate=v3:9000")
+    later = copy.deepcopy(unseen)
+    later["spec"]["replicas"] = 3
+    assert asked(written(later, unseen)) == ("true", "candidate=v3:9000")
+
+
+def test_a_value_that_a_person_writes_on_the_template_stays() -> None:
+    first = written(labelled(shadow="candidate=v2:9000"), bare())
+    own = copy.deepcopy(first)
+    own["spec"]["template"]["metadata"]["annotations"]["shadow-sidecar/shadow"] = "mine=x:9000"
+    second = written(own, first)
+    assert asked(second) == ("true", "mine=x:9000")
+    third = written(changed(second, "annotations", "shadow", "candidate=v4:9000"), second)
+    assert asked(third) == ("true", "mine=x:9000")
 
 
 def test_a_wrong_workload_is_refused_when_a_person_writes_it() -> None:
@@ -168,3 +271,15 @@ def test_an_unforeseen_shape_is_admitted_with_a_warning() -> None:
     assert made.outcome == "error"
     assert made.review["response"]["allowed"] is True
     assert "not injected" in made.review["response"]["warnings"][0]
+
+
+def test_what_was_asked_for_and_not_done_is_told_with_its_name_and_why() -> None:
+    owned = wrong_pod()
+    owned["metadata"] |= {"ownerReferences": OWNER, "generateName": "digits-5d4f-"}
+    del owned["metadata"]["name"]
+    found = answer(review("Pod", owned), {})
+    assert found.outcome == "warned"
+    assert found.about["kind"] == "Pod"
+    assert found.about["namespace"] == "models"
+    assert found.about["name"] == "digits-5d4f-"
+    assert "shadow-sidecar/sample: 'much' is not allowed" in found.about["reason"]

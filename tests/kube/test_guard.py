@@ -12,11 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.kube.guard import FIRST_PAUSE, LAST_PAUSE, flags_from, next_pause, private_bytes
+from sidecar.kube.guard import (
+    FIRST_PAUSE,
+    LAST_PAUSE,
+    UNTOUCHED,
+    Guard,
+    flags_from,
+    next_pause,
+    private_bytes,
+)
 from sidecar.kube.names import Names
 from tests.kube.manifests_in import need
 
-ALL = Names(lambda host: True)
+THERE, NOT = frozenset({"10.0.0.9"}), frozenset[str]()
+ALL = Names(lambda host: THERE)
 
 
 @contextmanager
@@ -79,6 +88,74 @@ def test_one_that_takes_too_much_memory_is_killed_before_the_kernel_does() -> No
         assert line(guard) == "up"
         assert "passed 67108864 bytes of memory and was killed" in line(guard)
         assert line(guard) == "up"
+
+
+def test_a_burst_that_is_faster_than_any_look_fails_in_the_observer_alone() -> None:
+    """Before: the kernel killed what the container held, the guard with it."""
+    script = (
+        "held = []\n"
+        "try:\n"
+        "    while len(held) < 4096: held.append(bytearray(b'x' * (1 << 20)))\n"
+        "except MemoryError:\n"
+        "    mib = len(held); del held; print('stopped', mib, flush=True)\n"
+        "    raise SystemExit(7)\n"
+    )
+    with guarded(script, f"--memory={64 << 20}") as guard:
+        for _ in range(2):
+            said = line(guard)
+            if said.startswith("stopped"):
+                assert int(said.split()[1]) * (1 << 20) <= (64 << 20) + UNTOUCHED
+                said = line(guard)
+            assert "ended with status 7" in said or "passed" in said
+        assert guard.poll() is None
+
+
+def test_the_observer_is_the_first_that_the_kernel_takes() -> None:
+    with guarded(WAIT) as guard:
+        first = int(line(guard).split()[1])
+        assert Path(f"/proc/{first}/oom_score_adj").read_text().strip() == "1000"
+        assert Path(f"/proc/{guard.pid}/oom_score_adj").read_text().strip() != "1000"
+
+
+def test_many_deaths_in_a_row_never_end_the_guard_and_each_is_told() -> None:
+    with guarded("import os; os.abort()") as guard:
+        pauses = [line(guard) for _ in range(4)]
+        assert all("ended by signal 6" in said for said in pauses)
+        assert [said.rpartition(" in ")[2] for said in pauses] == ["0.5 s", "1 s", "2 s", "4 s"]
+        assert guard.poll() is None
+
+
+def test_a_fault_of_its_own_is_a_death_of_the_observer_and_not_of_the_container(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    guard = Guard([sys.executable, "-c", WAIT], None, None, None)
+    monkeypatch.setattr("sidecar.kube.guard.FIRST_PAUSE", 0.02)
+    looks = []
+
+    def broken() -> int | None:
+        looks.append(1)
+        guard._ending = len(looks) > 5
+        raise OSError("no /proc today")
+
+    monkeypatch.setattr(guard, "_reap", broken)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        assert guard.run() == 0
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    assert capsys.readouterr().err.count("was given up: OSError: no /proc today") > 1
+
+
+def test_nobody_who_reads_its_words_is_no_reason_to_end() -> None:
+    command = [sys.executable, "-m", "sidecar.kube.guard", "--", "/no/such/observer"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as guard:
+        assert guard.stderr is not None
+        guard.stderr.readline()
+        guard.stderr.close()
+        with pytest.raises(subprocess.TimeoutExpired):
+            guard.wait(timeout=3)
+        guard.terminate()
+        assert guard.wait(timeout=30) == 0
 
 
 def test_a_command_that_is_not_there_is_told() -> None:
@@ -164,11 +241,11 @@ def test_annotations_become_flags_and_wrong_ones_are_told(tmp_path: Path) -> Non
 def test_a_shadow_that_does_not_exist_yet_is_left_out_and_the_rate_with_it(tmp_path: Path) -> None:
     (tmp_path / "shadow").write_text("new=canary:9000, old=stable:9000")
     (tmp_path / "rate").write_text("5")
-    assert flags_from(tmp_path, Names(lambda host: host == "stable"))[0] == [
+    assert flags_from(tmp_path, Names(lambda host: THERE if host == "stable" else NOT))[0] == [
         "--shadow=old=stable:9000",
         "--rate=5",
     ]
-    assert flags_from(tmp_path, Names(lambda host: False)) == ([], [])
+    assert flags_from(tmp_path, Names(lambda host: NOT)) == ([], [])
 
 
 @pytest.mark.interop

@@ -46,7 +46,7 @@ def test_the_named_port_leads_to_the_wire_and_the_probe_to_the_model() -> None:
     server = container(made, "server")
     assert server["ports"] == [{"name": "grpc", "containerPort": 9094, "protocol": "TCP"}]
     assert server["readinessProbe"] == {"tcpSocket": {"port": 9000}}
-    assert "--route=0.0.0.0:9094=127.0.0.1:9000" in container(made, "shadow-wire")["args"]
+    assert "--route=[::]:9094=127.0.0.1:9000" in container(made, "shadow-wire")["args"]
     assert "ports" not in container(made, "shadow-wire"), "declared twice, kubectl would warn"
 
 
@@ -55,13 +55,13 @@ def test_an_undeclared_port_is_declared_by_the_wire() -> None:
     del plain["spec"]["containers"][0]["ports"]
     wire = container(inject(plain), "shadow-wire")
     assert [p["containerPort"] for p in wire["ports"]] == [9094]
-    assert "--route=0.0.0.0:9094=127.0.0.1:8033" in wire["args"]
+    assert "--route=[::]:9094=127.0.0.1:8033" in wire["args"]
 
 
 def test_the_wire_may_take_over_a_number_that_the_model_has_left() -> None:
     made = inject(pod({"listen-port": "9000", "upstream-port": "9001"}))
     assert container(made, "server")["ports"][0]["containerPort"] == 9000
-    assert "--route=0.0.0.0:9000=127.0.0.1:9001" in container(made, "shadow-wire")["args"]
+    assert "--route=[::]:9000=127.0.0.1:9001" in container(made, "shadow-wire")["args"]
 
 
 def test_the_model_is_found_among_several_containers_and_ports() -> None:
@@ -98,7 +98,7 @@ def test_what_was_asked_for_reaches_the_observer() -> None:
     } in live
     for arg in (
         "--config=/etc/shadow-sidecar/config.yaml",
-        "--http=0.0.0.0:9095",
+        "--http=[::]:9095",
     ):
         assert arg in observer["args"]
     environment = {e["name"]: e.get("value") for e in observer["env"]}
@@ -267,3 +267,28 @@ def test_without_a_shadow_there_must_be_a_configuration() -> None:
         inject(alone)
     alone["metadata"]["annotations"] = {"shadow-sidecar/config-map": "digits"}
     assert inject(alone)
+
+
+@pytest.mark.parametrize(
+    "key", ["initContainers", "volumes", "terminationGracePeriodSeconds", "securityContext"]
+)
+def test_a_key_that_was_left_empty_is_not_there(key: str) -> None:
+    assert inject(pod(**{key: None})) == inject(pod())
+
+
+def test_a_container_without_a_name_is_refused_by_its_place() -> None:
+    nameless = pod(initContainers=[{"image": "x"}])
+    nameless["spec"]["containers"].append({"image": "y", "name": ""})
+    with pytest.raises(InjectError) as raised:
+        inject(nameless)
+    assert raised.value.errors == [
+        "initContainers[0]: a container without a name",
+        "containers[1]: a container without a name",
+    ]
+
+
+def test_the_guard_knows_what_would_be_the_pod_itself() -> None:
+    observer = container(inject(pod()), "shadow-observer")
+    assert {"--own-port=9094", "--own-port=9000"} <= set(observer["command"])
+    ips = next(e for e in observer["env"] if e["name"] == "POD_IPS")
+    assert ips["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIPs"}}

@@ -92,7 +92,7 @@ spec:
 def test_strings_that_cluster_tools_would_misread_are_quoted() -> None:
     text = TEMPLATED["Pod"].replace("app: digits", 'app: "on"')
     assert '"on"' in inject_text(text, {}).text
-    assert yaml.safe_load(inject_text(text, {}).text)["spec"]["initContainers"][1]["env"][4] == {
+    assert yaml.safe_load(inject_text(text, {}).text)["spec"]["initContainers"][1]["env"][5] == {
         "name": "OTEL_SERVICE_NAME",
         "value": "on",
     }

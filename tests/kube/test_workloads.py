@@ -63,7 +63,7 @@ def test_kserves_shorthand_is_injected_and_its_service_follows_the_port() -> Non
     assert predictor["model"]["modelFormat"] == {"name": "sklearn"}
     assert "name" not in predictor["model"]
     assert "containers" not in predictor
-    assert "--route=0.0.0.0:9094=127.0.0.1:8033" in predictor["initContainers"][0]["args"]
+    assert "--route=[::]:9094=127.0.0.1:8033" in predictor["initContainers"][0]["args"]
     assert "shadow-sidecar/status" in after["metadata"]["annotations"]
     assert inject_object(after, {}) == after
 
@@ -151,3 +151,31 @@ def test_labelling_a_deployment_makes_its_new_pods_ask() -> None:
     del unlabelled["metadata"]["labels"], unlabelled["metadata"]["annotations"]
     back = spread_request(unlabelled, after)
     assert back["spec"]["template"]["metadata"] == {"labels": {"app": "digits"}, "annotations": {}}
+
+
+@pytest.mark.parametrize("mode", ["Serverless", "Knative"])
+def test_what_knative_runs_is_refused_by_name(mode: str) -> None:
+    document = yaml.safe_load(KSERVE)
+    document["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] = mode
+    with pytest.raises(InjectError, match=r"InferenceService digits: .*deploymentMode: Knative"):
+        inject_object(document, {})
+    service = yaml.safe_load(TEMPLATED["Deployment"]) | {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+    }
+    with pytest.raises(InjectError, match="Service digits: Knative does not let"):
+        inject_object(service, {})
+    del service["spec"]["template"]["metadata"]["labels"]
+    assert inject_object(service, {}) == service
+
+
+def test_kserves_model_is_ready_when_the_model_is() -> None:
+    plain = yaml.safe_load(KSERVE)
+    model = inject_object(plain, {})["spec"]["predictor"]["model"]
+    assert model["readinessProbe"]["tcpSocket"] == {"port": 8033}, "not the wire's 9094"
+    plain["metadata"]["annotations"]["shadow-sidecar/intercept"] = "redirect"
+    model = inject_object(plain, {})["spec"]["predictor"]["model"]
+    assert model["readinessProbe"]["tcpSocket"] == {"port": 9093}, "around the redirect"
+    own = {"grpc": {"port": 8033}}
+    plain["spec"]["predictor"]["model"]["readinessProbe"] = own
+    assert inject_object(plain, {})["spec"]["predictor"]["model"]["readinessProbe"] == own

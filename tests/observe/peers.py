@@ -5,6 +5,7 @@ from __future__ import annotations
 import hpack
 
 from sidecar.call import Direction, Event, Started
+from sidecar.http2.budget import Budget
 from sidecar.http2.frames import HEADER, PREFACE
 from sidecar.http2.limits import ReadLimits
 from sidecar.observe.connection import Connection
@@ -47,12 +48,16 @@ class Playbook:
     """A connection whose peers have shaken hands; what it tells is gathered in `events`."""
 
     def __init__(
-        self, limits: ReadLimits | None = None, wanted: bool = True, hands: bool = True
+        self,
+        limits: ReadLimits | None = None,
+        wanted: bool = True,
+        hands: bool = True,
+        budget: Budget | None = None,
     ) -> None:
         self.events: list[Event] = []
         self.wanted = wanted
         self.now_ns = 0
-        self.connection = Connection(3, "10.0.0.1:9", self._wants, limits or ReadLimits())
+        self.connection = Connection(3, "10.0.0.1:9", self._wants, limits or ReadLimits(), budget)
         self._encoders = (hpack.Encoder(), hpack.Encoder())
         if hands:
             self.client(PREFACE, settings())

@@ -18,6 +18,7 @@ from sidecar.call import (
     SkipReason,
     Started,
 )
+from sidecar.http2.budget import Budget
 from sidecar.http2.frames import PREFACE
 from sidecar.http2.limits import ReadLimits
 from sidecar.observe.connection import Connection
@@ -608,10 +609,101 @@ def test_what_cannot_be_read_makes_the_connection_opaque(broken: bytes) -> None:
     book = Playbook()
     book.asked(1)
     assert book.client(broken) == lost(1, SkipReason.BLIND)
+    begun = [event.key.stream for event in book.events if isinstance(event, Started)]
+    assert begun in ([1], [1, 3])  # the call in it is told of, if there is one
     assert book.connection.state == "opaque"
     assert book.connection.why
     assert book.connection.buffered_bytes == 0
     assert book.connection.close(CLIENT, "eof", 9) == []
+
+
+BIG = (("big", "b" * 70_000),)
+
+
+def big_block(book: Playbook, stream: int, cut: int) -> bytes:
+    """A request whose header block is larger than anybody reads, in so many frames."""
+    block = book.block(CLIENT, REQUEST + BIG)
+    size = -(-len(block) // cut)
+    parts = [block[at : at + size] for at in range(0, len(block), size)]
+    kinds = [HEADERS] + [CONTINUATION] * (len(parts) - 1)
+    flags = [0] * (len(parts) - 1) + [END_HEADERS]
+    return b"".join(map(frame, kinds, [stream] * cut, parts, flags))
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+@pytest.mark.parametrize("size", [1, 7, 1000, 1 << 20])
+def test_calls_on_a_connection_that_cannot_be_read_are_told_of(frames: int, size: int) -> None:
+    book = Playbook()
+    said = book.request(1) + frame(DATA, 1, message(b"x" * 50), END_STREAM)
+    said += big_block(book, 3, frames) + frame(DATA, 3, b"", END_STREAM)
+    said += book.request(5) + frame(DATA, 5, message(b"y" * 50), END_STREAM) + book.request(7)
+    for at in range(0, len(said), size):
+        book.client(said[at : at + size])
+    assert book.connection.state == "opaque"
+    begun = [event for event in book.events if isinstance(event, Started)]
+    assert [(call.key.stream, call.legible) for call in begun] == [
+        (1, True),
+        (3, False),
+        (5, False),
+        (7, False),
+    ]
+    assert lost(1, SkipReason.BLIND)[0] in book.events
+    book.connection.close(CLIENT, "eof", 9)
+    book.client(book.request(9))
+    assert len([e for e in book.events if isinstance(e, Started)]) == 4
+
+
+def test_calls_are_told_of_when_it_is_the_servers_headers_that_cannot_be_read() -> None:
+    book = Playbook()
+    book.asked(1)
+    half = book.request(3)
+    book.client(half[:11])
+    book.server(frame(HEADERS, 1, b"\xfe", END_HEADERS))
+    book.client(half[11:], book.request(5))
+    begun = [event for event in book.events if isinstance(event, Started)]
+    assert [(call.key.stream, call.legible) for call in begun] == [
+        (1, True),
+        (3, False),
+        (5, False),
+    ]
+
+
+def test_a_header_table_that_production_allows_and_we_do_not_keep() -> None:
+    book = Playbook()
+    book.server(settings(_1=1 << 20))
+    book.encoder(CLIENT).header_table_size = 1 << 20
+    book.client(book.request(1), book.request(3))
+    begun = [event for event in book.events if isinstance(event, Started)]
+    assert [(call.key.stream, call.legible) for call in begun] == [(1, False), (3, False)]
+
+
+def test_what_the_wire_left_out_is_told_of_as_that_where_nothing_can_be_read() -> None:
+    book = Playbook()
+    book.connection.unsampled(3)
+    book.client(big_block(book, 1, 5), book.request(3))
+    book.connection.unsampled(7)
+    book.client(frame(DATA, 1, b"", 0)[:9], book.request(5), book.request(7))
+    begun = [event for event in book.events if isinstance(event, Started)]
+    assert [(call.key.stream, call.sampled) for call in begun] == [
+        (1, True),
+        (3, False),
+        (5, True),
+        (7, False),
+    ]
+
+
+def test_a_gap_where_nothing_can_be_read() -> None:
+    book = Playbook()
+    book.client(big_block(book, 1, 5), frame(DATA, 1, bytes(500))[:209])
+    book.connection.gap(CLIENT, 300, 0)
+    book.client(book.request(3))
+    assert [e.key.stream for e in book.events if isinstance(e, Started)] == [1, 3]
+
+
+def test_another_protocol_has_no_calls() -> None:
+    book = Playbook(hands=False)
+    book.client(b"GET / HTTP/1.1\r\nHost: model\r\n\r\n", book.request(1))
+    assert book.events == []
 
 
 def test_a_peer_that_is_not_grpc() -> None:
@@ -647,3 +739,25 @@ def test_ten_thousand_streams() -> None:
     book.client(*[book.request(stream) for stream in range(1, 20_001, 2)])
     assert len(book.events) == 10_000
     assert book.connection.buffered_bytes == 0
+
+
+def test_header_tables_of_many_connections_count_and_have_a_bound() -> None:
+    budget = Budget(200_000)
+    books = [Playbook(budget=budget) for _ in range(10)]
+    for stream in range(1, 401, 2):
+        for book in books:
+            field = (f"x-{stream}", "v" * 20)
+            book.client(
+                book.request(stream, field, flags=END_STREAM), frame(RST_STREAM, stream, bytes(4))
+            )
+            assert budget.tables <= budget.limit // 2
+    states = [book.connection.state for book in books]
+    assert set(states) == {"open", "blind"}
+    assert {book.connection.why for book in books if book.connection.state == "blind"} == {
+        "no room for its header tables"
+    }
+    for book in books:
+        begun = [e for e in book.events if isinstance(e, Started)]
+        assert len(begun) == 200  # legible or not
+        book.connection.close(CLIENT, "eof", 9)
+    assert (budget.held, budget.tables) == (0, 0)

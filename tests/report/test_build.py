@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from sidecar.report import table
-from sidecar.report.build import build, exit_code, nobody
+from sidecar.report.build import build, empty_report, exit_code
 from sidecar.report.live import part_of, report_of
 from sidecar.report.part import Part
 from sidecar.serve.convert import counts_message, part_of_message
@@ -105,7 +105,7 @@ def test_a_missing_sidecar_forbids_pass_and_leaves_fail() -> None:
 
 
 def test_nobody_to_ask_is_inconclusive() -> None:
-    report = nobody({"10.0.0.9:9096": "UNAVAILABLE"}, 1.0)
+    report = empty_report({"10.0.0.9:9096": "UNAVAILABLE"}, 1.0)
     assert exit_code(report) == 4
     assert "1 sidecar could not be asked" in table.line(report)
     assert set(report) == set(build([part(house(1))], 1.0))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.report.build import nobody
+from sidecar.report.build import empty_report
 from sidecar.report.page import CONTENT_SECURITY_POLICY, render_html
 from tests.report.examples import STATUS, TRACES, call, full
 from tests.report.reader import Page
@@ -70,7 +70,7 @@ def test_a_part_that_is_missing_is_left_out_and_the_rest_is_shown(part: str) -> 
 
 
 def test_a_report_of_nobody_says_so_and_shows_nothing_else() -> None:
-    shown = page(nobody({}, 1.0))
+    shown = page(empty_report({}, 1.0))
     assert "INCONCLUSIVE cannot be decided no sidecar was found" in shown.section("verdict")
     assert set(shown.sections) == {"verdict"}
 

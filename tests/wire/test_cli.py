@@ -136,4 +136,5 @@ def test_it_imports_the_standard_library_and_nothing_else() -> None:
     assert {name for name in foreign if not name.startswith("sidecar.wire")} == {
         "sidecar",
         "sidecar.address",
+        "sidecar.log",
     }

@@ -1,15 +1,19 @@
 """Asks a server's reflection service for the descriptors of methods that have no reader.
 
-Rule: off the hot path, and bounded: one look-up a service at a time, within a time, a number of
-files and of bytes; what was not found is not asked again for a while. The first look-up of a
-method is `wants`, which costs nothing; `resolve` does the asking, in a task of its own. This is
-the one part of the package that talks. Protocol: grpc.reflection.v1 and v1alpha, whose messages
-are the same on the wire. Counterparts: `descriptors`, which reads with what is found; `registry`.
+Rule: off the hot path, and bounded, for names come from clients and answers from shadows: so many
+look-ups at once, each within a time and a number of files; so many bytes for all services together,
+in memory up to `MEMORY_FACTOR` times as many. A service is asked for once; one that was not found,
+not again for a while, and while as many are remembered as unknown as may be, none is. The first
+look-up of a method is `wants`, which costs nothing; `resolve` asks, in a task of its own. This is
+the one part of the package that talks. Protocol: grpc.reflection.v1 and v1alpha, whose
+messages are the same on the wire. Counterparts: `descriptors`, which reads with what is found;
+`registry`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
@@ -22,9 +26,15 @@ from grpc_reflection.v1alpha import reflection_pb2
 from sidecar.compare.readers.descriptors import WELL_KNOWN, readers_of
 from sidecar.compare.readers.registry import Registry
 
-MAX_FILES: Final = 256
-MAX_BYTES: Final = 8 << 20
-MAX_REFUSED: Final = 1024  # services remembered as unknown; their names come from outside
+AT_ONCE: Final = 2  # look-ups
+MAX_FILES: Final = 256  # of one service
+MAX_SERVICES: Final = 64  # found; what a shadow serves is rarely more than a few
+MAX_REFUSED: Final = 256  # services remembered as unknown, and so the look-ups in `retry_seconds`
+MAX_NAME: Final = 256  # characters
+MAX_BYTES: Final = 1 << 20  # of descriptors, unless told otherwise
+MEMORY_FACTOR: Final = 90  # measured: 30 to 82 bytes of memory for each byte of a descriptor
+
+_NAME: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 SERVICES: Final = (
     "grpc.reflection.v1.ServerReflection",
@@ -41,26 +51,41 @@ class Reflection:
         registry: Registry,
         *,
         clock: Callable[[], float],
+        max_bytes: int = MAX_BYTES,
         timeout_seconds: float = 5.0,
         retry_seconds: float = 60.0,
     ) -> None:
-        """`clock` gives seconds of a monotonic clock; `retry_seconds` is how long no means no."""
+        """Ask nothing yet.
+
+        Args:
+            channel: to the server.
+            registry: gets the readers.
+            clock: seconds of a monotonic clock.
+            max_bytes: of descriptors, all services together.
+            timeout_seconds: for one look-up.
+            retry_seconds: how long no means no.
+        """
         self._channel = channel
         self._registry = registry
         self._clock = clock
         self._timeout = timeout_seconds
         self._retry = retry_seconds
-        self._refused: dict[str, float] = {}  # service to when it may be asked for again
+        self._left = max_bytes
+        self._found: set[str] = set()
+        self._refused: dict[str, float] = {}  # service to when it may be asked for again, in order
         self._asking: set[str] = set()
 
     def wants(self, method: str) -> bool:
-        """Whether `resolve` is worth a task: unknown, not being asked for, not refused lately."""
-        if self._registry.knows(method):
+        """Whether `resolve` is worth a task: unknown, and within every bound."""
+        if self._registry.knows(method) or len(self._asking) >= AT_ONCE or self._left <= 0:
             return False
         service = _service(method)
-        if service in self._asking:
+        if service in self._asking or service in self._found or len(self._found) >= MAX_SERVICES:
             return False
-        return self._refused.get(service, float("-inf")) <= self._clock()
+        self._forget_refusals()
+        if service in self._refused or len(self._refused) >= MAX_REFUSED:
+            return False
+        return len(service) <= MAX_NAME and _NAME.fullmatch(service) is not None
 
     async def resolve(self, method: str) -> bool:
         """Ask for the method's service; True when the registry knows the method afterwards.
@@ -74,20 +99,20 @@ class Reflection:
         try:
             async with asyncio.timeout(self._timeout):
                 files = await self._files(service)
-            self._registry.register(dict(readers_of(files)))
+            # A thread, because a large set takes longer than the loop should stand still.
+            self._registry.register(dict(await asyncio.to_thread(readers_of, files)))
+            self._found.add(service)
         except (grpc.aio.AioRpcError, TimeoutError, DecodeError, ValueError):
-            pass  # no reflection, no such service, or nothing to be read: refused below
+            # No reflection, no such service, or nothing to be read.
+            self._refused[service] = self._clock() + self._retry
         finally:
             self._asking.discard(service)
-        if not self._registry.knows(method):
-            self._refuse(service)
-            return False
-        return True
+        return self._registry.knows(method)
 
-    def _refuse(self, service: str) -> None:
-        if len(self._refused) >= MAX_REFUSED:
-            self._refused.clear()
-        self._refused[service] = self._clock() + self._retry
+    def _forget_refusals(self) -> None:
+        now = self._clock()
+        while self._refused and self._refused[next(iter(self._refused))] <= now:
+            del self._refused[next(iter(self._refused))]
 
     async def _files(self, service: str) -> list[descriptor_pb2.FileDescriptorProto]:
         for version in SERVICES:
@@ -110,27 +135,31 @@ class Reflection:
             while (request := await requests.get()) is not None:
                 yield request
 
-        talk = self._channel.stream_stream(
-            f"/{version}/ServerReflectionInfo",
-            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
-            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
-        )(outgoing(), timeout=self._timeout)
+        talk: grpc.aio.StreamStreamCall[reflection_pb2.ServerReflectionRequest, bytes] = (
+            self._channel.stream_stream(
+                f"/{version}/ServerReflectionInfo",
+                request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+                response_deserializer=None,  # bytes: their number comes before what they become
+            )(outgoing(), timeout=self._timeout)
+        )
         try:
             found: dict[str, descriptor_pb2.FileDescriptorProto] = {}
-            size = 0
             request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=service)
             while True:
                 requests.put_nowait(request)
-                response = await talk.read()
-                if not isinstance(response, reflection_pb2.ServerReflectionResponse):
+                said = await talk.read()
+                if not isinstance(said, bytes):
                     raise ValueError("the stream ended early")
+                if len(said) > self._left:
+                    raise ValueError("more descriptors than we take")
+                response = reflection_pb2.ServerReflectionResponse.FromString(said)
                 if not response.HasField("file_descriptor_response"):
                     raise ValueError(f"not known to the server: {service}")
+                self._left -= len(said)  # also if nothing comes of it: memory may have
                 for serialized in response.file_descriptor_response.file_descriptor_proto:
-                    size += len(serialized)
                     file = descriptor_pb2.FileDescriptorProto.FromString(serialized)
                     found[file.name] = file
-                if size > MAX_BYTES or len(found) > MAX_FILES:
+                if len(found) > MAX_FILES:
                     raise ValueError("more descriptors than we take")
                 missing = _missing(found)
                 if missing is None:

@@ -163,7 +163,8 @@ def _values(name: str, dtype: str, values: Iterable[object]) -> Array:
         bits = numbers_from_field(name, "UINT16", values)
         return widen_bfloat16(bits) if dtype == "BF16" else bits.view(np.float16)
     if dtype.startswith("COMPLEX"):
-        parts = np.array(values)
+        halves = np.float64 if dtype == "COMPLEX128" else np.float32
+        parts = np.array(values, halves)  # protobuf 6 does not tell the field's own type
         if parts.size % 2:
             raise UndecodableError(f"{name}: a real part without its imaginary part")
         return parts.view(NUMPY_TYPES[dtype])

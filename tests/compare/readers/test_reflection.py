@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import grpc
 import grpc.aio
@@ -12,7 +15,13 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from sidecar.compare.readers.reflection import SERVICES, Reflection
+from sidecar.compare.readers.reflection import (
+    AT_ONCE,
+    MAX_REFUSED,
+    MEMORY_FACTOR,
+    SERVICES,
+    Reflection,
+)
 from sidecar.compare.readers.registry import Registry
 
 METHOD = "/grpc.health.v1.Health/Check"  # any method whose descriptors this process has
@@ -167,7 +176,7 @@ def test_a_server_that_does_not_answer_is_given_up() -> None:
         descriptor_pb2.FileDescriptorProto(
             name="a.proto", dependency=["never.proto"]
         ).SerializeToString(),
-        b"\x0a\x01x" + b"\x12\x84\x80\x80\x04" + b"p" * (8 << 20),
+        b"\x0a\x01x" + b"\x12\x84\x80\x40" + b"p" * (1 << 20),
     ],
     ids=["garbage", "a dependency that never comes", "endless"],
 )
@@ -191,3 +200,106 @@ def test_one_service_is_asked_for_once_at_a_time() -> None:
 
     _with_server(_answering(answer), talk)
     assert asked == ["grpc.health.v1.Health"]
+
+
+def _counting(asked: list[str], size: int = 0) -> Callable[[grpc.aio.Server], None]:
+    """Every service is there, with one method M and so many bytes of names that nobody needs."""
+
+    def answer(
+        request: reflection_pb2.ServerReflectionRequest,
+    ) -> reflection_pb2.ServerReflectionResponse:
+        name = request.file_containing_symbol
+        asked.append(name)
+        package, _, service = name.rpartition(".")
+        file = descriptor_pb2.FileDescriptorProto(
+            name=f"{name}.proto", package=package, syntax="proto3"
+        )
+        file.message_type.add(name="X" + "x" * size)
+        kind = f".{package}.{file.message_type[0].name}"
+        file.service.add(name=service).method.add(name="M", input_type=kind, output_type=kind)
+        return _files(file.SerializeToString())
+
+    return _answering(answer)
+
+
+def test_a_service_that_was_found_is_not_asked_for_again_whatever_methods_are_made_up() -> None:
+    asked: list[str] = []
+
+    async def talk(found: Reflection, registry: Registry, clock: Clock) -> None:
+        assert await found.resolve("/a.S/M")
+        for n in range(50):
+            clock.now += 100
+            assert not found.wants(f"/a.S/MadeUp{n}")
+
+    _with_server(_counting(asked), talk)
+    assert asked == ["a.S"]
+
+
+def test_made_up_names_start_a_bounded_number_of_look_ups() -> None:
+    asked = 0
+
+    def answer(
+        request: reflection_pb2.ServerReflectionRequest,
+    ) -> reflection_pb2.ServerReflectionResponse:
+        nonlocal asked
+        asked += 1
+        return reflection_pb2.ServerReflectionResponse(
+            error_response=reflection_pb2.ErrorResponse(error_code=5)
+        )
+
+    async def talk(found: Reflection, registry: Registry, clock: Clock) -> None:
+        names = iter(range(10_000))
+        for n in names:
+            await found.resolve(f"/made.Up{n}/M")
+            if n > MAX_REFUSED + 100:
+                break
+        assert asked == MAX_REFUSED
+        clock.now += 61
+        assert await found.resolve("/a.S/M") is False  # asked again, but not found
+        assert asked == MAX_REFUSED + 1
+
+    _with_server(_answering(answer), talk)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a..b", "1a", "ä.S", "n" * 257, "a/b"])
+def test_a_name_that_is_none_is_not_asked_for(name: str) -> None:
+    async def talk(found: Reflection, registry: Registry, _: Clock) -> None:
+        assert not found.wants(f"/{name}/M")
+
+    _with_server(lambda server: None, talk)
+
+
+def test_so_many_look_ups_at_once_and_no_more() -> None:
+    streams = 0
+
+    def answer(_: reflection_pb2.ServerReflectionRequest) -> None:
+        nonlocal streams
+        streams += 1
+
+    async def talk(found: Reflection, registry: Registry, _: Clock) -> None:
+        results = await asyncio.gather(*(found.resolve(f"/a.S{n}/M") for n in range(100)))
+        assert not any(results)
+        assert streams <= AT_ONCE
+
+    _with_server(_answering(answer), talk, timeout=0.5)
+    assert streams == AT_ONCE
+
+
+def test_the_bytes_of_all_services_together_have_a_bound() -> None:
+    asked: list[str] = []
+
+    async def talk(found: Reflection, registry: Registry, _: Clock) -> None:
+        got = [await found.resolve(f"/a.S{n}/M") for n in range(40)]
+        assert got == [True] * 6 + [False] * 34  # 150 kB each, 1 MiB for all
+
+    _with_server(_counting(asked, size=50_000), talk)
+
+
+@pytest.mark.parametrize("kind", ["messages", "methods", "values"])
+def test_the_memory_that_descriptors_become_is_what_was_measured(kind: str) -> None:
+    """In a process of its own, whose memory nothing else moves."""
+    script = Path(__file__).with_name("descriptor_memory.py")
+    ran = subprocess.run(
+        [sys.executable, str(script), kind], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert 1 < float(ran.stdout) <= MEMORY_FACTOR

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Kept(Generic[T]):
+class AnswerCache(Generic[T]):
     """The latest answer of each name. Names come from the configuration, so they are few."""
 
     now_ns: Callable[[], int]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar.serve.kept import MOST_NS, SHARE, Kept
+from sidecar.serve.cache import MOST_NS, SHARE, AnswerCache
 
 
 class Clock:
@@ -33,7 +33,7 @@ class Maker:
 def test_an_answer_is_given_again_until_it_has_paid_for_itself(took: int, kept: int) -> None:
     clock = Clock()
     maker = Maker(clock, took)
-    answers = Kept[int](clock)
+    answers = AnswerCache[int](clock)
     assert answers.get("a", maker) == 1
     if kept:
         clock.now += kept - 1
@@ -45,7 +45,7 @@ def test_an_answer_is_given_again_until_it_has_paid_for_itself(took: int, kept: 
 def test_however_many_ask_making_takes_a_bounded_share_of_the_time() -> None:
     clock = Clock()
     maker = Maker(clock, 3_000)
-    answers = Kept[int](clock)
+    answers = AnswerCache[int](clock)
     began = clock.now
     for _ in range(10_000):
         clock.now += 100
@@ -56,7 +56,7 @@ def test_however_many_ask_making_takes_a_bounded_share_of_the_time() -> None:
 
 def test_names_are_kept_apart() -> None:
     clock = Clock()
-    answers = Kept[str](clock)
+    answers = AnswerCache[str](clock)
     slow = Maker(clock, 9)
     assert answers.get("a", lambda: f"a{slow()}") == "a1"
     assert answers.get("b", lambda: f"b{slow()}") == "b2"

@@ -1,0 +1,171 @@
+"""A decision is watched: a restarting e-process that sees harm which began after it.
+
+Rule: PASS was earned by what was seen before it. From then on a Shiryaev-Roberts e-detector is fed
+block by block: R_t = (R_{t-1} + 1) * (1 + L z_t) for each bet L, and it fires when their mean
+reaches the run length A. While the mean of every block stays at or below the margin, R_t - t is a
+supermartingale, so the mean number of blocks to a false alarm is at least A, even exactly at the
+margin, and far more below it. Harm is found a few blocks after it begins, however long things went
+well. Counterparts: `betting` (the payoffs), `blocks` (the rows it is fed).
+
+Source: Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change
+detection" (2023).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sidecar.judge.evidence.betting import BETS, bets, excess, log_payoffs
+from sidecar.judge.evidence.blocks import Blocks
+from sidecar.judge.evidence.mixtures import Side, logmeanexp
+
+FORMAT = 1
+RUN_LENGTH = 100_000.0  # blocks: twelve days of 10 s, exactly at the margin; never below 1/alpha
+
+
+class Watch:
+    """Watches one cell for harm after a PASS."""
+
+    __slots__ = (
+        "_blocks",
+        "_calls",
+        "_grid",
+        "_logs",
+        "blocks",
+        "fired",
+        "high",
+        "last",
+        "low",
+        "margin",
+        "run_length",
+        "seconds",
+        "worse_since",
+    )
+
+    def __init__(
+        self,
+        margin: float,
+        low: float = 0.0,
+        high: float = 1.0,
+        *,
+        seconds: float = 10.0,
+        alpha: float = 0.05,
+        run_length: float = RUN_LENGTH,
+    ) -> None:
+        """Start watching.
+
+        Args:
+            margin: strictly between low and high.
+            low: the smallest score of a call.
+            high: the largest.
+            seconds: the length of the blocks that it is fed.
+            alpha: the error of the decision: the run length is at least 1/alpha.
+            run_length: mean number of blocks to a false alarm, at least.
+        """
+        self.margin, self.low, self.high, self.seconds = margin, low, high, seconds
+        self.run_length = max(run_length, 1 / alpha)
+        self.fired: int | None = None  # number of the block at which it fired
+        self.worse_since: int | None = None  # the block from which on things were probably worse
+        self.last: int | None = None  # number of the last block fed
+        self.blocks = 0  # fed
+        self._grid = bets(margin, low, high, Side.FAIL)
+        self._logs = np.full(BETS, -np.inf)  # ln R of each bet
+        self._blocks = 0.0  # the caps' past
+        self._calls = 0.0
+
+    def update(self, number: int, n: float, k: float) -> bool:
+        """Feed one closed block; whether it has fired, now or before.
+
+        Args:
+            number: of the block; what is not later than the last one fed is left out.
+            n: calls.
+            k: sum of their scores, with what was lost at its best.
+        """
+        if n <= 0 or (self.last is not None and number <= self.last):
+            return self.fired is not None
+        cap = self._calls / self._blocks if self._blocks else n
+        z = float(excess(n, k, cap, self.margin, self.low, self.high))
+        if self.worse_since is None and z > 0:
+            self.worse_since = number
+        self._logs = np.logaddexp(self._logs, 0.0) + log_payoffs(z, self._grid)
+        self.last = number
+        self.blocks += 1
+        self._blocks += 1
+        self._calls += n
+        if self.fired is None and self.log_evidence >= math.log(self.run_length):
+            self.fired = number
+        elif self.fired is None and self.log_evidence < 0:
+            self.worse_since = None  # it has restarted
+        return self.fired is not None
+
+    def follow(self, blocks: Blocks) -> bool:
+        """Feed what has closed since the last time; whether it has fired.
+
+        Blocks that have left the window meanwhile are missed: it only sees harm later.
+        """
+        for number, n, _, best in blocks.rows(self.seconds, -1 if self.last is None else self.last):
+            self.update(number, n, best)
+        return self.fired is not None
+
+    def begin_after(self, blocks: Blocks) -> None:
+        """Leave out what was seen before the decision."""
+        rows = blocks.rows(self.seconds)
+        if rows:
+            self.last = rows[-1][0]
+            self._blocks = float(len(rows))
+            self._calls = sum(row[1] for row in rows)
+
+    @property
+    def log_evidence(self) -> float:
+        """ln of the detector, to be compared with ln(run_length)."""
+        return float(logmeanexp(self._logs))
+
+    @property
+    def worse_since_ns(self) -> int | None:
+        """When things probably became worse, in nanoseconds since 1970; None until it has fired."""
+        if self.fired is None or self.worse_since is None:
+            return None
+        return int(self.worse_since * self.seconds * 1e9)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "format": FORMAT,
+            "margin": self.margin,
+            "low": self.low,
+            "high": self.high,
+            "seconds": self.seconds,
+            "run_length": self.run_length,
+            "fired": self.fired,
+            "worse_since": self.worse_since,
+            "last": self.last,
+            "blocks": self.blocks,
+            "cap": [self._blocks, self._calls],
+            "logs": [None if math.isinf(x) else float(x) for x in self._logs],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Watch:
+        """From `to_dict`.
+
+        Raises:
+            ValueError: for another format or grid; KeyError when a value is missing.
+        """
+        if data["format"] != FORMAT or len(data["logs"]) != BETS:
+            raise ValueError(f"a watch is kept in format {data['format']}, not {FORMAT}")
+        watch = cls(
+            data["margin"],
+            data["low"],
+            data["high"],
+            seconds=data["seconds"],
+            run_length=data["run_length"],
+        )
+        watch.fired, watch.worse_since = data["fired"], data["worse_since"]
+        watch.last, watch.blocks = data["last"], data["blocks"]
+        watch._blocks, watch._calls = data["cap"]
+        watch._logs = np.array([-np.inf if x is None else x for x in data["logs"]])
+        return watch

@@ -1,0 +1,216 @@
+"""Evidence from blocks of time: additive, mergeable, and never fooled by what is inside a block."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from sidecar.judge.evidence.betting import bets
+from sidecar.judge.evidence.blocks import Blocks, shares_of
+from sidecar.judge.evidence.mixtures import Side, logmeanexp, threshold
+
+SECOND = 1_000_000_000
+START = 1_700_002_800 * SECOND  # a whole hour
+
+
+def filled(means: list[float], calls: float = 100.0, margin: float = 0.01) -> Blocks:
+    """A block of 10 s for each mean."""
+    blocks = Blocks(margin)
+    for i, mean in enumerate(means):
+        blocks.add(START + i * 10 * SECOND, calls, mean * calls, mean * calls)
+    blocks.advance(START + len(means) * 10 * SECOND)
+    return blocks
+
+
+def noisy(mean: float, blocks: int, seed: int = 1, calls: int = 100) -> list[float]:
+    rng = np.random.default_rng(seed)
+    return [float(x) / calls for x in rng.binomial(calls, mean, blocks)]
+
+
+def test_an_open_block_is_no_evidence_yet() -> None:
+    blocks = Blocks(0.01)
+    blocks.add(START, 100, 100, 100)
+    assert blocks.evidence_for(10).log_fail == 0.0
+    blocks.advance(START + 10 * SECOND)
+    assert blocks.evidence_for(10).log_fail > 1.0
+
+
+def test_evidence_is_the_betting_mixture_written_out() -> None:
+    blocks = filled([0.0, 0.02, 0.05, 0.0])
+    grid = bets(0.01, 0.0, 1.0, Side.FAIL)
+    by_hand = sum(np.log1p(grid * (mean - 0.01)) for mean in (0.0, 0.02, 0.05, 0.0))
+    assert blocks.evidence_for(10).log_fail == pytest.approx(float(logmeanexp(np.array(by_hand))))
+
+
+def test_a_perfect_shadow_passes_soon_after_the_fewest_blocks_possible() -> None:
+    fewest = threshold(0.025) / 0.01
+    before, after = filled([0.0] * int(fewest)), filled([0.0] * int(1.25 * fewest))
+    assert before.evidence_for(10).log_pass < threshold(0.025)
+    assert after.evidence_for(10).log_pass > threshold(0.025)
+
+
+def test_gross_harm_needs_three_blocks() -> None:
+    assert filled([1.0] * 3).evidence_for(10).log_fail > threshold(0.025)
+
+
+def test_a_block_counts_no_more_than_its_cap_however_many_calls_it_has() -> None:
+    calm = filled([0.0] * 5)
+    storm = filled([0.0] * 5)
+    calm.add(START + 100 * SECOND, 100, 100, 100)
+    storm.add(START + 100 * SECOND, 1e6, 1e6, 1e6)
+    for blocks in (calm, storm):
+        blocks.advance(START + 110 * SECOND)
+    assert storm.evidence_for(10).log_fail == pytest.approx(calm.evidence_for(10).log_fail)
+
+
+def test_what_is_lost_counts_against_both_claims() -> None:
+    blocks = Blocks(0.01)
+    for i in range(800):
+        blocks.add(START + i * 10 * SECOND, 100, 5, 0)  # 5 % of the calls are missing
+    blocks.advance(START + 8000 * SECOND)
+    found = blocks.evidence()
+    assert found.log_pass < 0
+    assert found.log_fail < 0
+    assert blocks.estimates == (0.0, 0.05)
+    low, high = blocks.interval(0.05)
+    assert low == 0.0
+    assert high > 0.05
+
+
+def test_longer_blocks_are_sums_of_shorter_ones() -> None:
+    blocks = filled(noisy(0.02, 720))
+    assert [blocks.blocks(s) for s in (10, 60, 600, 3600)] == [720, 120, 12, 2]
+    rows = blocks.rows(60)
+    assert sum(n for _, n, _, _ in rows) == 720 * 100
+    assert blocks.rows(60, since=rows[-2][0]) == rows[-1:]
+
+
+def test_independent_blocks_are_decided_on_at_the_shortest_length() -> None:
+    chosen = filled(noisy(0.02, 400)).chosen()
+    assert chosen.seconds == 10
+    assert "not alike" in chosen.reason
+
+
+def test_bursts_over_several_blocks_ask_for_longer_ones() -> None:
+    rng = np.random.default_rng(3)
+    means: list[float] = []
+    while len(means) < 4000:
+        means += [float(rng.random() < 0.1)] * 4  # 40 s each
+    chosen = filled(means).chosen()
+    assert chosen.seconds >= 60
+    assert "those of" in chosen.reason
+
+
+def test_where_nothing_differs_bursts_of_a_minute_are_assumed_and_it_is_said() -> None:
+    chosen = filled([0.0] * 1000).chosen()
+    assert chosen.seconds == 60
+    assert "are assumed" in chosen.reason
+
+
+def test_each_length_pays_its_share_of_alpha() -> None:
+    blocks = filled(noisy(0.02, 400))
+    assert sum(shares_of(4)) == pytest.approx(1)
+    expected = max(
+        blocks.evidence_for(s).log_fail + math.log(share)
+        for s, share in zip(blocks.lengths, shares_of(4), strict=True)
+    )
+    assert blocks.evidence().log_fail == expected
+
+
+def test_json_brings_everything_back_and_counting_goes_on() -> None:
+    means = noisy(0.02, 3000)
+    whole = filled(means)
+    first = filled(means[:1777])
+    again = Blocks.from_dict(json.loads(json.dumps(first.to_dict())))
+    for i, mean in enumerate(means[1777:], start=1777):
+        again.add(START + i * 10 * SECOND, 100, mean * 100, mean * 100)
+    again.advance(START + 30_000 * SECOND)
+    assert again.to_dict() == whole.to_dict()
+    assert again.evidence() == whole.evidence()
+    assert again.interval(0.05) == whole.interval(0.05)
+
+
+def test_another_format_is_refused() -> None:
+    with pytest.raises(ValueError, match="format 9"):
+        Blocks.from_dict({**Blocks(0.1).to_dict(), "format": 9})
+
+
+def test_a_late_score_counts_in_the_block_that_is_open() -> None:
+    blocks = filled([0.0] * 10)
+    before = blocks.evidence_for(10)
+    blocks.add(START, 5, 5, 5)
+    assert blocks.evidence_for(10) == before
+    assert blocks.late == 5
+    blocks.advance(START + 200 * SECOND)
+    assert blocks.evidence_for(10).log_fail > before.log_fail
+
+
+def test_pods_are_added_by_wall_clock_before_they_bet() -> None:
+    """Two pods that fail together are one witness, not two."""
+    means = noisy(0.03, 30)
+    a, b = filled(means), filled(means)
+    both = Blocks.merged([a, b])
+    assert both.calls == a.calls + b.calls
+    assert both.evidence_for(10).log_fail == pytest.approx(a.evidence_for(10).log_fail)
+
+
+@pytest.mark.parametrize("blocks", [50, 2000])  # inside the window, and long past it
+def test_merging_never_makes_more_of_pods_that_lived_together(blocks: int) -> None:
+    means = noisy(0.02, blocks)
+    alone = filled(means)
+    merged = Blocks.merged([filled(means), filled(means), filled(means)])
+    for seconds in alone.lengths:
+        found, one = merged.evidence_for(seconds), alone.evidence_for(seconds)
+        assert found.log_fail <= one.log_fail + 1e-6
+        assert found.log_fail == pytest.approx(one.log_fail, rel=1e-3, abs=1e-6)
+
+
+def test_pods_that_lived_one_after_the_other_add() -> None:
+    means = noisy(0.02, 2000)
+    first, second = filled(means[:1000]), Blocks(0.01)
+    for i, mean in enumerate(means[1000:], start=1000):
+        second.add(START + i * 10 * SECOND, 100, mean * 100, mean * 100)
+    second.advance(START + 20_000 * SECOND)
+    whole, merged = filled(means), Blocks.merged([second, first])
+    assert merged.evidence_for(10).log_fail == pytest.approx(
+        whole.evidence_for(10).log_fail, rel=0.02
+    )
+    assert merged.blocks(10) == 2000
+
+
+def test_blocks_of_other_margins_do_not_merge() -> None:
+    with pytest.raises(ValueError, match="cannot be merged"):
+        Blocks.merged([Blocks(0.1), Blocks(0.2)])
+
+
+def test_memory_is_constant() -> None:
+    short, long = filled(noisy(0.02, 3000)), filled(noisy(0.02, 9000))
+    assert len(long.rows(10)) <= 360
+    assert len(json.dumps(long.to_dict())) < 1.3 * len(json.dumps(short.to_dict()))
+
+
+def test_hours_and_days_are_told() -> None:
+    blocks = Blocks(0.01)
+    for hour in range(30):
+        blocks.add(START + hour * 3600 * SECOND, 1, 0, 0)
+    assert (blocks.hours_of_day, blocks.days_of_week) == (24, 3)
+
+
+def test_calls_in_bursts_are_worth_fewer_calls() -> None:
+    single = filled(noisy(0.05, 500))
+    bursts = filled([float(x) for x in np.random.default_rng(2).random(500) < 0.05])
+    assert single.effective_calls == pytest.approx(50_000, rel=0.25)
+    assert bursts.effective_calls == pytest.approx(500, rel=0.25)
+
+
+def test_signed_scores_and_impossible_margins() -> None:
+    blocks = Blocks(0.02, -1.0, 1.0)
+    for i in range(400):
+        blocks.add(START + i * 10 * SECOND, 10, 0, 0)
+    blocks.advance(START + 4000 * SECOND)
+    assert blocks.evidence_for(10).log_pass > threshold(0.025)
+    with pytest.raises(ValueError, match="between"):
+        Blocks(0.0)

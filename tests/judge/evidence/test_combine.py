@@ -1,0 +1,42 @@
+"""Several attempts, several shadows, and inputs that are the same again and again."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from sidecar.judge.evidence.attempts import alpha_of_attempt
+from sidecar.judge.evidence.combine import pass_alpha, passing
+from sidecar.judge.evidence.effective import DistinctInputs
+
+
+def test_all_attempts_together_spend_alpha() -> None:
+    assert sum(alpha_of_attempt(0.05, k) for k in range(1, 100_000)) == pytest.approx(0.05, 1e-4)
+    assert alpha_of_attempt(0.05, 1) == pytest.approx(0.0304, abs=1e-4)
+    with pytest.raises(ValueError, match="from 1"):
+        alpha_of_attempt(0.05, 0)
+
+
+def test_shadows_pass_step_by_step() -> None:
+    alpha = 0.025
+    assert pass_alpha(alpha, 5) == alpha / 5
+    assert passing(
+        [math.log(5 / alpha) + 1e-9, math.log(4 / alpha) + 1e-9, 0.0, 0.0, 0.0], alpha
+    ) == [0, 1]
+    assert passing([math.log(4.9 / alpha)] * 5, alpha) == []
+    assert passing([], alpha) == []
+
+
+def test_thirty_hot_inputs_are_worth_thirty() -> None:
+    hot, fresh = DistinctInputs(), DistinctInputs()
+    for i in range(20_000):
+        hot.add(f"hot {i % 30}".encode())
+        fresh.add(f"fresh {i}".encode())
+    assert hot.effective == pytest.approx(30, rel=0.25)
+    assert fresh.effective > 10_000
+    both = DistinctInputs.from_dict(json.loads(json.dumps(hot.to_dict())))
+    both.merge(fresh)
+    assert both.effective == pytest.approx(40_000**2 / (20_000**2 / 30 + 20_000), rel=0.25)
+    assert DistinctInputs().effective == 0
