@@ -76,6 +76,7 @@ LIVES = {
     "decision_flips": Life(required("decision_flips", 0.05, **ABOVE), _scores(0.1), _scores(0.9)),
     "out_of_range": Life(required("out_of_range", 0.05, range=(0, 1)), _scores(7.0), _scores(0.9)),
     "accuracy": Life(required("accuracy", 0.05, **ABOVE), _scores(0.1), _scores(0.9), lambda _: 1),
+    "brier": Life(required("brier", 0.05), _scores(0.2), _scores(0.9), lambda _: 1),
     "precision": Life(
         required("precision", 0.05, **SAMPLE),
         # Production is nearly always right when it says yes; the shadow says yes to everything.

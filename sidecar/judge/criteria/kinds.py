@@ -8,6 +8,7 @@ from pydantic import Field, TypeAdapter
 
 from sidecar.judge.criteria.accuracy import Accuracy
 from sidecar.judge.criteria.bias import Bias
+from sidecar.judge.criteria.brier import Brier
 from sidecar.judge.criteria.decision_flips import DecisionFlips
 from sidecar.judge.criteria.disagreement import Disagreement
 from sidecar.judge.criteria.f1 import F1
@@ -33,7 +34,8 @@ AnyCriterion: TypeAlias = Annotated[
     | Recall
     | F1
     | PrecisionAtK
-    | RecallAtK,
+    | RecallAtK
+    | Brier,
     Field(discriminator="kind"),
 ]
 """A criterion of any kind; `kind` says which."""
