@@ -15,7 +15,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +24,7 @@ import pyarrow.parquet as pq
 
 from sidecar.capture.budget import OPEN, PREFIX, ROWS, SUFFIX, Lost, clean, make_room
 from sidecar.capture.columns import Columns
+from sidecar.capture.counts import CaptureCounts
 from sidecar.capture.row import Row
 from sidecar.capture.settings import CaptureSettings
 from sidecar.fields import ConfigError
@@ -35,20 +35,6 @@ BATCH_BYTES = 8 << 20
 BATCH_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
 _SLACK = 1 << 20  # what a file's footer and last batch may add to it
-
-
-@dataclass(slots=True)
-class CaptureCounts:
-    """What became of the pairs that were to be captured."""
-
-    rows: int = 0  # in whole files
-    open_rows: int = 0  # in the file that is being written
-    capture_full: int = 0  # did not fit into the queue
-    failed: int = 0  # could not be written
-    misfits: int = 0  # values that did not fit their column
-    files: int = 0
-    deleted: int = 0  # old files, for the budget
-    stopped: str = ""  # why nothing is captured any more
 
 
 class Capture:

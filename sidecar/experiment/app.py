@@ -440,4 +440,5 @@ class Experiment:
             wire=self._wire_stats,
             spans=self._spans.counts,
             exemplars=self._spans.exemplars,
+            capture=None if self._capturing is None else self._capturing.counts,
         )

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Protocol
 
 from sidecar.call import Observation
+from sidecar.capture.counts import CaptureCounts
 from sidecar.capture.row import Row
 from sidecar.capture.settings import CaptureSettings
 from sidecar.compare.comparer import Comparer
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 class Writer(Protocol):
     """Where rows go."""
+
+    counts: CaptureCounts
 
     def offer(self, row: Row) -> bool:
         """Let a row wait to be written; False if there was no room."""
@@ -70,6 +73,11 @@ class Capturing:
         self._offset_ns = unix_offset_ns
         self._draw = draw
         self._judged = judged
+
+    @property
+    def counts(self) -> CaptureCounts:
+        """What became of the pairs so far."""
+        return self._writer.counts
 
     def take(self, pair: Pair) -> None:
         """Capture what is to be captured of a call whose every fate is known."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sidecar.capture.counts import CaptureCounts
 from sidecar.experiment.judging import Judged
 from sidecar.experiment.ledger import Ledger
 from sidecar.experiment.recent import RecentPairs
@@ -89,6 +90,7 @@ class State:
     opaque: Mapping[str, int] = field(default_factory=dict)  # connections nobody reads, by reason
     wire: Mapping[str, Any] = field(default_factory=dict)  # the wire's own figures; empty: unknown
     spans: SpanCounts = field(default_factory=SpanCounts)
+    capture: CaptureCounts | None = None  # None: nothing is captured
     exemplars: Mapping[tuple[str, str], Exemplar] = field(default_factory=dict)  # see `PairSpans`
 
     @property

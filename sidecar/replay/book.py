@@ -6,6 +6,7 @@ Counterparts: `experiment.judging` and `compare.comparer`, which decide; `replay
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from sidecar.call import CallKey, Observation, SkipReason, Started
 from sidecar.compare.comparer import Comparer
@@ -102,17 +103,24 @@ class Book:
         return [report_of(now, judged) for judged in now.judged.values()]
 
 
-def offline(settings: Settings) -> Settings:
+def offline(settings: Settings, *, timed: bool) -> Settings:
     """The same configuration, for calls that are not live: what it says itself stands.
 
+    Without `timed` both sides were not measured together, and no criterion is about latency.
     Nobody waits for time to pass, and calls that are asked in any order, by anybody's clock, are
     taken as independent; both unless the configuration says otherwise.
     """
     judge = settings.judge
-    relaxed = {"min_duration_seconds": 0.0, "independent_calls": True, "min_blocks": 0}
+    relaxed: dict[str, Any] = {
+        "min_duration_seconds": 0.0,
+        "independent_calls": True,
+        "min_blocks": 0,
+    }
     unsaid = {
         name: value
         for name, value in relaxed.items()
         if name in type(judge).model_fields and name not in judge.model_fields_set
     }
+    if not timed:
+        unsaid["criteria"] = tuple(c for c in judge.criteria if not c.measures_latency)
     return settings.model_copy(update={"judge": judge.model_copy(update=unsaid)})

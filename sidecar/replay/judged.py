@@ -103,7 +103,7 @@ def on_spark(
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
-    tree = settings.model_dump_json(exclude_unset=True)
+    tree = settings.model_dump_json()
     if master.startswith("local"):
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else whatever `python3` is
     spark = SparkSession.builder.master(master).appName("shadow-sidecar judge").getOrCreate()

@@ -51,7 +51,7 @@ class Found:
         if against == CAPTURED:
             notes = (
                 "Production's latencies were captured elsewhere and then: the candidate's "
-                "are not comparable to them.",
+                "are not comparable to them, and no criterion is about latency.",
             )
         return Results(
             files=files,

@@ -277,7 +277,7 @@ def chosen_settings(
         raise ConfigError([*errors, *error.errors]) from None
     if errors:
         raise ConfigError(errors)
-    return offline(settings)
+    return offline(settings, timed=against != CAPTURED)
 
 
 def _shard(text: str, errors: list[str]) -> tuple[int, int] | None:

@@ -90,6 +90,7 @@ class _Observed(Collector):
         yield from _verdicts(now)
         yield from _wire(now)
         yield from _spans(now)
+        yield from _capture(now)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -280,6 +281,16 @@ def _wire(now: State) -> Iterator[Metric]:
         if key in now.wire:
             forwarded.add_metric((side,), now.wire[key])
     yield forwarded
+
+
+def _capture(now: State) -> Iterator[Metric]:
+    counts = now.capture
+    if counts is None:
+        return
+    yield _counter("capture_rows", "Captured pairs in whole files.", counts.rows)
+    yield _counter("capture_full", "Pairs with no room in the queue.", counts.capture_full)
+    yield _counter("capture_failed", "Pairs that could not be written.", counts.failed)
+    yield _gauge("capture_stopped", "Whether capturing has ended.", int(bool(counts.stopped)))
 
 
 def _spans(now: State) -> Iterator[Metric]:

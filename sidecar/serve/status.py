@@ -36,6 +36,7 @@ def status(now: State) -> dict[str, Any]:
         "background_died": now.background_died,
         "wire": dict(now.wire),
         "spans": asdict(now.spans),
+        "capture": None if now.capture is None else asdict(now.capture),
         "not_judged": now.not_judged,
         "shadows": {
             counts.name: {

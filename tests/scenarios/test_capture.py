@@ -22,7 +22,9 @@ def _rows(tmp_path: Path, **settings: object) -> list[dict[str, Any]]:
     with servers(("model",), ("model", "--bias", "7")) as addresses:
         with sidecar(*addresses, settings=chosen) as it:
             predict(it.address)
-            it.settled(CALLS)
+            status = it.settled(CALLS)
+            assert status["capture"]["capture_full"] == 0
+            assert status["capture"]["stopped"] == ""
     return list(open_captured([str(folder)]).rows())
 
 
