@@ -32,6 +32,7 @@ from sidecar.judge.basis import (
     by_blocks,
     interval_of,
     seen,
+    undecided,
     words_of,
 )
 from sidecar.judge.counts import ALL, Cell, CellKey, Total
@@ -49,7 +50,10 @@ MIN_CONTROLS = 20  # expected answers of a control before their number is held a
 
 def plans_of(settings: JudgeSettings, control_fraction: float = 0.0) -> tuple[Plan, ...]:
     """Prepare every criterion."""
-    return tuple(criterion.plan(control_fraction) for criterion in settings.criteria)
+    return tuple(
+        replace(criterion.plan(control_fraction), swing=settings.swing)
+        for criterion in settings.criteria
+    )
 
 
 def decide(
@@ -137,7 +141,7 @@ def _criterion(
     else:
         more = "too close to tell"
         if blocks:
-            more = f"{blocks[0].chosen().blocks:,} blocks so far"
+            more = undecided(blocks)
         elif (needed := plan.calls_needed(cell, bounds)) is not None:
             more = f"about {needed:,} more calls"
         now = measured(plan, found.estimate, interval)

@@ -19,6 +19,7 @@ from typing import Annotated, ClassVar, TypeAlias
 from pydantic import Field, model_validator
 
 from sidecar.fields import Finite, Glob, Section
+from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Side, threshold
 from sidecar.judge.pair import JudgedPair
@@ -26,6 +27,9 @@ from sidecar.judge.ranges import Ranges
 
 Increments: TypeAlias = list[tuple[str, float]]
 """What one call adds: (counter, weight)."""
+
+Scores: TypeAlias = tuple[float, tuple[tuple[float, ...], ...]]
+"""What one call adds to blocks: its weight, and the sums of each claim (`evidence.bets`)."""
 
 HORIZON = 1e5  # more than so many times the calls seen: no estimate
 
@@ -57,16 +61,6 @@ class Measurement:
 NOTHING = Measurement(0.0, None, 0.0, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A bounded score of a call whose mean must stay below a margin: what blocks add up."""
-
-    sign: float  # 1, or -1 where too little is what is bad
-    margin: float
-    low: float
-    high: float
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """A criterion with what follows from it and never changes."""
@@ -75,6 +69,7 @@ class Plan:
     control_fraction: float = 0.0  # share of the calls that also go to the control
     net: bool = False  # judged net of the control's
     edges: tuple[float, ...] = ()  # of its histogram of scores, if it has one
+    swing: float = 1.0  # see `evidence.bets.Bets`
 
     def covers(self, slice_name: str) -> bool:
         """Whether the criterion is watched in the slices of that name."""
@@ -123,6 +118,7 @@ class Criterion(Section):
     needs_labels: ClassVar[bool] = False
     needs_values: ClassVar[bool] = False  # reads values of outputs, beside what the comparison told
     measures_latency: ClassVar[bool] = False
+    counts_a_sample: ClassVar[bool] = False  # only some of the calls it is about are counted
     is_of_failures: ClassVar[bool] = False  # what makes calls fail must not hide its evidence
 
     @model_validator(mode="after")
@@ -164,17 +160,17 @@ class Criterion(Section):
         """
         return math.fsum(weight for name, weight in counted if name == "k")
 
-    def claims(self, plan: Plan) -> tuple[Claim, ...]:
-        """The claims about a call's score that blocks of time are evidence for.
+    def claims(self, plan: Plan) -> tuple[Bets, ...]:
+        """The claims that blocks of time are evidence for.
 
-        Empty for a kind that has no score of one call: its evidence takes calls as independent.
-        With two claims PASS needs both, and FAIL either.
+        Empty for a kind that has none: its evidence takes calls as independent. With two claims
+        PASS needs both, and FAIL either.
         """
         return ()
 
-    def scored(self, plan: Plan, counted: Increments) -> tuple[float, float]:
-        """Of what a call added: its weight, and its score times the weight."""
-        return 0.0, 0.0
+    def scored(self, plan: Plan, counted: Increments) -> Scores:
+        """Of what a call added: its weight, and for each claim what it adds to a block's sums."""
+        return 0.0, ()
 
     # ---- what it says ---------------------------------------------------------------------------
 
