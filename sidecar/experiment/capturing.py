@@ -100,7 +100,7 @@ class Capturing:
 
     def _row(self, pair: Pair, name: str, production: Observation) -> Row:
         call, answer, settings = pair.call, pair.shadowed[name], self._settings
-        judged = self._judged(pair, name)
+        judged, sent = self._judged(pair, name), pair.sent.get(name)
         inputs: dict[str, Value] = {}
         if settings.inputs:
             fields = fields_of(self._comparer.read_request(call.method, pair.request))
@@ -133,9 +133,10 @@ class Capturing:
             request=pair.request if settings.payloads else (),
             metadata=call.metadata if settings.metadata else (),
             slices=judged.slices if judged is not None else (),
-            scores={},
+            scores=pair.scores.get(name, {}),
             inputs=inputs,
             outputs=self._outputs(pair, name),
+            waited_ns=None if sent is None else max(0, sent - production.started_ns),
         )
 
     def _outputs(self, pair: Pair, name: str) -> Mapping[str, tuple[Value | None, Value | None]]:
