@@ -84,7 +84,7 @@ class Columns:
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def fitting(self, rows: Sequence[Row]) -> list[Row]:
-        """Those of the rows that columns can hold: a peer may send what is no text, or too large."""
+        """Those that columns can hold: what a peer sends may be no text, or too large."""
         found = []
         for row in rows:
             try:

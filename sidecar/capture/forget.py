@@ -21,6 +21,8 @@ from sidecar.capture.budget import OPEN, SUFFIX, clean, create, sync_folder
 from sidecar.capture.open_file import parquet_writer
 from sidecar.capture.reader import CapturedError, named, open_captured
 
+NAMES = ("correlation_id", "trace_id")
+
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
@@ -32,7 +34,7 @@ class Forgotten:
 
 
 def forget(places: Sequence[str], ids: Sequence[str]) -> Forgotten:
-    """Remove every pair of these correlation ids.
+    """Remove every pair of these correlation ids; a call without one goes by its trace id.
 
     Raises:
         CapturedError: a file cannot be used, or rewritten; files before it are done.
@@ -63,7 +65,7 @@ def _rewrite(file: Path, ids: pa.Array) -> int:
             schema = _plain(source.schema_arrow)
             with parquet_writer(sink, schema) as writer:
                 for batch in named(str(file), source.iter_batches()):
-                    gone = pc.fill_null(pc.is_in(batch["correlation_id"], ids), False)
+                    gone = pc.or_(*(pc.is_in(batch[name], ids) for name in NAMES))
                     removed += pc.sum(gone).as_py() or 0
                     left = batch.filter(pc.invert(gone)).cast(schema)
                     kept += left.num_rows

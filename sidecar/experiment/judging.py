@@ -167,13 +167,13 @@ class Judging:
         except Exception as error:  # a payload must not end the observer
             self._failed(pair, error)
 
-    def read(self, pair: Pair, name: str) -> JudgedPair | None:
-        """What a shadow's judge is told of a finished call; None for a control.
+    def correlation_id(self, pair: Pair) -> str:
+        """What a label names a call by; empty: its trace id.
 
         Raises:
             Exception: whatever a payload may cause; the caller counts it.
         """
-        return self._reader.read(pair, name) if name in self.shadows else None
+        return self._reader.correlation_id(pair)
 
     def judge(self, pair: Pair) -> None:
         """Count a call whose every fate is known."""

@@ -38,8 +38,9 @@ def captured(
     forget: Annotated[
         list[str] | None,
         typer.Option(
-            help="Rewrite the files without these correlation ids (the right to be forgotten).",
-            metavar="CORRELATION-ID",
+            help="Rewrite the files without these calls, by correlation or trace id "
+            "(the right to be forgotten).",
+            metavar="ID",
         ),
     ] = None,
 ) -> None:

@@ -21,7 +21,7 @@ FIRST, LAST = "aaa-person", "zzz-person"  # least and greatest: both would be in
 def _folder(folder: Path) -> Path:
     capture = Capture(CaptureSettings(dir=str(folder), payloads=True), "life", Log("test"))
     for number in range(20):
-        capture.offer(row(number))
+        assert capture.offer(row(number))
     for name in (FIRST, LAST):
         secret = (f"secret of {name}".encode(),)
         capture.offer(row(30, correlation_id=name, peer=name, request=secret))
@@ -45,8 +45,8 @@ def test_nothing_of_a_forgotten_call_is_left_in_data_statistics_or_dictionaries(
     for column in ("correlation_id", "peer"):
         assert "person" not in str(read.read([column])[column].combine_chunks().dictionary)
     for group in range(read.metadata.num_row_groups):
-        for column in range(read.metadata.num_columns):
-            chunk = read.metadata.row_group(group).column(column)
+        for place in range(read.metadata.num_columns):
+            chunk = read.metadata.row_group(group).column(place)
             assert "person" not in str(chunk.statistics)
             if "messages" in chunk.path_in_schema:
                 assert chunk.statistics is None, "a payload is in no statistics, ever"
@@ -64,6 +64,16 @@ def test_what_another_program_wrote_with_a_dictionary_in_memory_is_forgotten_too
     pq.write_table(table.set_column(place, "correlation_id", column), file)
     assert forget([str(file)], [LAST]).pairs == 1
     assert LAST.encode() not in file.read_bytes()
+
+
+def test_a_call_without_an_id_of_its_own_goes_by_its_trace(tmp_path: Path) -> None:
+    capture = Capture(CaptureSettings(dir=str(tmp_path)), "life", Log("test"))
+    for number in range(3):
+        capture.offer(row(number, correlation_id="", trace_id=f"trace-{number}"))
+    capture.close()
+    assert forget([str(tmp_path)], ["trace-1"]).pairs == 1
+    left = [r["trace_id"] for r in open_captured([str(tmp_path)]).rows()]
+    assert left == ["trace-0", "trace-2"]
 
 
 def test_a_file_with_nothing_left_is_removed(tmp_path: Path) -> None:
