@@ -1,4 +1,4 @@
-"""`examples/ci/shadow_gate.py` in a pytest of its own: a candidate that agrees, one that does not."""
+"""`examples/ci/shadow_gate.py` in a pytest of its own: one that agrees, one that does not."""
 
 from __future__ import annotations
 
