@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop.environments import PEERS
 from tests.interop.harness import (
     EXAMPLES,
-    PEERS,
     Traffic,
     as_in_example,
     client,

@@ -79,8 +79,8 @@ def _bytes(message: Any) -> bytes:
 
 
 if __name__ == "__main__":
-    kinds = tuple(messages(sys.argv[1]).values())
+    asked, answered = messages(sys.argv[1]).values()
     if sys.argv[2] == "serve":
-        serve(*kinds, float(sys.argv[3]))
+        serve(asked, answered, float(sys.argv[3]))
     else:
-        send(*kinds, sys.argv[3])
+        send(asked, answered, sys.argv[3])
