@@ -123,6 +123,11 @@ class PairReader:
             late=answer.status == DEADLINE_EXCEEDED,
         )
 
+    def correlation_id(self, pair: Pair) -> str:
+        """What a label names a call by; empty: its trace id."""
+        request = _Once(lambda: self._comparer.read_request(pair.call.method, pair.request))
+        return self._correlation_id(pair, request)
+
     def _show(self, pair: Pair, name: str, request: _Once) -> Callable[[], Shown]:
         """What may be shown of a call, read again if it is one to be shown."""
 
