@@ -48,8 +48,8 @@ class SkipReason(StrEnum):
     SHED = "shed"  # left out at random, for observer or shadow had no time for all
     PAIRS_FULL = "pairs_full"  # as many calls in flight as the observer may hold (count or bytes)
     BREAKER_OPEN = "breaker_open"
-    REQUEST_TOO_LARGE = "request_too_large"
     QUEUE_FULL = "queue_full"  # the shadow's queue is at its bound in calls
+    REQUEST_TOO_LARGE = "request_too_large"  # which no header tells, hence after what one does
     QUEUE_BYTES = "queue_bytes"  # the shadow's queue is at its bound in bytes
     EXPIRED = "expired"  # waited in the queue past its usefulness
     # Found out while reading the call.
