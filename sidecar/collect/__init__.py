@@ -7,5 +7,5 @@ A round, top to bottom
     kept      ledger       the newest counts of each observer's life, and decisions, in SQLite
     shown     pages, metrics, admin    from the latest round, so asking costs the pods nothing
 
-`collector` turns the wheel. `report --service` without a collector is the same sum without a memory.
+`collector` turns the wheel. `report --service` without one is the same sum without a memory.
 """

@@ -4,8 +4,8 @@ A headless service's name tells the pods that are there. It does not tell which 
 sidecar although they asked for one, and it may leave out those that are not ready: both would be
 calls that nobody compared. With the right to list pods in one namespace the collector names them.
 
-Rule: an API server that does not answer is a reason against PASS, not against going on. Counterparts:
-`poll`, which asks here once a round; `kube.inject`, whose label and annotations are read.
+Rule: an API server that does not answer is a reason against PASS, not against going on.
+Counterparts: `poll`, which asks here once a round; `kube.inject`, whose notes are read.
 """
 
 from __future__ import annotations
@@ -133,7 +133,14 @@ class Cluster:
                         raise ClusterError(f"more than {MOST} pods match {self._selector!r}")
         except TimeoutError:
             raise ClusterError("no answer in time") from None
-        except (OSError, ValueError, KeyError, TypeError, aiohttp.ClientError) as error:
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            aiohttp.ClientError,
+        ) as error:
             raise ClusterError(f"{type(error).__name__}: {error}") from None
 
     def _tls(self) -> ssl.SSLContext | bool:

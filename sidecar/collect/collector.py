@@ -68,12 +68,11 @@ class Collector:
         self._written: dict[tuple[str, SnapshotKey], float] = {}
         self._changes: list[VerdictChange] = []  # not written yet
         self._gone: list[Part] = []
-        self._turning = (
-            threading.Lock()
-        )  # a round that is cancelled ends in its thread all the same
+        # A round that is cancelled ends in its thread all the same.
+        self._turning = threading.Lock()
         self.rounds = {"good": 0, "short": 0, "failed": 0}
         self.unwritten = ""  # why the ledger was not written; empty when it was
-                self.reports = self._judge(note=False)  # with nobody asked yet: nothing to remember
+        self.reports = self._judge(note=False)  # with nobody asked yet: nothing to remember
 
     async def run(self) -> None:
         """Turn until cancelled."""

@@ -50,7 +50,7 @@ class Experiment:
         return (shadow, rules) == (self.shadow, self.rules) and agrees and self._knows(models)
 
     def is_about(self, shadow: str, models: Mapping[str, str]) -> bool:
-        """Whether the candidate is the same, under whatever rules and beside whatever production."""
+        """Whether the candidate is the same, by whatever rules and beside whatever production."""
         theirs = {k: v for k, v in models.items() if k.startswith(THEIRS)}
         agrees = all(self.models.get(k, v) == v for k, v in theirs.items())
         return shadow == self.shadow and agrees and self._knows(theirs)

@@ -15,9 +15,12 @@ none of it. Counterpart: `service`, which adds the parts up.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
 import sqlite3
 import threading
+import time
 import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -31,20 +34,26 @@ from sidecar.pb.shadow.v1 import admin_pb2 as pb
 from sidecar.report.part import Part
 from sidecar.report.report import VerdictChange
 from sidecar.serve.convert import part_of_message
+from sidecar.store.database import DamagedError, Database, Schema
+from sidecar.store.folder import StoreError
 
-FORMAT = 1
 MOST_VERDICTS = 10_000  # the latest
 LEVEL = 1  # of zlib: counts shrink to a fifth with the quickest already
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS parts (
+_LOOK_SECONDS = 0.1
+_SCHEMA = Schema(
+    application=int.from_bytes(b"SScl"),
+    version=1,
+    tables="""
+CREATE TABLE parts (
     shadow TEXT NOT NULL, instance TEXT NOT NULL, epoch INTEGER NOT NULL,
     sequence INTEGER NOT NULL, source TEXT NOT NULL, seen REAL NOT NULL, message BLOB NOT NULL,
     PRIMARY KEY (shadow, instance, epoch));
-CREATE TABLE IF NOT EXISTS verdicts (
+CREATE TABLE verdicts (
     number INTEGER PRIMARY KEY, unix REAL NOT NULL, shadow TEXT NOT NULL, experiment TEXT NOT NULL,
     state TEXT NOT NULL, reason TEXT NOT NULL, calls INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS experiments (key TEXT PRIMARY KEY, told TEXT NOT NULL);
-"""
+CREATE TABLE experiments (key TEXT PRIMARY KEY, told TEXT NOT NULL);
+""",
+)
 
 
 class LedgerError(Exception):
@@ -57,41 +66,35 @@ class Ledger:
     def __init__(self, path: Path, wait_seconds: float = 30.0) -> None:
         """Open or make it.
 
+        Args:
+            path: of the file; its directory is made.
+            wait_seconds: for a collector that is still ending.
+
         Raises:
             LedgerError: it is not ours, is broken, is in use, or cannot be written. It is never
                 replaced: a FAIL that stands in it must not be forgotten.
         """
         self._path = path
         self._lock = threading.Lock()
-        base = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            base = sqlite3.connect(path, check_same_thread=False, timeout=wait_seconds)
             # One collector a file: two would each count what the other has not heard.
-            base.execute("PRAGMA locking_mode = EXCLUSIVE")
-            base.execute("PRAGMA journal_mode = WAL")
-            base.execute("PRAGMA synchronous = NORMAL")
-            (found,) = base.execute("PRAGMA user_version").fetchone()
-            if found not in {0, FORMAT}:
-                raise LedgerError(f"{path}: format {found}, not {FORMAT}: of another version")
-            base.executescript(_SCHEMA)
-            base.execute(f"PRAGMA user_version = {FORMAT}")
-            base.commit()
-            (sound,) = base.execute("PRAGMA quick_check").fetchone()
-            if sound != "ok":
-                raise LedgerError(f"{path}: {sound}")
-        except (OSError, sqlite3.Error, LedgerError) as error:
-            if base is not None:
-                base.close()
-            raise LedgerError(
-                str(error) if isinstance(error, LedgerError) else f"{path}: {error}"
-            ) from None
-        self._base = base
+            self._alone = _locked(path.with_name(f"{path.name}.lock"), wait_seconds)
+        except OSError as error:
+            raise LedgerError(f"{path}: {error.strerror or error}") from None
+        try:
+            self._base = Database(path, _SCHEMA)
+        except (StoreError, DamagedError) as error:
+            os.close(self._alone)
+            text = str(error)
+            said = text if text.startswith(str(path)) else f"{path}: {text}"
+            raise LedgerError(said.replace("--state", "--data")) from None
 
     def close(self) -> None:
         """Close the file, after a write that is under way."""
         with self._lock, contextlib.suppress(sqlite3.Error):
             self._base.close()
+            os.close(self._alone)
 
     def parts(self) -> list[tuple[float, Part]]:
         """Every part, and when it was last heard of in Unix seconds.
@@ -100,7 +103,7 @@ class Ledger:
             LedgerError: a row cannot be read: an older or newer version wrote it.
         """
         found = []
-        with closing(self._base.execute("SELECT source, seen, message FROM parts")) as rows:
+        with closing(self._base.sql.execute("SELECT source, seen, message FROM parts")) as rows:
             for source, seen, message in rows:
                 try:
                     raw = zlib.decompress(message)
@@ -125,7 +128,7 @@ class Ledger:
             LedgerError: a row cannot be read.
         """
         found = []
-        for key, told in self._base.execute("SELECT key, told FROM experiments").fetchall():
+        for key, told in self._base.sql.execute("SELECT key, told FROM experiments").fetchall():
             try:
                 found.append(Experiment.from_dict(key, json.loads(told)))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -135,7 +138,7 @@ class Ledger:
     def history(self, most: int = 200) -> list[VerdictChange]:
         """The latest changes of verdicts, newest first."""
         with self._lock:
-            rows = self._base.execute(
+            rows = self._base.sql.execute(
                 "SELECT unix, shadow, experiment, state, reason, calls FROM verdicts "
                 "ORDER BY number DESC LIMIT ?",
                 (most,),
@@ -173,7 +176,7 @@ class Ledger:
             (c.unix_seconds, c.shadow, c.experiment, c.state, c.reason, c.calls) for c in changes
         ]
         try:
-            with self._lock, self._base as base:
+            with self._lock, self._base.transaction() as base:
                 base.executemany(
                     "INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
                     "sequence = excluded.sequence, source = excluded.source, seen = excluded.seen, "
@@ -195,8 +198,29 @@ class Ledger:
                 )
                 if rows:
                     base.execute(
-                        "DELETE FROM verdicts WHERE number <= (SELECT max(number) FROM verdicts) - ?",
+                        "DELETE FROM verdicts WHERE number <= "
+                        "(SELECT max(number) FROM verdicts) - ?",
                         (MOST_VERDICTS,),
                     )
         except sqlite3.Error as error:
             raise LedgerError(f"{self._path}: {error}") from None
+
+
+def _locked(path: Path, wait_seconds: float) -> int:
+    """The lock's file, held until it is closed.
+
+    Raises:
+        OSError: it cannot be made, or another process holds it.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    until = time.monotonic() + wait_seconds
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < until:
+                time.sleep(_LOOK_SECONDS)
+                continue
+            os.close(handle)
+            raise OSError("locked: another collector uses it") from None
+        return handle

@@ -9,7 +9,7 @@ Rules
 3. FAIL stands for its experiment, and a PASS is watched: see `experiments`.
 4. Nothing passes on old knowledge: before the first round, or when evidence had to be let go.
 
-Counterparts: `poll`, which hears the pods; `report.build`, which adds up; `ledger`, which remembers.
+Counterparts: `poll`, which hears; `report.build`, which adds up; `ledger`, which remembers.
 """
 
 from __future__ import annotations

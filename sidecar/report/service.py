@@ -6,9 +6,9 @@ Rule: only a collector's report has this section. Counterparts: `sections`, the 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Mapping
 
-from sidecar.report.figures import count, span
+from sidecar.report.figures import count, instant, span
 from sidecar.report.layout import chip, section, table
 from sidecar.report.markup import Child, tag
 from sidecar.report.report import Report, ServiceFacts
@@ -56,13 +56,13 @@ def _facts(facts: ServiceFacts) -> list[tuple[str, str]]:
     return found
 
 
-def _listed(title: str, rows: dict[str, str] | object) -> Child:
-    found = dict(rows) if isinstance(rows, dict) else {}
-    if not found:
+def _listed(title: str, rows: Mapping[str, str]) -> Child:
+    if not rows:
         return None
-    items = [tag("li", tag("code", name), f": {why}" if why else "") for name, why in found.items()]
+    items = [tag("li", tag("code", name), f": {why}" if why else "") for name, why in rows.items()]
     return tag("div", tag("p", title), tag("ul", items), class_="missing")
 
 
 def _instant(unix_seconds: float) -> str:
-    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    moment = instant(unix_seconds)
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -244,6 +244,11 @@ def test_a_pod_that_lies_or_hangs_is_named_and_takes_nothing_from_the_others(
     asyncio.run(scenario())
 
 
+def fill(ledger: Ledger, text: str) -> None:
+    while True:
+        ledger.write([], 1.0, changes=[VerdictChange(1.0, "x", "", "WATCHING", text, 0)])
+
+
 def test_a_disk_that_takes_nothing_is_said_forbids_pass_and_is_made_good(tmp_path: Path) -> None:
     """A volume that is full: SQLite's own refusal to grow stands for it."""
     house = House({})
@@ -252,14 +257,12 @@ def test_a_disk_that_takes_nothing_is_said_forbids_pass_and_is_made_good(tmp_pat
 
     async def scenario() -> None:
         async with serving(house) as address, collector(tmp_path, [address]) as it:
-            base = it._ledger._base
+            base = it._ledger._base.sql
             (pages,) = base.execute("PRAGMA page_count").fetchone()
             base.execute(f"PRAGMA max_page_count = {pages}")
             for text in ("." * 300, ""):
-                filler = VerdictChange(1.0, "x", "", "WATCHING", text, 0)
                 with pytest.raises(LedgerError, match="full"):
-                    while True:
-                        it._ledger.write([], 1.0, changes=[filler])
+                    fill(it._ledger, text)
             await it.turn()
             await it.turn()
             report = it.reports["candidate"]

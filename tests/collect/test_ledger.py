@@ -72,9 +72,10 @@ def test_a_file_that_is_not_ours_is_refused_and_left_alone(
 
 
 def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    Ledger(tmp_path / "l").close()
     with closing(sqlite3.connect(tmp_path / "l")) as base:
         base.execute("PRAGMA user_version = 99")
-    with pytest.raises(LedgerError, match="format 99"):
+    with pytest.raises(LedgerError, match="schema 99"):
         Ledger(tmp_path / "l")
 
 
