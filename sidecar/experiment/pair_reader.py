@@ -101,6 +101,11 @@ class PairReader:
             show=self._show(pair, name, request) if self._settings.examples.values else None,
         )
 
+    def correlation_id(self, pair: Pair) -> str:
+        """What a label names a call by; empty: its trace id."""
+        request = _Once(lambda: self._comparer.read_request(pair.call.method, pair.request))
+        return self._correlation_id(pair, request)
+
     def _show(self, pair: Pair, name: str, request: _Once) -> Callable[[], Shown]:
         """What may be shown of a call, read again if it is one to be shown."""
 

@@ -92,6 +92,11 @@ class Plan:
             return []
         return self.criterion.count(self, pair, ranges)
 
+    def score(self, counted: Increments) -> float | None:
+        """A call's score, of what it added: in the unit of the margin; None if it has none."""
+        weight, total = self.criterion.scored(self, counted)
+        return total / weight if weight > 0 else None
+
     def magnitude(self, pair: JudgedPair, counted: Increments) -> float:
         """See `Criterion.magnitude`."""
         return self.criterion.magnitude(self, pair, counted)
