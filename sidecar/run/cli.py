@@ -25,6 +25,7 @@ from sidecar.run.baseline import baseline as baseline_command
 from sidecar.run.capacity import capacity as capacity_command
 from sidecar.run.captured import captured as captured_command
 from sidecar.run.checks import file_errors, untrusted_latency
+from sidecar.run.collect import collect as collect_command
 from sidecar.run.config import config as config_commands
 from sidecar.run.demo import demo as demo_command
 from sidecar.run.doctor import doctor as doctor_command
@@ -177,6 +178,7 @@ def wire(context: typer.Context) -> None:
 app.command("demo")(demo_command)
 app.command("report")(report_command)
 app.command("gate")(gate_command)
+app.command("collect")(collect_command)
 app.command("doctor")(doctor_command)
 app.command("skipped")(skipped_command)
 app.add_typer(labels_commands, name="labels")
