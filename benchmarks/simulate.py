@@ -1,7 +1,7 @@
 """`make simulate`: how often the verdict errs, and how soon it decides; writes simulation.md.
 
-Rule: every stream is looked at after every block. Calls come at 50 a second; alpha is 2.5 % for each
-claim. Hours are simulated by the second, days by blocks of 10 s. Counterparts: `simulate_streams`
+Rule: every stream is looked at after every block. Calls come at 50 a second; alpha is 2.5 % for
+each claim. Hours are simulated by the second, days by the minute. Counterparts: `simulate_streams`
 (the traffic), `simulate_engine` (the judge's own formulas on arrays), `simulate_plot`.
 """
 
@@ -131,8 +131,7 @@ class Tables:
         few = max(20, self.streams // 5)
         harmed = spread_around(self.rng, few, 900, 3 * c.margin, c.low, c.high)
         first = look(harmed, c).first(Side.FAIL, threshold(ALPHA))
-        row = self._row(kind.names, "- | -", at)
-        return f"{row.rpartition('| ')[0].rpartition('| ')[0]}| {_minutes(first)} |"
+        return self._timed(kind.names, at, first)
 
     def ratio(self) -> str:
         """Precision at its margin, and three times over it."""
@@ -140,8 +139,11 @@ class Tables:
         at = looks_at_precision(self.rng, self.streams, 3600, 0.05, 0.05)
         harmed = looks_at_precision(self.rng, few, 900, 0.05, 0.15)
         first = harmed.first(Side.FAIL, threshold(ALPHA)) * 60
-        row = self._row("precision, F1", "- | -", at)
-        return f"{row.rpartition('| ')[0].rpartition('| ')[0]}| {_minutes(first)} |"
+        return self._timed("precision, F1", at, first)
+
+    def _timed(self, name: str, at: Looks, first: Floats) -> str:
+        row = self._row(name, "", at).replace("|  |", "|")
+        return f"{row} {_minutes(first)} |"
 
     def slices(self, count: int = 50) -> str:
         """Fifty slices, each at the margin: how often any is flagged, by e-BH at every look."""
@@ -241,8 +243,8 @@ does not follow the hour.
 
 Every kind, at its margin for an hour, and the median time until three times the margin is seen:
 
-| kind | calls: false PASS | false FAIL | blocks: false PASS | false FAIL | 3 margins: FAIL after |
-|---|---|---|---|---|---|
+| kind | false PASS | false FAIL | held | 3 margins: FAIL after |
+|---|---|---|---|---|
 {kinds}
 
 Median time to a decision, independent calls, {few} streams:

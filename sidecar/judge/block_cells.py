@@ -53,9 +53,12 @@ class BlockCells:
     def _of(self, key: CellKey) -> CellBlocks:
         found = self._cells.get(key)
         if found is None:
-            found = tuple(self._blocks(claim, key) for claim in self._claims[key.criterion])
-            self._cells[key] = found
+            found = self._cells[key] = self.fresh(key)
         return found
+
+    def fresh(self, key: CellKey) -> CellBlocks:
+        """What a cell begins with."""
+        return tuple(self._blocks(claim, key) for claim in self._claims.get(key.criterion, ()))
 
     def _blocks(self, claim: Bets, key: CellKey) -> Blocks:
         labels = self._plans[key.criterion].criterion.needs_labels
@@ -91,10 +94,9 @@ class BlockCells:
         self._lost += calls
         for name, claims in self._claims.items():
             cell = self._of(CellKey(name, ALL))
-            due = self._lost
-            if self._plans[name].criterion.counts_a_sample and cell:
-                # Of the calls that were compared only so many count; of those that were not, too.
-                due *= min(1.0, cell[0].calls / judged) if judged else 0.0
+            counted = min(1.0, cell[0].calls / judged) if cell and judged else 0.0
+            plan = self._plans[name]
+            due = self._lost * plan.criterion.share_of_lost(plan, counted)
             more = due - self._lost_counted[name]
             if more > 0:
                 self._lost_counted[name] = due

@@ -10,7 +10,7 @@ nothing to agree with otherwise. A shadow that failed disagrees, whatever its re
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -20,6 +20,7 @@ from pydantic import Field, model_validator
 
 from sidecar.fields import Finite, Glob, Section
 from sidecar.judge.evidence.bets import Bets
+from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Side, threshold
 from sidecar.judge.pair import JudgedPair
@@ -87,6 +88,16 @@ class Plan:
             return []
         return self.criterion.count(self, pair, ranges)
 
+    def score(self, counted: Increments) -> float | None:
+        """A call's score, of what it added: in the unit of the margin; None if it has none."""
+        n, sums = self.criterion.scored(self, counted)
+        if n <= 0 or not sums or not self.criterion.figure_is_mean or len(sums[0]) != 2:
+            return None
+        worst, best = sums[0]
+        if worst != best:
+            return None  # not known, or not to its end
+        return (-worst if self.criterion.is_downward else worst) / n
+
     def magnitude(self, pair: JudgedPair, counted: Increments) -> float:
         """See `Criterion.magnitude`."""
         return self.criterion.magnitude(self, pair, counted)
@@ -118,7 +129,7 @@ class Criterion(Section):
     needs_labels: ClassVar[bool] = False
     needs_values: ClassVar[bool] = False  # reads values of outputs, beside what the comparison told
     measures_latency: ClassVar[bool] = False
-    counts_a_sample: ClassVar[bool] = False  # only some of the calls it is about are counted
+    figure_is_mean: ClassVar[bool] = True  # the figure is the mean of the score that blocks add up
     is_of_failures: ClassVar[bool] = False  # what makes calls fail must not hide its evidence
 
     @model_validator(mode="after")
@@ -172,6 +183,15 @@ class Criterion(Section):
         """Of what a call added: its weight, and for each claim what it adds to a block's sums."""
         return 0.0, ()
 
+    def share_of_lost(self, plan: Plan, counted: float) -> float:
+        """Of the calls that were lost, what share would have counted, by a draw of their own.
+
+        Args:
+            plan: the criterion's.
+            counted: the share of the calls that were compared that did.
+        """
+        return 1.0
+
     # ---- what it says ---------------------------------------------------------------------------
 
     def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
@@ -187,6 +207,13 @@ class Criterion(Section):
     def interval(self, plan: Plan, cell: Mapping[str, float], alpha: float) -> Interval | None:
         """Confidence sequence for the estimate, for people; None without calls."""
         raise NotImplementedError
+
+    def interval_by_blocks(
+        self, plan: Plan, cell: Mapping[str, float], blocks: Sequence[Blocks], alpha: float
+    ) -> Interval | None:
+        """The interval that goes with evidence from blocks, one for each of `claims`."""
+        low, high = blocks[0].interval(alpha)
+        return (-high, -low) if self.is_downward else (low, high)
 
     def calls_needed(
         self, plan: Plan, cell: Mapping[str, float], limits: Mapping[Side, float]
@@ -233,6 +260,10 @@ class Criterion(Section):
     def about(self) -> str:
         """What it measures, in a few words."""
         raise NotImplementedError
+
+    def about_of(self, plan: Plan) -> str:
+        """The same, with whom it is compared with."""
+        return self.about
 
     def said(self, plan: Plan, figure: str) -> str:
         """Half a sentence around a figure: "9.8 % of calls disagree"."""

@@ -87,10 +87,9 @@ class Labelled(Mean):
             return []
         return [("n", 1.0), ("differing", 1.0)] if rows.differ else [("n", 1.0)]
 
-    @property
-    def counts_a_sample(self) -> bool:  # type: ignore[override]  # it depends on the settings
-        """Whether only calls with a label are counted."""
-        return self.labels == "sample"
+    def share_of_lost(self, plan: Plan, counted: float) -> float:
+        """See `Criterion.share_of_lost`: where labels are of a sample, as many as of the others."""
+        return counted if self.labels == "sample" else 1.0
 
     def scored(self, plan: Plan, counted: Increments) -> Scores:
         """See `Criterion.scored`: a call that differs is open, at either end, until its label."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sidecar.judge.evidence.betting import caps
 from sidecar.judge.evidence.interval import Interval
@@ -24,6 +25,7 @@ from sidecar.judge.evidence.mixtures import Floats, Side
 
 BLOCKS, CALLS = 0, 1
 SIZES = 5
+ROUNDING = 1e-6  # of a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,10 @@ class Bets:
 
     def bet(self, n: Floats, sums: Floats, cap: Floats) -> Floats:
         """The kind's own sums over blocks, shape (own,)."""
+        raise NotImplementedError
+
+    def possible(self, n: Floats, sums: Floats) -> NDArray[np.bool_]:
+        """Whether blocks can have such sums, but for rounding; shape (blocks,)."""
         raise NotImplementedError
 
     def lost(self, calls: float) -> tuple[float, ...]:

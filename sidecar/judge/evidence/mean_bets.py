@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sidecar.judge.evidence.bets import Bets, Evidence, Scored, shifted
+from sidecar.judge.evidence.bets import ROUNDING, Bets, Evidence, Scored, shifted
 from sidecar.judge.evidence.betting import BETS, bets, excess, log_payoffs, weights
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Floats, Side, average, logmeanexp
@@ -69,6 +70,12 @@ class MeanBets(Bets):
         z = excess(n, k, cap, margin, self.low, self.high)
         grid = bets(margin, self.low, self.high, side)
         return np.asarray(log_payoffs(z, grid).sum(axis=0))
+
+    def possible(self, n: Floats, sums: Floats) -> NDArray[np.bool_]:
+        """See `Bets.possible`."""
+        slack = ROUNDING * (1 + n) * max(1.0, abs(self.low), abs(self.high))
+        low, high = (self.low * n - slack)[:, None], (self.high * n + slack)[:, None]
+        return np.asarray(((low <= sums) & (sums <= high)).all(axis=1))
 
     def lost(self, calls: float) -> tuple[float, ...]:
         """See `Bets.lost`."""

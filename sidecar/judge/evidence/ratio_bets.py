@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sidecar.judge.evidence.bets import Bets, Evidence, Scored
+from sidecar.judge.evidence.bets import ROUNDING, Bets, Evidence, Scored
 from sidecar.judge.evidence.betting import SHARES, weights
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Floats, Side, average, logmeanexp, threshold
@@ -74,6 +75,11 @@ class RatioBets(Bets):
         """See `Bets.bet`."""
         shares = sums / n[:, None] * weights(n, cap)[:, None]
         return np.concatenate([shares.sum(axis=0), (shares.T @ shares).ravel()])
+
+    def possible(self, n: Floats, sums: Floats) -> NDArray[np.bool_]:
+        """See `Bets.possible`."""
+        slack = ROUNDING * (1 + n)
+        return np.asarray((sums >= -slack[:, None]).all(axis=1) & (sums.sum(axis=1) <= n + slack))
 
     def lost(self, calls: float) -> tuple[float, ...]:
         """See `Bets.lost`: a kind of its own, as bad for each claim as any row."""
