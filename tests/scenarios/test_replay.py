@@ -126,8 +126,10 @@ def test_a_candidate_that_hangs_or_is_not_there_fails_and_is_named(
     folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.json"
-    flags = ("-c", _config(tmp_path), "--gate", "--set", "shadows.0.deadline_seconds=0.5")
-    flags += ("--out", out)
+    flags = (
+        *("-c", _config(tmp_path), "--gate", "--out", out),
+        *("--set", "shadows.0.deadline_seconds=0.5"),
+    )
     told = {}
     with model("--hang") as address:
         told["hangs, or takes longer than 0.5 s"] = replay(folder, "--shadow", address, *flags)
@@ -148,13 +150,13 @@ def test_a_candidate_that_hangs_or_is_not_there_fails_and_is_named(
         assert not out.exists(), "nothing half written is left"
 
 
-def test_a_candidate_that_fails_some_calls_is_judged_and_its_failures_are_named(
+def test_a_candidate_that_answers_with_errors_is_judged_and_its_failures_are_named(
     folder: Path, tmp_path: Path
 ) -> None:
-    with model("--error", "UNAVAILABLE", "--error-every", "2") as address:
+    with model("--error", "INVALID_ARGUMENT") as address:
         done = replay(folder, "--shadow", address, "-c", _config(tmp_path), "--gate")
     assert done.returncode == 1, done.stdout + done.stderr
-    told = f"candidate failed {CALLS // 2} calls: {CALLS // 2} x UNAVAILABLE"
+    told = f"candidate failed {CALLS} calls: {CALLS} x INVALID_ARGUMENT"
     assert told in " ".join(done.stdout.split())
 
 
@@ -200,7 +202,7 @@ def test_calls_without_payload_cannot_be_asked_again(tmp_path: Path) -> None:
             it.settled(CALLS)
         done = replay(folder, "--shadow", addresses[0])
     assert done.returncode == 2
-    assert "captured without its payload" in done.stderr
+    assert "its calls were captured without payloads" in done.stderr
     assert "capture.payloads: true" in done.stderr
 
 
@@ -272,7 +274,7 @@ def test_shards_add_up_to_the_whole(folder: Path, tmp_path: Path) -> None:
         ([*flags, "--add", str(files[0])], "shard 0 of 3, as"),
         ([*flags[:4], "--add", str(whole)], "no part of a replay in shards"),
         ([*flags[2:], "--add", str(tmp_path / "other.json")], "not of the same replay"),
-        ([*flags, "--add", str(folder)], "cannot be read"),
+        ([*flags, "--add", str(rules[1])], "cannot be read"),
     ):
         bad = replay(*words)
         assert bad.returncode == 2
