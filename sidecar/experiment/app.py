@@ -124,6 +124,7 @@ class Experiment:
 
     def attached(self, hello: dict[str, Any]) -> None:
         self._wire_hello = hello
+        self._judging.attached(hello, self._operation.fraction)
         self._wire.attached.set()
         self._log.info("attached", wire_pid=hello.get("pid"))
 
@@ -154,12 +155,16 @@ class Experiment:
         connection = self._connections.get(conn)
         if connection is not None:
             self._read(connection, connection.feed(direction, data, now_ns))
+            if connection.state != "open":
+                self._unreadable(connection)
 
     def gap(self, conn: int, direction: Direction, size: int, now_ns: int) -> None:
         self._operation.pace.lost()
         connection = self._connections.get(conn)
         if connection is not None:
             self._read(connection, connection.gap(direction, size, now_ns))
+            if connection.state != "open":
+                self._unreadable(connection)
 
     def unsampled(self, conn: int, streams: tuple[int, ...]) -> None:
         connection = self._connections.get(conn)
@@ -167,6 +172,13 @@ class Experiment:
             for stream in streams:
                 if lost := connection.unsampled(stream):
                     self._read(connection, lost)
+            if connection.state != "open":
+                self._unreadable(connection)
+
+    def counted(self, conn: int, calls: int) -> None:
+        connection = self._connections.get(conn)
+        if connection is not None:
+            self._judging.counted(conn, calls, connection.calls, self._operation.fraction)
 
     def out_of_sight(self, conn: int, kind: Kind, reason: str) -> None:
         connection = self._connections.pop(conn, None)
@@ -182,6 +194,14 @@ class Experiment:
         if connection is not None:
             self._read(connection, connection.close(by, how, now_ns))
             self._spans.gone(conn)
+
+    def _unreadable(self, connection: Connection) -> None:
+        """Once: from here on the wire counts the connection's calls."""
+        if not connection.reported:
+            connection.reported = True
+            self._opaque.count(connection.why)
+            self._judging.unreadable(connection.conn)
+            self._wire.unreadable(connection.conn)
 
     def _read(self, connection: Connection, events: Sequence[Event]) -> None:
         for event in events:
@@ -203,6 +223,7 @@ class Experiment:
 
     def _seen(self, call: Started) -> bool:
         """Whether anybody gets the call; the checks run in the order of `SkipReason`."""
+        self._judging.blind.seen()
         reason = self._operation.check(call, self._draw())
         lost = reason
         if reason is None or reason in {SkipReason.SHED, SkipReason.BLIND}:
