@@ -16,6 +16,7 @@ from contextlib import suppress
 from time import monotonic_ns
 from typing import Final, Literal
 
+from sidecar.wire.clock import STAMP_BYTES, ask_for_stamps, came
 from sidecar.wire.connect import RESET
 from sidecar.wire.frames import CLIENT, SERVER
 from sidecar.wire.poll import DEAD, READ, WRITE, Poller
@@ -38,16 +39,20 @@ class Pipe:
 
     __slots__ = (
         "_buffer",
+        "_buffers",
         "_connection",
         "_count",
         "_counters",
         "_fd",
+        "_flags",
         "_ours",
         "_pending",
         "_poller",
         "_recv_into",
+        "_recvmsg_into",
         "_send",
         "_stalled",
+        "_stamped",
         "_wanted",
         "broken",
         "direction",
@@ -86,6 +91,14 @@ class Pipe:
         self._stalled = False  # dst takes nothing now, and what there is stays with the kernel
         self._recv_into = src.recv_into
         self._send = dst.send
+        self._flags = 0  # of the records about what came last
+        self._stamped = False  # whether the kernel says when what is read came
+        self._buffers = [self._buffer]
+        self._recvmsg_into = src.recvmsg_into
+
+    def stamp(self, wanted: bool) -> None:
+        """Have the kernel say when what is read came, if it does; or no longer."""
+        self._stamped = wanted and ask_for_stamps(self.src)
 
     def want(self) -> None:
         """Hear of what can go on now: reading from `src`, and writing what waits for it."""
@@ -129,8 +142,12 @@ class Pipe:
         if self._counters.crowded:
             self._pass()
             return
+        stamped = self._stamped
         try:
-            size = self._recv_into(self._buffer)
+            if stamped:
+                size, said, _, _ = self._recvmsg_into(self._buffers, STAMP_BYTES)
+            else:
+                size = self._recv_into(self._buffer)
         except _BUSY:
             return
         except OSError:
@@ -140,7 +157,6 @@ class Pipe:
             self._end()
             return
         now = monotonic_ns()  # not after a request's last byte left, not before an answer's came
-        self.time = now
         data = self._buffer[:size]
         try:
             sent = self._send(data)
@@ -149,13 +165,16 @@ class Pipe:
         except OSError:
             self._break()
             return
+        if stamped:
+            now, self._flags = came(said, self.time, now)
+        self.time = now
         self._count[self.direction] += size
         if sent != size:
             self._wait(data[sent:])
             data = data[:sent]
         watch = self._connection.watch
         if watch is not None:
-            watch.saw(self.direction, data, now)
+            watch.saw(self.direction, data, now, self._flags)
             if self._connection.goaway_wanted:
                 self._connection.goaway()
 
@@ -187,7 +206,7 @@ class Pipe:
             return
         if sent:
             sent = self._recv_into(self._buffer, sent)
-            self.time = now
+            self.time, self._flags = now, 0
             self._count[self.direction] += sent
             self._sent(self._buffer[:sent], now)
         if sent != size and not self.ended:
@@ -199,7 +218,7 @@ class Pipe:
         """`dst` has these bytes of `src`."""
         watch = self._connection.watch
         if watch is not None and data:
-            watch.saw(self.direction, data, now)
+            watch.saw(self.direction, data, now, self._flags)
             if self._connection.goaway_wanted:
                 self._connection.goaway()
 
@@ -310,6 +329,8 @@ class Connection:
         back = Pipe(self, SERVER, upstream, client, limit)
         here.reverse, back.reverse = back, here
         self.pipes = (here, back)
+        if watch is not None and watch.session is not None:
+            back.stamp(True)
         for pipe in self.pipes:
             pipe.want()
 

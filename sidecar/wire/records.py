@@ -8,10 +8,16 @@ Both directions begin with the same 24-byte header, big-endian:
     u32 size      bytes of payload after the header
     u8  kind      see Kind
     u8  direction 0 from the client, 1 from the server (BYTES, GAP, CLOSE), else 0
-    u16 flags     reserved, 0
+    u16 flags     KERNEL_TIME, or 0
     u64 conn      the wire's number for the connection, 0 when the record is about the wire
-    u64 time_ns   CLOCK_MONOTONIC; of BYTES from the client an instant before they were handed to
-                  production, from the server one after they came
+    u64 time_ns   CLOCK_MONOTONIC, see below
+
+BYTES from the client are stamped an instant before production's socket was handed them. BYTES from
+the server are stamped when their last byte came: by the kernel, if KERNEL_TIME is among the flags
+(`sidecar.wire.clock`), else when the wire read them. So what lies between the stamp of the BYTES
+with a request's last byte, and of those with its answer's last, is production's own time: never
+shorter than that, and longer by no more than a send and, without KERNEL_TIME, the wire's delay.
+Other records carry the time when they were written.
 
 A call is a stream that the client opens with HEADERS, and the wire counts them all. COUNTED says
 how many calls of one connection were copied. It comes just before the connection's OPAQUE, BLIND or
@@ -35,6 +41,7 @@ from enum import IntEnum
 
 VERSION = 2
 HEADER = struct.Struct("!IBBHQQ")
+KERNEL_TIME = 0x1  # a flag of BYTES from the server: time_ns is the kernel's
 U32 = struct.Struct("!I")
 U64 = struct.Struct("!Q")
 MAX_PAYLOAD = 1 << 20  # a reader may refuse a larger record: the peer is not a wire

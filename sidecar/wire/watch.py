@@ -76,7 +76,7 @@ class Watch:
         self._counters = counters
         self._later = later
         self._aside = False  # whether new bytes are not walked at once: some wait, or none will be
-        self._kept: deque[tuple[int, memoryview, int]] = deque()  # direction, bytes, time
+        self._kept: deque[tuple[int, memoryview, int, int]] = deque()  # as `saw` takes them
         self._kept_bytes = 0
         self._queued = False  # whether `later` has it look again
         self._bytes = 0  # that passed
@@ -111,15 +111,16 @@ class Watch:
         """
         return self._walker.called and self._walker.at_boundary and not self._kept
 
-    def saw(self, direction: int, data: memoryview, now: int) -> None:
+    def saw(self, direction: int, data: memoryview, now: int, flags: int = 0) -> None:
         """Look at bytes that were sent on, now or a little later; `data` is not kept.
 
         Args:
             now: before the bytes were sent on, after they had come.
+            flags: of the records.
         """
         self._bytes += len(data)
         if self._aside:
-            self._put_aside(direction, data, now)
+            self._put_aside(direction, data, now, flags)
             return
         walker = self._walker
         session = self.session
@@ -139,7 +140,8 @@ class Watch:
                     self._counted(session)
                 number = self.number
                 for kind, payload in records:
-                    session.put(_pack(len(payload), kind, direction, 0, number, now), payload)
+                    header = _pack(len(payload), kind, direction, flags, number, now)
+                    session.put(header, payload)
         except Exception as error:
             self._counters.errors += 1
             self._stop(f"{type(error).__name__} in the walk".encode())
@@ -148,18 +150,18 @@ class Watch:
         if walker.state is not self._state:
             self._move()
         if walker.rest:
-            self._leave(direction, data[len(data) - walker.rest :], now)
+            self._leave(direction, data[len(data) - walker.rest :], now, flags)
 
     def look_again(self) -> bool:
         """Walk more of what was left; False if nothing is."""
         if not self._kept:
             self._queued = False
             return False
-        direction, data, now = self._kept.popleft()
+        direction, data, now, flags = self._kept.popleft()
         self._cost(-len(data) - CHUNK_COST)
         self._bytes -= len(data)  # for they are seen again
         self._aside = self._state >= State.OPAQUE
-        self.saw(direction, data, now)
+        self.saw(direction, data, now, flags)
         if self._kept:
             self._aside = True
             return True
@@ -204,28 +206,28 @@ class Watch:
         if self._state is State.OPAQUE:
             self._counters.opaque_bytes_open -= self._bytes
 
-    def _leave(self, direction: int, data: memoryview, now: int) -> None:
+    def _leave(self, direction: int, data: memoryview, now: int, flags: int) -> None:
         """These bytes are too many for this turn, and come before all that are kept."""
         self._walker.rest = 0
-        self._kept.appendleft((direction, _own(data), now))
+        self._kept.appendleft((direction, _own(data), now, flags))
         self._cost(len(data) + CHUNK_COST)
         self._aside = True
         if not self._queued:
             self._queued = True
             self._later.put(self)
 
-    def _put_aside(self, direction: int, data: memoryview, now: int) -> None:
+    def _put_aside(self, direction: int, data: memoryview, now: int, flags: int) -> None:
         if self._state is State.OPAQUE:
             self._counters.opaque_bytes += len(data)
             self._counters.opaque_bytes_open += len(data)
         elif self._state is State.UNCOUNTED:
             self._assume(direction, len(data))
         else:
-            self._keep(direction, data, now)
+            self._keep(direction, data, now, flags)
 
-    def _keep(self, direction: int, data: memoryview, now: int) -> None:
+    def _keep(self, direction: int, data: memoryview, now: int, flags: int) -> None:
         """Keep for later, or give up."""
-        self._kept.append((direction, _own(data), now))
+        self._kept.append((direction, _own(data), now, flags))
         self._cost(len(data) + CHUNK_COST)
         if self._kept_bytes > MAX_LATER or self._later.bytes > MAX_LATER_IN_ALL:
             self._stop(_TOO_MANY)
@@ -242,7 +244,7 @@ class Watch:
             session.tell(Kind.BLIND, self.number, monotonic_ns(), reason)
         self._walker.forget()
         self._walker.state = State.UNCOUNTED
-        for direction, data, _ in self._kept:
+        for direction, data, _, _ in self._kept:
             self._assume(direction, len(data))
         self._move()
 

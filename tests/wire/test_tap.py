@@ -22,6 +22,7 @@ from tests.wire.harness import (
     Said,
     Upstream,
     copied,
+    exchange,
     frame,
     in_background,
     read_exactly,
@@ -56,12 +57,6 @@ def call(stream: int, payload: bytes) -> bytes:
 
 def of_connection(records: list[Said], conn: int = 1) -> list[Said]:
     return [said for said in records if said.conn == conn]
-
-
-def exchange(client: socket.socket, server: socket.socket, data: bytes) -> None:
-    """Send through the wire and wait until it has arrived."""
-    client.sendall(data)
-    assert read_exactly(server, len(data)) == data
 
 
 def test_a_session_begins_with_who_the_wire_is_and_its_counters(
