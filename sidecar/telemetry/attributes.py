@@ -14,7 +14,7 @@ from sidecar.call import Observation
 from sidecar.compare.result import OutputResult
 from sidecar.status import status_name
 from sidecar.telemetry import rpc
-from sidecar.telemetry.finished import Finished, Half
+from sidecar.telemetry.finished import Copy, Finished
 from sidecar.telemetry.ids import TraceContext
 
 DIFFERENCE_EVENTS = 16  # outputs told one by one on a shadow's span; the attributes count them all
@@ -51,27 +51,27 @@ def of_call(finished: Finished) -> dict[str, rpc.Value]:
 
 
 def of_production(finished: Finished) -> dict[str, rpc.Value]:
-    """Production's part: its answer's size, and the names of the other halves."""
+    """Production's part: its answer's size, and the names of those that got copies."""
     attributes: dict[str, rpc.Value] = {"shadow.role": "production"}
     if finished.production is not None:
         attributes["shadow.response.bytes"] = _size(finished.production)
-    told = [(half, finished.plan.shadows[half.name]) for half in finished.sent]
+    told = [(copy, finished.plan.shadows[copy.name]) for copy in finished.sent]
     if told:
         attributes.update(peer(told[0][1]))
     if len(told) > 1:
-        for half, context in told:
-            attributes[f"shadow.peer.{half.name}.trace_id"] = context.trace_hex
-            attributes[f"shadow.peer.{half.name}.span_id"] = context.span_hex
-    skips = [half.skip for half in finished.halves if half.skip is not None]
-    if skips and len(skips) == len(finished.halves):
+        for copy, context in told:
+            attributes[f"shadow.peer.{copy.name}.trace_id"] = context.trace_hex
+            attributes[f"shadow.peer.{copy.name}.span_id"] = context.span_hex
+    skips = [copy.skip for copy in finished.copies if copy.skip is not None]
+    if skips and len(skips) == len(finished.copies):
         attributes["shadow.skip_reason"] = skips[0].value
     return attributes
 
 
-def of_shadow(finished: Finished, half: Half) -> dict[str, rpc.Value]:
+def of_shadow(finished: Finished, copy: Copy) -> dict[str, rpc.Value]:
     """One shadow's part: who, how long it waited, how large its answer was."""
-    attributes: dict[str, rpc.Value] = {"shadow.role": half.role, "shadow.name": half.name}
-    answer, asked_ns = half.answer, finished.asked_ns
+    attributes: dict[str, rpc.Value] = {"shadow.role": copy.role, "shadow.name": copy.name}
+    answer, asked_ns = copy.answer, finished.asked_ns
     if answer is not None:
         attributes["shadow.response.bytes"] = _size(answer)
         if asked_ns is not None:
@@ -79,11 +79,11 @@ def of_shadow(finished: Finished, half: Half) -> dict[str, rpc.Value]:
     return attributes
 
 
-def of_comparison(half: Half) -> Mapping[str, rpc.Value]:
+def of_comparison(copy: Copy) -> Mapping[str, rpc.Value]:
     """What was found, or why nothing was."""
-    comparison = half.comparison
+    comparison = copy.comparison
     if comparison is None:
-        return {} if half.skip is None else {"shadow.skip_reason": half.skip.value}
+        return {} if copy.skip is None else {"shadow.skip_reason": copy.skip.value}
     differing = comparison.differing
     attributes: dict[str, rpc.Value] = {
         "shadow.outcome": comparison.outcome.value,
@@ -109,15 +109,15 @@ def of_comparison(half: Half) -> Mapping[str, rpc.Value]:
 
 
 def peer(context: TraceContext) -> dict[str, rpc.Value]:
-    """Name the other half; Jaeger's page shows a link on one side only."""
+    """Name the other half of the pair; Jaeger's page shows a link on one side only."""
     return {"shadow.peer.trace_id": context.trace_hex, "shadow.peer.span_id": context.span_hex}
 
 
-def differences(half: Half, unix_ns: int) -> list[Event]:
+def differences(copy: Copy, unix_ns: int) -> list[Event]:
     """An event for each output that differs."""
-    if half.comparison is None:
+    if copy.comparison is None:
         return []
-    return [_event(output, unix_ns) for output in half.comparison.differing[:DIFFERENCE_EVENTS]]
+    return [_event(output, unix_ns) for output in copy.comparison.differing[:DIFFERENCE_EVENTS]]
 
 
 def _event(output: OutputResult, unix_ns: int) -> Event:

@@ -12,8 +12,8 @@ Joined: the shadows' spans are CONSUMERs, each below a PRODUCER below production
 edge over which Jaeger's page draws no critical path.
 
 Rule: a span is made only when it will be exported, with the ids that `plan` drew; production's span
-never has a link into its own trace, each half names the other, and no payload value is on any.
-Times are whole microseconds, which is what Jaeger keeps: an event at a span's end stays inside.
+never has a link into its own trace, each half of a pair names the other, and no payload value is on
+any. Times are whole microseconds, as Jaeger keeps them: an event at a span's end stays inside.
 Counterparts: `plan`, which drew the ids; `words` and `attributes`, what spans say; `exporter`.
 """
 
@@ -31,7 +31,7 @@ from sidecar.call import Observation, SkipReason, Started
 from sidecar.status import status_name
 from sidecar.telemetry import attributes as say
 from sidecar.telemetry import rpc, words
-from sidecar.telemetry.finished import Finished, Half
+from sidecar.telemetry.finished import Copy, Finished
 from sidecar.telemetry.ids import DrawBits, TraceContext, new_span_id
 from sidecar.telemetry.plan import SpanPlan
 
@@ -74,7 +74,7 @@ class SpanBuilder:
         sampled; the pair that differs or fails brings the call's other spans with it.
         """
         plan, own = finished.plan, finished.plan.production
-        if own is None or not (plan.sampled or any(half.speaks for half in finished.halves)):
+        if own is None or not (plan.sampled or any(copy.speaks for copy in finished.copies)):
             return []
         sent = finished.sent
         if finished.production is None and not sent:
@@ -85,8 +85,8 @@ class SpanBuilder:
             return [self._production(finished, own, (), offset)]
         if plan.layout == "joined":
             spans = [self._production(finished, own, (), offset)]
-            for half in sent:
-                spans += self._joined(finished, half, own, offset)
+            for copy in sent:
+                spans += self._joined(finished, copy, own, offset)
             return spans
         whole = TraceContext(
             plan.shadows[sent[0].name].trace_id, new_span_id(self._draw_bits), own.sampled
@@ -96,8 +96,8 @@ class SpanBuilder:
             self._whole(finished, whole, own, offset),
             self._mirrored(finished, whole, own, offset),
         ]
-        for half in sent:
-            spans += self._compared(finished, half, whole, own, offset)
+        for copy in sent:
+            spans += self._compared(finished, copy, whole, own, offset)
         return spans
 
     def refused(
@@ -157,8 +157,8 @@ class SpanBuilder:
         assert worst is not None
         method = self._methods.name(finished.call.method)
         subject = words.subject(self._workload, method)
-        ends = [half.answer.ended_ns for half in finished.sent if half.answer is not None]
-        ends += [finished.now_ns for half in finished.sent if half.answer is None]
+        ends = [copy.answer.ended_ns for copy in finished.sent if copy.answer is not None]
+        ends += [finished.now_ns for copy in finished.sent if copy.answer is None]
         return self._span(
             f"{subject}: {words.verdict(finished)}",
             whole,
@@ -204,80 +204,80 @@ class SpanBuilder:
     def _compared(
         self,
         finished: Finished,
-        half: Half,
+        copy: Copy,
         whole: TraceContext,
         own: TraceContext,
         offset: int,
     ) -> list[ReadableSpan]:
         spans = []
-        start, _ = _times(finished, half)
+        start, _ = _times(finished, copy)
         asked = finished.asked_ns
         if asked is not None and start - asked >= QUEUED_NS:
             spans.append(
                 self._span(
-                    f"{words.who(half)}: queued",
+                    f"{words.who(copy)}: queued",
                     TraceContext(whole.trace_id, new_span_id(self._draw_bits), whole.sampled),
                     whole,
-                    {"shadow.name": half.name},
+                    {"shadow.name": copy.name},
                     SpanKind.INTERNAL,
                     (asked + offset, start + offset),
                 )
             )
-        return [*spans, self._shadow(finished, half, whole, own, SpanKind.CLIENT, offset)]
+        return [*spans, self._shadow(finished, copy, whole, own, SpanKind.CLIENT, offset)]
 
     def _joined(
-        self, finished: Finished, half: Half, own: TraceContext, offset: int
+        self, finished: Finished, copy: Copy, own: TraceContext, offset: int
     ) -> list[ReadableSpan]:
-        start, _ = _times(finished, half)
+        start, _ = _times(finished, copy)
         # Within production's span, however long the copy waited.
         at = min(start if finished.asked_ns is None else finished.asked_ns, finished.ended_ns)
         copied = TraceContext(own.trace_id, new_span_id(self._draw_bits), own.sampled)
         sender = self._span(
-            f"copy to {words.who(half)}",
+            f"copy to {words.who(copy)}",
             copied,
             own,
-            {"shadow.name": half.name},
+            {"shadow.name": copy.name},
             SpanKind.PRODUCER,
             (at + offset, at + offset),
         )
-        return [sender, self._shadow(finished, half, copied, own, SpanKind.CONSUMER, offset)]
+        return [sender, self._shadow(finished, copy, copied, own, SpanKind.CONSUMER, offset)]
 
     def _shadow(
         self,
         finished: Finished,
-        half: Half,
+        copy: Copy,
         parent: TraceContext,
         own: TraceContext,
         kind: SpanKind,
         offset: int,
     ) -> ReadableSpan:
-        answer = half.answer
+        answer = copy.answer
         status, error = _status(answer, server=False)
-        start, end = _times(finished, half)
+        start, end = _times(finished, copy)
         end_ns = _whole_us(end + offset)
         return self._span(
-            f"{words.who(half)}: {words.found(half)}",
-            finished.plan.shadows[half.name],
+            f"{words.who(copy)}: {words.found(copy)}",
+            finished.plan.shadows[copy.name],
             parent,
             {
                 **say.of_rpc(
                     self._methods.name(finished.call.method),
                     answer,
-                    half.address,
-                    half.address,
+                    copy.address,
+                    copy.address,
                     error=error,
                 ),
-                "service.peer.name": half.name,
+                "service.peer.name": copy.name,
                 **say.of_call(finished),
-                **say.of_shadow(finished, half),
+                **say.of_shadow(finished, copy),
                 **say.peer(own),
-                **say.of_comparison(half),
+                **say.of_comparison(copy),
             },
             kind,
             (start + offset, end_ns),
             status=status,
             links=(_link(own),),
-            events=say.differences(half, end_ns),
+            events=say.differences(copy, end_ns),
         )
 
     def _span(
@@ -316,22 +316,22 @@ def exported_trace(plan: SpanPlan, spans: Sequence[ReadableSpan]) -> str:
     return "" if context is None or len(spans) < 2 else context.trace_hex
 
 
-def _times(finished: Finished, half: Half) -> tuple[int, int]:
+def _times(finished: Finished, copy: Copy) -> tuple[int, int]:
     """When a copy was sent, and when its answer came or nobody waited for it any more."""
-    if half.answer is not None:
-        return half.answer.started_ns, max(half.answer.started_ns, half.answer.ended_ns)
-    sent = finished.now_ns if half.sent_ns is None else half.sent_ns
+    if copy.answer is not None:
+        return copy.answer.started_ns, max(copy.answer.started_ns, copy.answer.ended_ns)
+    sent = finished.now_ns if copy.sent_ns is None else copy.sent_ns
     return sent, max(sent, finished.now_ns)
 
 
-def _outcome(half: Half) -> dict[str, rpc.Value]:
+def _outcome(copy: Copy) -> dict[str, rpc.Value]:
     """What production's trace says of the shadows: enough to be searched for."""
-    if half.comparison is None:
+    if copy.comparison is None:
         return {}
     return {
-        "shadow.name": half.name,
-        "shadow.outcome": half.comparison.outcome.value,
-        "shadow.agrees": half.comparison.agrees,
+        "shadow.name": copy.name,
+        "shadow.outcome": copy.comparison.outcome.value,
+        "shadow.agrees": copy.comparison.agrees,
     }
 
 

@@ -43,7 +43,8 @@ def came(said: list[tuple[int, int, bytes]], last: int, now: int) -> tuple[int, 
     """
     if said:
         seconds, nanoseconds = _TIMESPEC.unpack(said[0][2])
-        stamp = monotonic_ns() - time_ns() + seconds * 1_000_000_000 + nanoseconds
+        wall = time_ns()  # first: what comes between the two can only make the stamp later
+        stamp = monotonic_ns() - wall + seconds * 1_000_000_000 + nanoseconds
         if last <= stamp <= now:
             return stamp, KERNEL_TIME
     return now, 0

@@ -31,17 +31,17 @@ def changed(house: House, **given: Any) -> Settings:
 def coverage(*told_by_wire: int, **given: Any) -> Coverage:
     house = House({}, **given)
     for blind in told_by_wire:
-        house.experiment.stats(figures(blind))
+        house.experiment.connections.stats(figures(blind))
     return house.judged.coverage
 
 
 def test_calls_that_only_the_wire_saw_lower_coverage() -> None:
     house = House({})
-    house.experiment.attached(greeting())
+    house.experiment.connections.attached(greeting())
     for _ in range(300):
         house.call(told(1.0))
     assert house.judged.coverage == Coverage(300, 300)
-    house.experiment.stats(figures(100))
+    house.experiment.connections.stats(figures(100))
     assert house.judged.coverage == Coverage(300, 400, 100)
     verdict = house.judged.evaluate(house.now_ns)
     assert (verdict.state, verdict.coverage) == (State.INCONCLUSIVE, 0.75)
@@ -82,16 +82,16 @@ def test_another_wire_under_the_same_pid_is_another_wire() -> None:
 
 def test_a_connection_that_cannot_be_read_is_counted_by_the_wire() -> None:
     house = House({})
-    house.experiment.attached(greeting())
-    house.experiment.opened(3, {"peer": "10.0.0.1:9", "upstream": "127.0.0.1:1"})
-    house.experiment.copied(3, Direction.CLIENT, b"what no client says", 1)
+    house.experiment.connections.attached(greeting())
+    house.experiment.connections.opened(3, {"peer": "10.0.0.1:9", "upstream": "127.0.0.1:1"})
+    house.experiment.connections.copied(3, Direction.CLIENT, b"what no client says", 1)
     for _ in range(300):
         house.call(told(1.0))
     verdict = house.judged.evaluate(house.now_ns)
     assert verdict.state is State.WATCHING
     assert verdict.reason.startswith("calls of 1 connections are not counted yet")
-    house.experiment.counted(3, 1)
-    house.experiment.out_of_sight(3, Kind.BLIND, "the observer cannot read it")
+    house.experiment.connections.counted(3, 1)
+    house.experiment.connections.out_of_sight(3, Kind.BLIND, "the observer cannot read it")
     assert house.judged.evaluate(house.now_ns).state is State.PASS
     assert house.judged.coverage == Coverage(300, 301, 1)
     assert sum(house.experiment.state().opaque.values()) == 1
@@ -99,13 +99,13 @@ def test_a_connection_that_cannot_be_read_is_counted_by_the_wire() -> None:
 
 def test_no_pass_while_nobody_has_said_what_a_lost_session_had() -> None:
     house = House({})
-    house.experiment.attached(greeting())
+    house.experiment.connections.attached(greeting())
     for _ in range(300):
         house.call(told(1.0))
     assert house.state() is State.PASS
-    house.experiment.detached()
+    house.experiment.connections.detached()
     assert house.state() is State.WATCHING
-    house.experiment.attached(greeting(session=2, _1=0))
+    house.experiment.connections.attached(greeting(session=2, _1=0))
     assert house.state() is State.PASS
 
 
@@ -113,13 +113,13 @@ def test_a_blind_call_counts_by_the_chance_that_it_was_to_be_compared() -> None:
     assert coverage(0, 100, fraction=0.25) == Coverage(0, 25, 25)
     house = House({})
     house.experiment.change(changed(house, sample={"fraction": 0.5}))
-    house.experiment.stats(figures(100))
+    house.experiment.connections.stats(figures(100))
     house.experiment.change(changed(house, paused=True))
-    house.experiment.stats(figures(200))
+    house.experiment.connections.stats(figures(200))
     assert house.judged.coverage == Coverage(0, 50, 50)
     house.experiment.change(house.settings)
     house.experiment.end()
-    house.experiment.stats(figures(300))
+    house.experiment.connections.stats(figures(300))
     assert house.judged.coverage == Coverage(0, 50, 50)
 
 
@@ -129,13 +129,13 @@ def test_calls_over_the_rate_limit_would_not_have_been_compared_either() -> None
         house.call(told(1.0))
         for _ in range(3):
             house.ledger.refuse(SkipReason.RATE_LIMITED)
-    house.experiment.stats(figures(100))
+    house.experiment.connections.stats(figures(100))
     assert house.judged.coverage == Coverage(30, 55, 25)
 
 
 def test_no_pass_follows_however_many_of_the_followed_calls_agree() -> None:
     house = House({})
-    house.experiment.stats(figures(400))
+    house.experiment.connections.stats(figures(400))
     assert house.state() is State.INCONCLUSIVE
     for _ in range(400):
         house.call(told(1.0))

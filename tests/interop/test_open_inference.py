@@ -8,6 +8,7 @@ import pytest
 
 from tests.interop.harness import (
     Traffic,
+    as_in_example,
     client,
     expected_differences,
     mlserver,
@@ -72,3 +73,13 @@ def test_a_server_agrees_with_itself(servers: tuple[str, str], model: str) -> No
     assert seen.status["calls"]["compared"] == seen.traffic["calls"]
     assert seen.differing == []
     assert {pair["outcome"] for pair in seen.pairs} == {"equal"}
+
+
+def test_the_example_compares_classes_exactly_and_probabilities_with_its_tolerance(
+    servers: tuple[str, str],
+) -> None:
+    production, shadow = servers
+    expected = expected_differences(_send("iris")(production), _send("iris")(shadow))
+    seen = as_in_example("mlserver", production, shadow, _send("iris"))
+    assert seen.status["calls"]["compared"] == 150
+    assert seen.differing_outputs() == expected  # a tree's probabilities are 0 and 1

@@ -9,6 +9,7 @@ import pytest
 from tests.interop.harness import (
     LIBPYTHON,
     Traffic,
+    as_in_example,
     client,
     expected_differences,
     through_sidecar,
@@ -58,3 +59,11 @@ def test_a_server_agrees_with_itself(servers: tuple[str, str], model: str) -> No
     seen = through_sidecar(production, production, _send(model))
     assert seen.status["calls"]["compared"] == seen.traffic["calls"]
     assert seen.differing == []
+
+
+@pytest.mark.parametrize(("model", "calls"), [("doubler", 40), ("counter", 1)])
+def test_the_example_reads_calls_and_streams(
+    servers: tuple[str, str], model: str, calls: int
+) -> None:
+    seen = as_in_example("triton", *servers, _send(model))
+    assert seen.status["calls"]["compared"] == len(seen.differing) == calls

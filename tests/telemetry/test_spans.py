@@ -13,7 +13,7 @@ from sidecar.call import Observation, SkipReason
 from sidecar.compare.result import Comparison, Outcome, OutputResult
 from sidecar.status import STATUS_NAMES
 from sidecar.telemetry.attributes import DIFFERENCE_EVENTS, TEXT
-from sidecar.telemetry.finished import Finished, Half
+from sidecar.telemetry.finished import Copy, Finished
 from sidecar.telemetry.plan import Layout, SpanPlan
 from sidecar.telemetry.spans import SpanBuilder
 from sidecar.telemetry.words import METHODS
@@ -33,25 +33,25 @@ RESOURCE = Resource({"service.name": "test"})
 ANSWER = observation(started_ns=1_300_000, ended_ns=7_000_000)
 
 
-def half(
+def a_copy(
     comparison: Comparison | None = EQUAL,
     name: str = "candidate",
     role: str = "shadow",
     answer: Observation | None = ANSWER,
     skip: SkipReason | None = None,
-) -> Half:
-    return Half(name, role, ADDRESS, answer, comparison, skip)
+) -> Copy:
+    return Copy(name, role, ADDRESS, answer, comparison, skip)
 
 
 def build(
     plan: SpanPlan,
-    *halves: Half,
+    *copies: Copy,
     production: Observation | None = None,
     workload: str = "digits",
     **more: Any,
 ) -> list[ReadableSpan]:
     builder = SpanBuilder(RESOURCE, lambda: OFFSET_NS, Random(2).getrandbits, workload)
-    ordered = sorted(halves, key=lambda half: half.role != "shadow")
+    ordered = sorted(copies, key=lambda copy: copy.role != "shadow")
     answer = production or observation()
     return builder.build(Finished(STARTED, plan, answer, ordered, 9_000_000, **more))
 
@@ -81,7 +81,7 @@ def pair(spans: Sequence[ReadableSpan]) -> tuple[ReadableSpan, ReadableSpan]:
 
 
 def test_a_comparison_is_a_trace_of_its_own_linked_both_ways() -> None:
-    production, whole, mirrored, shadow = build(planned(sampled=True), half())
+    production, whole, mirrored, shadow = build(planned(sampled=True), a_copy())
     assert production.parent is whole.parent is None
     assert context(whole).trace_id != context(production).trace_id
     for span in (mirrored, shadow):
@@ -95,7 +95,7 @@ def test_a_comparison_is_a_trace_of_its_own_linked_both_ways() -> None:
 
 
 def test_a_joined_shadow_is_consumed_from_a_producer_below_production() -> None:
-    production, copy, shadow = build(planned(layout="joined", sampled=True), half())
+    production, copy, shadow = build(planned(layout="joined", sampled=True), a_copy())
     assert copy.parent is not None
     assert shadow.parent is not None
     assert (copy.parent.trace_id, copy.parent.span_id) == name_of(production)
@@ -113,7 +113,7 @@ def test_a_joined_shadow_is_consumed_from_a_producer_below_production() -> None:
 
 @pytest.mark.parametrize("layout", ["comparison", "joined"])
 def test_each_half_names_the_other(layout: Layout) -> None:
-    production, shadow = pair(build(planned(layout=layout, sampled=True), half()))
+    production, shadow = pair(build(planned(layout=layout, sampled=True), a_copy()))
     for one, other in ((production, shadow), (shadow, production)):
         assert attributes(one)["shadow.peer.trace_id"] == f"{context(other).trace_id:032x}"
         assert attributes(one)["shadow.peer.span_id"] == f"{context(other).span_id:016x}"
@@ -166,7 +166,7 @@ def test_names_tell_what_became_of_the_call(
 ) -> None:
     spans = build(
         planned(sampled=True),
-        half(found, answer=ANSWER._replace(status=status)),
+        a_copy(found, answer=ANSWER._replace(status=status)),
         production=observation(production),
     )
     assert [span.name for span in spans[1:]] == [
@@ -181,9 +181,9 @@ def test_a_whole_call_is_named_after_its_worst_shadow_and_not_after_a_control() 
     failed = Comparison(Outcome.SHADOW_ERROR)
     spans = build(
         plan,
-        half(failed, "noise", "control", ANSWER._replace(status=14)),
-        half(EQUAL, "a"),
-        half(DIFFERS, "b"),
+        a_copy(failed, "noise", "control", ANSWER._replace(status=14)),
+        a_copy(EQUAL, "a"),
+        a_copy(DIFFERS, "b"),
     )
     assert [span.name for span in spans[1:]] == [
         "digits: b differs (value)",
@@ -199,7 +199,7 @@ def test_without_a_workload_the_method_names_the_call_and_methods_have_a_bound()
     names = set()
     for number in range(200):
         call = STARTED._replace(method=f"/made.Up/Method{number}")
-        finished = Finished(call, planned(sampled=True), observation(), [half()], 9_000_000)
+        finished = Finished(call, planned(sampled=True), observation(), [a_copy()], 9_000_000)
         names |= {span.name for span in builder.build(finished)}
     assert "Method0: candidate agrees" in names
     assert "_OTHER: candidate agrees" in names
@@ -208,7 +208,7 @@ def test_without_a_workload_the_method_names_the_call_and_methods_have_a_bound()
 
 def test_the_queues_wait_is_a_bar_and_a_figure() -> None:
     late = ANSWER._replace(started_ns=4_200_000)
-    *_, queued, shadow = build(planned(sampled=True), half(answer=late))
+    *_, queued, shadow = build(planned(sampled=True), a_copy(answer=late))
     assert queued.name == "candidate: queued"
     assert (queued.start_time, queued.end_time) == (OFFSET_NS + 1_200_000, shadow.start_time)
     assert attributes(shadow)["shadow.queue.wait_ms"] == 3.0
@@ -217,7 +217,7 @@ def test_the_queues_wait_is_a_bar_and_a_figure() -> None:
 def test_events_stay_inside_of_their_span_when_jaeger_cuts_to_microseconds() -> None:
     for odd in range(0, 3000, 7):
         answer = ANSWER._replace(started_ns=1_300_000 + odd, ended_ns=7_000_000 + 3 * odd)
-        _, shadow = pair(build(planned(), half(DIFFERS, answer=answer)))
+        _, shadow = pair(build(planned(), a_copy(DIFFERS, answer=answer)))
         assert shadow.start_time is not None
         assert shadow.end_time is not None
         start, duration = shadow.start_time // 1000, (shadow.end_time - shadow.start_time) // 1000
@@ -229,7 +229,7 @@ def test_the_first_three_differences_can_be_read_and_searched_for_in_attributes(
     outputs = tuple(
         OutputResult(f"o{i}", Outcome.VALUE, "cosine", 0.5, allowed=0.1) for i in range(5)
     )
-    spans = build(planned(), half(Comparison(Outcome.VALUE, outputs)))
+    spans = build(planned(), a_copy(Comparison(Outcome.VALUE, outputs)))
     for span in (spans[1], spans[-1]):
         told = attributes(span)
         assert told["shadow.difference.3.output"] == "o2"
@@ -243,7 +243,7 @@ def test_the_first_three_differences_can_be_read_and_searched_for_in_attributes(
 def test_a_call_is_found_by_its_id_slice_and_page_and_its_sizes_are_told() -> None:
     spans = build(
         planned(sampled=True),
-        half(),
+        a_copy(),
         request_bytes=7,
         correlation_id="order-4711",
         slices=(("region", "eu"),),
@@ -260,13 +260,13 @@ def test_a_call_is_found_by_its_id_slice_and_page_and_its_sizes_are_told() -> No
 
 
 def test_below_a_caller_that_records_nothing_no_span_is_left_without_its_parent() -> None:
-    production, _ = pair(build(planned(metadata=CALLER), half(DIFFERS)))
+    production, _ = pair(build(planned(metadata=CALLER), a_copy(DIFFERS)))
     assert production.parent is None
     assert f"{context(production).trace_id:032x}" == "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 def test_productions_span_continues_the_callers_trace() -> None:
-    production, _ = pair(build(planned(metadata=RECORDING), half(DIFFERS)))
+    production, _ = pair(build(planned(metadata=RECORDING), a_copy(DIFFERS)))
     assert production.parent is not None
     assert production.parent.is_remote
     assert f"{production.parent.span_id:016x}" == "00f067aa0ba902b7"
@@ -274,12 +274,12 @@ def test_productions_span_continues_the_callers_trace() -> None:
 
 
 def test_productions_span_is_a_root_where_there_is_no_caller() -> None:
-    production, _ = pair(build(planned(sampled=True), half()))
+    production, _ = pair(build(planned(sampled=True), a_copy()))
     assert production.parent is None
 
 
 def test_production_is_seen_as_a_server_and_the_shadow_by_its_client() -> None:
-    production, shadow = pair(build(planned(sampled=True), half()))
+    production, shadow = pair(build(planned(sampled=True), a_copy()))
     assert (production.kind, shadow.kind) == (SpanKind.SERVER, SpanKind.CLIENT)
     assert production.name == "inference.GRPCInferenceService/ModelInfer"
     assert attributes(production) == {
@@ -327,7 +327,7 @@ def test_production_is_seen_as_a_server_and_the_shadow_by_its_client() -> None:
 
 
 def test_times_are_the_wires_and_the_shadows_own_on_one_clock() -> None:
-    production, shadow = pair(build(planned(sampled=True), half()))
+    production, shadow = pair(build(planned(sampled=True), a_copy()))
     assert (production.start_time, production.end_time) == (
         OFFSET_NS + STARTED.started_ns,
         OFFSET_NS + 5_000_000,
@@ -339,7 +339,7 @@ def test_times_are_the_wires_and_the_shadows_own_on_one_clock() -> None:
 
 
 def test_a_difference_is_an_event_without_values_and_not_an_error() -> None:
-    _, shadow = pair(build(planned(), half(DIFFERS)))
+    _, shadow = pair(build(planned(), a_copy(DIFFERS)))
     assert shadow.status.status_code is StatusCode.UNSET
     assert attributes(shadow)["shadow.outcome"] == "value"
     assert attributes(shadow)["shadow.agrees"] is False
@@ -359,13 +359,13 @@ def test_a_difference_is_an_event_without_values_and_not_an_error() -> None:
 
 
 def test_no_payload_is_on_any_span() -> None:
-    for span in build(planned(), half(DIFFERS)):
+    for span in build(planned(), a_copy(DIFFERS)):
         assert "secret" not in (span.to_json() or "")
 
 
 def test_events_have_a_bound_and_the_attribute_counts_all() -> None:
     outputs = tuple(OutputResult(f"o{i}", Outcome.SHAPE, "exact", 1.0) for i in range(100))
-    _, shadow = pair(build(planned(), half(Comparison(Outcome.SHAPE, outputs))))
+    _, shadow = pair(build(planned(), a_copy(Comparison(Outcome.SHAPE, outputs))))
     assert len(shadow.events) == DIFFERENCE_EVENTS
     assert attributes(shadow)["shadow.outputs.differing"] == 100
 
@@ -376,7 +376,7 @@ def test_events_have_a_bound_and_the_attribute_counts_all() -> None:
 def test_a_failed_call_is_an_error_as_its_side_sees_it(status: int, server_error: bool) -> None:
     failed = observation(status, "went wrong")
     same = Comparison(Outcome.BOTH_ERROR_SAME)
-    production, shadow = pair(build(planned(), half(same, answer=failed), production=failed))
+    production, shadow = pair(build(planned(), a_copy(same, answer=failed), production=failed))
     assert (production.status.status_code is StatusCode.ERROR) is server_error
     assert ("error.type" in attributes(production)) is server_error
     assert shadow.status.status_code is StatusCode.ERROR
@@ -387,7 +387,7 @@ def test_a_failed_call_is_an_error_as_its_side_sees_it(status: int, server_error
 def test_a_servers_long_message_is_cut() -> None:
     failed = observation(13, "x" * 10_000)
     error = Comparison(Outcome.SHADOW_ERROR)
-    _, shadow = pair(build(planned(), half(error, answer=failed)))
+    _, shadow = pair(build(planned(), a_copy(error, answer=failed)))
     assert shadow.status.description == "INTERNAL: " + "x" * TEXT
 
 
@@ -404,13 +404,13 @@ def test_a_servers_long_message_is_cut() -> None:
 def test_what_differs_or_fails_is_always_told_and_what_agrees_if_sampled(
     comparison: Comparison, sampled: bool, told: bool
 ) -> None:
-    spans = build(planned(sampled=sampled), half(comparison))
+    spans = build(planned(sampled=sampled), a_copy(comparison))
     assert len(spans) == (4 if told else 0)
     assert all(context(span).trace_flags.sampled for span in spans)
 
 
 def test_a_skipped_call_is_told_on_productions_span_if_sampled() -> None:
-    skipped = half(None, answer=None, skip=SkipReason.EXPIRED)
+    skipped = a_copy(None, answer=None, skip=SkipReason.EXPIRED)
     assert build(planned(), skipped) == []
     (production,) = build(planned(sampled=True), skipped)
     assert attributes(production)["shadow.skip_reason"] == "expired"
@@ -418,7 +418,7 @@ def test_a_skipped_call_is_told_on_productions_span_if_sampled() -> None:
 
 
 def test_an_answer_that_was_not_compared_says_why() -> None:
-    production, shadow = pair(build(planned(sampled=True), half(None, skip=SkipReason.CANCELLED)))
+    production, shadow = pair(build(planned(sampled=True), a_copy(None, skip=SkipReason.CANCELLED)))
     assert attributes(shadow)["shadow.skip_reason"] == "cancelled"
     assert "shadow.outcome" not in attributes(shadow)
     assert attributes(production)["shadow.skip_reason"] == "cancelled"
@@ -429,8 +429,8 @@ def test_with_several_receivers_production_names_them_all_the_candidate_first(
     layout: Layout,
 ) -> None:
     plan = planned("noise", "candidate", layout=layout)
-    noise = half(EQUAL, name="noise", role="control")
-    spans = build(plan, noise, half(DIFFERS))
+    noise = a_copy(EQUAL, name="noise", role="control")
+    spans = build(plan, noise, a_copy(DIFFERS))
     production = spans[0]
     candidate, control = [s for s in spans if attributes(s).get("shadow.reader")][-2:]
     assert attributes(candidate)["shadow.role"] == "shadow"
@@ -445,4 +445,4 @@ def test_with_several_receivers_production_names_them_all_the_candidate_first(
 
 
 def test_with_traces_off_nothing_is_built() -> None:
-    assert build(planned(layout="off", sampled=True), half(DIFFERS)) == []
+    assert build(planned(layout="off", sampled=True), a_copy(DIFFERS)) == []
