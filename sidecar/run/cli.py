@@ -24,7 +24,7 @@ from sidecar.log import FORMAT, FORMATS, Log
 from sidecar.run.baseline import baseline as baseline_command
 from sidecar.run.capacity import capacity as capacity_command
 from sidecar.run.captured import captured as captured_command
-from sidecar.run.checks import file_errors
+from sidecar.run.checks import file_errors, untrusted_latency
 from sidecar.run.collect import collect as collect_command
 from sidecar.run.config import config as config_commands
 from sidecar.run.demo import demo as demo_command
@@ -154,7 +154,7 @@ def check_config(
         settings = load(file)
     except ConfigError as error:
         refuse(error.errors)
-    if errors := file_errors(settings):
+    if errors := [*untrusted_latency(settings), *file_errors(settings)]:
         refuse(errors)
     if show:
         import yaml
