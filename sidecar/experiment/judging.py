@@ -127,7 +127,7 @@ class Judging:
             instance: names this process's life among all pods and restarts.
             unix_offset_ns: what to add to that clock to get Unix time.
         """
-        self.settings: JudgeSettings = settings.judge
+        self.settings: JudgeSettings = settings.judged
         self.instance = instance
         self.unix_offset_ns = unix_offset_ns
         self.failures = 0  # calls that could not be counted: a defect of ours

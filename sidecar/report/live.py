@@ -21,7 +21,7 @@ def part_of(state: State, judged: Judged) -> Part:
     return Part(
         source="",
         shadow=judged.name,
-        settings=state.settings.judge,
+        settings=state.settings.judged,
         control_fraction=state.control_fraction,
         snapshot=snapshot,
         outcomes={outcome.value: n for outcome, n in epoch.outcomes.items()},
