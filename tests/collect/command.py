@@ -40,7 +40,7 @@ class Collecting:
 
 
 def enough(pod: Sidecar, calls: int) -> int:
-    """Predictions until it has judged so many, for a busy machine leaves some out; how many then."""
+    """Predictions until it has judged so many: a busy machine leaves some out. How many then."""
     asked = 0
     while (judged := int(http_json(pod.http, "/verdict")["calls"])) < calls:
         asyncio.run(predict(pod.address, range(asked, asked + calls - judged)))
