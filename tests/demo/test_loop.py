@@ -77,7 +77,7 @@ def test_terminal_page_gate_and_replay_tell_the_same_of_the_digit_by_its_true_va
         for report in (summary.report, summary.again.report)
     ]
     assert rows[0] == rows[1], "asked again, it is the same evidence"
-    (row,) = set(rows)
+    row = rows[0]
     truth = summary.classes[WEAK_CLASS]
     assert (row.slice, row.n) == (f"digit={WEAK_CLASS}", truth.calls - 1)
     lost = truth.production_right - truth.candidate_right
