@@ -17,7 +17,6 @@ import numpy as np
 from sidecar.judge.block_cells import BlockCells
 from sidecar.judge.counts import ALL, CellKey
 from sidecar.judge.evidence.blocks import Blocks
-from sidecar.judge.evidence.likeness import LENGTHS
 from sidecar.judge.verdict import plans_of
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
 from sidecar.report.part import Part
@@ -82,7 +81,7 @@ def _wrong(part: Part, unix: float) -> Iterator[str]:
 def _wrong_blocks(part: Part, unix: float) -> Iterator[str]:
     """Margins, ranges and lengths that its own criteria do not have, and impossible sums."""
     plans = plans_of(part.settings, part.control_fraction)
-    own = BlockCells(plans).cells
+    own = BlockCells(plans, part.settings.block_seconds).cells
     for key, cell in part.snapshot.blocks.items():
         wanted = own.get(CellKey(key.criterion, ALL), ())
         if len(cell) != len(wanted):
@@ -90,11 +89,12 @@ def _wrong_blocks(part: Part, unix: float) -> Iterator[str]:
         for blocks, model in zip(cell, wanted, strict=False):
             if (blocks.bounded, blocks.lengths) != (model.bounded, model.lengths):
                 yield f"{key.criterion}: blocks of other margins, ranges or lengths"
+                continue
             sums = (blocks.calls, blocks.sum_worst, blocks.sum_best, blocks.late)
             if not all(map(math.isfinite, sums)) or blocks.calls < 0:
                 yield f"{key.criterion}: sums that are none"
-            for seconds in LENGTHS:
-                if why := _wrong_rows(blocks, float(seconds), unix):
+            for seconds in model.lengths:
+                if why := _wrong_rows(blocks, seconds, unix):
                     yield f"{key.criterion}: {why}"
 
 

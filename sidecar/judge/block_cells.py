@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from sidecar.judge.counts import ALL, CellKey
 from sidecar.judge.criteria.base import Claim, Increments, Plan
 from sidecar.judge.evidence.blocks import KEEP, Blocks
+from sidecar.judge.evidence.likeness import LENGTHS
 
 KEEP_OF_SLICES = (4, 4, 4, 4)
 
@@ -24,8 +25,14 @@ CellBlocks: TypeAlias = tuple[Blocks, ...]
 class BlockCells:
     """The blocks of every cell of one judge."""
 
-    def __init__(self, plans: Sequence[Plan]) -> None:
-        """Begin; every claim about all traffic has its blocks from the start."""
+    def __init__(self, plans: Sequence[Plan], lengths: Sequence[float] = LENGTHS) -> None:
+        """Begin; every claim about all traffic has its blocks from the start.
+
+        Args:
+            plans: the criteria.
+            lengths: of blocks, in seconds.
+        """
+        self._lengths = lengths
         self._claims = {plan.criterion.name: plan.criterion.claims(plan) for plan in plans}
         self._cells: dict[CellKey, CellBlocks] = {}
         for name in self._claims:
@@ -35,9 +42,21 @@ class BlockCells:
         found = self._cells.get(key)
         if found is None:
             keep = KEEP if key.slice == ALL else KEEP_OF_SLICES
-            found = tuple(_blocks(claim, keep) for claim in self._claims[key.criterion])
+            found = tuple(self._blocks(claim, keep) for claim in self._claims[key.criterion])
             self._cells[key] = found
         return found
+
+    def _blocks(self, claim: Claim, keep: Sequence[int]) -> Blocks:
+        lengths = self._lengths
+        unseen = lengths[min(1, len(lengths) - 1)]  # as long as bursts are assumed to be
+        return Blocks(
+            claim.margin,
+            claim.low,
+            claim.high,
+            lengths=lengths,
+            keep=keep[: len(lengths)],
+            unseen_seconds=unseen,
+        )
 
     def add(self, key: CellKey, plan: Plan, unix_ns: int, counted: Increments) -> None:
         """Count what one call added to a cell."""
@@ -73,10 +92,6 @@ class BlockCells:
     def cells(self) -> Mapping[CellKey, CellBlocks]:
         """All of them; criteria without claims have none."""
         return {key: cell for key, cell in self._cells.items() if cell}
-
-
-def _blocks(claim: Claim, keep: Sequence[int]) -> Blocks:
-    return Blocks(claim.margin, claim.low, claim.high, keep=keep)
 
 
 def plain_of(cells: Mapping[CellKey, CellBlocks]) -> list[dict[str, Any]]:

@@ -99,7 +99,7 @@ class Judge:
         self._calls = 0
         self._repeated = 0
         self._cells: dict[CellKey, Cell] = {}
-        self._blocks = BlockCells(self._plans)
+        self._blocks = BlockCells(self._plans, self._settings.block_seconds)
         self._lost: dict[str, int] = {}
         self._repeats = Repeats(self._settings.repeat_seconds)
         self._slices = Slices(self._settings)

@@ -7,6 +7,7 @@ Counterpart: `sidecar.settings.settings`, which holds these settings as its sect
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -17,6 +18,7 @@ from sidecar.judge.criteria.kinds import AnyCriterion
 from sidecar.judge.criteria.latency_ratio import LatencyRatio
 from sidecar.judge.criteria.shadow_error_rate import ShadowErrorRate
 from sidecar.judge.decision import Edges
+from sidecar.judge.evidence.likeness import LENGTHS
 from sidecar.judge.labels import LabelSettings
 
 
@@ -74,6 +76,9 @@ class JudgeSettings(Section):
     coverage_floor: Fraction = 0.9
     # Evidence from calls, each taken as new, not from blocks of time: for replays of shuffled data.
     independent_calls: bool = False
+    # Lengths of blocks, each a whole multiple of the one before. Bursts that are longer than the
+    # longest count for more than they are: shorter lengths are for tests and demonstrations.
+    block_seconds: Annotated[tuple[Count, ...], Field(min_length=1, max_length=4)] = LENGTHS
     min_duration_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3600.0  # for PASS
     min_blocks: Annotated[int, Field(ge=0)] = 30  # of the length that is decided at, for PASS
     min_calls: Count = 100
@@ -100,6 +105,9 @@ class JudgeSettings(Section):
             *_twice("criteria", [criterion.name for criterion in self.criteria]),
             *_twice("slices", [s.label for s in self.slices]),
         ]
+        ascends = all(b > a and b % a == 0 for a, b in pairwise(self.block_seconds))
+        if not ascends:
+            problems.append("block_seconds must ascend, each a whole multiple of the one before")
         if self.max_calls is not None and self.max_calls < self.min_calls:
             problems.append("max_calls must be at least min_calls")
         longest = self.max_duration_seconds

@@ -60,18 +60,18 @@ class LatencyPerCall(OfTimes):
         found = self.times(plan, pair)
         if found is None:
             return [("n", 1.0)] if by_control(plan) else []
-        reference, shadow = found
+        a, a_most, b, b_most = found
         counted = [("n", 1.0), ("m", 1.0)]
-        if reference.known:
+        if a == a_most:
             counted.append(("controls", 1.0))
         slow = 1 + self.margin
-        if shadow.most > slow * reference.least:
+        if b_most > slow * a:
             counted.append(("k", 1.0))
-        if shadow.least > slow * reference.most:
+        if b > slow * a_most:
             counted.append(("k0", 1.0))
-        if reference.known and shadow.known:
-            counted.append((f"r{bucket(ONE * shadow.least / max(reference.least, 1.0))}", 1.0))
-        elif reference.known and shadow.least > 0:
+        if a == a_most and b == b_most:
+            counted.append((f"r{bucket(ONE * b / max(a, 1.0))}", 1.0))
+        elif a == a_most and b > 0:
             counted.append((f"r{ENDLESS}", 1.0))
         return counted
 
