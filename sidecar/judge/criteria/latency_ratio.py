@@ -41,10 +41,10 @@ from pydantic import Field
 from sidecar.judge.criteria.base import NOTHING, Claim, Increments, Measurement, Plan, Unit
 from sidecar.judge.criteria.of_times import OfTimes, by_control
 from sidecar.judge.evidence.blocks import Blocks
+from sidecar.judge.evidence.histogram import ENDLESS
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Side, threshold
 from sidecar.judge.evidence.quantile import (
-    ENDLESS,
     bucket,
     quantile_estimate,
     quantile_interval,
