@@ -89,6 +89,13 @@ def _sections(report: Report) -> Iterator[RenderableType]:
     if left_out:
         names = ", ".join(row.source or row.instance for row in left_out)
         yield Text(f"\nNot counted, for other versions or rules: {names}", style="yellow")
+    if report.service is not None:
+        facts = report.service
+        yield Text(
+            f"\nOf the collector of {', '.join(facts.names)}: {facts.answering:,} answer, "
+            f"{facts.gone:,} are gone and still count; attempt {facts.attempt}",
+            style="dim",
+        )
     for address, why in report.missing.items():
         yield Text(f"Could not be asked: {address}: {why}", style="yellow")
 
@@ -148,9 +155,13 @@ def _slices(verdict: Verdict) -> Table:
 
 
 def _latency(latency: Latency) -> Table:
-    table = _table("Latency in ms, of the same calls", "side", "p50", "p95", "p99", "mean")
-    for name, side in (("production", latency.production), ("shadow", latency.shadow)):
-        table.add_row(name, *map(_number, (side.p50_ms, side.p95_ms, side.p99_ms, side.mean_ms)))
+    sides = (("production", latency.production), ("shadow", latency.shadow))
+    # Who met the deadline is beyond every quantile, and clipped in the mean.
+    late = ["met deadline"] if any(side.endless for _, side in sides) else []
+    table = _table("Latency in ms, of the same calls", "side", "p50", "p95", "p99", "mean", *late)
+    for name, side in sides:
+        figures = (side.p50_ms, side.p95_ms, side.p99_ms, side.mean_ms)
+        table.add_row(name, *map(_number, figures), *(f"{side.endless:,}" for _ in late))
     return table
 
 
