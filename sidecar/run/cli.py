@@ -24,7 +24,8 @@ from sidecar.log import FORMAT, FORMATS, Log
 from sidecar.run.baseline import baseline as baseline_command
 from sidecar.run.capacity import capacity as capacity_command
 from sidecar.run.captured import captured as captured_command
-from sidecar.run.checks import file_errors
+from sidecar.run.checks import file_errors, untrusted_latency
+from sidecar.run.collect import collect as collect_command
 from sidecar.run.config import config as config_commands
 from sidecar.run.demo import demo as demo_command
 from sidecar.run.doctor import doctor as doctor_command
@@ -153,7 +154,7 @@ def check_config(
         settings = load(file)
     except ConfigError as error:
         refuse(error.errors)
-    if errors := file_errors(settings):
+    if errors := [*untrusted_latency(settings), *file_errors(settings)]:
         refuse(errors)
     if show:
         import yaml
@@ -177,6 +178,7 @@ def wire(context: typer.Context) -> None:
 app.command("demo")(demo_command)
 app.command("report")(report_command)
 app.command("gate")(gate_command)
+app.command("collect")(collect_command)
 app.command("doctor")(doctor_command)
 app.command("skipped")(skipped_command)
 app.add_typer(labels_commands, name="labels")
