@@ -15,6 +15,7 @@ from sidecar.judge.criteria.base import Measurement, Plan
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import average
+from sidecar.judge.number import number
 from sidecar.judge.settings import JudgeSettings
 
 HOURS = 24
@@ -67,6 +68,18 @@ def words_of(settings: JudgeSettings, blocks: Sequence[Blocks]) -> str:
         return blocks[0].chosen().reason
     declared = " (judge.independent_calls)" if settings.independent_calls else ""
     return f"calls, each taken as independent{declared}"
+
+
+def undecided(blocks: Sequence[Blocks]) -> str:
+    """How far the blocks have come, in words."""
+    text = f"{blocks[0].chosen().blocks:,} blocks so far"
+    swing = blocks[0].bets.swing
+    if swing > 1 and not blocks[0].days_over:
+        text += (
+            f"; before a whole day is over an hour may be {number(swing)} times as bad as the day, "
+            "or as good (judge.swing)"
+        )
+    return text
 
 
 def seen(total: Total) -> tuple[int, int]:

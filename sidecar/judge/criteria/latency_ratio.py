@@ -34,10 +34,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sidecar.judge.criteria.base import NOTHING, Claim, Increments, Measurement, Plan, Unit
+from sidecar.judge.criteria.base import NOTHING, Increments, Measurement, Plan, Scores, Unit
 from sidecar.judge.criteria.of_times import OfTimes, by_control
+from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.interval import Interval
+from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.mixtures import Side, threshold
 from sidecar.judge.evidence.quantile import (
     ENDLESS,
@@ -85,14 +87,14 @@ class LatencyRatio(OfTimes):
             counted += [("m", 1.0), ("u", float(most)), ("v", float(least))]
         return counted
 
-    def claims(self, plan: Plan) -> tuple[Claim, ...]:
+    def claims(self, plan: Plan) -> tuple[Bets, ...]:
         """See `Criterion.claims`."""
-        return (Claim(1.0, 0.0, -1.0, 1.0, plan.control_fraction or 1.0),)
+        return (MeanBets(0.0, plan.swing, -1.0, 1.0),)
 
-    def scored_between(self, plan: Plan, counted: Increments) -> tuple[float, float, float]:
-        """See `Criterion.scored_between`."""
+    def scored(self, plan: Plan, counted: Increments) -> Scores:
+        """See `Criterion.scored`."""
         found = dict(counted)
-        return found.get("m", 0.0), found.get("v", 0.0), found.get("u", 0.0)
+        return found.get("m", 0.0), ((found.get("u", 0.0), found.get("v", 0.0)),)
 
     def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
         """See `Criterion.measure`."""

@@ -35,6 +35,10 @@ class OfTimes(Criterion):
         found = self.times(plan, pair)
         return (found[1].least - found[0].least) / 1e9 if found else 0.0
 
+    def share_of_lost(self, plan: Plan, counted: float) -> float:
+        """See `Criterion.share_of_lost`: the control is drawn for a share of the calls."""
+        return plan.control_fraction or 1.0
+
     def about_of(self, plan: Plan) -> str:
         """See `Criterion.about_of`."""
         if by_control(plan):
