@@ -4,8 +4,8 @@
     python scorer.py scorer.pb serve THRESHOLD [PORT]    says "yes" from that score on
     python scorer.py scorer.pb send HOST:PORT [CALLS]    sends scores from 0 to 1
 
-Its answers carry an id, a time and a version, which differ in every call. `serve` prints one JSON line
-with `ready` and `address`; `send` prints how many calls were answered.
+Its answers carry an id, a time and a version, which differ in every call. `serve` prints one JSON
+line with `ready` and `address`; `send` prints how many calls were answered.
 """
 
 from __future__ import annotations
