@@ -53,6 +53,7 @@ class Measurement:
     estimate: float | None  # in the unit of the margin; None without calls
     log_pass: float
     log_fail: float
+    may_pass: bool = True  # False: what blocks are evidence for is not quite what was asked
 
     def evidence(self, side: Side) -> float:
         """ln E for one claim."""
