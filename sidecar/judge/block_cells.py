@@ -29,9 +29,10 @@ class BlockCells:
         self._claims = {plan.criterion.name: plan.criterion.claims(plan) for plan in plans}
         self._cells: dict[CellKey, CellBlocks] = {}
         for name in self._claims:
-            self._of(CellKey(name, ALL))
+            self.of(CellKey(name, ALL))
 
-    def _of(self, key: CellKey) -> CellBlocks:
+    def of(self, key: CellKey) -> CellBlocks:
+        """The blocks of one cell, made if there are none."""
         found = self._cells.get(key)
         if found is None:
             keep = KEEP if key.slice == ALL else KEEP_OF_SLICES
@@ -47,13 +48,13 @@ class BlockCells:
         n, score = plan.criterion.scored(plan, counted)
         if n <= 0:
             return
-        for claim, blocks in zip(claims, self._of(key), strict=True):
+        for claim, blocks in zip(claims, self.of(key), strict=True):
             blocks.add(unix_ns, n, claim.sign * score, claim.sign * score)
 
     def lose(self, calls: float, unix_ns: int) -> None:
         """Count calls that should have been compared and were not."""
         for name, claims in self._claims.items():
-            for claim, blocks in zip(claims, self._of(CellKey(name, ALL)), strict=True):
+            for claim, blocks in zip(claims, self.of(CellKey(name, ALL)), strict=True):
                 blocks.add(unix_ns, calls, calls * claim.high, calls * claim.low)
 
     def advance(self, unix_ns: int) -> None:

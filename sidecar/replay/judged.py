@@ -18,7 +18,7 @@ from sidecar.log import Log
 from sidecar.replay.book import Book
 from sidecar.replay.recorded import recorded
 from sidecar.report.build import build
-from sidecar.report.live import part_of
+from sidecar.report.live import parts_of
 from sidecar.report.report import Report
 from sidecar.serve.convert import counts_message, part_of_message
 from sidecar.settings.settings import Settings
@@ -36,7 +36,7 @@ def judge_file(settings: Settings, file: str, where: str) -> list[bytes]:
         where: an expression over its columns, or empty.
 
     Returns:
-        One serialized `shadow.v1.ShadowCounts` for each shadow.
+        One serialized `shadow.v1.ShadowCounts` for each shadow and pair of versions.
 
     Raises:
         CapturedError: the file cannot be used, or a row has no payload.
@@ -50,8 +50,9 @@ def judge_file(settings: Settings, file: str, where: str) -> list[bytes]:
             book.enter(call, call.production, {shadow.name: call.answer})
     now = book.state()
     return [
-        counts_message(part_of(now, judged)).SerializeToString(deterministic=True)
+        counts_message(part).SerializeToString(deterministic=True)
         for judged in now.judged.values()
+        for part in parts_of(now, judged)
     ]
 
 

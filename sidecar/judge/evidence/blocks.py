@@ -194,6 +194,11 @@ class Blocks:
 
     # Reading
 
+    @property
+    def levels(self) -> list[Level]:
+        """Closed blocks, by length."""
+        return self._levels
+
     def rows(self, seconds: float, since: int = -1) -> list[Row]:
         """Closed blocks of one length that are still kept one by one, after a block's number."""
         level = self._levels[self.lengths.index(seconds)]

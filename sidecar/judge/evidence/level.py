@@ -126,6 +126,11 @@ class Level:
         return self.sums[_LIKE]
 
     @property
+    def mark(self) -> object:
+        """Another one whenever something here has changed."""
+        return self.last
+
+    @property
     def blocks(self) -> int:
         """How many blocks with calls have closed."""
         return round(float(self.sums[_SIZE.start]))
