@@ -47,6 +47,7 @@ class Judged:
         """
         self.counts = counts
         self.digest = digest
+        self.unsettled = 0  # connections whose calls the wire has not counted yet
         self._latest_ns = now_ns
         self.crowded = 0  # calls of versions for which there was no room
         self._begin = begin
@@ -105,7 +106,7 @@ class Judged:
     def evaluate(self, now_ns: int) -> Verdict:
         """Judge what has been counted so far of the current versions."""
         self.account(now_ns)
-        return self.row.evaluate(now_ns)
+        return self.row.evaluate(now_ns, self.unsettled)
 
     # ---- counting -------------------------------------------------------------------------------
 

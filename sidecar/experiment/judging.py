@@ -76,7 +76,8 @@ class Judging:
         self.control_fraction = self._fraction_of(settings, 0.0)
         self._reader = PairReader(settings, comparer, self._control)
         self._fractions = {s.name: s.fraction for s in settings.shadows}
-        self._blind = BlindCalls()
+        self.blind = BlindCalls()
+        self._ledger = ledger
         self._numbers = self.keeping.numbers()
         self._next_ns = 0
         self._rules = self._rules_of(settings)
@@ -85,7 +86,13 @@ class Judging:
             if counts.role == "shadow":
                 digest = digest_of(self.settings, self.control_fraction, self._rules[counts.name])
                 rows = self.keeping.rows(counts.name, digest, now_ns(), self._new_row)
-                self.shadows[counts.name] = Judged(counts, digest, self._begin, rows, now_ns())
+                judged = Judged(counts, digest, self._begin, rows, now_ns())
+                self.shadows[counts.name] = judged
+        books = next((j.row.books for j in self.shadows.values() if j.row.books), None)
+        self._resumed = books is not None
+        if books is not None:
+            self.blind.resume(books)
+            self._miss(0, 0.0)
 
     def _rules_of(self, settings: Settings) -> dict[str, str]:
         """Beside what is declared: everything that changes what is counted about a shadow."""
@@ -164,15 +171,37 @@ class Judging:
             figures: the wire's own counters.
             fraction: the share of all calls that was to be compared.
         """
-        if calls := self._blind.since_last(figures):
-            now_ns = self._now_ns()
-            for name, judged in self.shadows.items():
-                sampled = fraction * self._fractions[name]
-                judged.blind(calls * chance(judged.counts, sampled), now_ns)
+        self._miss(self.blind.since_last(figures), fraction)
+
+    def attached(self, hello: Mapping[str, Any], fraction: float) -> None:
+        """Count the calls that were lost with the session before, of this process or the last."""
+        calls = self.blind.attached(hello)
+        self._miss(calls, fraction)
+        if self._resumed:
+            self._resumed = False
+            for judged in self.shadows.values():
+                judged.row.away_lost(calls)
 
     def detached(self) -> None:
         """No wire is there to tell."""
-        self._blind.detached()
+        self.blind.detached()
+        self._miss(0, 0.0)
+
+    def unreadable(self, conn: int) -> None:
+        """A connection cannot be read any more: until the wire has counted, nothing passes."""
+        self.blind.unreadable(conn)
+        self._miss(0, 0.0)
+
+    def counted(self, conn: int, calls: int, seen: int, fraction: float) -> None:
+        """Count the calls of a connection that were copied and not seen here."""
+        self._miss(self.blind.counted(conn, calls, seen), fraction)
+
+    def _miss(self, calls: int, fraction: float) -> None:
+        for name, judged in self.shadows.items():
+            judged.unsettled = self.blind.unsettled
+            if calls:
+                sampled = chance(judged.counts, fraction * self._fractions[name])
+                judged.blind(calls * sampled, self._now_ns())
 
     # ---- when somebody asks, and now and then ---------------------------------------------------
 
@@ -181,7 +210,7 @@ class Judging:
         start = self._now_ns()
         if start < self._next_ns:
             return
-        self.keeping.sweep(self.shadows.values(), start)
+        self._keep(start)
         for judged in self.shadows.values():
             before = judged.verdict.state
             verdict = judged.evaluate(start)
@@ -221,6 +250,14 @@ class Judging:
                 judged.follow(digest, now_ns)
                 self._log.info("rules_changed", shadow=name, calls=judged.judge.calls)
 
+    def _keep(self, now_ns: int) -> None:
+        books = self.blind.kept(self._ledger.calls.in_flight)
+        for judged in self.shadows.values():
+            judged.row.books = books
+        self.keeping.sweep(self.shadows.values(), now_ns)
+
     def close(self) -> None:
         """Keep what was counted to the last call."""
+        for judged in self.shadows.values():
+            judged.row.books = self.blind.kept(0)
         self.keeping.close(self.shadows.values(), self._now_ns())

@@ -8,6 +8,7 @@ Counterparts: `judged`, which says whose a call is; `judge.pieces` and `store`, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sidecar.call import DRAWN, INELIGIBLE, SkipReason
@@ -68,6 +69,7 @@ class Row:
         self.compared = 0
         self.blind = 0.0  # calls to be compared that only the wire saw
         self.gaps: tuple[Gap, ...] = ()
+        self.books: list[Any] | None = None  # of the wire's calls, see `blind`
         self.seen_ns = now_ns  # when a call of these versions was last seen
         self.came_up_ns = now_ns  # and since when they are seen without a long pause
         self.has_changed = True
@@ -125,9 +127,21 @@ class Row:
         if lost:
             self.judge.lose(lost, now_ns)
 
-    def evaluate(self, now_ns: int) -> Verdict:
-        """Judge what has been counted so far."""
+    def evaluate(self, now_ns: int, unsettled: int = 0) -> Verdict:
+        """Judge what has been counted so far.
+
+        Args:
+            now_ns: the present.
+            unsettled: connections whose calls nobody has counted yet: until then nothing passes
+                that has not passed before.
+        """
         self.has_changed = True
+        if unsettled and not self.is_decided:
+            verdict = self.judge.verdict(now_ns, self.coverage, binding=False)
+            if verdict.state is State.PASS:
+                reason = f"calls of {unsettled} connections are not counted yet: {verdict.reason}"
+                self.verdict = replace(verdict, state=State.WATCHING, reason=reason)
+                return self.verdict
         self.verdict = self.judge.verdict(now_ns, self.coverage)
         stands = self.judge.stands
         if stands is not None and stands[0] is not self._stands:
@@ -144,6 +158,12 @@ class Row:
         """Note that nobody watched."""
         self.has_changed = True
         self.gaps = (*self.gaps, gap)[-MOST_GAPS:]
+
+    def away_lost(self, calls: float) -> None:
+        """Learn how many calls came while nobody watched the last time, by the wire's count."""
+        if self.gaps:
+            self.has_changed = True
+            self.gaps = (*self.gaps[:-1], self.gaps[-1]._replace(lost_calls=calls))
 
     # ---- keeping --------------------------------------------------------------------------------
 
@@ -182,6 +202,7 @@ class Row:
             "row/counts": [self.compared, self.blind],
             "row/seen": [self.came_up_ns + offset, self.seen_ns + offset],
             "row/gaps": [list(gap) for gap in self.gaps],
+            "row/books": self.books or [],
         }
         for path, value in own.items():
             if self._marks.get(path) != value:
@@ -208,6 +229,7 @@ class Row:
             offset = self.judge.unix_offset_ns
             self.compared, self.blind = own.pop("counts")
             self.gaps = tuple(Gap(*gap) for gap in own.pop("gaps"))
+            self.books = own.pop("books") or None
             self.came_up_ns, self.seen_ns = (at - offset for at in own.pop("seen"))
             _PLAIN.restore(self.epoch, own)
         self.epoch.number = self.judge.epoch

@@ -18,7 +18,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from sidecar.fields import ConfigError
-from sidecar.run.checks import file_errors
+from sidecar.run.checks import file_errors, untrusted_latency
 from sidecar.run.gate import seconds
 from sidecar.settings.settings import Settings
 from sidecar.settings.sources import load, put
@@ -202,8 +202,7 @@ def load_from(context: typer.Context) -> Settings:
         refuse([*error.errors, *errors])
     from sidecar.run.state import state_errors
 
-    errors += file_errors(settings)
-    errors += state_errors(settings)
+    errors += [*untrusted_latency(settings), *file_errors(settings), *state_errors(settings)]
     if errors:
         refuse(errors)
     return settings

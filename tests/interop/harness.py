@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -83,6 +84,29 @@ def through_sidecar(
         traffic = send(ready["listen"][0])
         sidecar.wait_until(drained(http, seen=traffic["calls"]))
         return Shadowed(traffic, http_json(http, "/status"), http_json(http, "/pairs?limit=1000"))
+
+
+def captured_and_replayed(
+    production: str, candidate: str, send: Callable[[str], Traffic], folder: Path
+) -> tuple[Traffic, dict[str, Any]]:
+    """Capture what `send` asks production, and ask the candidate the same again.
+
+    Returns:
+        What the client got through the sidecar, and the replay's result.
+    """
+    flags = {"dir": folder, "what": "all", "payloads": "true"}
+    words = [word for k, v in flags.items() for word in ("--set", f"capture.{k}={v}")]
+    seen = through_sidecar(production, production, send, *words)
+    out = folder.with_suffix(".json")
+    command = [sys.executable, "-m", "sidecar", "replay", str(folder), "--out", str(out)]
+    done = subprocess.run(
+        [*command, "--shadow", candidate, "--set", "judge.repeat_seconds=0"],
+        text=True,
+        capture_output=True,
+        timeout=CLIENT_SECONDS,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return seen.traffic, json.loads(out.read_text())
 
 
 def as_in_example(
