@@ -20,6 +20,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from sidecar.judge.codec import Codec, names_of
 from sidecar.judge.counts import CellKey
 from sidecar.judge.evidence.blocks import Blocks
@@ -41,9 +43,7 @@ _OF_CONFIGURATION = frozenset(
 _OF_THIS_LIFE = frozenset({"_repeats"})  # keyed by a hash that another process has not
 _BY_CELL = frozenset({"_cells", "_blocks", "_examples", "_labels"})
 _TIMES = frozenset({"_began_ns", "_latest_ns"})
-_FIXED = frozenset(
-    {"bounded", "_bounded", "_keep", "lengths", "unseen_seconds", "bets", "seconds", "_base_ns"}
-)
+_FIXED = frozenset({"bets", "_bets", "_keep", "lengths", "seconds", "unseen_seconds", "_base_ns"})
 SEQUENCE_LEAP = 1 << 20  # what an older life may have told of that was not written any more
 
 
@@ -120,9 +120,11 @@ class Cutter:
             path = ("level", key.criterion, claim, str(i), key.slice)
             yield (
                 path,
-                level.mark,
+                level.changes,
                 lambda level=level: {
-                    n: plain(getattr(level, n)) for n in names_of(level) if n not in _FIXED
+                    n: plain(_packed(n, getattr(level, n)))
+                    for n in names_of(level)
+                    if n not in _FIXED
                 },
             )
 
@@ -154,7 +156,8 @@ def restore(judge: Judge, pieces: Mapping[str, Any], now_ns: int) -> None:
         now_ns: the present, on the monotonic clock.
 
     Raises:
-        ValueError, KeyError, TypeError: they were not cut by this version, or not of such a judge.
+        ValueError, KeyError, IndexError, TypeError: they were not cut by this version, or not of
+            such a judge.
     """
     codec = codec_of(judge)
     own = {p.split("/", 1)[1]: v for p, v in pieces.items() if p.startswith("judge/")}
@@ -199,9 +202,22 @@ def restore(judge: Judge, pieces: Mapping[str, Any], now_ns: int) -> None:
     judge.continued(SEQUENCE_LEAP)
 
 
+def _packed(name: str, value: Any) -> Any:
+    """A window of blocks as one table: hundreds of rows, and written often."""
+    if name != "rows" or not value:
+        return value
+    return np.array([[number, *row] for number, row in value.items()], dtype=np.float64)
+
+
+def _unpacked(name: str, value: Any) -> Any:
+    if name != "rows" or not isinstance(value, np.ndarray):
+        return value
+    return {int(row[0]): row[1:] for row in value.tolist()}
+
+
 def _set(codec: Codec, thing: object, attributes: Mapping[str, Any]) -> None:
     for name in names_of(thing):
         if name not in _FIXED and name != "_levels":
             if name not in attributes:
                 raise ValueError(f"not written by this version: {type(thing).__name__}.{name}")
-            setattr(thing, name, codec.value(attributes[name]))
+            setattr(thing, name, _unpacked(name, codec.value(attributes[name])))

@@ -181,9 +181,13 @@ def _slices(verdict: Verdict) -> Table:
 
 
 def _latency(latency: Latency) -> Table:
-    table = _table("Latency in ms, of the same calls", "side", "p50", "p95", "p99", "mean")
-    for name, side in (("production", latency.production), ("shadow", latency.shadow)):
-        table.add_row(name, *map(_number, (side.p50_ms, side.p95_ms, side.p99_ms, side.mean_ms)))
+    sides = (("production", latency.production), ("shadow", latency.shadow))
+    # Who met the deadline is beyond every quantile, and clipped in the mean.
+    late = ["met deadline"] if any(side.endless for _, side in sides) else []
+    table = _table("Latency in ms, of the same calls", "side", "p50", "p95", "p99", "mean", *late)
+    for name, side in sides:
+        figures = (side.p50_ms, side.p95_ms, side.p99_ms, side.mean_ms)
+        table.add_row(name, *map(_number, figures), *(f"{side.endless:,}" for _ in late))
     return table
 
 
