@@ -240,7 +240,7 @@ class Experiment:
         size = self._pairs.hold_request(pair, event.messages)
         pair.plan = self._spans.plan(pair.call)
         self._read_calls += 1
-        self._traced_calls += bool(pair.plan.parent or pair.plan.passed)
+        self._traced_calls += pair.plan.parent is not None
         for name in self._receivers:
             if pair.undecided(name):
                 reason = self._receivers.offer(name, pair.call, event, pair.plan, size)

@@ -17,16 +17,9 @@ from sidecar.compare.result import Comparison, Outcome
 from sidecar.judge.pair import JudgedPair
 from sidecar.log import Log
 from sidecar.tee.settings import ShadowSettings
-from sidecar.telemetry.environment import make_queue, make_resource
+from sidecar.telemetry.environment import make_propagation, make_queue, make_resource
 from sidecar.telemetry.exporter import SpanCounts, SpanQueue
 from sidecar.telemetry.finished import Finished, Half
-from sidecar.telemetry.ids import (
-    TraceContext,
-    caller_traceparent,
-    new_span_id,
-    new_trace_id,
-    parse_traceparent,
-)
 from sidecar.telemetry.plan import SpanPlan, plan
 from sidecar.telemetry.settings import TelemetrySettings
 from sidecar.telemetry.spans import SpanBuilder, exported_trace
@@ -76,9 +69,9 @@ class PairSpans:
         self._upstreams: dict[int, str] = {}
         versions = {shadow.name: shadow.version for shadow in shadows}
         self._unix_offset_ns = unix_offset_ns
-        self._builder = SpanBuilder(
-            make_resource(environ, versions), unix_offset_ns, draw.getrandbits, settings.workload
-        )
+        resource = make_resource(environ, versions)
+        self._propagation = make_propagation(environ)
+        self._builder = SpanBuilder(unix_offset_ns, draw.getrandbits, settings.workload)
         self._instrumented = settings.production_span == "internal"
         self._watching = settings.production_span == "auto"
         # A control is told last, wherever the configuration has it.
@@ -86,10 +79,11 @@ class PairSpans:
         self._refused: dict[SkipReason, int] = {}  # when one of them was last told
         self.exemplars: dict[tuple[str, str], Exemplar] = {}  # latest by shadow and outcome
         self.page_url = settings.page_url
+        self.verdict_of: Callable[[str], str] = lambda _: ""  # the judge's latest on a shadow
         self.queue = (
             SpanQueue(None, capacity=settings.queue_spans)
             if settings.traces == "off"
-            else make_queue(environ, capacity=settings.queue_spans, log=log)
+            else make_queue(environ, resource, capacity=settings.queue_spans, log=log)
         )
 
     @property
@@ -115,6 +109,8 @@ class PairSpans:
             agreeing_fraction=self._settings.agreeing_fraction,
             draw_bits=self._draw.getrandbits,
             upstream=self._upstreams.get(call.key.connection, ""),
+            propagation=self._propagation,
+            follow_unsampled=self._settings.unsampled_callers == "follow",
         )
 
     def tell(
@@ -150,7 +146,7 @@ class PairSpans:
         if planned.production is None:
             return
         if production is None and not sent:
-            self._refuse(call, planned.production, planned.parent, skipped)
+            self._refuse(call, planned, skipped)
             return
         if not planned.sampled and all(c.outcome is Outcome.EQUAL for c in compared.values()):
             return  # most calls: the builder would find nothing to tell either
@@ -163,6 +159,8 @@ class PairSpans:
                 compared.get(shadow.name),
                 skipped.get(shadow.name),
                 sent.get(shadow.name),
+                shadow.version,
+                self.verdict_of(shadow.name),
             )
             for shadow in self._order
         ]
@@ -177,6 +175,7 @@ class PairSpans:
             correlation_id="" if about is None else about.correlation_id,
             slices=() if about is None else about.slices,
             page_url=self.page_url,
+            trace_url=self._settings.trace_url,
             instrumented=self._instrumented,
         )
         spans = self._builder.build(finished)
@@ -189,28 +188,20 @@ class PairSpans:
         """Tell of a call that nobody got a copy of, if it was lost and it is its reason's turn."""
         if self._settings.traces == "off" or not self._turn(reason, call.started_ns):
             return
-        parent = parse_traceparent(caller_traceparent(call.metadata))
-        trace_id = new_trace_id(self._draw.getrandbits) if parent is None else parent.trace_id
-        own = TraceContext(trace_id, new_span_id(self._draw.getrandbits), True)
-        self._tell_refused(call, own, parent, reason)
+        planned = self.plan(call)
+        if planned.production is not None:
+            self._tell_refused(call, planned, reason)
 
-    def _refuse(
-        self,
-        call: Started,
-        own: TraceContext,
-        parent: TraceContext | None,
-        skipped: Mapping[str, SkipReason],
-    ) -> None:
+    def _refuse(self, call: Started, planned: SpanPlan, skipped: Mapping[str, SkipReason]) -> None:
         """The same, of a call whose spans had been planned."""
         reason = next((r for r in skipped.values() if r not in INELIGIBLE), None)
         if reason is not None and self._turn(reason, call.started_ns):
-            self._tell_refused(call, own, parent, reason)
+            self._tell_refused(call, planned, reason)
 
-    def _tell_refused(
-        self, call: Started, own: TraceContext, parent: TraceContext | None, reason: SkipReason
-    ) -> None:
-        recorded = parent if parent is not None and parent.sampled else None
-        self.queue.offer([self._builder.refused(call, own, recorded, reason)])
+    def _tell_refused(self, call: Started, planned: SpanPlan, reason: SkipReason) -> None:
+        assert planned.production is not None
+        span = self._builder.refused(call, planned.production, planned.above, reason)
+        self.queue.offer([span])
 
     def _turn(self, reason: SkipReason, started_ns: int) -> bool:
         if reason in INELIGIBLE:

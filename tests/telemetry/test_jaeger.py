@@ -85,7 +85,7 @@ class Stand:
         call = Started(CallKey(1, self.calls), METHOD, "m", metadata, "10.0.0.7:5", 1_000_001)
         plan = self.spans.plan(call)
         for name in found or ({"a"} if skipped else {}):
-            self._serve(plan.traceparent_for(name))
+            self._serve(str(dict(plan.trace_for(name, ()))["traceparent"]))
         answer = None if skipped else production or observation(ended_ns=5_000_999)
         self.spans.tell(
             call,

@@ -179,7 +179,9 @@ def test_the_shadow_was_sent_the_span_that_the_collector_got(collector: Collecto
     (shadow,) = by_role(collector.spans(at_least=4), "shadow").values()
     (production,) = by_role(collector.spans(), "production").values()
     spans.close()
-    assert plan.traceparent_for("candidate") == f"00-{shadow.trace_id}-{shadow.span_id}-00"
+    assert plan.trace_for("candidate", ()) == (
+        ("traceparent", f"00-{shadow.trace_id}-{shadow.span_id}-00"),
+    )
     assert plan.ids("candidate")["span_id"] == production.span_id
     assert production.attributes["server.address"] == "127.0.0.1"
 
@@ -302,7 +304,7 @@ def test_with_traces_off_the_callers_trace_goes_on_and_nothing_is_told() -> None
     told: list[object] = []
     spans.queue.add_sink(told.append)
     call = started(0, sampled=True)
-    assert spans.plan(call).traceparent_for("candidate") == call.metadata[0][1]
+    assert spans.plan(call).trace_for("candidate", call.metadata) == call.metadata
     tell(spans, call, DIFFERS)
     assert told == []
     spans.close()
