@@ -350,6 +350,7 @@ class Experiment:
         for key in self._pairs.begun_before(oldest):
             self._lost(Lost(key, SkipReason.ABANDONED))
         self._judging.sweep()
+        self._spans.look(self._now_ns())
         if self._judging.all_ended:
             self.end()
 

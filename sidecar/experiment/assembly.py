@@ -98,6 +98,7 @@ def parts_of(
         unix_offset_ns=unix_offset_ns,
     )
     judging.listeners += listeners
+    spans.verdict_of = judging.word
     capturing = None
     if capture is not None:
         capturing = Capturing(

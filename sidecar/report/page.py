@@ -34,9 +34,9 @@ def _digest(text: str) -> str:
     return "'sha256-" + b64encode(sha256(text.encode()).digest()).decode() + "'"
 
 
-_STYLE = _own("page.css")
+STYLE = _own("page.css")
 _SCRIPT = _own("page.js")
-_POLICY = f"default-src 'none'; style-src {_digest(_STYLE)}; img-src data:; base-uri 'none'"
+_POLICY = f"default-src 'none'; style-src {_digest(STYLE)}; img-src data:; base-uri 'none'"
 
 CONTENT_SECURITY_POLICY = (
     f"{_POLICY}; script-src {_digest(_SCRIPT)}; connect-src 'self'; form-action 'none'; "
@@ -74,7 +74,7 @@ def render_html(
         tag("meta", name="referrer", content="no-referrer"),
         tag("title", f"{state} · {name} · shadow-sidecar"),
         tag("link", rel="icon", href=_icon(state)),
-        tag("style", _STYLE),
+        tag("style", STYLE),
     )
     body = tag(
         "body",

@@ -140,10 +140,11 @@ def _traces(row: CallRow, trace_url: str) -> Child:
     ids = [("comparison", row.shadow_trace_id), ("production", row.trace_id)]
     if ids[0][1] == ids[1][1]:
         ids = [("trace", ids[0][1])]
-    return [tag("div", _trace(name, trace_id, trace_url)) for name, trace_id in ids if trace_id]
+    return [tag("div", trace_link(name, trace_id, trace_url)) for name, trace_id in ids if trace_id]
 
 
-def _trace(name: str, trace_id: str, trace_url: str) -> Markup:
+def trace_link(name: str, trace_id: str, trace_url: str) -> Markup:
+    """A trace to open, or its id where nobody knows where that can be done."""
     known = _TRACE_ID.fullmatch(trace_id) is not None and _LINK.match(trace_url) is not None
     if not known:
         return tag("span", tag("span", f"{name} ", class_="quiet"), tag("code", _cut(trace_id)))

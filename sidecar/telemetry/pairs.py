@@ -8,6 +8,7 @@ which calls; `plan`, `spans` and `exporter`, which do the work.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import NamedTuple
@@ -20,10 +21,14 @@ from sidecar.tee.settings import ShadowSettings
 from sidecar.telemetry.environment import make_propagation, make_queue, make_resource
 from sidecar.telemetry.exporter import SpanCounts, SpanQueue
 from sidecar.telemetry.finished import Finished, Half
+from sidecar.telemetry.instrumented import Neighbours
 from sidecar.telemetry.plan import SpanPlan, plan
 from sidecar.telemetry.settings import TelemetrySettings
 from sidecar.telemetry.spans import SpanBuilder, exported_trace
 
+LOOK_NS, LOOK_SELDOM_NS = 1_000_000_000, 60_000_000_000
+"""Between two looks for spans of production's own, at first and in the end."""
+UPSTREAMS = 16  # addresses that are looked for
 REFUSED_EVERY_NS = 1_000_000_000  # one call of each reason is told so often
 TRACE_RESPONSE = "traceresponse"
 """An answer's field by which a server names its own span (W3C Trace Context, level 2)."""
@@ -73,7 +78,11 @@ class PairSpans:
         self._propagation = make_propagation(environ)
         self._builder = SpanBuilder(unix_offset_ns, draw.getrandbits, settings.workload)
         self._instrumented = settings.production_span == "internal"
-        self._watching = settings.production_span == "auto"
+        self._watching = settings.production_span == "auto" and settings.traces != "off"
+        self._neighbours = Neighbours(environ)
+        self._log = log
+        self._look_at_ns, self._look_every_ns = 0, LOOK_NS
+        self._servers: set[str] = set()
         # A control is told last, wherever the configuration has it.
         self._order = sorted(self._shadows.values(), key=lambda s: s.role != "shadow")
         self._refused: dict[SkipReason, int] = {}  # when one of them was last told
@@ -94,6 +103,8 @@ class PairSpans:
     def upstream(self, connection: int, address: str) -> None:
         """Remember which server a connection's calls are for."""
         self._upstreams[connection] = address
+        if len(self._servers) < UPSTREAMS:
+            self._servers.add(address)
 
     def gone(self, connection: int) -> None:
         """Forget a connection."""
@@ -142,7 +153,7 @@ class PairSpans:
             judged: what the judge was told of the call.
         """
         if self._watching and production is not None and _answers_its_span(production):
-            self._instrumented, self._watching = True, False
+            self._found("its answers name a span")
         if planned.production is None:
             return
         if production is None and not sent:
@@ -211,6 +222,23 @@ class PairSpans:
             return False
         self._refused[reason] = started_ns
         return True
+
+    def look(self, now_ns: int) -> None:
+        """Find out now and then, beside, whether production sends spans itself."""
+        if self._watching and self._servers and now_ns >= self._look_at_ns:
+            self._look_at_ns = now_ns + self._look_every_ns
+            self._look_every_ns = min(2 * self._look_every_ns, LOOK_SELDOM_NS)
+            servers = frozenset(self._servers)
+            threading.Thread(target=self._look, args=(servers,), name="look", daemon=True).start()
+
+    def _look(self, servers: frozenset[str]) -> None:
+        if self._neighbours.send_spans(servers):
+            self._found("it has a connection to a collector")
+
+    def _found(self, why: str) -> None:
+        self._instrumented, self._watching = True, False
+        if self._log is not None:
+            self._log.info("production_sends_spans", why=why, our_span="internal")
 
     def close(self) -> None:
         """Send what is held, for two seconds at most."""

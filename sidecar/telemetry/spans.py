@@ -155,9 +155,9 @@ class SpanBuilder:
         status, error = say.status_of(finished.production, server=True)
         start, end = call.at(finished.call.started_ns, finished.ended_ns)
         told = Told(call.method, Kind.SERVER, (start, end), status)
-        if finished.instrumented:
+        if finished.instrumented and finished.plan.above is not None:
             # Beside production's own span: no second length, no second error.
-            name = words.verdict(finished)
+            name = f"shadowed: {words.verdict(finished)}"
             told = Told(name, Kind.INTERNAL, (start, start))
         return write(
             told,
@@ -245,7 +245,7 @@ class SpanBuilder:
         # Within production's span, however long the copy waited.
         asked = finished.asked_ns
         at = min(start if asked is None else asked, finished.ended_ns)
-        if finished.instrumented:
+        if finished.instrumented and finished.plan.above is not None:
             at = finished.call.started_ns
         (at,) = call.at(at)
         copied = self._new(call.own)
@@ -262,8 +262,7 @@ class SpanBuilder:
         status, error = say.status_of(half.answer, server=False)
         start, end = call.at(*half.times_ns(finished.now_ns))
         asked = say.of_rpc(call.method, half.answer, half.address, half.address, error=error)
-        # Jaeger's page knows an uninstrumented server by the older name of the two.
-        asked |= {"service.peer.name": half.name, "peer.service": half.name}
+        asked["service.peer.name"] = half.name
         alone = finished.plan.layout == "comparison" and context.trace_id == call.own.trace_id
         return write(
             Told(

@@ -309,7 +309,7 @@ def test_beside_productions_own_span_ours_has_no_length_and_no_error(layout: Lay
     assert production.kind is SpanKind.INTERNAL
     assert production.start_time == production.end_time == OFFSET_NS + STARTED.started_ns
     assert production.status.status_code is StatusCode.UNSET
-    assert production.name == "production failed (INTERNAL), candidate did not"
+    assert production.name == "shadowed: production failed (INTERNAL), candidate did not"
 
 
 def test_a_difference_is_told_in_a_sentence_with_what_is_allowed() -> None:
@@ -396,7 +396,6 @@ def test_production_is_seen_as_a_server_and_the_shadow_by_its_client() -> None:
         "network.peer.address": "127.0.0.1",
         "network.peer.port": 9001,
         "service.peer.name": "candidate",
-        "peer.service": "candidate",
         "shadow.request.bytes": 0,
         "shadow.response.bytes": 14,
         "shadow.queue.wait_ms": 0.1,

@@ -48,7 +48,7 @@ class Part:
             context.abort(grpc.StatusCode.UNAVAILABLE, "the model is being loaded")
         if self.name == "production" and word == "broken":
             context.abort(grpc.StatusCode.INTERNAL, "out of memory")
-        digit = int(number or 0) % DIGITS
+        digit = int(number) % DIGITS if number.isdigit() else 0
         wrong = self.candidate and word == "differ"
         scores = [0.02] * DIGITS
         scores[(digit + wrong) % DIGITS] = 0.82
