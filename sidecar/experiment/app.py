@@ -2,21 +2,16 @@
 
 Rule: every call that is seen ends in exactly one fate for each receiver, compared or one skip
 reason, and nothing on this path raises. The parts decide; this file only hands a call from one
-to the next. Counterparts: `session`, which brings the bytes in; `operation`, what operators and
+to the next. Counterparts: `connections`, where bytes become calls; `operation`, what operators and
 time decide; `serve/`, which reads `state()` and nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
 
 from sidecar.call import (
     Answered,
-    CallKey,
-    Chunk,
-    Direction,
     Event,
     Lost,
     Observation,
@@ -24,50 +19,17 @@ from sidecar.call import (
     SkipReason,
     Started,
 )
-from sidecar.compare.comparer import Comparer
 from sidecar.compare.readers.reflection import Reflection
-from sidecar.experiment.capturing import Capturing
-from sidecar.experiment.epoch import BoundedCounts
-from sidecar.experiment.judging import Judging
-from sidecar.experiment.ledger import Ledger
-from sidecar.experiment.link import WireLink
-from sidecar.experiment.operation import Operation
+from sidecar.experiment.connections import Connections
 from sidecar.experiment.pair import Pair, Pairs
-from sidecar.experiment.receivers import Receivers
-from sidecar.experiment.recent import RecentPairs
-from sidecar.experiment.skipped import SkipLog, Step
+from sidecar.experiment.parts import Parts
+from sidecar.experiment.skipped import Step
 from sidecar.experiment.state import State
-from sidecar.http2.budget import Budget
-from sidecar.http2.limits import ReadLimits
 from sidecar.judge.labels import Label
 from sidecar.log import Log
-from sidecar.observe.connection import Connection
 from sidecar.settings.difference import Difference
 from sidecar.settings.settings import Settings
-from sidecar.tasks import Tasks
 from sidecar.tee.shadow import Dispatch
-from sidecar.telemetry.pairs import PairSpans
-from sidecar.wire.records import Kind
-
-OPAQUE_REASONS = 8  # why connections cannot be read, counted by themselves
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What an experiment is made of; `assembly` puts them together."""
-
-    operation: Operation
-    receivers: Receivers
-    comparer: Comparer
-    ledger: Ledger
-    judging: Judging
-    recent: RecentPairs
-    skips: SkipLog
-    spans: PairSpans
-    capturing: Capturing | None
-    wire: WireLink
-    budget: Budget  # of calls in flight
-    tasks: Tasks
 
 
 class Experiment:
@@ -100,104 +62,18 @@ class Experiment:
         self._skips = parts.skips
         self._spans = parts.spans
         self._capturing = parts.capturing
-        self._wire = parts.wire
         self._now_ns = now_ns
         self._draw = draw
         self._log = log
         self._unix_offset_ns = unix_offset_ns
-        self._connections: dict[int, Connection] = {}
+        self._tasks = parts.tasks
+        self._bounds = self._operation.settings.pairs
         self._budget = parts.budget
         self._pairs = Pairs(self._budget)
-        self._wire_hello: dict[str, Any] | None = None
-        self._wire_stats: dict[str, Any] = {}
         self._read_calls = self._traced_calls = 0
-        self._opaque = BoundedCounts(OPAQUE_REASONS)
-        bounds = self._bounds = self._operation.settings.pairs
-        self._limits = ReadLimits(
-            max_request_bytes=bounds.max_request_bytes,
-            max_response_bytes=bounds.max_response_bytes,
-        )
         self._reflection: Reflection | None = None
-        self._tasks = parts.tasks
-
-    # ---- 1. seen: a connection's bytes become calls ---------------------------------------------
-
-    def attached(self, hello: dict[str, Any]) -> None:
-        self._wire_hello = hello
-        self._wire.attached.set()
-        self._log.info("attached", wire_pid=hello.get("pid"))
-
-    def detached(self) -> None:
-        for number in list(self._connections):
-            self.out_of_sight(number, Kind.BLIND, "detached from the wire")
-        self._wire_hello = None
-        self._wire_stats = {}
-        self._judging.detached()
-        self._log.info("detached")
-
-    def stats(self, figures: dict[str, Any]) -> None:
-        self._wire_stats = figures
-        self._judging.stats(figures, self._operation.fraction)
-
-    def heard(self, copied_ns: int) -> None:
-        """Learn how late the copies come, and change how many there will be."""
-        now_ns = self._now_ns()
-        self._operation.heard(now_ns - copied_ns, self._receivers.pressure(), now_ns)
-
-    def opened(self, conn: int, about: dict[str, Any]) -> None:
-        self._connections[conn] = Connection(
-            conn, about["peer"], self._seen, self._limits, self._budget
-        )
-        self._spans.upstream(conn, about["upstream"])
-
-    def copied(self, conn: int, direction: Direction, data: Chunk, now_ns: int) -> None:
-        connection = self._connections.get(conn)
-        if connection is not None:
-            self._read(connection, connection.feed(direction, data, now_ns))
-
-    def gap(self, conn: int, direction: Direction, size: int, now_ns: int) -> None:
-        self._operation.pace.lost()
-        connection = self._connections.get(conn)
-        if connection is not None:
-            self._read(connection, connection.gap(direction, size, now_ns))
-
-    def unsampled(self, conn: int, streams: tuple[int, ...]) -> None:
-        connection = self._connections.get(conn)
-        if connection is not None:
-            for stream in streams:
-                if lost := connection.unsampled(stream):
-                    self._read(connection, lost)
-
-    def out_of_sight(self, conn: int, kind: Kind, reason: str) -> None:
-        connection = self._connections.pop(conn, None)
-        if kind is Kind.OPAQUE:
-            self._opaque.count(reason)
-        if connection is not None:
-            state: Literal["opaque", "blind"] = "opaque" if kind is Kind.OPAQUE else "blind"
-            self._read(connection, connection.lose_sight(state, reason))
-            self._spans.gone(conn)
-
-    def closed(self, conn: int, by: Direction, how: str, now_ns: int) -> None:
-        connection = self._connections.pop(conn, None)
-        if connection is not None:
-            self._read(connection, connection.close(by, how, now_ns))
-            self._spans.gone(conn)
-
-    def _read(self, connection: Connection, events: Sequence[Event]) -> None:
-        for event in events:
-            match event:
-                case Requested():
-                    self._requested(event)
-                case Answered():
-                    self._answered(event)
-                case Lost():
-                    self._lost(event)
-        while self._budget.room < 0:
-            # The bound on memory is the operator's: the youngest call that is growing gives way.
-            key = self._pairs.youngest_reading(connection.conn)
-            if key is None:
-                break
-            self._lost(Lost(key, SkipReason.PAIRS_FULL))
+        # 1. seen: there a connection's bytes become calls, and what happens to them is told here.
+        self.connections = Connections(parts, self._seen, self._happened, now_ns, log)
 
     # ---- 2. admitted: decided before any answer is known ----------------------------------------
 
@@ -231,6 +107,22 @@ class Experiment:
         self._pairs.add(pair)
         return True
 
+    def _happened(self, conn: int, events: Sequence[Event]) -> None:
+        for event in events:
+            match event:
+                case Requested():
+                    self._requested(event)
+                case Answered():
+                    self._answered(event)
+                case Lost():
+                    self._lost(event)
+        while self._budget.room < 0:
+            # The bound on memory is the operator's: the youngest call that is growing gives way.
+            key = self._pairs.youngest_reading(conn)
+            if key is None:
+                break
+            self._lost(Lost(key, SkipReason.PAIRS_FULL))
+
     # ---- 3. queued and shadowed, while production is still working ------------------------------
 
     def _requested(self, event: Requested) -> None:
@@ -241,7 +133,7 @@ class Experiment:
         pair.plan = self._spans.plan(pair.call)
         self._read_calls += 1
         self._traced_calls += pair.plan.parent is not None
-        for name in self._receivers:
+        for name in self._receivers.in_turn(self._draw):
             if pair.undecided(name):
                 reason = self._receivers.offer(name, pair.call, event, pair.plan, size)
                 if reason is not None:
@@ -315,7 +207,7 @@ class Experiment:
         # Not before every fate is known: a difference is judged net of the control's.
         self._judging.judge(pair)
         if pair.production is None:
-            self._stop_reading(pair.call.key)
+            self.connections.forget(pair.call.key)
         if self._capturing is not None:
             self._capturing.take(pair)
         if pair.plan is not None:
@@ -336,11 +228,6 @@ class Experiment:
             self._recent.add(
                 pair.call, pair.plan, name, comparison, pair.production, pair.shadowed[name]
             )
-
-    def _stop_reading(self, key: CallKey) -> None:
-        connection = self._connections.get(key.connection)
-        if connection is not None:
-            connection.forget(key)
 
     # ---- what time and operators ask for --------------------------------------------------------
 
@@ -410,7 +297,6 @@ class Experiment:
 
     def state(self) -> State:
         """The experiment, now."""
-        here = [connection.state for connection in self._connections.values()]
         return State(
             settings=self._operation.settings,
             ledger=self._ledger,
@@ -422,7 +308,7 @@ class Experiment:
             control_fraction=self._judging.control_fraction,
             receivers=self._receivers.states(),
             configuration=self._operation.configuration,
-            attached=self._wire_hello is not None,
+            attached=self.connections.is_attached,
             ended=self._operation.ended,
             pace=self._operation.pace.share,
             pace_limit=self._operation.pace.limit,
@@ -430,15 +316,11 @@ class Experiment:
             table_bytes=self._budget.tables,
             background_died=self._tasks.died,
             not_judged=self._judging.failures,
-            connections={
-                "open": self._wire_stats.get("connections_open", 0),
-                "opaque": self._wire_stats.get("connections_opaque", 0) + here.count("opaque"),
-                "blind": self._wire_stats.get("connections_blind", 0) + here.count("blind"),
-            },
+            connections=self.connections.by_state,
             read_calls=self._read_calls,
             traced_calls=self._traced_calls,
-            opaque=self._opaque.counts,
-            wire=self._wire_stats,
+            opaque=self.connections.opaque,
+            wire=self.connections.wire_stats,
             spans=self._spans.counts,
             exemplars=self._spans.exemplars,
             capture=None if self._capturing is None else self._capturing.counts,

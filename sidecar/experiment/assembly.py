@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sidecar.compare.comparer import Comparer
-from sidecar.experiment.app import Experiment, Parts
+from sidecar.experiment.app import Experiment
 from sidecar.experiment.capturing import Capturing, Writer
 from sidecar.experiment.judging import Judging
 from sidecar.experiment.ledger import Ledger
 from sidecar.experiment.link import WireLink
 from sidecar.experiment.operation import Operation
+from sidecar.experiment.parts import Parts
 from sidecar.experiment.receivers import Receivers
 from sidecar.experiment.recent import RecentPairs
 from sidecar.experiment.skipped import SkipLog
@@ -110,7 +111,7 @@ def parts_of(
             instance=instance,
             unix_offset_ns=unix_offset_ns,
             draw=draw,
-            judged=judging.read,
+            correlation=judging.correlation_id,
         )
     tasks = tasks or Tasks(log)
     budget = Budget(settings.pairs.bytes)

@@ -65,9 +65,11 @@ class Judged:
         blind = round(self.blind)
         return Coverage(counts.compared, known - chosen + blind, blind)
 
-    def observe(self, pair: JudgedPair, now_ns: int, unix_ns: int) -> None:
+    def observe(
+        self, pair: JudgedPair, now_ns: int, unix_ns: int, scores: dict[str, float] | None = None
+    ) -> None:
         """Count one pair, as evidence and for what is shown beside it."""
-        counted = self.judge.observe(pair, now_ns)
+        counted = self.judge.observe(pair, now_ns, scores)
         if self.judge.epoch != self.epoch.number:
             self.epoch = EpochCounts(self.judge.epoch, self.counts.skipped)
             before = self.coverage  # this call, compared a moment ago, is the epoch's first
@@ -126,6 +128,7 @@ class Judging:
         self.listeners: list[Callable[[str, JudgedPair], None]] = []
         self._now_ns = now_ns
         self._log = log
+        self._scored = bool(settings.capture.dir)  # whether somebody wants each call's scores
         self._rules = settings.compare.model_dump_json()
         self._control = next((s.name for s in settings.shadows if s.role == "control"), None)
         self.control_fraction = self._fraction_of(settings, 0.0)
@@ -164,13 +167,13 @@ class Judging:
         except Exception as error:  # a payload must not end the observer
             self._failed(pair, error)
 
-    def read(self, pair: Pair, name: str) -> JudgedPair | None:
-        """What a shadow's judge is told of a finished call; None for a control.
+    def correlation_id(self, pair: Pair) -> str:
+        """What a label names a call by; empty: its trace id.
 
         Raises:
             Exception: whatever a payload may cause; the caller counts it.
         """
-        return self._reader.read(pair, name) if name in self.shadows else None
+        return self._reader.correlation_id(pair)
 
     def word(self, name: str) -> str:
         """The latest verdict on a shadow; empty for a control."""
@@ -197,7 +200,9 @@ class Judging:
 
     def _count(self, judged: Judged, pair: Pair, comparison: Comparison) -> None:
         judged_pair = pair.judged[judged.name] = self._reader.read(pair, judged.name)
-        judged.observe(judged_pair, self._now_ns(), pair.call.started_ns + self.unix_offset_ns)
+        scores = pair.scores.setdefault(judged.name, {}) if self._scored else None
+        unix_ns = pair.call.started_ns + self.unix_offset_ns
+        judged.observe(judged_pair, self._now_ns(), unix_ns, scores)
         for listener in self.listeners:
             listener(judged.name, judged_pair)
 

@@ -50,13 +50,12 @@ def interval_of(plan: Plan, cell: Cell, blocks: Sequence[Blocks], alpha: float) 
     from_calls = plan.interval(cell, alpha)
     if not blocks or from_calls is None:
         return from_calls
-    low, high = blocks[0].interval(alpha)
-    return (-high, -low) if plan.criterion.is_downward else (low, high)
+    return plan.criterion.interval_by_blocks(plan, cell, blocks, alpha)
 
 
 def bounds_of(plan: Plan, blocks: Sequence[Blocks]) -> Interval | None:
-    """The mean score with every lost call at its best and at its worst."""
-    found = blocks[0].estimates if blocks else None
+    """The mean score with every lost call at its best and at its worst, where it is the figure."""
+    found = blocks[0].estimates if blocks and plan.criterion.figure_is_mean else None
     if found is None or not plan.criterion.is_downward:
         return found
     return -found[1], -found[0]

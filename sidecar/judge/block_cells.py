@@ -44,17 +44,19 @@ class BlockCells:
         claims = self._claims[key.criterion]
         if not claims:
             return
-        n, score = plan.criterion.scored(plan, counted)
+        n, least, largest = plan.criterion.scored_between(plan, counted)
         if n <= 0:
             return
         for claim, blocks in zip(claims, self._of(key), strict=True):
-            blocks.add(unix_ns, n, claim.sign * score, claim.sign * score)
+            worst, best = (largest, least) if claim.sign > 0 else (-least, -largest)
+            blocks.add(unix_ns, n, worst, best)
 
     def lose(self, calls: float, unix_ns: int) -> None:
         """Count calls that should have been compared and were not."""
         for name, claims in self._claims.items():
             for claim, blocks in zip(claims, self._of(CellKey(name, ALL)), strict=True):
-                blocks.add(unix_ns, calls, calls * claim.high, calls * claim.low)
+                n = calls * claim.share
+                blocks.add(unix_ns, n, n * claim.high, n * claim.low)
 
     def advance(self, unix_ns: int) -> None:
         """Close the blocks that are over."""

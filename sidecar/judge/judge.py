@@ -117,8 +117,16 @@ class Judge:
         """How often the evidence has begun again."""
         return self._epoch
 
-    def observe(self, pair: JudgedPair, now_ns: int) -> bool:
-        """Count one pair; returns whether it counts, which a repeat does not."""
+    def observe(
+        self, pair: JudgedPair, now_ns: int, scores: dict[str, float] | None = None
+    ) -> bool:
+        """Count one pair; returns whether it counts, which a repeat does not.
+
+        Args:
+            pair: the call.
+            now_ns: the present.
+            scores: takes the call's score in each criterion that has one of a single call.
+        """
         known = self._versions.get(f"{READER}{pair.method}", "")
         reader = pair.comparison.reader
         if reader == OPAQUE and known not in {"", OPAQUE}:
@@ -144,6 +152,8 @@ class Judge:
             counted = plan.increments(pair, self._ranges)
             if not counted:
                 continue
+            if scores is not None and (score := plan.score(counted)) is not None:
+                scores[plan.criterion.name] = score
             bad = plan.magnitude(pair, counted)
             arrived = pair.arrived_ns + self._unix_offset_ns
             for key in self._keys(plan, places):

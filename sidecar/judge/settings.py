@@ -48,6 +48,14 @@ class ExampleSettings(Section):
         return self
 
 
+class LatencySettings(Section):
+    """Whether latency against production itself may decide."""
+
+    # control: only beside a control, which the same client asks in a drawn order; direct: also
+    # against production, which is asked by other clients on other connections.
+    trust: Literal["control", "direct"] = "control"
+
+
 DEFAULT_CRITERIA: tuple[AnyCriterion, ...] = (
     Disagreement(name="disagreement", margin=0.01),
     ShadowErrorRate(name="shadow-errors", margin=0.005),
@@ -76,6 +84,7 @@ class JudgeSettings(Section):
     # A slice of a required criterion that is found worse: say so, forbid PASS, or make it FAIL.
     flagged: Literal["report", "hold", "fail"] = "fail"
     labels: LabelSettings = LabelSettings()
+    latency: LatencySettings = LatencySettings()
     worst: Annotated[int, Field(ge=0, le=1000)] = 10  # worst pairs kept for each criterion, slice
     sample: Annotated[int, Field(ge=0, le=1000)] = 20  # uniform sample of pairs, likewise
     examples: ExampleSettings = ExampleSettings()
@@ -99,6 +108,20 @@ class JudgeSettings(Section):
         if problems:
             raise ValueError("; ".join(sorted(problems)))
         return self
+
+
+def untrusted(settings: JudgeSettings, has_control: bool) -> list[str]:
+    """What is wrong with requiring a latency here, a line each; see `LatencySettings`."""
+    if has_control or settings.latency.trust == "direct":
+        return []
+    return [
+        f"judge.criteria: {c.name} ({c.kind}) cannot be required without a control: two identical "
+        "servers can differ by more than a slower one does. Add a second replica of production "
+        "under `shadows` with `role: control`, or leave `required` out, or write "
+        "`judge.latency: {trust: direct}` to take production's own latency for it"
+        for c in settings.criteria
+        if c.required and c.measures_latency
+    ]
 
 
 def _twice(key: str, names: list[str]) -> list[str]:

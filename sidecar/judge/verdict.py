@@ -127,7 +127,7 @@ def _criterion(
     if state is not State.WATCHING:
         reason = f"decided before; now {measured(plan, found.estimate, interval)}"
     elif found.n <= 0:
-        reason = "no data"
+        reason = short or "no data"
     elif found.log_pass >= bounds[Side.PASS]:
         state, reason = State.PASS, compared(plan, "below", found.estimate, interval)
     elif found.log_fail >= bounds[Side.FAIL]:
@@ -159,7 +159,7 @@ def _criterion(
         log_fail=found.log_fail,
         calls_needed=needed,
         unit=criterion.unit,
-        about=criterion.about,
+        about=criterion.about_of(plan),
         two_sided=criterion.is_two_sided,
         of_failures=criterion.is_of_failures,
         basis=words_of(settings, blocks),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sidecar.kube.options import LIVE, PREFIX, Amount, Options, quantity
+from sidecar.kube.options import FOLLOWED, PREFIX, Amount, Options, quantity
 
 WIRE = "shadow-wire"
 OBSERVER = "shadow-observer"
@@ -126,7 +126,7 @@ def volumes(options: Options) -> list[dict[str, Any]]:
     """
     items = [
         {"path": name, "fieldRef": {"fieldPath": f"metadata.annotations['{PREFIX}{name}']"}}
-        for name in LIVE
+        for name in FOLLOWED
     ]
     made: list[dict[str, Any]] = [
         {"name": TAP_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},

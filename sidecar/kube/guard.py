@@ -40,7 +40,7 @@ import urllib.request
 from pathlib import Path
 
 from sidecar.kube.names import NOBODY, Names, Own
-from sidecar.kube.options import LIVE, parse_options
+from sidecar.kube.options import FOLLOWED, parse_options
 
 LOOK_SECONDS = 0.5  # how often the memory is looked at
 LIVE_SECONDS = 10.0  # how often the observer is asked whether it lives
@@ -91,13 +91,13 @@ def answers(url: str) -> bool:
 def flags_from(directory: Path | None, names: Names) -> tuple[list[str], list[str]]:
     """The observer's flags that a pod's annotations ask for, and what is wrong with them.
 
-    The directory has a file for each annotation in `LIVE`, empty where the pod has none. Shadows
-    that are not there are left out, and a rate with the last of them.
+    The directory has a file for each annotation in `FOLLOWED`, empty where the pod has none.
+    Shadows that are not there are left out, and a rate with the last of them.
     """
     if directory is None:
         return [], []
     given = {}
-    for name in LIVE:
+    for name in FOLLOWED:
         try:
             text = (directory / name).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):

@@ -32,8 +32,8 @@ from sidecar.kube.containers import (
     wire_container,
 )
 from sidecar.kube.options import (
+    FOLLOWED,
     INJECT_LABEL,
-    LIVE,
     PREFIX,
     REASON_ANNOTATION,
     STATUS_ANNOTATION,
@@ -125,7 +125,8 @@ def inject(pod: Pod, defaults: Mapping[str, str] | None = None) -> Pod:
     }
     annotations = pod["metadata"].get("annotations") or {}
     annotations = annotations | {STATUS_ANNOTATION: json.dumps(status)}
-    for name in LIVE:  # the observer's guard reads them from the pod, also where they are defaults
+    # The observer's guard reads them from the pod, also where they are defaults.
+    for name in FOLLOWED:
         if name in (defaults or {}):
             annotations.setdefault(PREFIX + name, (defaults or {})[name])
     pod["metadata"]["annotations"] = annotations

@@ -16,7 +16,9 @@ from sidecar.address import TCP, parse_address
 
 PREFIX = "shadow-sidecar/"
 INJECT_LABEL = PREFIX + "inject"  # "true" on the pod, or on the pod template
-LIVE = ("shadow", "sample", "rate")  # followed while the pod runs, by `guard`
+# Followed while the pod runs, by `guard`, which starts the observer again with them. Not what the
+# settings call live: an address needs that restart, and the guard imports too little to ask `diff`.
+FOLLOWED = ("shadow", "sample", "rate")
 STATUS_ANNOTATION = PREFIX + "status"  # written by `inject`, for people
 COPIED_ANNOTATION = PREFIX + "copied"  # on a template: which of its values are the workload's
 REASON_ANNOTATION = PREFIX + "not-injected"  # on a pod that asked and was left alone: why

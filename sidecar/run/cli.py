@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -24,12 +24,13 @@ from sidecar.log import FORMAT, FORMATS, Log
 from sidecar.run.baseline import baseline as baseline_command
 from sidecar.run.capacity import capacity as capacity_command
 from sidecar.run.captured import captured as captured_command
-from sidecar.run.checks import file_errors
+from sidecar.run.checks import file_errors, untrusted_latency
+from sidecar.run.collect import collect as collect_command
 from sidecar.run.config import config as config_commands
 from sidecar.run.demo import demo as demo_command
 from sidecar.run.doctor import doctor as doctor_command
+from sidecar.run.flags import load_from, refuse, shared_flags, tree_of
 from sidecar.run.gate import gate as gate_command
-from sidecar.run.gate import seconds
 from sidecar.run.judge import judge as judge_command
 from sidecar.run.kube import inject_command, webhook_command
 from sidecar.run.labels import labels as labels_commands
@@ -39,9 +40,7 @@ from sidecar.run.report import report as report_command
 from sidecar.run.rules import rules as rules_commands
 from sidecar.run.skipped import skipped as skipped_command
 from sidecar.settings.settings import Settings
-from sidecar.settings.sources import load, put
-
-EXIT_CONFIG = 2
+from sidecar.settings.sources import load
 
 app = typer.Typer(
     name="shadow-sidecar",
@@ -70,166 +69,13 @@ def _common(
     """What every command has."""
 
 
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help="YAML settings; flags win over it.", metavar="FILE"),
-]
-Listen = Annotated[
-    list[str] | None,
-    typer.Option(help="Where clients connect. Once for each --upstream.", metavar="HOST:PORT"),
-]
-Upstream = Annotated[
-    list[str] | None,
-    typer.Option(help="The production server behind it.", metavar="HOST:PORT"),
-]
-Shadow = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="A server that receives copies; a name of its own when there are several.",
-        metavar="[NAME=]HOST:PORT",
-    ),
-]
-Sample = Annotated[
-    float | None, typer.Option(help="Share of the calls to shadow, 0 to 1.", metavar="FRACTION")
-]
-Rate = Annotated[
-    float | None,
-    typer.Option(help="At most so many calls a second to each shadow.", metavar="CALLS"),
-]
-HTTP = Annotated[
-    str | None,
-    typer.Option(help="Health, metrics, status and the live page.", metavar="HOST:PORT"),
-]
-Admin = Annotated[
-    str | None,
-    typer.Option(help="The gRPC Admin API: report, gate, labels.", metavar="HOST:PORT"),
-]
-Tap = Annotated[
-    str | None,
-    typer.Option(help="Unix socket between wire and observer.", metavar="PATH"),
-]
-Traces = Annotated[
-    str | None,
-    typer.Option(help="comparison, joined or off.", metavar="LAYOUT"),
-]
-WaitShadow = Annotated[
-    str | None,
-    typer.Option(
-        help="A shadow that cannot be reached at the start is waited for, at most so long.",
-        metavar="TIME",
-    ),
-]
-LogFormat = Annotated[
-    str, typer.Option(help="auto (text on a terminal), json or text.", metavar="FORMAT")
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Any other setting, by its path.", metavar="KEY.PATH=YAML"),
-]
-
-
-def _tree(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The given flags as the nested mapping that `config.load` takes.
-
-    Raises:
-        ConfigError: when flags contradict each other.
-    """
-    tree: dict[str, Any] = json.loads(flags.get("tree") or "{}")
-    errors = []
-    if flags["listen"] or flags["upstream"]:
-        listens, upstreams = flags["listen"] or [], flags["upstream"] or []
-        if len(listens) != len(upstreams):
-            errors.append(
-                f"--listen was given {len(listens)} times and --upstream {len(upstreams)} times; "
-                "they come in pairs"
-            )
-        routes = [
-            {"listen": _any_host(a), "upstream": b}
-            for a, b in zip(listens, upstreams, strict=False)
-        ]
-        tree.setdefault("wire", {})["routes"] = routes
-    rate = flags["rate"]
-    if flags["shadow"]:
-        tree["shadows"] = [_shadow(text, rate) for text in flags["shadow"]]
-    elif rate is not None:
-        errors.append(f"--rate {rate}: give --shadow too, or set shadows[].rate in the file")
-    for flag in ("http", "admin"):
-        if flags[flag] is not None:
-            tree.setdefault(flag, {})["listen"] = _any_host(flags[flag])
-    for flag, section, key in (
-        ("sample", "sample", "fraction"),
-        ("tap", "wire", "tap"),
-        ("traces", "telemetry", "traces"),
-    ):
-        if flags[flag] is not None:
-            tree.setdefault(section, {})[key] = flags[flag]
-    if flags["wait_shadow"] is not None:
-        waited = seconds(flags["wait_shadow"])
-        tree.setdefault("observer", {})["wait_shadow_seconds"] = waited
-    # Last, so that --set can refine what --shadow made: --set shadows.0.deadline_seconds=1.
-    for item in flags["settings"] or ():
-        path, equals, value = item.partition("=")
-        if not equals:
-            errors.append(f"--set {item!r}: write it as key.path=value")
-            continue
-        try:
-            put(tree, path.split("."), value)
-        except ValueError as error:
-            errors.append(f"--set {item!r}: {error}")
-    if errors:
-        raise ConfigError(errors)
-    return tree
-
-
-def _any_host(address: str) -> str:
-    return f"0.0.0.0{address}" if address.startswith(":") else address
-
-
-def _shadow(text: str, rate: float | None) -> dict[str, Any]:
-    name, equals, address = text.partition("=")
-    shadow: dict[str, Any] = {"name": name, "address": address} if equals else {"address": text}
-    if rate is not None:
-        shadow["rate"] = {"calls_per_second": rate}
-    return shadow
-
-
-def _load(context: typer.Context) -> Settings:
-    from sidecar.telemetry.environment import environment_errors
-
-    errors = environment_errors(os.environ)
-    try:
-        settings = load(context.params["config"], flags=_tree(context.params))
-    except ConfigError as error:
-        _refuse([*error.errors, *errors])
-    errors += file_errors(settings)
-    if errors:
-        _refuse(errors)
-    return settings
-
-
-def _refuse(errors: list[str]) -> NoReturn:
-    for line in errors:
-        typer.echo(f"error: {line}", err=True)
-    typer.echo("Nothing was started. `shadow-sidecar run --help` shows what is allowed.", err=True)
-    raise typer.Exit(EXIT_CONFIG)
-
-
 @app.command()
+@shared_flags
 def run(
     context: typer.Context,
-    config: Config = None,
-    listen: Listen = None,
-    upstream: Upstream = None,
-    shadow: Shadow = None,
-    sample: Sample = None,
-    rate: Rate = None,
-    http: HTTP = None,
-    admin: Admin = None,
-    tap: Tap = None,
-    traces: Traces = None,
-    wait_shadow: WaitShadow = None,
-    settings: Set = None,
-    log_format: LogFormat = "auto",
+    log_format: Annotated[
+        str, typer.Option(help="auto (text on a terminal), json or text.", metavar="FORMAT")
+    ] = "auto",
     print_ready: Annotated[
         bool, typer.Option(help="Print one JSON line with the bound addresses when ready.")
     ] = False,
@@ -243,18 +89,18 @@ def run(
     from sidecar.run import supervise
 
     if log_format not in FORMATS:
-        _refuse([f"--log-format {log_format!r}: one of {', '.join(FORMATS)}"])
+        refuse([f"--log-format {log_format!r}: one of {', '.join(FORMATS)}"])
     if log_format != "auto":
         os.environ[FORMAT] = log_format  # for both processes
-    chosen = _load(context)
+    chosen = load_from(context)
     if not chosen.wire.routes:
-        _refuse(["wire.routes: none given; use --listen HOST:PORT --upstream HOST:PORT"])
+        refuse(["wire.routes: none given; use --listen HOST:PORT --upstream HOST:PORT"])
 
     def observer_command(number: int, before: Mapping[str, str]) -> list[str]:
         command = [sys.executable, "-m", "sidecar", "observe"]
-        if config is not None:
+        if config := context.params["config"]:
             command += ["--config", str(config)]
-        command += ["--tree", json.dumps(_tree(context.params))]
+        command += ["--tree", json.dumps(tree_of(context.params))]
         for name, first in (("http", chosen.http.listen), ("admin", chosen.admin.listen)):
             command += [f"--{name}", before.get(name) or nth_address(first, number)]
         return command
@@ -271,20 +117,9 @@ def run(
 
 
 @app.command()
+@shared_flags
 def observe(
     context: typer.Context,
-    config: Config = None,
-    listen: Listen = None,
-    upstream: Upstream = None,
-    shadow: Shadow = None,
-    sample: Sample = None,
-    rate: Rate = None,
-    http: HTTP = None,
-    admin: Admin = None,
-    tap: Tap = None,
-    traces: Traces = None,
-    wait_shadow: WaitShadow = None,
-    settings: Set = None,
     tree: Annotated[str | None, typer.Option(hidden=True)] = None,
     ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -293,10 +128,10 @@ def observe(
     --listen and --upstream are the wire's business and are accepted so that both processes can be
     given the same flags.
     """
-    chosen = _load(context)
+    chosen, config = load_from(context), context.params["config"]
 
     def again() -> Settings:
-        return load(config, flags=_tree(context.params))
+        return load(config, flags=tree_of(context.params))
 
     step_back(chosen.observer.priority)  # before what it takes to get going is loaded
     from sidecar.run.observer import main as observe_main
@@ -318,9 +153,9 @@ def check_config(
     try:
         settings = load(file)
     except ConfigError as error:
-        _refuse(error.errors)
-    if errors := file_errors(settings):
-        _refuse(errors)
+        refuse(error.errors)
+    if errors := [*untrusted_latency(settings), *file_errors(settings)]:
+        refuse(errors)
     if show:
         import yaml
 
@@ -343,6 +178,7 @@ def wire(context: typer.Context) -> None:
 app.command("demo")(demo_command)
 app.command("report")(report_command)
 app.command("gate")(gate_command)
+app.command("collect")(collect_command)
 app.command("doctor")(doctor_command)
 app.command("skipped")(skipped_command)
 app.add_typer(labels_commands, name="labels")

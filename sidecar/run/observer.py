@@ -134,7 +134,7 @@ async def _run(
     except OSError:
         await runner.cleanup()
         raise
-    tasks.start("tap", attach(settings.wire.tap, experiment, log, wire.use), vital=True)
+    tasks.start("tap", attach(settings.wire.tap, experiment.connections, log, wire.use), vital=True)
     tasks.start("sweep", _sweep(experiment), vital=True)
     tasks.start("configuration", reloader.watch())
     # Whoever waits for "ready" wants the first call seen; a wire that is late must not stop us.

@@ -76,10 +76,10 @@ class Gate:
             return SkipReason.RATE_LIMITED
         if not self.breaker.would_admit(now_ns):
             return SkipReason.BREAKER_OPEN
-        if size > self._max_request_bytes:
-            return SkipReason.REQUEST_TOO_LARGE
         if queued_calls >= settings.queue.calls:
             return SkipReason.QUEUE_FULL
+        if size > self._max_request_bytes:
+            return SkipReason.REQUEST_TOO_LARGE
         if queued_bytes + size > settings.queue.bytes:
             return SkipReason.QUEUE_BYTES
         self.breaker.admit(now_ns)

@@ -12,7 +12,7 @@ from sidecar.call import Observation
 from sidecar.compare.result import OutputResult
 from sidecar.status import status_name
 from sidecar.telemetry import rpc
-from sidecar.telemetry.finished import Finished, Half
+from sidecar.telemetry.finished import Copy, Finished
 from sidecar.telemetry.ids import TraceContext
 from sidecar.telemetry.otlp import event
 
@@ -53,27 +53,27 @@ def of_call(finished: Finished) -> dict[str, rpc.Value]:
     if control is not None:
         attributes["shadow.control.outcome"] = control.outcome.value
         attributes["shadow.control.agrees"] = control.agrees
-    if len(finished.halves) > 1:
-        for half in finished.halves:
-            if half.skip is not None:
-                attributes[f"shadow.skip_reason.{half.name}"] = half.skip.value
+    if len(finished.copies) > 1:
+        for copy in finished.copies:
+            if copy.skip is not None:
+                attributes[f"shadow.skip_reason.{copy.name}"] = copy.skip.value
     return attributes
 
 
 def of_production(finished: Finished) -> dict[str, rpc.Value]:
-    """Production's part: its answer's size, and the names of the other halves."""
+    """Production's part: its answer's size, and the names of the other copies."""
     attributes: dict[str, rpc.Value] = {"shadow.role": "production"}
     if finished.production is not None:
         attributes["shadow.response.bytes"] = _size(finished.production)
-    told = [(half, finished.plan.shadows[half.name]) for half in finished.sent]
+    told = [(copy, finished.plan.shadows[copy.name]) for copy in finished.sent]
     if told:
         attributes.update(peer(told[0][1], finished.trace_url))
     if len(told) > 1:
-        for half, context in told:
-            attributes[f"shadow.peer.{half.name}.trace_id"] = context.trace_hex
-            attributes[f"shadow.peer.{half.name}.span_id"] = context.span_hex
-    skips = [half.skip for half in finished.halves if half.skip is not None]
-    if skips and len(skips) == len(finished.halves):
+        for copy, context in told:
+            attributes[f"shadow.peer.{copy.name}.trace_id"] = context.trace_hex
+            attributes[f"shadow.peer.{copy.name}.span_id"] = context.span_hex
+    skips = [copy.skip for copy in finished.copies if copy.skip is not None]
+    if skips and len(skips) == len(finished.copies):
         attributes["shadow.skip_reason"] = skips[0].value
     return attributes
 
@@ -86,23 +86,23 @@ def of_mirrored(finished: Finished) -> dict[str, rpc.Value]:
     return attributes
 
 
-def outcome(half: Half) -> tuple[tuple[str, rpc.Value], ...]:
+def outcome(copy: Copy) -> tuple[tuple[str, rpc.Value], ...]:
     """What production's trace says of the shadows: enough to be searched for."""
-    if half.comparison is None:
+    if copy.comparison is None:
         return ()
     return (
-        ("shadow.name", half.name),
-        ("shadow.outcome", half.comparison.outcome.value),
-        ("shadow.agrees", half.comparison.agrees),
+        ("shadow.name", copy.name),
+        ("shadow.outcome", copy.comparison.outcome.value),
+        ("shadow.agrees", copy.comparison.agrees),
     )
 
 
-def of_shadow(finished: Finished, half: Half) -> dict[str, rpc.Value]:
+def of_shadow(finished: Finished, copy: Copy) -> dict[str, rpc.Value]:
     """One shadow's part: who, how long it waited, how large its answer was."""
-    attributes: dict[str, rpc.Value] = {"shadow.role": half.role}
-    if half.version:
-        attributes["shadow.version"] = half.version
-    answer, asked_ns = half.answer, finished.asked_ns
+    attributes: dict[str, rpc.Value] = {"shadow.role": copy.role}
+    if copy.version:
+        attributes["shadow.version"] = copy.version
+    answer, asked_ns = copy.answer, finished.asked_ns
     if answer is not None:
         attributes["shadow.response.bytes"] = _size(answer)
         if asked_ns is not None:
@@ -110,15 +110,15 @@ def of_shadow(finished: Finished, half: Half) -> dict[str, rpc.Value]:
     return attributes
 
 
-def of_comparison(half: Half) -> Mapping[str, rpc.Value]:
+def of_comparison(copy: Copy) -> Mapping[str, rpc.Value]:
     """What was found, or why nothing was."""
-    comparison = half.comparison
+    comparison = copy.comparison
     if comparison is None:
-        skipped = {} if half.skip is None else {"shadow.skip_reason": half.skip.value}
-        return {"shadow.name": half.name, **skipped}
+        skipped = {} if copy.skip is None else {"shadow.skip_reason": copy.skip.value}
+        return {"shadow.name": copy.name, **skipped}
     differing = comparison.differing
     attributes: dict[str, rpc.Value] = {
-        "shadow.name": half.name,
+        "shadow.name": copy.name,
         "shadow.outcome": comparison.outcome.value,
         "shadow.agrees": comparison.agrees,
         "shadow.outputs.compared": len(comparison.outputs),
@@ -137,7 +137,7 @@ def of_comparison(half: Half) -> Mapping[str, rpc.Value]:
         "shadow.detail": comparison.detail[:TEXT],
         "shadow.model.production": comparison.models[0][:TEXT],
         "shadow.model.shadow": comparison.models[1][:TEXT],
-        "shadow.verdict": half.verdict,
+        "shadow.verdict": copy.verdict,
     }
     attributes.update({name: text for name, text in texts.items() if text})
     return attributes
@@ -154,7 +154,7 @@ def sentence(output: OutputResult) -> str:
 
 
 def peer(context: TraceContext, trace_url: str = "") -> dict[str, rpc.Value]:
-    """Name the other half; Jaeger's page shows a link on one side only, and opens what is a URL."""
+    """Name the other half of the pair: Jaeger's page shows a link on one side only."""
     told: dict[str, rpc.Value] = {
         "shadow.peer.trace_id": context.trace_hex,
         "shadow.peer.span_id": context.span_hex,
@@ -164,11 +164,11 @@ def peer(context: TraceContext, trace_url: str = "") -> dict[str, rpc.Value]:
     return told
 
 
-def differences(half: Half, unix_ns: int) -> list[bytes]:
+def differences(copy: Copy, unix_ns: int) -> list[bytes]:
     """An event for each output that differs."""
-    if half.comparison is None:
+    if copy.comparison is None:
         return []
-    return [_event(output, unix_ns) for output in half.comparison.differing[:DIFFERENCE_EVENTS]]
+    return [_event(output, unix_ns) for output in copy.comparison.differing[:DIFFERENCE_EVENTS]]
 
 
 def _event(output: OutputResult, unix_ns: int) -> bytes:

@@ -17,7 +17,7 @@ _RANK = {outcome: rank for rank, outcome in enumerate(Outcome)}
 
 
 @dataclass(frozen=True, slots=True)
-class Half:
+class Copy:
     """What became of a call with one shadow: exactly one of a comparison and a skip reason."""
 
     name: str
@@ -58,7 +58,7 @@ class Finished:
     call: Started
     plan: SpanPlan
     production: Observation | None  # None: nobody saw how it ended
-    halves: Sequence[Half]  # the candidate before a control
+    copies: Sequence[Copy]  # the candidate before a control
     now_ns: int  # the end of what nobody saw end
     request_bytes: int = 0
     correlation_id: str = ""
@@ -79,24 +79,24 @@ class Finished:
         return None if self.production is None else self.production.started_ns
 
     @property
-    def sent(self) -> list[Half]:
+    def sent(self) -> list[Copy]:
         """Those that a copy was sent to."""
-        return [half for half in self.halves if half.was_sent]
+        return [copy for copy in self.copies if copy.was_sent]
 
     @property
     def control(self) -> Comparison | None:
         """What production's own second replica answered, beside shadows."""
-        found = [half.comparison for half in self.halves if half.role == "control"]
-        return found[0] if found and len(found) < len(self.halves) else None
+        found = [copy.comparison for copy in self.copies if copy.role == "control"]
+        return found[0] if found and len(found) < len(self.copies) else None
 
     @property
-    def worst(self) -> Half | None:
-        """The half that the whole call is named after: a shadow's before a control's."""
+    def worst(self) -> Copy | None:
+        """The copy that the whole call is named after: a shadow's before a control's."""
         sent = self.sent
-        shadows = [half for half in sent if half.role == "shadow"] or sent
+        shadows = [copy for copy in sent if copy.role == "shadow"] or sent
         # `min` keeps the first of equals: the order of the configuration.
         return min(shadows, key=_rank, default=None)
 
 
-def _rank(half: Half) -> int:
-    return len(_RANK) if half.comparison is None else _RANK[half.comparison.outcome]
+def _rank(copy: Copy) -> int:
+    return len(_RANK) if copy.comparison is None else _RANK[copy.comparison.outcome]

@@ -20,7 +20,7 @@ from sidecar.log import Log
 from sidecar.tee.settings import ShadowSettings
 from sidecar.telemetry.environment import make_propagation, make_queue, make_resource
 from sidecar.telemetry.exporter import SpanCounts, SpanQueue
-from sidecar.telemetry.finished import Finished, Half
+from sidecar.telemetry.finished import Copy, Finished
 from sidecar.telemetry.instrumented import Neighbours
 from sidecar.telemetry.plan import SpanPlan, plan
 from sidecar.telemetry.settings import TelemetrySettings
@@ -161,8 +161,8 @@ class PairSpans:
             return
         if not planned.sampled and all(c.outcome is Outcome.EQUAL for c in compared.values()):
             return  # most calls: the builder would find nothing to tell either
-        halves = [
-            Half(
+        copies = [
+            Copy(
                 shadow.name,
                 shadow.role,
                 shadow.address,
@@ -180,7 +180,7 @@ class PairSpans:
             call,
             planned,
             production,
-            halves,
+            copies,
             now_ns(),
             request_bytes=sum(map(len, request)),
             correlation_id="" if about is None else about.correlation_id,

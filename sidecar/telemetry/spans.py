@@ -16,8 +16,8 @@ Joined: the shadows' spans are CONSUMERs, each below a PRODUCER below production
 edge over which Jaeger's page draws no critical path.
 
 Rule: a span is made only when it will be exported, with the ids that `plan` drew; production's span
-never has a link into its own trace, each half names the other, and no payload value is on any.
-Times are whole microseconds, which is what Jaeger keeps: an event at a span's end stays inside.
+never has a link into its own trace, each half of a pair names the other, and no payload value is on
+any. Times are whole microseconds, as Jaeger keeps them: an event at a span's end stays inside.
 Counterparts: `plan`, which drew the ids; `words` and `attributes`, what spans say; `otlp`, which
 writes them; `exporter`.
 """
@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from sidecar.call import SkipReason, Started
 from sidecar.telemetry import attributes as say
 from sidecar.telemetry import words
-from sidecar.telemetry.finished import Finished, Half
+from sidecar.telemetry.finished import Copy, Finished
 from sidecar.telemetry.ids import DrawBits, TraceContext, new_span_id
 from sidecar.telemetry.otlp import (
     Encoded,
@@ -89,7 +89,7 @@ class SpanBuilder:
         sampled; the pair that differs or fails brings the call's other spans with it.
         """
         plan, own = finished.plan, finished.plan.production
-        if own is None or not (plan.sampled or any(half.speaks for half in finished.halves)):
+        if own is None or not (plan.sampled or any(copy.speaks for copy in finished.copies)):
             return []
         sent = finished.sent
         if finished.production is None and not sent:
@@ -101,14 +101,14 @@ class SpanBuilder:
             self._unix_offset_ns(),
             encode(say.of_call(finished)),
             encode(say.peer(own, finished.trace_url)),
-            {half.name: encode(say.of_comparison(half)) for half in sent},
+            {copy.name: encode(say.of_comparison(copy)) for copy in sent},
         )
         if not sent:
             return [self._production(call, None)]
         if plan.layout == "joined":
             spans = [self._production(call, None)]
-            for half in sent:
-                spans += self._joined(call, half)
+            for copy in sent:
+                spans += self._joined(call, copy)
             return spans
         trace_id = plan.shadows[sent[0].name].trace_id
         whole = TraceContext(trace_id, new_span_id(self._draw_bits), own.sampled)
@@ -120,8 +120,8 @@ class SpanBuilder:
                 self._whole(call, whole),
                 self._inner_production(call, self._new(whole), whole),
             ]
-        for half in sent:
-            spans += self._compared(call, half, whole)
+        for copy in sent:
+            spans += self._compared(call, copy, whole)
         return spans
 
     def refused(
@@ -187,8 +187,8 @@ class SpanBuilder:
         finished, worst = call.finished, call.finished.worst
         assert worst is not None
         subject = words.subject(self._workload, call.method)
-        ends = [half.answer.ended_ns for half in finished.sent if half.answer is not None]
-        ends += [finished.now_ns for half in finished.sent if half.answer is None]
+        ends = [copy.answer.ended_ns for copy in finished.sent if copy.answer is not None]
+        ends += [finished.now_ns for copy in finished.sent if copy.answer is None]
         start, end = call.at(finished.call.started_ns, max(finished.ended_ns, *ends))
         return write(
             Told(f"{subject}: {words.verdict(finished)}", Kind.INTERNAL, (start, end)),
@@ -223,25 +223,25 @@ class SpanBuilder:
             links=() if only else (call.own,),
         )
 
-    def _compared(self, call: _Call, half: Half, whole: TraceContext) -> list[EncodedSpan]:
+    def _compared(self, call: _Call, copy: Copy, whole: TraceContext) -> list[EncodedSpan]:
         spans = []
-        start, _ = half.times_ns(call.finished.now_ns)
+        start, _ = copy.times_ns(call.finished.now_ns)
         asked = call.finished.asked_ns
         if asked is not None and start - asked >= QUEUED_NS:
             begin, end = call.at(asked, start)
             spans.append(
                 write(
-                    Told(f"{words.who(half)}: queued", Kind.INTERNAL, (begin, end)),
+                    Told(f"{words.who(copy)}: queued", Kind.INTERNAL, (begin, end)),
                     self._new(whole),
                     whole,
-                    encode_known((("shadow.name", half.name),)),
+                    encode_known((("shadow.name", copy.name),)),
                 )
             )
-        return [*spans, self._shadow(call, half, whole, Kind.CLIENT)]
+        return [*spans, self._shadow(call, copy, whole, Kind.CLIENT)]
 
-    def _joined(self, call: _Call, half: Half) -> list[EncodedSpan]:
+    def _joined(self, call: _Call, copy: Copy) -> list[EncodedSpan]:
         finished = call.finished
-        start, _ = half.times_ns(finished.now_ns)
+        start, _ = copy.times_ns(finished.now_ns)
         # Within production's span, however long the copy waited.
         asked = finished.asked_ns
         at = min(start if asked is None else asked, finished.ended_ns)
@@ -250,35 +250,35 @@ class SpanBuilder:
         (at,) = call.at(at)
         copied = self._new(call.own)
         sender = write(
-            Told(f"copy to {words.who(half)}", Kind.PRODUCER, (at, at)),
+            Told(f"copy to {words.who(copy)}", Kind.PRODUCER, (at, at)),
             copied,
             call.own,
-            encode_known((("shadow.name", half.name),)),
+            encode_known((("shadow.name", copy.name),)),
         )
-        return [sender, self._shadow(call, half, copied, Kind.CONSUMER)]
+        return [sender, self._shadow(call, copy, copied, Kind.CONSUMER)]
 
-    def _shadow(self, call: _Call, half: Half, parent: TraceContext, kind: Kind) -> EncodedSpan:
-        finished, context = call.finished, call.finished.plan.shadows[half.name]
-        status, error = say.status_of(half.answer, server=False)
-        start, end = call.at(*half.times_ns(finished.now_ns))
-        asked = say.of_rpc(call.method, half.answer, half.address, half.address, error=error)
-        asked["service.peer.name"] = half.name
+    def _shadow(self, call: _Call, copy: Copy, parent: TraceContext, kind: Kind) -> EncodedSpan:
+        finished, context = call.finished, call.finished.plan.shadows[copy.name]
+        status, error = say.status_of(copy.answer, server=False)
+        start, end = call.at(*copy.times_ns(finished.now_ns))
+        asked = say.of_rpc(call.method, copy.answer, copy.address, copy.address, error=error)
+        asked["service.peer.name"] = copy.name
         alone = finished.plan.layout == "comparison" and context.trace_id == call.own.trace_id
         return write(
             Told(
-                f"{words.who(half)}: {words.found(half)}",
+                f"{words.who(copy)}: {words.found(copy)}",
                 kind,
                 (start, end),
                 status,
-                say.differences(half, end // 1000 * 1000),
+                say.differences(copy, end // 1000 * 1000),
             ),
             context,
             parent,
             encode_known(tuple(asked.items()))
             + call.about
-            + encode(say.of_shadow(finished, half))
+            + encode(say.of_shadow(finished, copy))
             + call.to_production
-            + call.found[half.name],
+            + call.found[copy.name],
             links=() if alone else (call.own,),
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from sidecar.call import SkipReason
 from sidecar.compare.result import Outcome
 from sidecar.status import status_name
-from sidecar.telemetry.finished import Finished, Half
+from sidecar.telemetry.finished import Copy, Finished
 
 METHODS = 64  # that get a name of their own
 OTHER = "_OTHER"  # the conventions' word for the rest
@@ -34,19 +34,19 @@ class Methods:
         return name
 
 
-def who(half: Half) -> str:
+def who(copy: Copy) -> str:
     """The receiver's name; a control is called one."""
-    if half.role == "control" and half.name != "control":
-        return f"control {half.name}"
-    return half.name
+    if copy.role == "control" and copy.name != "control":
+        return f"control {copy.name}"
+    return copy.name
 
 
-def found(half: Half) -> str:
-    """What became of one half: "value", "failed (UNAVAILABLE)", "not compared (cancelled)"."""
-    if half.comparison is None:
-        return f"not compared ({'unknown' if half.skip is None else half.skip.value})"
-    outcome = half.comparison.outcome
-    status = 0 if half.answer is None else half.answer.status
+def found(copy: Copy) -> str:
+    """What became of one copy: "value", "failed (UNAVAILABLE)", "not compared (cancelled)"."""
+    if copy.comparison is None:
+        return f"not compared ({'unknown' if copy.skip is None else copy.skip.value})"
+    outcome = copy.comparison.outcome
+    status = 0 if copy.answer is None else copy.answer.status
     if status == 0:
         # A failure inside of an answer whose status is OK keeps the taxonomy's word.
         return outcome.value
@@ -57,18 +57,18 @@ def found(half: Half) -> str:
 
 def verdict(finished: Finished) -> str:
     """The whole call in words: "candidate differs (value)", "candidate agrees"."""
-    half = finished.worst
-    if half is None:
+    copy = finished.worst
+    if copy is None:
         return "not shadowed"
-    name = who(half)
-    if half.comparison is None:
-        return f"{name} {found(half)}"
+    name = who(copy)
+    if copy.comparison is None:
+        return f"{name} {found(copy)}"
     production = 0 if finished.production is None else finished.production.status
-    match half.comparison.outcome:
+    match copy.comparison.outcome:
         case Outcome.EQUAL:
             return f"{name} agrees"
         case Outcome.SHADOW_ERROR:
-            said = found(half)
+            said = found(copy)
             return f"{name} failed" if said == Outcome.SHADOW_ERROR.value else f"{name} {said}"
         case Outcome.PRODUCTION_ERROR:
             return f"production failed ({status_name(production)}), {name} did not"
@@ -84,7 +84,7 @@ def production(finished: Finished) -> str:
     """Production's bar in a comparison."""
     answer = finished.production
     if answer is None:
-        cancelled = any(half.skip is SkipReason.CANCELLED for half in finished.halves)
+        cancelled = any(copy.skip is SkipReason.CANCELLED for copy in finished.copies)
         return "production: cancelled" if cancelled else "production: not seen to the end"
     return f"production: failed ({status_name(answer.status)})" if answer.status else "production"
 

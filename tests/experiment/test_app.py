@@ -66,10 +66,10 @@ class Life:
 
     def copy(self, name: str, *, answers: bool = True) -> None:
         """Show a recorded conversation on connection 1."""
-        self.experiment.opened(1, ABOUT)
+        self.experiment.connections.opened(1, ABOUT)
         for direction, data in conversation(name):
             if answers or direction is Direction.CLIENT:
-                self.experiment.copied(1, direction, data, self.now_ns())
+                self.experiment.connections.copied(1, direction, data, self.now_ns())
 
 
 async def settled(life: Life) -> None:
@@ -106,27 +106,28 @@ def test_law_3_holds_at_every_moment_whatever_ends_the_connection(
         life = Life(pairs={"bytes": bound})
         experiment = life.experiment
         await experiment.start()
-        experiment.attached({})
-        experiment.opened(1, ABOUT)
+        connections = experiment.connections
+        connections.attached({})
+        connections.opened(1, ABOUT)
         chunks = cut(conversation(name), sizes)
         for direction, data in chunks[: round(stop * len(chunks))]:
             with books(life):
-                experiment.copied(1, direction, data, life.now_ns())
+                connections.copied(1, direction, data, life.now_ns())
         with books(life):
             match end:
                 case "client closes":
-                    experiment.closed(1, Direction.CLIENT, "eof", life.now_ns())
+                    connections.closed(1, Direction.CLIENT, "eof", life.now_ns())
                 case "server closes":
-                    experiment.closed(1, Direction.SERVER, "reset", life.now_ns())
+                    connections.closed(1, Direction.SERVER, "reset", life.now_ns())
                 case "blind":
-                    experiment.out_of_sight(1, Kind.BLIND, "the tap is full")
+                    connections.out_of_sight(1, Kind.BLIND, "the tap is full")
                 case "opaque":
-                    experiment.out_of_sight(1, Kind.OPAQUE, "not HTTP/2")
+                    connections.out_of_sight(1, Kind.OPAQUE, "not HTTP/2")
                 case "detached":
-                    experiment.detached()
+                    connections.detached()
                 case "gap":
-                    experiment.gap(1, Direction.CLIENT, 10, life.now_ns())
-                    experiment.closed(1, Direction.CLIENT, "eof", life.now_ns())
+                    connections.gap(1, Direction.CLIENT, 10, life.now_ns())
+                    connections.closed(1, Direction.CLIENT, "eof", life.now_ns())
         await settled(life)
         await experiment.close()
 
@@ -215,18 +216,19 @@ def test_a_change_by_an_operator_does_not_hide_that_the_configuration_waits_for_
 def test_an_observer_that_is_behind_asks_for_fewer_calls_and_then_for_more() -> None:
     life = Life(sample={"fraction": 0.5})
     experiment, wire = life.experiment, life.wire
-    experiment.heard(life.now_ns())
+    connections = experiment.connections
+    connections.heard(life.now_ns())
     assert wire.fraction == 0.5
-    experiment.heard(life.now_ns() - LATE_NS - 1)
+    connections.heard(life.now_ns() - LATE_NS - 1)
     assert wire.fraction == 0.5 * FALL
     assert experiment.state().pace_limit == "observer"
     # 1 us a look at the clock, which stands still otherwise
     for _ in range(2 * LATE_NS // 1000):
-        experiment.heard(life.now_ns())
+        connections.heard(life.now_ns())
     assert wire.fraction == 0.5
-    experiment.opened(1, ABOUT)
-    experiment.gap(1, Direction.CLIENT, 10, life.now_ns())
-    experiment.heard(life.now_ns())
+    connections.opened(1, ABOUT)
+    connections.gap(1, Direction.CLIENT, 10, life.now_ns())
+    connections.heard(life.now_ns())
     assert wire.fraction == 0.5 * FALL
 
 

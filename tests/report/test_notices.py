@@ -36,13 +36,15 @@ def test_traffic_that_cannot_be_read_is_said_with_its_reason() -> None:
     house = House({})
     house.call(told(1.0))
     for number in range(100):
-        house.experiment.out_of_sight(number, Kind.OPAQUE, f"reason {min(number, 40) // 20}")
+        house.experiment.connections.out_of_sight(
+            number, Kind.OPAQUE, f"reason {min(number, 40) // 20}"
+        )
     state = house.experiment.state()
     assert state.opaque == {"reason 0": 20, "reason 1": 20, "reason 2": 60}
     notices = build([part_of(state, house.judged)], 1.0).notices
     assert sum("cannot be read (reason " in notice for notice in notices) == 3
     for number in range(100):
-        house.experiment.out_of_sight(number, Kind.OPAQUE, f"hostile {number}")
+        house.experiment.connections.out_of_sight(number, Kind.OPAQUE, f"hostile {number}")
     assert len(house.experiment.state().opaque) <= 9
 
 

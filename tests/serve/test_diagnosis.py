@@ -22,7 +22,7 @@ def facts(house: House, **changes: Any) -> Facts:
 
 def running() -> House:
     house = House({})
-    house.experiment.attached({"pid": 1})
+    house.experiment.connections.attached({"pid": 1})
     for _ in range(5):
         house.call(told(1.0))
     return house

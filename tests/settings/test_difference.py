@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.kube.options import LIVE as FOLLOWED
+from sidecar.kube.options import FOLLOWED
 from sidecar.settings.difference import Difference, diff, take_live
 from sidecar.settings.settings import Settings
 

@@ -63,9 +63,6 @@ WRONGS: dict[SkipReason, dict[str, Any]] = {
 }
 
 
-BY_SIZE = {SkipReason.REQUEST_TOO_LARGE, SkipReason.QUEUE_BYTES}
-
-
 def with_wrongs(reasons: set[SkipReason]) -> SkipReason | None:
     """Ask a gate about a call for which exactly these reasons hold."""
     target, call = gate(), dict(FINE)
@@ -89,8 +86,6 @@ def test_of_several_reasons_the_first_in_the_vocabulary_is_given(
 ) -> None:
     order = [reason for reason in SkipReason if reason in WRONGS]
     first = min(reasons, key=order.index, default=None)
-    if first in BY_SIZE and SkipReason.QUEUE_FULL in reasons:
-        first = SkipReason.QUEUE_FULL  # seen with the header, before there is a size
     assert with_wrongs(reasons) is first
 
 

@@ -277,13 +277,14 @@ def test_of_each_reason_that_calls_are_refused_for_one_a_second_is_told(
 def test_a_production_that_answers_its_own_span_gets_an_internal_one(collector: Collector) -> None:
     spans = pair_spans()
     answer = observation()._replace(headers=(("traceresponse", f"00-{1:032x}-{2:016x}-01"),))
-    tell(spans, started(0), DIFFERS)
-    tell(spans, started(1), DIFFERS, production=answer)
-    tell(spans, started(2), DIFFERS)
-    received = collector.spans(at_least=12)
+    tell(spans, started(0, sampled=True), DIFFERS)
+    tell(spans, started(1, sampled=True), DIFFERS, production=answer)
+    tell(spans, started(2, sampled=True), DIFFERS)
+    tell(spans, started(3), DIFFERS)  # whose caller does not record, and production neither
+    received = collector.spans(at_least=16)
     spans.close()
     kinds = {int(s.trace_id, 16): s.kind for s in by_role(received, "production").values()}
-    assert kinds == {1: "SERVER", 2: "INTERNAL", 3: "INTERNAL"}
+    assert kinds == {1: "SERVER", 2: "INTERNAL", 3: "INTERNAL", 4: "SERVER"}
 
 
 def test_exemplars_are_of_comparisons_that_can_be_opened(collector: Collector) -> None:

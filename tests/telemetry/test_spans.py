@@ -13,7 +13,7 @@ from sidecar.call import Observation, SkipReason
 from sidecar.compare.result import Comparison, Outcome, OutputResult
 from sidecar.status import STATUS_NAMES
 from sidecar.telemetry.attributes import DIFFERENCE_EVENTS, TEXT
-from sidecar.telemetry.finished import Finished, Half
+from sidecar.telemetry.finished import Copy, Finished
 from sidecar.telemetry.plan import Layout, SpanPlan
 from sidecar.telemetry.spans import SpanBuilder
 from sidecar.telemetry.words import METHODS
@@ -33,25 +33,25 @@ RECORDING = (("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902
 ANSWER = observation(started_ns=1_300_000, ended_ns=7_000_000)
 
 
-def half(
+def a_copy(
     comparison: Comparison | None = EQUAL,
     name: str = "candidate",
     role: str = "shadow",
     answer: Observation | None = ANSWER,
     skip: SkipReason | None = None,
-) -> Half:
-    return Half(name, role, ADDRESS, answer, comparison, skip)
+) -> Copy:
+    return Copy(name, role, ADDRESS, answer, comparison, skip)
 
 
 def build(
     plan: SpanPlan,
-    *halves: Half,
+    *copies: Copy,
     production: Observation | None = None,
     workload: str = "digits",
     **more: Any,
 ) -> list[ReadableSpan]:
     builder = SpanBuilder(lambda: OFFSET_NS, Random(2).getrandbits, workload)
-    ordered = sorted(halves, key=lambda half: half.role != "shadow")
+    ordered = sorted(copies, key=lambda copy: copy.role != "shadow")
     answer = production or observation()
     finished = Finished(STARTED, plan, answer, ordered, 9_000_000, **more)
     return [readable(span) for span in builder.build(finished)]
@@ -82,7 +82,7 @@ def pair(spans: Sequence[ReadableSpan]) -> tuple[ReadableSpan, ReadableSpan]:
 
 
 def test_a_comparison_is_a_trace_of_its_own_linked_both_ways() -> None:
-    production, whole, mirrored, shadow = build(planned(sampled=True), half())
+    production, whole, mirrored, shadow = build(planned(sampled=True), a_copy())
     assert production.parent is whole.parent is None
     assert context(whole).trace_id != context(production).trace_id
     for span in (mirrored, shadow):
@@ -96,7 +96,7 @@ def test_a_comparison_is_a_trace_of_its_own_linked_both_ways() -> None:
 
 
 def test_a_joined_shadow_is_consumed_from_a_producer_below_production() -> None:
-    production, copy, shadow = build(planned(layout="joined", sampled=True), half())
+    production, copy, shadow = build(planned(layout="joined", sampled=True), a_copy())
     assert copy.parent is not None
     assert shadow.parent is not None
     assert (copy.parent.trace_id, copy.parent.span_id) == name_of(production)
@@ -114,7 +114,7 @@ def test_a_joined_shadow_is_consumed_from_a_producer_below_production() -> None:
 
 @pytest.mark.parametrize("layout", ["comparison", "joined"])
 def test_each_half_names_the_other(layout: Layout) -> None:
-    production, shadow = pair(build(planned(layout=layout, sampled=True), half()))
+    production, shadow = pair(build(planned(layout=layout, sampled=True), a_copy()))
     for one, other in ((production, shadow), (shadow, production)):
         assert attributes(one)["shadow.peer.trace_id"] == f"{context(other).trace_id:032x}"
         assert attributes(one)["shadow.peer.span_id"] == f"{context(other).span_id:016x}"
@@ -167,7 +167,7 @@ def test_names_tell_what_became_of_the_call(
 ) -> None:
     spans = build(
         planned(sampled=True),
-        half(found, answer=ANSWER._replace(status=status)),
+        a_copy(found, answer=ANSWER._replace(status=status)),
         production=observation(production),
     )
     assert [span.name for span in spans[1:]] == [
@@ -182,9 +182,9 @@ def test_a_whole_call_is_named_after_its_worst_shadow_and_not_after_a_control() 
     failed = Comparison(Outcome.SHADOW_ERROR)
     spans = build(
         plan,
-        half(failed, "noise", "control", ANSWER._replace(status=14)),
-        half(EQUAL, "a"),
-        half(DIFFERS, "b"),
+        a_copy(failed, "noise", "control", ANSWER._replace(status=14)),
+        a_copy(EQUAL, "a"),
+        a_copy(DIFFERS, "b"),
     )
     assert [span.name for span in spans[1:]] == [
         "digits: b differs (value)",
@@ -200,7 +200,7 @@ def test_without_a_workload_the_method_names_the_call_and_methods_have_a_bound()
     names = set()
     for number in range(200):
         call = STARTED._replace(method=f"/made.Up/Method{number}")
-        finished = Finished(call, planned(sampled=True), observation(), [half()], 9_000_000)
+        finished = Finished(call, planned(sampled=True), observation(), [a_copy()], 9_000_000)
         names |= {readable(span).name for span in builder.build(finished)}
     assert "Method0: candidate agrees" in names
     assert "_OTHER: candidate agrees" in names
@@ -209,7 +209,7 @@ def test_without_a_workload_the_method_names_the_call_and_methods_have_a_bound()
 
 def test_the_queues_wait_is_a_bar_and_a_figure() -> None:
     late = ANSWER._replace(started_ns=4_200_000)
-    *_, queued, shadow = build(planned(sampled=True), half(answer=late))
+    *_, queued, shadow = build(planned(sampled=True), a_copy(answer=late))
     assert queued.name == "candidate: queued"
     assert (queued.start_time, queued.end_time) == (OFFSET_NS + 1_200_000, shadow.start_time)
     assert attributes(shadow)["shadow.queue.wait_ms"] == 3.0
@@ -218,7 +218,7 @@ def test_the_queues_wait_is_a_bar_and_a_figure() -> None:
 def test_events_stay_inside_of_their_span_when_jaeger_cuts_to_microseconds() -> None:
     for odd in range(0, 3000, 7):
         answer = ANSWER._replace(started_ns=1_300_000 + odd, ended_ns=7_000_000 + 3 * odd)
-        _, shadow = pair(build(planned(), half(DIFFERS, answer=answer)))
+        _, shadow = pair(build(planned(), a_copy(DIFFERS, answer=answer)))
         assert shadow.start_time is not None
         assert shadow.end_time is not None
         start, duration = shadow.start_time // 1000, (shadow.end_time - shadow.start_time) // 1000
@@ -230,7 +230,7 @@ def test_the_first_three_differences_can_be_read_and_searched_for_in_attributes(
     outputs = tuple(
         OutputResult(f"o{i}", Outcome.VALUE, "cosine", 0.5, allowed=0.1) for i in range(5)
     )
-    spans = build(planned(), half(Comparison(Outcome.VALUE, outputs)))
+    spans = build(planned(), a_copy(Comparison(Outcome.VALUE, outputs)))
     for span in (spans[1], spans[-1]):
         told = attributes(span)
         assert told["shadow.difference.3.output"] == "o2"
@@ -244,7 +244,7 @@ def test_the_first_three_differences_can_be_read_and_searched_for_in_attributes(
 def test_a_call_is_found_by_its_id_slice_and_page_and_its_sizes_are_told() -> None:
     spans = build(
         planned(sampled=True),
-        half(),
+        a_copy(),
         request_bytes=7,
         correlation_id="order-4711",
         slices=(("region", "eu"),),
@@ -261,13 +261,13 @@ def test_a_call_is_found_by_its_id_slice_and_page_and_its_sizes_are_told() -> No
 
 
 def test_below_a_caller_that_records_nothing_no_span_is_left_without_its_parent() -> None:
-    production, _ = pair(build(planned(metadata=CALLER), half(DIFFERS)))
+    production, _ = pair(build(planned(metadata=CALLER), a_copy(DIFFERS)))
     assert production.parent is None
     assert f"{context(production).trace_id:032x}" == "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 def test_productions_span_continues_the_callers_trace() -> None:
-    production, _ = pair(build(planned(metadata=RECORDING), half(DIFFERS)))
+    production, _ = pair(build(planned(metadata=RECORDING), a_copy(DIFFERS)))
     assert production.parent is not None
     assert production.parent.is_remote
     assert f"{production.parent.span_id:016x}" == "00f067aa0ba902b7"
@@ -275,7 +275,7 @@ def test_productions_span_continues_the_callers_trace() -> None:
 
 
 def test_a_call_that_came_without_a_trace_has_one_and_production_stands_in_it_once() -> None:
-    whole, production, shadow = build(planned(metadata=(), sampled=True), half())
+    whole, production, shadow = build(planned(metadata=(), sampled=True), a_copy())
     assert {context(span).trace_id for span in (whole, production, shadow)} == {
         context(whole).trace_id
     }
@@ -293,7 +293,7 @@ def test_a_call_that_came_without_a_trace_has_one_and_production_stands_in_it_on
 def test_an_unsampled_callers_trace_can_be_left_alone() -> None:
     for layout, each in (("comparison", 3), ("joined", 3)):
         left = planned(layout=layout, follow_unsampled=False)  # type: ignore[arg-type]  # both are
-        spans = build(left, half(DIFFERS))
+        spans = build(left, a_copy(DIFFERS))
         assert len(spans) == each
         theirs = "4bf92f3577b34da6a3ce929d0e0e4736"
         assert theirs not in {f"{context(span).trace_id:032x}" for span in spans}
@@ -303,7 +303,7 @@ def test_an_unsampled_callers_trace_can_be_left_alone() -> None:
 @pytest.mark.parametrize("layout", ["comparison", "joined"])
 def test_beside_productions_own_span_ours_has_no_length_and_no_error(layout: Layout) -> None:
     failed = observation(13)
-    found = half(Comparison(Outcome.PRODUCTION_ERROR))
+    found = a_copy(Comparison(Outcome.PRODUCTION_ERROR))
     plan = planned(layout=layout, metadata=RECORDING)
     production, *_ = build(plan, found, production=failed, instrumented=True)
     assert production.kind is SpanKind.INTERNAL
@@ -315,7 +315,7 @@ def test_beside_productions_own_span_ours_has_no_length_and_no_error(layout: Lay
 def test_a_difference_is_told_in_a_sentence_with_what_is_allowed() -> None:
     raw = {"max_abs": 0.8, "max_rel": 40.0, "nothing": 0.0}
     output = OutputResult("p", Outcome.VALUE, "tolerance", 1.0, raw, 0.0, {"atol": 0.001})
-    _, whole, *_ = build(planned(), half(Comparison(Outcome.VALUE, (output,))))
+    _, whole, *_ = build(planned(), a_copy(Comparison(Outcome.VALUE, (output,))))
     assert attributes(whole)["shadow.difference.1"] == (
         "p: value by tolerance: max_abs 0.8, max_rel 40; allowed: atol 0.001"
     )
@@ -323,16 +323,16 @@ def test_a_difference_is_told_in_a_sentence_with_what_is_allowed() -> None:
 
 def test_what_the_control_answered_tells_noise_from_a_difference() -> None:
     plan = planned("candidate", "noise")
-    spans = build(plan, half(DIFFERS), half(EQUAL, "noise", "control"))
+    spans = build(plan, a_copy(DIFFERS), a_copy(EQUAL, "noise", "control"))
     for span in (spans[0], spans[1], spans[-1]):
         assert attributes(span)["shadow.control.outcome"] == "equal"
         assert attributes(span)["shadow.control.agrees"] is True
-    assert "shadow.control.outcome" not in attributes(build(planned(), half(DIFFERS))[0])
+    assert "shadow.control.outcome" not in attributes(build(planned(), a_copy(DIFFERS))[0])
 
 
 def test_the_other_half_can_be_opened_by_its_url() -> None:
     url = "http://jaeger/trace/{trace_id}"
-    production, whole, mirrored, shadow = build(planned(), half(DIFFERS), trace_url=url)
+    production, whole, mirrored, shadow = build(planned(), a_copy(DIFFERS), trace_url=url)
     theirs, ours = context(production).trace_id, context(shadow).trace_id
     assert attributes(production)["shadow.peer.url"] == f"http://jaeger/trace/{ours:032x}"
     for span in (whole, mirrored, shadow):
@@ -340,15 +340,15 @@ def test_the_other_half_can_be_opened_by_its_url() -> None:
 
 
 def test_who_of_several_was_not_compared_is_told_by_name() -> None:
-    skipped = Half("b", "shadow", ADDRESS, skip=SkipReason.QUEUE_FULL)
-    production, whole, *_ = build(planned("candidate", "b"), half(DIFFERS), skipped)
+    skipped = Copy("b", "shadow", ADDRESS, skip=SkipReason.QUEUE_FULL)
+    production, whole, *_ = build(planned("candidate", "b"), a_copy(DIFFERS), skipped)
     for span in (production, whole):
         assert attributes(span)["shadow.skip_reason.b"] == "queue_full"
         assert "shadow.skip_reason" not in attributes(span)
 
 
 def test_version_and_verdict_stand_on_the_shadow() -> None:
-    judged = replace(half(DIFFERS), version="2.1", verdict="WATCHING")
+    judged = replace(a_copy(DIFFERS), version="2.1", verdict="WATCHING")
     _, whole, _, shadow = build(planned(), judged)
     assert attributes(shadow)["shadow.version"] == "2.1"
     assert attributes(shadow)["shadow.verdict"] == attributes(whole)["shadow.verdict"] == "WATCHING"
@@ -358,7 +358,7 @@ def test_text_that_is_no_unicode_does_not_lose_its_batch() -> None:
     call = STARTED._replace(method="/half\udce9")
     answer = ANSWER._replace(status=13, detail="\udcff and \x00 and <script>\n")
     builder = SpanBuilder(lambda: 0, Random(1).getrandbits)
-    found = half(Comparison(Outcome.SHADOW_ERROR), answer=answer)
+    found = a_copy(Comparison(Outcome.SHADOW_ERROR), answer=answer)
     finished = Finished(call, planned(), observation(), [found], 9, correlation_id="\ud800")
     spans = [readable(span) for span in builder.build(finished)]
     assert spans[-1].status.description == "INTERNAL: ? and \x00 and <script>\n"
@@ -366,7 +366,7 @@ def test_text_that_is_no_unicode_does_not_lose_its_batch() -> None:
 
 
 def test_production_is_seen_as_a_server_and_the_shadow_by_its_client() -> None:
-    production, shadow = pair(build(planned(sampled=True), half()))
+    production, shadow = pair(build(planned(sampled=True), a_copy()))
     assert (production.kind, shadow.kind) == (SpanKind.SERVER, SpanKind.CLIENT)
     assert production.name == "inference.GRPCInferenceService/ModelInfer"
     assert attributes(production) == {
@@ -414,7 +414,7 @@ def test_production_is_seen_as_a_server_and_the_shadow_by_its_client() -> None:
 
 
 def test_times_are_the_wires_and_the_shadows_own_on_one_clock() -> None:
-    production, shadow = pair(build(planned(sampled=True), half()))
+    production, shadow = pair(build(planned(sampled=True), a_copy()))
     assert (production.start_time, production.end_time) == (
         OFFSET_NS + STARTED.started_ns,
         OFFSET_NS + 5_000_000,
@@ -426,7 +426,7 @@ def test_times_are_the_wires_and_the_shadows_own_on_one_clock() -> None:
 
 
 def test_a_difference_is_an_event_without_values_and_not_an_error() -> None:
-    _, shadow = pair(build(planned(), half(DIFFERS)))
+    _, shadow = pair(build(planned(), a_copy(DIFFERS)))
     assert shadow.status.status_code is StatusCode.UNSET
     assert attributes(shadow)["shadow.outcome"] == "value"
     assert attributes(shadow)["shadow.agrees"] is False
@@ -446,13 +446,13 @@ def test_a_difference_is_an_event_without_values_and_not_an_error() -> None:
 
 
 def test_no_payload_is_on_any_span() -> None:
-    for span in build(planned(), half(DIFFERS)):
+    for span in build(planned(), a_copy(DIFFERS)):
         assert "secret" not in (span.to_json() or "")
 
 
 def test_events_have_a_bound_and_the_attribute_counts_all() -> None:
     outputs = tuple(OutputResult(f"o{i}", Outcome.SHAPE, "exact", 1.0) for i in range(100))
-    _, shadow = pair(build(planned(), half(Comparison(Outcome.SHAPE, outputs))))
+    _, shadow = pair(build(planned(), a_copy(Comparison(Outcome.SHAPE, outputs))))
     assert len(shadow.events) == DIFFERENCE_EVENTS
     assert attributes(shadow)["shadow.outputs.differing"] == 100
 
@@ -463,7 +463,7 @@ def test_events_have_a_bound_and_the_attribute_counts_all() -> None:
 def test_a_failed_call_is_an_error_as_its_side_sees_it(status: int, server_error: bool) -> None:
     failed = observation(status, "went wrong")
     same = Comparison(Outcome.BOTH_ERROR_SAME)
-    production, shadow = pair(build(planned(), half(same, answer=failed), production=failed))
+    production, shadow = pair(build(planned(), a_copy(same, answer=failed), production=failed))
     assert (production.status.status_code is StatusCode.ERROR) is server_error
     assert ("error.type" in attributes(production)) is server_error
     assert shadow.status.status_code is StatusCode.ERROR
@@ -474,7 +474,7 @@ def test_a_failed_call_is_an_error_as_its_side_sees_it(status: int, server_error
 def test_a_servers_long_message_is_cut() -> None:
     failed = observation(13, "x" * 10_000)
     error = Comparison(Outcome.SHADOW_ERROR)
-    _, shadow = pair(build(planned(), half(error, answer=failed)))
+    _, shadow = pair(build(planned(), a_copy(error, answer=failed)))
     assert shadow.status.description == "INTERNAL: " + "x" * TEXT
 
 
@@ -491,13 +491,13 @@ def test_a_servers_long_message_is_cut() -> None:
 def test_what_differs_or_fails_is_always_told_and_what_agrees_if_sampled(
     comparison: Comparison, sampled: bool, told: bool
 ) -> None:
-    spans = build(planned(sampled=sampled), half(comparison))
+    spans = build(planned(sampled=sampled), a_copy(comparison))
     assert len(spans) == (4 if told else 0)
     assert all(context(span).trace_flags.sampled for span in spans)
 
 
 def test_a_skipped_call_is_told_on_productions_span_if_sampled() -> None:
-    skipped = half(None, answer=None, skip=SkipReason.EXPIRED)
+    skipped = a_copy(None, answer=None, skip=SkipReason.EXPIRED)
     assert build(planned(), skipped) == []
     (production,) = build(planned(sampled=True), skipped)
     assert attributes(production)["shadow.skip_reason"] == "expired"
@@ -505,7 +505,7 @@ def test_a_skipped_call_is_told_on_productions_span_if_sampled() -> None:
 
 
 def test_an_answer_that_was_not_compared_says_why() -> None:
-    production, shadow = pair(build(planned(sampled=True), half(None, skip=SkipReason.CANCELLED)))
+    production, shadow = pair(build(planned(sampled=True), a_copy(None, skip=SkipReason.CANCELLED)))
     assert attributes(shadow)["shadow.skip_reason"] == "cancelled"
     assert "shadow.outcome" not in attributes(shadow)
     assert attributes(production)["shadow.skip_reason"] == "cancelled"
@@ -516,8 +516,8 @@ def test_with_several_receivers_production_names_them_all_the_candidate_first(
     layout: Layout,
 ) -> None:
     plan = planned("noise", "candidate", layout=layout)
-    noise = half(EQUAL, name="noise", role="control")
-    spans = build(plan, noise, half(DIFFERS))
+    noise = a_copy(EQUAL, name="noise", role="control")
+    spans = build(plan, noise, a_copy(DIFFERS))
     production = spans[0]
     candidate, control = [s for s in spans if attributes(s).get("shadow.reader")][-2:]
     assert attributes(candidate)["shadow.role"] == "shadow"
@@ -532,4 +532,4 @@ def test_with_several_receivers_production_names_them_all_the_candidate_first(
 
 
 def test_with_traces_off_nothing_is_built() -> None:
-    assert build(planned(layout="off", sampled=True), half(DIFFERS)) == []
+    assert build(planned(layout="off", sampled=True), a_copy(DIFFERS)) == []

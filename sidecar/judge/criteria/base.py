@@ -10,7 +10,7 @@ nothing to agree with otherwise. A shadow that failed disagrees, whatever its re
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -19,6 +19,7 @@ from typing import Annotated, ClassVar, TypeAlias
 from pydantic import Field, model_validator
 
 from sidecar.fields import Finite, Glob, Section
+from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Side, threshold
 from sidecar.judge.pair import JudgedPair
@@ -65,6 +66,7 @@ class Claim:
     margin: float
     low: float
     high: float
+    share: float = 1.0  # of all calls that it is about, by a draw: so much of what was lost is its
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,6 +93,11 @@ class Plan:
         if not pair.answered or not fnmatchcase(pair.method, self.criterion.methods):
             return []
         return self.criterion.count(self, pair, ranges)
+
+    def score(self, counted: Increments) -> float | None:
+        """A call's score, of what it added: in the unit of the margin; None if it has none."""
+        weight, total = self.criterion.scored(self, counted)
+        return total / weight if weight > 0 else None
 
     def magnitude(self, pair: JudgedPair, counted: Increments) -> float:
         """See `Criterion.magnitude`."""
@@ -123,6 +130,7 @@ class Criterion(Section):
     needs_labels: ClassVar[bool] = False
     needs_values: ClassVar[bool] = False  # reads values of outputs, beside what the comparison told
     measures_latency: ClassVar[bool] = False
+    figure_is_mean: ClassVar[bool] = True  # the figure is the mean of the score that blocks add up
     is_of_failures: ClassVar[bool] = False  # what makes calls fail must not hide its evidence
 
     @model_validator(mode="after")
@@ -176,6 +184,14 @@ class Criterion(Section):
         """Of what a call added: its weight, and its score times the weight."""
         return 0.0, 0.0
 
+    def scored_between(self, plan: Plan, counted: Increments) -> tuple[float, float, float]:
+        """Of what a call added: its weight, and its least and largest score times the weight.
+
+        They differ where the score is not known, or not to its end.
+        """
+        n, score = self.scored(plan, counted)
+        return n, score, score
+
     # ---- what it says ---------------------------------------------------------------------------
 
     def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
@@ -191,6 +207,13 @@ class Criterion(Section):
     def interval(self, plan: Plan, cell: Mapping[str, float], alpha: float) -> Interval | None:
         """Confidence sequence for the estimate, for people; None without calls."""
         raise NotImplementedError
+
+    def interval_by_blocks(
+        self, plan: Plan, cell: Mapping[str, float], blocks: Sequence[Blocks], alpha: float
+    ) -> Interval | None:
+        """The interval that goes with evidence from blocks, one for each of `claims`."""
+        low, high = blocks[0].interval(alpha)
+        return (-high, -low) if self.is_downward else (low, high)
 
     def calls_needed(
         self, plan: Plan, cell: Mapping[str, float], limits: Mapping[Side, float]
@@ -237,6 +260,10 @@ class Criterion(Section):
     def about(self) -> str:
         """What it measures, in a few words."""
         raise NotImplementedError
+
+    def about_of(self, plan: Plan) -> str:
+        """The same, with whom it is compared with."""
+        return self.about
 
     def said(self, plan: Plan, figure: str) -> str:
         """Half a sentence around a figure: "9.8 % of calls disagree"."""
