@@ -105,15 +105,17 @@ class Pages:
     def _rendered(self, name: str, names: list[str]) -> tuple[bytes, bytes]:
         now = self._experiment.state()
         if names:
-            report = report_of(now, now.judged[name])
+            beside = [report_of(now, judged) for judged in now.judged.values()]
+            report = next(each for each in beside if each.shadow == name)
         else:
-            report = empty_report({}, now.unix_seconds, "no shadow is configured")
+            report, beside = empty_report({}, now.unix_seconds, "no shadow is configured"), []
         text = render_html(
             report,
             live=True,
             trace_url=now.settings.telemetry.trace_url,
             status=status(now),
             shadows=names,
+            beside=beside,
         )
         body = text.encode()
         return body, gzip.compress(body, COMPRESSION)

@@ -81,9 +81,11 @@ class Neighbours:
                 continue
             for line in lines:
                 fields = line.split()
-                if len(fields) > 9:
+                try:
                     local, remote = (int(f.rpartition(":")[2], 16) for f in fields[1:3])
                     yield local, remote, fields[3], fields[9]
+                except (ValueError, IndexError):
+                    continue  # a kernel that tells it otherwise
 
     def _processes(self) -> list[str]:
         try:
