@@ -51,6 +51,7 @@ class Service:
 
     names: tuple[str, ...] = ()
     allow_missing: bool = False
+    other_shadows: bool = False  # a pod without a shadow of that name is not missing from it
     most_parts: int = MOST_PARTS
     experiments: Experiments = field(default_factory=Experiments)
     last: Heard | None = None
@@ -117,7 +118,9 @@ class Service:
         found = build(
             chosen, unix, verdict=verdict, missing=missing, allow_missing=self.allow_missing
         )
-        found = replace(found, verdict=self._not_on_old(found.verdict, experiment))
+        found = replace(
+            found, verdict=self._not_on_old(found.verdict, experiment, self._here(shadow))
+        )
         if experiment is not None and found.state is State.PASS:
             experiment.passes(plans, whole, alpha, unix)
         notices = [*found.notices, *self._notices(chosen, taken, facts)]
@@ -163,14 +166,16 @@ class Service:
             experiment.failed = verdict.reason
         return verdict
 
-    def _not_on_old(self, verdict: Verdict, experiment: Experiment | None) -> Verdict:
+    def _not_on_old(
+        self, verdict: Verdict, experiment: Experiment | None, here: set[SnapshotKey]
+    ) -> Verdict:
         if verdict.state is not State.PASS:
             return verdict
         reason = None
         if self.last is None:
             reason = "no pod was asked since the start"
-        elif not self.last.told:
-            reason = "no pod is there"
+        elif not here:
+            reason = "no pod is there that has this shadow"
         elif experiment is not None and experiment.key in self.dropped:
             reason = f"older evidence was let go: more than {self.most_parts} lives of observers"
         if reason is None:
@@ -183,8 +188,9 @@ class Service:
             return {}
         missing = dict(self.last.missing)
         having = {t.part.source for t in self.last.told if t.part.shadow == shadow}
-        for source in {t.part.source for t in self.last.told} - having:
-            missing[source] = f"has no shadow called {shadow!r}"
+        if not self.other_shadows:
+            for source in {t.part.source for t in self.last.told} - having:
+                missing[source] = f"has no shadow called {shadow!r}"
         for pod, why in self.last.not_injected.items():
             missing[pod] = f"{NOT_INJECTED}: {why}" if why else NOT_INJECTED
         return missing

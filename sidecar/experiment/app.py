@@ -79,6 +79,7 @@ class Experiment:
 
     def _seen(self, call: Started) -> bool:
         """Whether anybody gets the call; the checks run in the order of `SkipReason`."""
+        self._judging.blind.seen()
         reason = self._operation.check(call, self._draw())
         lost = reason
         if reason is None or reason in {SkipReason.SHED, SkipReason.BLIND}:

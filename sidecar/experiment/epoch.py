@@ -85,7 +85,10 @@ class EpochCounts:
         self.timeline.add(unix_ns, differs=not comparison.agrees, failed=pair.failed)
         if pair.answered and (not pair.failed or pair.shadow_status == DEADLINE_EXCEEDED):
             self.production_latency.add(pair.production_latency_ns)
-            self.shadow_latency.add(pair.shadow_latency_ns)
+            if pair.failed:
+                self.shadow_latency.add_longer(pair.shadow_latency_ns)
+            else:
+                self.shadow_latency.add(pair.shadow_latency_ns)
         if comparison.reader:
             self.readers[_bounded(self.readers, pair.method, METHODS)] = comparison.reader
         if comparison.reader == OpaqueReader.name:

@@ -32,6 +32,7 @@ from sidecar.judge.basis import (
     by_blocks,
     interval_of,
     seen,
+    undecided,
     words_of,
 )
 from sidecar.judge.counts import ALL, Cell, CellKey, Total
@@ -49,7 +50,11 @@ MIN_CONTROLS = 20  # expected answers of a control before their number is held a
 
 def plans_of(settings: JudgeSettings, control_fraction: float = 0.0) -> tuple[Plan, ...]:
     """Prepare every criterion."""
-    return tuple(criterion.plan(control_fraction) for criterion in settings.criteria)
+    # Both latencies are of the same calls, so that an hour's load is in both.
+    return tuple(
+        replace(c.plan(control_fraction), swing=1.0 if c.measures_latency else settings.swing)
+        for c in settings.criteria
+    )
 
 
 def decide(
@@ -137,7 +142,7 @@ def _criterion(
     else:
         more = "too close to tell"
         if blocks:
-            more = f"{blocks[0].chosen().blocks:,} blocks so far"
+            more = undecided(blocks)
         elif (needed := plan.calls_needed(cell, bounds)) is not None:
             more = f"about {needed:,} more calls"
         now = measured(plan, found.estimate, interval)

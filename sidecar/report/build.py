@@ -13,7 +13,7 @@ from itertools import repeat
 from sidecar.experiment.epoch import OutputCounts
 from sidecar.experiment.timeline import Timeline
 from sidecar.judge.counts import CellKey, SnapshotKey, alike, counts_of, total
-from sidecar.judge.evidence.histogram import EDGES_NS, Histogram
+from sidecar.judge.evidence.histogram import EDGES_NS, ENDLESS, Histogram
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.verdict import decide, plans_of
 from sidecar.judge.worst import Example, merge_sample, merge_worst
@@ -150,9 +150,9 @@ def _side(parts: Iterable[Histogram]) -> Side:
         p95_ms=p95,
         p99_ms=p99,
         buckets=tuple(
-            (EDGES_NS[min(i, len(EDGES_NS) - 1)] / 1e6, count)
-            for i, count in sorted(whole.counts.items())
+            (EDGES_NS[i] / 1e6, count) for i, count in sorted(whole.counts.items()) if i < ENDLESS
         ),
+        endless=whole.endless,
     )
 
 

@@ -17,7 +17,7 @@ EXIT_CODES = {State.PASS: 0, State.FAIL: 1, State.WATCHING: 3, State.INCONCLUSIV
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side's latencies of the calls that both answered, in milliseconds."""
+    """One side's latencies of the calls that both answered, in milliseconds; None: no such."""
 
     count: int = 0
     mean_ms: float | None = None
@@ -25,6 +25,8 @@ class Side:
     p95_ms: float | None = None
     p99_ms: float | None = None
     buckets: tuple[tuple[float, int], ...] = ()  # upper edge and count, ascending
+    # Of the count, those that met the deadline: beyond every quantile, clipped in the mean.
+    endless: int = 0
 
 
 @dataclass(frozen=True, slots=True)

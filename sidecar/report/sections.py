@@ -138,6 +138,12 @@ def latency(report: Report) -> Child:
             ("p50", "p50_ms"), ("p95", "p95_ms"), ("p99", "p99_ms"), ("mean", "mean_ms")
         )
     ]  # fmt: skip
+    if a.endless or b.endless:
+        cells = [tag("td", count(side.endless), class_="number") for side in (a, b)]
+        head = tag(
+            "th", "met the deadline: beyond every quantile, clipped in the mean", scope="row"
+        )
+        rows.append(tag("tr", head, cells, tag("td", "", class_="number")))
     key = [tag("span", names[side], class_=f"key {side}") for side in ("production", "shadow")]
     heads = ["", "#Production", f"#{names['shadow']}", "#Change"]
     return section(

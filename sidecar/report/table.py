@@ -101,6 +101,13 @@ def _sections(report: Report) -> Iterator[RenderableType]:
     if left_out:
         names = ", ".join(row.source or row.instance for row in left_out)
         yield Text(f"\nNot counted, for other versions or rules: {names}", style="yellow")
+    if report.service is not None:
+        facts = report.service
+        yield Text(
+            f"\nOf the collector of {', '.join(facts.names)}: {facts.answering:,} answer, "
+            f"{facts.gone:,} are gone and still count; attempt {facts.attempt}",
+            style="dim",
+        )
     for address, why in report.missing.items():
         yield Text(f"Could not be asked: {address}: {why}", style="yellow")
 
@@ -180,19 +187,19 @@ def _outputs(outputs: Sequence[OutputRow]) -> Iterator[RenderableType]:
 
 
 def _latency(latency: Latency) -> Table:
-    table = _table("Latency of the same calls", "", ">p50", ">p95", ">p99", ">mean")
-    sides = latency.production, latency.shadow
-    for name, side in zip(("production", "shadow"), sides, strict=True):
-        figures = (side.p50_ms, side.p95_ms, side.p99_ms, side.mean_ms)
-        table.add_row(name, *(_plain(milliseconds(f)) for f in figures))
-    a, b = sides
-    apart = (
-        (b.p50_ms, a.p50_ms),
-        (b.p95_ms, a.p95_ms),
-        (b.p99_ms, a.p99_ms),
-        (b.mean_ms, a.mean_ms),
-    )
-    table.add_row("", *(_plain(against(value, base)) for value, base in apart))
+    a, b = latency.production, latency.shadow
+    # Who met the deadline is beyond every quantile, and clipped in the mean.
+    late = [">met deadline"] if a.endless or b.endless else []
+    table = _table("Latency of the same calls", "", ">p50", ">p95", ">p99", ">mean", *late)
+    ours, theirs = ((s.p50_ms, s.p95_ms, s.p99_ms, s.mean_ms) for s in (a, b))
+    for name, side, figures in (("production", a, ours), ("shadow", b, theirs)):
+        table.add_row(
+            name,
+            *(_plain(milliseconds(figure)) for figure in figures),
+            *(count(side.endless) for _ in late),
+        )
+    pairs = zip(theirs, ours, strict=True)
+    table.add_row("", *(_plain(against(value, base)) for value, base in pairs))
     return table
 
 

@@ -8,9 +8,11 @@ loads the standard library and uvloop only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -96,8 +98,17 @@ def run(
     if not chosen.wire.routes:
         refuse(["wire.routes: none given; use --listen HOST:PORT --upstream HOST:PORT"])
 
+    private = None
+    if "tap" not in chosen.wire.model_fields_set:
+        # A directory that nobody else can look into, and that no other sidecar here uses. Where
+        # none can be made, production is forwarded all the same: the wire says that it has no tap.
+        with contextlib.suppress(OSError):
+            private = tempfile.TemporaryDirectory(prefix="shadow-sidecar-")
+            wire_settings = chosen.wire.model_copy(update={"tap": Path(private.name, "tap.sock")})
+            chosen = chosen.model_copy(update={"wire": wire_settings})
+
     def observer_command(number: int, before: Mapping[str, str]) -> list[str]:
-        command = [sys.executable, "-m", "sidecar", "observe"]
+        command = [sys.executable, "-m", "sidecar", "observe", "--tap", str(chosen.wire.tap)]
         if config := context.params["config"]:
             command += ["--config", str(config)]
         command += ["--tree", json.dumps(tree_of(context.params))]
@@ -113,7 +124,12 @@ def run(
         else:
             Log("run").info("ready", listen=ready.listen, http=ready.http, admin=ready.admin)
 
-    raise SystemExit(asyncio.run(supervise.run(chosen, observer_command, Log("run"), on_ready)))
+    try:
+        code = asyncio.run(supervise.run(chosen, observer_command, Log("run"), on_ready))
+    finally:
+        if private is not None:
+            private.cleanup()
+    raise SystemExit(code)
 
 
 @app.command()

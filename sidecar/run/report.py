@@ -12,10 +12,13 @@ import asyncio
 import json
 import os
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from sidecar.run.collected import CollectorAddress, collected
 
 if TYPE_CHECKING:  # what a command needs is imported when it runs, so that --help is quick
     from sidecar.report.report import Report
@@ -76,6 +79,7 @@ def report(
             metavar="URL",
         ),
     ] = "",
+    collector: CollectorAddress = "",
     allow_missing: AllowMissing = False,
     timeout: Timeout = 5.0,
     ca: CA = None,
@@ -86,18 +90,21 @@ def report(
     """Pull the counts of every sidecar, add them up, and print one verdict.
 
     Exit code: 0 PASS, 1 FAIL, 2 a mistake, 3 WATCHING, 4 INCONCLUSIVE, 5 no sidecar could be asked.
-    Without an address the sidecar on this machine is asked, with all its observers. Several shadows
-    are told side by side, and the exit code is the worst of theirs.
+    Without an address the sidecar on this machine is asked, with all its observers. A service's
+    collector is asked before its pods, for it knows what pods that are gone have told. Several
+    shadows are told side by side, and the exit code is the worst of theirs.
     """
     from sidecar.report.build import empty_report
 
     if trace_url and "{trace_id}" not in trace_url:
         usage(f"--trace-url {trace_url!r}: where a trace opens, with {{trace_id}} in it")
 
-    asked = gather(addresses, service, reach_by(timeout, ca, cert, key, server_name))
+    reach = reach_by(timeout, ca, cert, key, server_name)
     # Several candidates are told beside each other; a machine asks for one of them.
-    reports = reports_of(asked, shadow, allow_missing, several=not as_json)
-    found = reports[0] if reports else empty_report(asked.missing, time.time())
+    reports, missing = reports_from(
+        addresses, service, shadow, reach, collector, allow_missing, several=not as_json
+    )
+    found = reports[0] if reports else empty_report(missing, time.time())
     if html is not None:
         from sidecar.report.page import render_html
 
@@ -119,6 +126,45 @@ def report(
     if not reports:
         raise typer.Exit(EXIT_UNASKED)
     raise typer.Exit(max((each.exit_code for each in reports), key=_WORST.index))
+
+
+def reports_from(
+    addresses: list[str] | None,
+    service: list[str] | None,
+    shadow: str | None,
+    reach: Reach,
+    collector: str,
+    allow_missing: bool,
+    *,
+    several: bool = False,
+) -> tuple[list[Report], Mapping[str, str]]:
+    """The reports that are asked for, of the collector or of the sidecars; and who is missing.
+
+    None when nobody could be asked.
+    """
+    if not addresses and not (allow_missing and not collector):
+        try:
+            found = collected(service, collector, reach)
+        except OSError as error:
+            return [], {collector: error.strerror or str(error)}
+        except ValueError as error:
+            usage(f"--collector {collector}: {error}")
+        if found:
+            names = chosen(sorted(found), shadow, several=several)
+            return [found[name] for name in names], {}
+    asked = gather(addresses, service, reach)
+    return reports_of(asked, shadow, allow_missing, several=several), asked.missing
+
+
+def chosen(names: Sequence[str], shadow: str | None, *, several: bool) -> Sequence[str]:
+    """The shadows that are asked for; what cannot be answered as it was asked ends the command."""
+    if not names:
+        usage("no shadow is configured: start the sidecar with --shadow [NAME=]HOST:PORT")
+    if shadow is None and len(names) > 1 and not several:
+        usage(f"--shadow: name one of {', '.join(names)}")
+    if shadow is not None and shadow not in names:
+        usage(f"--shadow {shadow!r}: the sidecars have {', '.join(names)}")
+    return names if shadow is None else [shadow]
 
 
 def gather(addresses: list[str] | None, service: list[str] | None, reach: Reach) -> Asked:
@@ -147,15 +193,8 @@ def reports_of(
 
     if not asked.answers:
         return []
-    names = shadow_names(asked)
-    if not names:
-        usage("no shadow is configured: start the sidecar with --shadow [NAME=]HOST:PORT")
-    if shadow is None and len(names) > 1 and not several:
-        usage(f"--shadow: name one of {', '.join(names)}")
-    if shadow is not None and shadow not in names:
-        usage(f"--shadow {shadow!r}: the sidecars have {', '.join(names)}")
     found = []
-    for name in [shadow] if shadow is not None else names:
+    for name in chosen(shadow_names(asked), shadow, several=several):
         parts, missing = parts_of(asked, name)
         found.append(build(parts, time.time(), missing=missing, allow_missing=allow_missing))
     return found

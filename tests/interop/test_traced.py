@@ -4,6 +4,7 @@ collector, and the rules of Jaeger's page over what arrived."""
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -62,7 +63,7 @@ def shop(
     words = [python, str(PEERS / "traced_client.py"), address, *ids]
     done = subprocess.run(
         [*words, "--plain"] if plain else words,
-        env={**environ(collector), **env},
+        env={**os.environ, **environ(collector), **env},
         capture_output=True,
         text=True,
         timeout=120,
