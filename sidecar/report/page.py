@@ -20,7 +20,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sidecar.report import criteria, layout, sections, service, side_by_side, traffic
+from sidecar.report import criteria, layout, sections, service, side_by_side, traffic, versions
 from sidecar.report.figures import instant
 from sidecar.report.markup import Child, Markup, join, raw, tag
 from sidecar.report.report import Report
@@ -86,6 +86,7 @@ def render_html(
             "main",
             side_by_side.as_section(beside, name),
             sections.verdict(report),
+            versions.versions(report),
             service.service(report),
             criteria.criteria(report),
             criteria.slices(report),

@@ -18,6 +18,7 @@ from sidecar.report import look, side_by_side
 from sidecar.report.charts import between
 from sidecar.report.figures import (
     OUTCOMES,
+    UNKNOWN,
     against,
     count,
     instant,
@@ -26,7 +27,7 @@ from sidecar.report.figures import (
     significant,
     unit_of,
 )
-from sidecar.report.report import CallRow, Latency, OutputRow, Report
+from sidecar.report.report import CallRow, Latency, OutputRow, Report, VersionRow
 
 STYLES = {
     "PASS": "bold green",
@@ -91,6 +92,9 @@ def _sections(report: Report) -> Iterator[RenderableType]:
     if any(row.differ for row in report.outputs):
         yield Text()
         yield from _outputs(report.outputs)
+    if len(report.versions) > 1:
+        yield Text()
+        yield from _versions(report.versions)
     if report.latency.production.count:
         yield Text()
         yield _latency(report.latency)
@@ -168,6 +172,24 @@ def _slices(verdict: Verdict) -> Iterator[RenderableType]:
 def _estimate(row: SliceVerdict, criterion: CriterionVerdict | None) -> str:
     unit = unit_of(criterion.unit if criterion is not None else "")
     return _plain(unit(row.estimate))
+
+
+def _versions(rows: Sequence[VersionRow]) -> Iterator[RenderableType]:
+    title = "Versions; verdict and gate are about the first"
+    table = _table(title, "production", "shadow", "", ">calls", ">attempt")
+    for row in rows:
+        table.add_row(
+            _cut(row.production) or UNKNOWN,
+            _cut(row.shadow) or UNKNOWN,
+            Text(row.state, style=STYLES[row.state]),
+            count(row.calls),
+            str(row.attempt or UNKNOWN),
+        )
+    yield table
+    for row in rows:
+        if row.reason:
+            said = f"{row.shadow or UNKNOWN}: {row.reason}"
+            yield Padding(Text(said, style="dim"), (0, 0, 0, 2))
 
 
 def _outputs(outputs: Sequence[OutputRow]) -> Iterator[RenderableType]:
