@@ -125,8 +125,8 @@ def main() -> None:
         "# Two identical servers",
         "",
         f"Production, shadow and control are the same server (grpcio, 5 ms a call), asked "
-        f"{flags.rate:g} times a second for {flags.seconds:g} s a run over real sockets. Latency is "
-        "judged in blocks of a second. A FAIL says that two identical servers differ.",
+        f"{flags.rate:g} times a second for {flags.seconds:g} s a run over real sockets. Latency "
+        "is judged in blocks of a second. A FAIL says that two identical servers differ.",
         "",
         *(f"- {name}: {about[name]}" for name in kept),
         f"- Load when it began: {load_average()}",
