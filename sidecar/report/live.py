@@ -28,6 +28,7 @@ def part_of(state: State, judged: Judged) -> Part:
         skipped={reason.value: n for reason, n in epoch.skipped(judged.counts.skipped).items()},
         production_latency=epoch.production_latency,
         shadow_latency=epoch.shadow_latency,
+        control_latency=epoch.control_latency,
         timeline=epoch.timeline,
         outputs=epoch.outputs,
         unread=epoch.unread,

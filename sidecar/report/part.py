@@ -9,7 +9,7 @@ configuration does not reveal. Counterparts:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sidecar.experiment.epoch import OutputCounts
 from sidecar.experiment.timeline import Timeline
@@ -38,6 +38,7 @@ class Part:
     unread: Mapping[str, int]  # calls compared as bytes, by method
     worst: Mapping[CellKey, Sequence[Example]]
     sample: Mapping[CellKey, Sequence[Example]]
+    control_latency: Histogram = field(default_factory=Histogram)
     notices: tuple[str, ...] = ()  # what the sidecar knows of itself: see `notices.of_state`
     stands: tuple[State, str] | None = None  # the sidecar's own decision, and why
     observers: int = 1  # processes that share the wire's connections, each with its own counts

@@ -155,7 +155,9 @@ def _slices(verdict: Verdict) -> Table:
 
 
 def _latency(latency: Latency) -> Table:
-    sides = (("production", latency.production), ("shadow", latency.shadow))
+    sides = [("production", latency.production), ("shadow", latency.shadow)]
+    if latency.control.count:
+        sides.append(("control", latency.control))
     # Who met the deadline is beyond every quantile, and clipped in the mean.
     late = ["met deadline"] if any(side.endless for _, side in sides) else []
     table = _table("Latency in ms, of the same calls", "side", "p50", "p95", "p99", "mean", *late)
