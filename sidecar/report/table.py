@@ -209,19 +209,27 @@ def _outputs(outputs: Sequence[OutputRow]) -> Iterator[RenderableType]:
 
 
 def _latency(latency: Latency) -> Table:
-    a, b = latency.production, latency.shadow
+    sides = [("production", latency.production), ("shadow", latency.shadow)]
+    if latency.control.count:
+        sides.append(("control", latency.control))
     # Who met the deadline is beyond every quantile, and clipped in the mean.
-    late = [">met deadline"] if a.endless or b.endless else []
+    late = [">met deadline"] if any(side.endless for _, side in sides) else []
     table = _table("Latency of the same calls", "", ">p50", ">p95", ">p99", ">mean", *late)
-    ours, theirs = ((s.p50_ms, s.p95_ms, s.p99_ms, s.mean_ms) for s in (a, b))
-    for name, side, figures in (("production", a, ours), ("shadow", b, theirs)):
+    for name, side in sides:
+        figures = (side.p50_ms, side.p95_ms, side.p99_ms, side.mean_ms)
         table.add_row(
             name,
             *(_plain(milliseconds(figure)) for figure in figures),
             *(count(side.endless) for _ in late),
         )
-    pairs = zip(theirs, ours, strict=True)
-    table.add_row("", *(_plain(against(value, base)) for value, base in pairs))
+    a, b = latency.production, latency.shadow
+    apart = (
+        (b.p50_ms, a.p50_ms),
+        (b.p95_ms, a.p95_ms),
+        (b.p99_ms, a.p99_ms),
+        (b.mean_ms, a.mean_ms),
+    )
+    table.add_row("apart", *(_plain(against(value, base)) for value, base in apart))
     return table
 
 
