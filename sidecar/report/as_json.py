@@ -35,6 +35,7 @@ from sidecar.report.report import (
     Side,
     SidecarRow,
     VerdictChange,
+    VersionRow,
 )
 
 SCHEMA = 1
@@ -84,6 +85,8 @@ def _report(plain: Mapping[str, Any]) -> Report:
         skipped=plain.get("skipped") or {},
         worst=_calls(plain.get("worst") or ()),
         sample=_calls(plain.get("sample") or ()),
+        versions=tuple(_made(VersionRow, row) for row in plain.get("versions") or ()),
+        attempt=plain.get("attempt") or 0,
         sidecars=tuple(_made(SidecarRow, row) for row in plain.get("sidecars") or ()),
         missing=plain.get("missing") or {},
         service=_service(plain.get("service")),

@@ -11,7 +11,7 @@ from rich.text import Text
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.report import Verdict
 from sidecar.report.figures import OUTCOMES
-from sidecar.report.report import CallRow, Latency, OutputRow, Report
+from sidecar.report.report import CallRow, Latency, OutputRow, Report, VersionRow
 
 STYLES = {
     "PASS": "bold green",
@@ -29,6 +29,7 @@ NUMBERS = frozenset(
         "margin",
         "estimate",
         "calls",
+        "attempt",
         "share",
         "p50",
         "p95",
@@ -67,6 +68,9 @@ def _sections(report: Report) -> Iterator[RenderableType]:
     yield Text(f"{verdict.reason}\n{_basis(report)}")
     for notice in report.notices:
         yield Text(f"! {notice}", style="yellow")
+    if len(report.versions) > 1:
+        yield Text()
+        yield _versions(report.versions)
     if verdict.criteria:
         yield Text()
         yield _criteria(verdict)
@@ -118,6 +122,28 @@ def _outputs(outputs: Sequence[OutputRow]) -> Table:
             f"{row.differ:,}",
             how,
             _number(row.largest),
+        )
+    return table
+
+
+def _versions(rows: Sequence[VersionRow]) -> Table:
+    table = _table(
+        "Versions; verdict and gate are about the first",
+        "production",
+        "shadow",
+        "verdict",
+        "calls",
+        "attempt",
+        "reason",
+    )
+    for row in rows:
+        table.add_row(
+            row.production or NOTHING,
+            row.shadow or NOTHING,
+            Text(row.state, style=STYLES[row.state]),
+            f"{row.calls:,}",
+            str(row.attempt or NOTHING),
+            row.reason,
         )
     return table
 

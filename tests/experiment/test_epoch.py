@@ -91,7 +91,7 @@ def test_what_differs_in_every_call_is_named_as_noise_and_what_differs_in_some_i
 
 
 def test_answers_that_were_compared_as_bytes_are_counted_by_method_and_are_no_outputs() -> None:
-    counts = EpochCounts(0, {})
+    counts = EpochCounts(0)
     for number in range(3 * METHODS):
         found = Comparison(Outcome.VALUE, reader="opaque")
         counts.add(JudgedPair(CallKey(1, 1), f"/p.S/M{number}", 0, found), 0)
