@@ -136,6 +136,11 @@ class Judging:
         """
         return self._reader.correlation_id(pair)
 
+    def word(self, name: str) -> str:
+        """The latest verdict on a shadow; empty for a control."""
+        judged = self.shadows.get(name)
+        return "" if judged is None else judged.verdict.state.value
+
     def judge(self, pair: Pair) -> None:
         """Count a call whose every fate is known."""
         if pair.production is None:
