@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.machine import describe, load_average
+from tests.processes import ProcessError
 from tests.scenarios.latencies import CRITERIA, Told, latencies, run
 from tests.scenarios.stack import servers, sidecar
 
@@ -132,14 +133,20 @@ def main() -> None:
         f"- Load when it began: {load_average()}",
         "",
     ]
+    found: dict[Way, list[Run]] = {}
     for way in WAYS:
-        runs = []
+        found[way] = []
         for i in range(flags.runs if way.control else flags.direct):
-            runs.append(measure(way, flags.seconds, flags.rate))
-            failed = [n for n, state in runs[-1].told.states.items() if state == "FAIL"]
+            try:
+                found[way].append(measure(way, flags.seconds, flags.rate))
+            except ProcessError as error:  # no core for half a minute: told, and no run
+                print(f"{way.name}: run {i + 1}: {error}", file=sys.stderr)
+                continue
+            states = found[way][-1].told.states
+            failed = [name for name, state in states.items() if state == "FAIL"]
             print(f"{way.name}: run {i + 1}, FAIL: {failed or 'none'}", file=sys.stderr)
-        lines += table(way, runs)
-        flags.out.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+            tables = [line for way, runs in found.items() if runs for line in table(way, runs)]
+            flags.out.write_text("\n".join([*lines, *tables]).rstrip() + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
