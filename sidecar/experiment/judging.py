@@ -9,7 +9,6 @@ judge; `judging_blind`, which counts those that only the wire saw; `judge`, whic
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sidecar.call import DRAWN, INELIGIBLE
@@ -23,7 +22,7 @@ from sidecar.judge.counts import Coverage
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
 from sidecar.judge.pair import JudgedPair
-from sidecar.judge.report import State, Verdict
+from sidecar.judge.report import Verdict
 from sidecar.judge.settings import JudgeSettings
 from sidecar.log import Log
 from sidecar.settings.settings import Settings
@@ -31,6 +30,7 @@ from sidecar.settings.settings import Settings
 if TYPE_CHECKING:
     from sidecar.experiment.pair import Pair
 
+SIDES = ("client", "server")
 EVALUATE_SECONDS = 1.0
 EVALUATE_SHARE = 200  # evaluating takes at most one part in so many of the process's time
 
@@ -44,6 +44,7 @@ class Judged:
         self.epoch = EpochCounts(judge.epoch, counts.skipped)  # shown beside the verdict
         self.blind = 0.0  # calls to be compared that only the wire saw
         self.unsettled = 0  # connections whose calls the wire has not counted yet
+        self.bytes = self.unreadable = 0  # of all connections; of those that are no HTTP/2
         self._lost: dict[str, int] = {}  # as the judge was last told
         self.verdict = judge.verdict(now_ns, self.coverage)  # as last evaluated
 
@@ -65,7 +66,14 @@ class Judged:
         known = counts.seen - counts.in_flight
         chosen = sum(counts.skipped[reason] for reason in INELIGIBLE)
         blind = round(self.blind)
-        return Coverage(counts.compared, known - chosen + blind, blind)
+        return Coverage(
+            counts.compared,
+            known - chosen + blind,
+            blind,
+            self.unsettled,
+            self.bytes,
+            self.unreadable,
+        )
 
     def observe(
         self, pair: JudgedPair, now_ns: int, unix_ns: int, scores: dict[str, float] | None = None
@@ -94,12 +102,8 @@ class Judged:
         if any(n > 0 for n in new.values()):
             self.judge.lose({why: n for why, n in new.items() if n > 0}, now_ns)
             self._lost = lost
-        verdict = self.judge.verdict(now_ns, self.coverage)
-        if self.unsettled and verdict.state is State.PASS:
-            reason = f"calls of {self.unsettled} connections are not counted yet: {verdict.reason}"
-            verdict = replace(verdict, state=State.WATCHING, reason=reason)
-        self.verdict = verdict
-        return verdict
+        self.verdict = self.judge.verdict(now_ns, self.coverage)
+        return self.verdict
 
 
 class Judging:
@@ -141,6 +145,7 @@ class Judging:
         self._reader = PairReader(settings, comparer, self._control)
         self._fractions = {s.name: s.fraction for s in settings.shadows}
         self.blind = BlindCalls()
+        self._passed: tuple[int, int] | None = None  # bytes, and unreadable ones, as last told
         self._lives = 0
         self._next_ns = 0
         self.shadows = {
@@ -217,6 +222,13 @@ class Judging:
             fraction: the share of all calls that was to be compared.
         """
         self._miss(self.blind.since_last(figures), fraction)
+        passed = sum(int(figures.get(f"bytes_from_{side}_total", 0)) for side in SIDES)
+        unreadable = int(figures.get("opaque_bytes_total", 0))
+        if self._passed is not None:  # else they came before this session
+            for judged in self.shadows.values():
+                judged.bytes += max(0, passed - self._passed[0])
+                judged.unreadable += max(0, unreadable - self._passed[1])
+        self._passed = passed, unreadable
 
     def attached(self, hello: Mapping[str, Any], fraction: float) -> None:
         """Count the calls that were lost with the session before."""
@@ -226,6 +238,7 @@ class Judging:
         """No wire is there to tell."""
         self.blind.detached()
         self._miss(0, 0.0)
+        self._passed = None
 
     def unreadable(self, conn: int) -> None:
         """A connection cannot be read any more: until the wire has counted, nothing passes."""

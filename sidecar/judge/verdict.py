@@ -34,7 +34,7 @@ from sidecar.judge.basis import (
     seen,
     words_of,
 )
-from sidecar.judge.counts import ALL, Cell, CellKey, Total
+from sidecar.judge.counts import ALL, Cell, CellKey, Coverage, Total
 from sidecar.judge.criteria.base import NOTHING, Measurement, Plan, limits
 from sidecar.judge.evidence.mixtures import Side, average, discoveries, threshold
 from sidecar.judge.latches import Latches, begin_watch, harm
@@ -83,7 +83,7 @@ def decide(
         latches.overall = (decision, reason)
     return Verdict(
         state=decision,
-        reason=reason,
+        reason=reason + _unread(total.coverage),
         ended=ended,
         calls=total.calls,
         coverage=total.coverage.share,
@@ -104,6 +104,14 @@ def decide(
 def _is_covered(settings: JudgeSettings, total: Total) -> bool:
     share = total.coverage.share
     return share is not None and share >= settings.coverage_floor
+
+
+def _unread(coverage: Coverage) -> str:
+    """What a reason has to say of traffic that could not be read, where that was most of it."""
+    if coverage.unreadable * 2 <= coverage.bytes:
+        return ""
+    share = coverage.unreadable / coverage.bytes
+    return f"; {share:.0%} of the bytes came on connections that are not HTTP/2 without TLS"
 
 
 def _is_spent(settings: JudgeSettings, total: Total) -> bool:
@@ -142,7 +150,8 @@ def _criterion(
             more = f"about {needed:,} more calls"
         now = measured(plan, found.estimate, interval)
         reason = f"undecided: {now}, margin {margin(criterion)}; {more}"
-    if state is not State.WATCHING and covered:
+    settled = covered and not total.coverage.unsettled
+    if state is not State.WATCHING and settled:
         latches.criteria.setdefault(criterion.name, state)
     return CriterionVerdict(
         name=criterion.name,
@@ -232,6 +241,9 @@ def _overall(
     if total.elapsed_ns < settings.min_duration_seconds * 1e9:
         left = settings.min_duration_seconds - total.elapsed_ns / 1e9
         return State.WATCHING, f"every required criterion passes; {left:,.0f} s to go"
+    if total.coverage.unsettled:
+        lines = f"{total.coverage.unsettled:,} connections"
+        return State.WATCHING, f"every required criterion passes; calls of {lines} are not counted"
     passed = f"every required criterion passes: {', '.join(c.name for c in required)}"
     hours, _ = seen(total)
     if not settings.independent_calls and 0 < hours < HOURS:
@@ -246,7 +258,7 @@ def _distance(criterion: CriterionVerdict) -> float:
 
 
 def _uncovered(settings: JudgeSettings, total: Total) -> str:
-    got, eligible, blind = total.coverage
+    got, eligible, blind = total.coverage[:3]
     unseen = f" ({blind:,} came on connections that cannot be followed)" if blind else ""
     share, floor = total.coverage.share, settings.coverage_floor
     return (

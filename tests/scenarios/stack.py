@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.processes import Process, drained, http_json, server, sidecar_run
+from tests.scenarios import books
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +54,41 @@ def sidecar(
     *shadows: str,
     settings: Mapping[str, Any] | None = None,
     env: Mapping[str, str] | None = None,
+    more: int = 0,
 ) -> Iterator[Sidecar]:
-    """Run the sidecar in front of `upstream`.
+    """Run the sidecar in front of `upstream`; at the end its books must agree with production's.
 
     Args:
         shadows: as `--shadow` takes them.
         settings: other settings by their dotted path.
         env: environment variables, such as OTEL_*.
+        more: streams that strange clients open and that production does not take for calls.
     """
     flags = [word for k, v in (settings or {}).items() for word in ("--set", f"{k}={v}")]
     with sidecar_run(upstream, shadows, *flags, env=env) as process:
         ready = process.wait_ready()
         observers = tuple(ready["observers"])
+        kept = books.Books.opened(process, upstream, ready)
         yield Sidecar(process, ready["listen"][0], ready["http"], ready["pids"], observers)
+        if kept is not None:
+            kept.agree(more)
 
 
 @contextmanager
 def servers(*flags: tuple[str, ...]) -> Iterator[list[str]]:
     """Start test servers, each by its kind and flags; gives their addresses."""
     with ExitStack() as stack:
-        started = [stack.enter_context(server(*each)) for each in flags]
-        yield [process.wait_ready()["address"] for process in started]
+        directory = Path(stack.enter_context(TemporaryDirectory(prefix="books-")))
+        started: list[tuple[Process, Path | None]] = []
+        for number, (kind, *rest) in enumerate(flags):
+            path = directory / str(number) if kind in books.COUNTED else None
+            told = [] if path is None else ["--books", str(path)]
+            started.append((stack.enter_context(server(kind, *rest, *told)), path))
+        addresses = []
+        for process, path in started:
+            address = process.wait_ready()["address"]
+            addresses.append(address)
+            if path is not None:
+                books.kept[address] = path
+                stack.callback(books.kept.pop, address)
+        yield addresses

@@ -130,7 +130,7 @@ class OutputCounts(_message.Message):
     def __init__(self, name: _Optional[str] = ..., agree: _Optional[int] = ..., differ: _Optional[_Mapping[str, int]] = ..., largest: _Optional[float] = ...) -> None: ...
 
 class Snapshot(_message.Message):
-    __slots__ = ("instance", "epoch", "sequence", "rules", "models", "began_unix_ns", "elapsed_ns", "calls", "compared", "eligible", "cells", "events", "blind", "blocks", "lost")
+    __slots__ = ("instance", "epoch", "sequence", "rules", "models", "began_unix_ns", "elapsed_ns", "calls", "compared", "eligible", "cells", "events", "blind", "blocks", "lost", "unsettled", "bytes", "unreadable_bytes")
     class ModelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -167,6 +167,9 @@ class Snapshot(_message.Message):
     BLIND_FIELD_NUMBER: _ClassVar[int]
     BLOCKS_FIELD_NUMBER: _ClassVar[int]
     LOST_FIELD_NUMBER: _ClassVar[int]
+    UNSETTLED_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    UNREADABLE_BYTES_FIELD_NUMBER: _ClassVar[int]
     instance: str
     epoch: int
     sequence: int
@@ -182,7 +185,10 @@ class Snapshot(_message.Message):
     blind: int
     blocks: bytes
     lost: _containers.ScalarMap[str, int]
-    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., rules: _Optional[str] = ..., models: _Optional[_Mapping[str, str]] = ..., began_unix_ns: _Optional[int] = ..., elapsed_ns: _Optional[int] = ..., calls: _Optional[int] = ..., compared: _Optional[int] = ..., eligible: _Optional[int] = ..., cells: _Optional[_Iterable[_Union[Cell, _Mapping]]] = ..., events: _Optional[_Mapping[str, int]] = ..., blind: _Optional[int] = ..., blocks: _Optional[bytes] = ..., lost: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    unsettled: int
+    bytes: int
+    unreadable_bytes: int
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., rules: _Optional[str] = ..., models: _Optional[_Mapping[str, str]] = ..., began_unix_ns: _Optional[int] = ..., elapsed_ns: _Optional[int] = ..., calls: _Optional[int] = ..., compared: _Optional[int] = ..., eligible: _Optional[int] = ..., cells: _Optional[_Iterable[_Union[Cell, _Mapping]]] = ..., events: _Optional[_Mapping[str, int]] = ..., blind: _Optional[int] = ..., blocks: _Optional[bytes] = ..., lost: _Optional[_Mapping[str, int]] = ..., unsettled: _Optional[int] = ..., bytes: _Optional[int] = ..., unreadable_bytes: _Optional[int] = ...) -> None: ...
 
 class Cell(_message.Message):
     __slots__ = ("criterion", "slice", "counts")
