@@ -69,16 +69,12 @@ class Books:
         pages = tuple(ready["observers"])
         return cls(process, wire, tap, pages, upstream, before, observers_of(process, wire))
 
-    def agree(self, more: int = 0) -> None:
-        """See that they do, unless the sidecar or production was taken away.
-
-        Args:
-            more: calls for us that are none for production.
-        """
+    def agree(self) -> None:
+        """See that they do, unless the sidecar or production was taken away."""
         now = asked(self.upstream)
         if now is None or self.process.returncode is not None or not _runs(self.wire):
             return
-        calls = now - self.before + more
+        calls = now - self.before
         if self.observers == observers_of(self.process, self.wire):
             with suppress(ProcessError):  # the wire tells once a second
                 self.process.wait_until(lambda: self._counted() == calls, PATIENCE)

@@ -54,7 +54,6 @@ def sidecar(
     *shadows: str,
     settings: Mapping[str, Any] | None = None,
     env: Mapping[str, str] | None = None,
-    more: int = 0,
 ) -> Iterator[Sidecar]:
     """Run the sidecar in front of `upstream`; at the end its books must agree with production's.
 
@@ -62,7 +61,6 @@ def sidecar(
         shadows: as `--shadow` takes them.
         settings: other settings by their dotted path.
         env: environment variables, such as OTEL_*.
-        more: streams that strange clients open and that production does not take for calls.
     """
     flags = [word for k, v in (settings or {}).items() for word in ("--set", f"{k}={v}")]
     with sidecar_run(upstream, shadows, *flags, env=env) as process:
@@ -71,7 +69,7 @@ def sidecar(
         kept = books.Books.opened(process, upstream, ready)
         yield Sidecar(process, ready["listen"][0], ready["http"], ready["pids"], observers)
         if kept is not None:
-            kept.agree(more)
+            kept.agree()
 
 
 @contextmanager
