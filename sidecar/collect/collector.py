@@ -47,6 +47,7 @@ class Collector:
         *,
         every_seconds: float = 10.0,
         allow_missing: bool = False,
+        other_shadows: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Take over what the ledger has.
@@ -57,7 +58,10 @@ class Collector:
         self._poller, self._ledger = poller, ledger
         self._log, self._every, self._clock = log, every_seconds, clock
         self.service = Service(
-            tuple(services), allow_missing, experiments=Experiments(ledger.experiments())
+            tuple(services),
+            allow_missing,
+            other_shadows,
+            experiments=Experiments(ledger.experiments()),
         )
         self.service.remember(ledger.parts())
         self._history = ledger.history(HISTORY)

@@ -1,6 +1,7 @@
 """The service's verdict over HTTP: what a sidecar answers, about all of them.
 
     /  /verdict  /gate  /report.json      as a sidecar's own, `?shadow=NAME` where there are several
+    /reports.json    of all shadows, by name
     /history    the verdicts there were, newest first
     /metrics    for Prometheus: one series a shadow, however many pods
     /livez, /readyz    it runs; it has asked everybody at least once
@@ -53,6 +54,7 @@ class Pages:
             ("/", self.page),
             ("/verdict", self.verdict),
             ("/report.json", self.report),
+            ("/reports.json", self.reports),
             ("/gate", self.measured),
             ("/history", self.history),
             ("/metrics", self.metrics),
@@ -83,6 +85,11 @@ class Pages:
     async def report(self, request: web.Request) -> web.Response:
         """The whole report, see `report.as_json`."""
         return web.json_response(to_json(self._chosen(request)))
+
+    async def reports(self, _: web.Request) -> web.Response:
+        """The reports of all shadows, by name: what `report --service` asks for."""
+        found = {name: to_json(report) for name, report in self._collector.now().items()}
+        return web.json_response(found)
 
     async def measured(self, request: web.Request) -> web.Response:
         """For Argo Rollouts: `?wait=true`."""

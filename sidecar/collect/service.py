@@ -22,8 +22,8 @@ from sidecar.collect.told import Told
 from sidecar.judge.counts import Snapshot, SnapshotKey, Total, alike, counts_of, total
 from sidecar.judge.criteria.base import Plan
 from sidecar.judge.evidence.attempts import alpha_of_attempt
+from sidecar.judge.judge import declared_of
 from sidecar.judge.report import State, Verdict
-from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.verdict import decide, plans_of
 from sidecar.report.build import build, empty_report
 from sidecar.report.part import Part
@@ -51,6 +51,7 @@ class Service:
 
     names: tuple[str, ...] = ()
     allow_missing: bool = False
+    other_shadows: bool = False  # a pod without a shadow of that name is not missing from it
     most_parts: int = MOST_PARTS
     experiments: Experiments = field(default_factory=Experiments)
     last: Heard | None = None
@@ -94,7 +95,7 @@ class Service:
         """Two that name the same rules must have the same ones: else one of them is not true."""
         known = self._parts.get(part.shadow, {}).values()
         other = next((p for p in known if p.snapshot.rules == part.snapshot.rules), None)
-        if other is None or declared(other.settings) == declared(part.settings):
+        if other is None or declared_of(other.settings) == declared_of(part.settings):
             return None
         return "its criteria are others than its digest of rules says"
 
@@ -108,16 +109,20 @@ class Service:
             return replace(empty_report(missing, unix), shadow=shadow, service=facts)
         lead = next(p for p in chosen if p.snapshot.key == taken[0].key)
         experiment = self.experiments.of(shadow, taken)
-        attempt = experiment.attempt if experiment else 1
+        whole = total(counts_of(part.snapshot for part in chosen))
+        # Pods count attempts as far as their own directories go back, and so do we.
+        attempt = max(experiment.attempt if experiment else 1, whole.attempt)
+        whole = replace(whole, attempt=0)  # what is left of alpha is in the settings
         alpha = alpha_of_attempt(lead.settings.alpha, attempt)
         settings = lead.settings.model_copy(update={"alpha": alpha})
         plans = plans_of(settings, lead.control_fraction)
-        whole = total(counts_of(part.snapshot for part in chosen))
         verdict = self._standing(chosen, decide(settings, plans, whole), experiment, plans, whole)
         found = build(
             chosen, unix, verdict=verdict, missing=missing, allow_missing=self.allow_missing
         )
-        found = replace(found, verdict=self._not_on_old(found.verdict, experiment))
+        found = replace(
+            found, verdict=self._not_on_old(found.verdict, experiment, self._here(shadow))
+        )
         if experiment is not None and found.state is State.PASS:
             experiment.passes(plans, whole, alpha, unix)
         notices = [*found.notices, *self._notices(chosen, taken, facts)]
@@ -163,14 +168,16 @@ class Service:
             experiment.failed = verdict.reason
         return verdict
 
-    def _not_on_old(self, verdict: Verdict, experiment: Experiment | None) -> Verdict:
+    def _not_on_old(
+        self, verdict: Verdict, experiment: Experiment | None, here: set[SnapshotKey]
+    ) -> Verdict:
         if verdict.state is not State.PASS:
             return verdict
         reason = None
         if self.last is None:
             reason = "no pod was asked since the start"
-        elif not self.last.told:
-            reason = "no pod is there"
+        elif not here:
+            reason = "no pod is there that has this shadow"
         elif experiment is not None and experiment.key in self.dropped:
             reason = f"older evidence was let go: more than {self.most_parts} lives of observers"
         if reason is None:
@@ -183,8 +190,9 @@ class Service:
             return {}
         missing = dict(self.last.missing)
         having = {t.part.source for t in self.last.told if t.part.shadow == shadow}
-        for source in {t.part.source for t in self.last.told} - having:
-            missing[source] = f"has no shadow called {shadow!r}"
+        if not self.other_shadows:
+            for source in {t.part.source for t in self.last.told} - having:
+                missing[source] = f"has no shadow called {shadow!r}"
         for pod, why in self.last.not_injected.items():
             missing[pod] = f"{NOT_INJECTED}: {why}" if why else NOT_INJECTED
         return missing
@@ -245,11 +253,6 @@ class Service:
             if (experiment := self.experiments.of(shadow, [part.snapshot])) is not None:
                 self.dropped.add(experiment.key)
         return gone
-
-
-def declared(settings: JudgeSettings) -> str:
-    """What was declared, without what is only shown."""
-    return settings.model_dump_json(exclude={"examples"})
 
 
 def few(names: Sequence[str]) -> str:

@@ -15,9 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sidecar.judge.block_cells import BlockCells
-from sidecar.judge.counts import ALL, CellKey
 from sidecar.judge.evidence.blocks import Blocks
-from sidecar.judge.evidence.likeness import LENGTHS
 from sidecar.judge.verdict import plans_of
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
 from sidecar.report.part import Part
@@ -82,19 +80,19 @@ def _wrong(part: Part, unix: float) -> Iterator[str]:
 def _wrong_blocks(part: Part, unix: float) -> Iterator[str]:
     """Margins, ranges and lengths that its own criteria do not have, and impossible sums."""
     plans = plans_of(part.settings, part.control_fraction)
-    own = BlockCells(plans).cells
+    own = BlockCells(plans, part.settings.block_seconds, part.settings.unseen_seconds)
     for key, cell in part.snapshot.blocks.items():
-        wanted = own.get(CellKey(key.criterion, ALL), ())
+        wanted = own.fresh(key)
         if len(cell) != len(wanted):
             yield f"{key.criterion}: {len(cell)} claims of {len(wanted)}"
         for blocks, model in zip(cell, wanted, strict=False):
-            if (blocks.bounded, blocks.lengths) != (model.bounded, model.lengths):
+            if (blocks.bets, blocks.lengths) != (model.bets, model.lengths):
                 yield f"{key.criterion}: blocks of other margins, ranges or lengths"
-            sums = (blocks.calls, blocks.sum_worst, blocks.sum_best, blocks.late)
-            if not all(map(math.isfinite, sums)) or blocks.calls < 0:
+                continue
+            if not all(map(math.isfinite, (*blocks.total, blocks.late))) or blocks.calls < 0:
                 yield f"{key.criterion}: sums that are none"
-            for seconds in LENGTHS:
-                if why := _wrong_rows(blocks, float(seconds), unix):
+            for seconds in blocks.lengths:
+                if why := _wrong_rows(blocks, seconds, unix):
                     yield f"{key.criterion}: {why}"
 
 
@@ -105,12 +103,10 @@ def _wrong_rows(blocks: Blocks, seconds: float, unix: float) -> str | None:
     kept = blocks.rows(seconds)
     if not kept:
         return None
-    number, n, worst, best = np.array(kept, dtype=np.float64).T
+    table = np.array([[number, *row] for number, row in kept], dtype=np.float64)
+    number, n, sums = table[:, 0], table[:, 1], table[:, 2:]
     if not (np.diff(number) > 0).all() or number[-1] > (unix + FUTURE_SECONDS) / seconds:
         return "blocks out of order or in the future"
-    slack = ROUNDING * (1 + n)
-    low, high = blocks.bounded.low * n - slack, blocks.bounded.high * n + slack
-    inside = [(low <= k) & (k <= high) for k in (worst, best)]
-    if not ((n >= 0) & inside[0] & inside[1]).all():
+    if not ((n >= 0) & blocks.bets.possible(n, sums)).all():
         return "a block's scores outside their range"
     return None

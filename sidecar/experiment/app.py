@@ -292,6 +292,7 @@ class Experiment:
         await self._receivers.close()
         for key in self._pairs.all():
             self._lost(Lost(key, SkipReason.SHUTDOWN))
+        self._judging.close()
 
     # ---- what everybody else sees ---------------------------------------------------------------
 
@@ -325,5 +326,7 @@ class Experiment:
             wire=self.connections.wire_stats,
             spans=self._spans.counts,
             exemplars=self._spans.exemplars,
+            store=self._judging.keeping.state,
+            kept_nowhere=self._judging.keeping.why_not,
             capture=None if self._capturing is None else self._capturing.counts,
         )

@@ -7,6 +7,7 @@ calls are independent or a kind has no score of one call; and it is said which. 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from sidecar.judge.criteria.base import Measurement, Plan
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import average
+from sidecar.judge.number import number
 from sidecar.judge.settings import JudgeSettings
 
 HOURS = 24
@@ -38,7 +40,7 @@ def by_blocks(plan: Plan, found: Measurement, blocks: Sequence[Blocks]) -> Measu
     if not blocks:
         return found
     told = [one.evidence() for one in blocks]
-    log_pass = min(one.log_pass for one in told)
+    log_pass = min(one.log_pass for one in told) if found.may_pass else -math.inf
     log_fail = average([one.log_fail for one in told], [1.0] * len(told))
     if plan.criterion.needs_labels:
         log_pass, log_fail = min(log_pass, found.log_pass), min(log_fail, found.log_fail)
@@ -67,6 +69,18 @@ def words_of(settings: JudgeSettings, blocks: Sequence[Blocks]) -> str:
         return blocks[0].chosen().reason
     declared = " (judge.independent_calls)" if settings.independent_calls else ""
     return f"calls, each taken as independent{declared}"
+
+
+def undecided(blocks: Sequence[Blocks]) -> str:
+    """How far the blocks have come, in words."""
+    text = f"{blocks[0].chosen().blocks:,} blocks so far"
+    swing = blocks[0].bets.swing
+    if swing > 1 and not blocks[0].days_over:
+        text += (
+            f"; before a whole day is over an hour may be {number(swing)} times as bad as the day, "
+            "or as good (judge.swing)"
+        )
+    return text
 
 
 def seen(total: Total) -> tuple[int, int]:

@@ -32,10 +32,12 @@ from sidecar.judge.basis import (
     by_blocks,
     interval_of,
     seen,
+    undecided,
     words_of,
 )
 from sidecar.judge.counts import ALL, Cell, CellKey, Coverage, Total
 from sidecar.judge.criteria.base import NOTHING, Measurement, Plan, limits
+from sidecar.judge.evidence.attempts import alpha_of_attempt
 from sidecar.judge.evidence.mixtures import Side, average, discoveries, threshold
 from sidecar.judge.latches import Latches, begin_watch, harm
 from sidecar.judge.report import CriterionVerdict, SliceVerdict, State, Verdict
@@ -49,7 +51,11 @@ MIN_CONTROLS = 20  # expected answers of a control before their number is held a
 
 def plans_of(settings: JudgeSettings, control_fraction: float = 0.0) -> tuple[Plan, ...]:
     """Prepare every criterion."""
-    return tuple(criterion.plan(control_fraction) for criterion in settings.criteria)
+    # Both latencies are of the same calls, so that an hour's load is in both.
+    return tuple(
+        replace(c.plan(control_fraction), swing=1.0 if c.measures_latency else settings.swing)
+        for c in settings.criteria
+    )
 
 
 def decide(
@@ -64,6 +70,7 @@ def decide(
         latches: decisions that stand; changed in place. None judges this moment alone.
     """
     latches = Latches() if latches is None else latches
+    settings = spent(settings, total.attempt)
     covered = _is_covered(settings, total)
     criteria = [_criterion(settings, plan, total, latches, covered) for plan in plans]
     slices = _slices(settings, plans, total)
@@ -99,6 +106,13 @@ def decide(
         hours_of_day=seen(total)[0],
         days_of_week=seen(total)[1],
     )
+
+
+def spent(settings: JudgeSettings, attempt: int) -> JudgeSettings:
+    """The settings with the share of alpha that an attempt may spend; all of it if none count."""
+    if not attempt:
+        return settings
+    return settings.model_copy(update={"alpha": alpha_of_attempt(settings.alpha, attempt)})
 
 
 def _is_covered(settings: JudgeSettings, total: Total) -> bool:
@@ -145,7 +159,7 @@ def _criterion(
     else:
         more = "too close to tell"
         if blocks:
-            more = f"{blocks[0].chosen().blocks:,} blocks so far"
+            more = undecided(blocks)
         elif (needed := plan.calls_needed(cell, bounds)) is not None:
             more = f"about {needed:,} more calls"
         now = measured(plan, found.estimate, interval)

@@ -11,7 +11,7 @@ from rich.text import Text
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.report import Verdict
 from sidecar.report.figures import OUTCOMES
-from sidecar.report.report import CallRow, Latency, OutputRow, Report
+from sidecar.report.report import CallRow, Latency, OutputRow, Report, VersionRow
 
 STYLES = {
     "PASS": "bold green",
@@ -29,6 +29,7 @@ NUMBERS = frozenset(
         "margin",
         "estimate",
         "calls",
+        "attempt",
         "share",
         "p50",
         "p95",
@@ -67,6 +68,9 @@ def _sections(report: Report) -> Iterator[RenderableType]:
     yield Text(f"{verdict.reason}\n{_basis(report)}")
     for notice in report.notices:
         yield Text(f"! {notice}", style="yellow")
+    if len(report.versions) > 1:
+        yield Text()
+        yield _versions(report.versions)
     if verdict.criteria:
         yield Text()
         yield _criteria(verdict)
@@ -89,6 +93,13 @@ def _sections(report: Report) -> Iterator[RenderableType]:
     if left_out:
         names = ", ".join(row.source or row.instance for row in left_out)
         yield Text(f"\nNot counted, for other versions or rules: {names}", style="yellow")
+    if report.service is not None:
+        facts = report.service
+        yield Text(
+            f"\nOf the collector of {', '.join(facts.names)}: {facts.answering:,} answer, "
+            f"{facts.gone:,} are gone and still count; attempt {facts.attempt}",
+            style="dim",
+        )
     for address, why in report.missing.items():
         yield Text(f"Could not be asked: {address}: {why}", style="yellow")
 
@@ -111,6 +122,28 @@ def _outputs(outputs: Sequence[OutputRow]) -> Table:
             f"{row.differ:,}",
             how,
             _number(row.largest),
+        )
+    return table
+
+
+def _versions(rows: Sequence[VersionRow]) -> Table:
+    table = _table(
+        "Versions; verdict and gate are about the first",
+        "production",
+        "shadow",
+        "verdict",
+        "calls",
+        "attempt",
+        "reason",
+    )
+    for row in rows:
+        table.add_row(
+            row.production or NOTHING,
+            row.shadow or NOTHING,
+            Text(row.state, style=STYLES[row.state]),
+            f"{row.calls:,}",
+            str(row.attempt or NOTHING),
+            row.reason,
         )
     return table
 
@@ -148,9 +181,15 @@ def _slices(verdict: Verdict) -> Table:
 
 
 def _latency(latency: Latency) -> Table:
-    table = _table("Latency in ms, of the same calls", "side", "p50", "p95", "p99", "mean")
-    for name, side in (("production", latency.production), ("shadow", latency.shadow)):
-        table.add_row(name, *map(_number, (side.p50_ms, side.p95_ms, side.p99_ms, side.mean_ms)))
+    sides = [("production", latency.production), ("shadow", latency.shadow)]
+    if latency.control.count:
+        sides.append(("control", latency.control))
+    # Who met the deadline is beyond every quantile, and clipped in the mean.
+    late = ["met deadline"] if any(side.endless for _, side in sides) else []
+    table = _table("Latency in ms, of the same calls", "side", "p50", "p95", "p99", "mean", *late)
+    for name, side in sides:
+        figures = (side.p50_ms, side.p95_ms, side.p99_ms, side.mean_ms)
+        table.add_row(name, *map(_number, figures), *(f"{side.endless:,}" for _ in late))
     return table
 
 

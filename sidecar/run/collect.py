@@ -34,6 +34,7 @@ class Wanted:
     hosts: list[str]
     every: float
     allow_missing: bool
+    other_shadows: bool
     trace_url: str
     cluster: Cluster | None
     admin: AdminSettings | None
@@ -77,6 +78,14 @@ def collect(
     ] = "",
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Let PASS stand although pods are missing.")
+    ] = False,
+    other_shadows: Annotated[
+        bool,
+        typer.Option(
+            "--other-shadows",
+            help="Pods may have other shadows than each other, as the two halves of a rollout do: "
+            "one that has none of a name is not missing from its verdict.",
+        ),
     ] = False,
     trace_url: Annotated[
         str,
@@ -129,6 +138,7 @@ def collect(
             host or [],
             every,
             allow_missing,
+            other_shadows,
             trace_url,
             Cluster(pods, namespace) if pods else None,
             _admin(admin, admin_cert, admin_key, admin_ca),
@@ -187,6 +197,7 @@ async def _serve(wanted: Wanted) -> None:
             log,
             every_seconds=wanted.every,
             allow_missing=wanted.allow_missing,
+            other_shadows=wanted.other_shadows,
         )
         pages = Pages(collector, trace_url=wanted.trace_url)
         runner, http = await serve(pages, wanted.listen, wanted.hosts)

@@ -8,6 +8,7 @@ the counts alone, which a sidecar also gives over HTTP. Counterparts: `admin.grp
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ import grpc
 
 from sidecar.address import format_address, is_loopback, nth_address, parse_address
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
+from sidecar.report.as_json import from_json
 from sidecar.report.part import Part
+from sidecar.report.report import Report
 from sidecar.serve.convert import part_of_message
 from sidecar.serve.token import HEADER, SCHEME
 
@@ -173,6 +176,21 @@ async def call(address: str, method: str, request: Any, reach: Reach) -> Any:
             response_deserializer=answers.FromString,
         )
         return await stub(request, timeout=reach.timeout, metadata=reach.metadata(address))
+
+
+async def ask_collector(url: str, reach: Reach) -> dict[str, Report]:
+    """The reports of `shadow-sidecar collect`, by shadow.
+
+    Raises:
+        OSError: it does not answer as it should.
+    """
+    try:
+        plain = json.loads(await _get(f"{url}/reports.json", reach))
+        return {name: from_json(report) for name, report in plain.items()}
+    except TimeoutError:
+        raise OSError("no answer in time") from None
+    except (ValueError, AttributeError, aiohttp.ClientError) as error:
+        raise OSError(f"{type(error).__name__}: {error}") from None
 
 
 async def _get(url: str, reach: Reach) -> bytes:

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from sidecar.address import TCP, Unix, format_address, parse_address
 from sidecar.experiment.app import Experiment
-from sidecar.experiment.judging import Judged
+from sidecar.experiment.judged import Judged
 from sidecar.report.as_json import to_json
 from sidecar.report.build import empty_report
 from sidecar.report.live import report_of

@@ -9,8 +9,8 @@ import random
 import signal
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -23,35 +23,21 @@ from sidecar.log import Log
 from sidecar.report.as_json import from_json
 from sidecar.report.report import VerdictChange
 from sidecar.serve.client import Reach
+from tests.collect.command import Collecting, collecting, enough
 from tests.house import House, told
-from tests.processes import Process, free_port, http_json, http_text, python
+from tests.processes import free_port, http_json, http_text, python
 from tests.scenarios.stack import Sidecar, servers, sidecar
-from tests.scenarios.verdicts import MODEL, SAME, infer, judge, predict
+from tests.scenarios.verdicts import MODEL, SAME, command, judge
 from tests.serve.test_grpc import serving
 from tests.tee.certificates import Authority
 
 
-@contextmanager
-def collecting(data: Path, services: list[str], port: int, *more: str) -> Iterator[Process]:
-    flags = [word for name in services for word in ("--service", name)]
-    where = ["--data", str(data), "--listen", f"127.0.0.1:{port}", "--every", "0.2"]
-    with python("sidecar", "collect", *flags, *where, *more) as process:
-        yield process
-
-
-def said(port: int) -> dict[str, Any]:
+def gate(it: Collecting, query: str, method: str = "GET") -> int:
+    url = f"http://{it.address}/gate?{query}"
     try:
-        found: dict[str, Any] = http_json(f"127.0.0.1:{port}", "/verdict")
-    except OSError:  # not there yet, or nothing told yet
-        return {"state": "", "calls": 0, "missing": {}, "service": {"gone": 0}}
-    return found
-
-
-def gate(port: int, query: str, method: str = "GET") -> int:
-    url = f"http://127.0.0.1:{port}/gate?{query}"
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=10) as it:
-            return int(it.status)
+        asked = urllib.request.Request(url, method=method)
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
 
@@ -63,44 +49,57 @@ def test_pods_and_the_collector_come_and_go_and_the_sum_stays(tmp_path: Path) ->
             stack.enter_context(sidecar(production, shadow, settings=settings)) for _ in range(2)
         ]
         names = [f"http://{pod.http}" for pod in pods]
-        for pod in pods:
-            infer(pod, 250)
-        port = free_port()
-        with collecting(tmp_path / "l", names, port) as it:
-            it.wait_until(lambda: said(port)["calls"] == 500)
-            assert said(port)["state"] == "WATCHING"
-            assert gate(port, "wait=true") == 503
+        seen = [enough(pod, 250) for pod in pods]
+        with collecting(tmp_path / "l", names) as it:
+            it.process.wait_until(lambda: it.verdict()["calls"] == sum(seen))
+            assert it.verdict()["state"] == "WATCHING"
+            assert gate(it, "wait=true") == 503
             pods[1].process.stop()
-            it.wait_until(lambda: len(said(port)["missing"]) == 1)
-            now = said(port)
-            assert now["calls"] == 500, "what the dead one told is still counted"
+            it.process.wait_until(lambda: len(it.verdict()["missing"]) == 1)
+            now = it.verdict()
+            assert now["calls"] == sum(seen), "what the dead one told is still counted"
             assert list(now["missing"]) == [names[1]]
-            asyncio.run(predict(pods[0].address, range(250)))
-            pods[0].settled(500)
-            it.wait_until(lambda: said(port)["calls"] == 750)
-            assert said(port)["state"] == "INCONCLUSIVE", "one does not answer"
-            assert gate(port, "hook=confirm-promotion", "POST") == 409
-            it.send(signal.SIGKILL)
-            it.wait(30)
+            seen[0] = enough(pods[0], 500)
+            it.process.wait_until(lambda: it.verdict()["calls"] == sum(seen))
+            assert it.verdict()["state"] == "INCONCLUSIVE", "one does not answer"
+            assert gate(it, "hook=confirm-promotion", "POST") == 409
+            it.process.send(signal.SIGKILL)
+            it.process.wait(30)
         admin = free_port()
         listening = ("--admin", f"127.0.0.1:{admin}")
-        with collecting(tmp_path / "l", names[:1], port, *listening) as it:
-            it.wait_until(lambda: said(port)["state"] == "PASS")
-            now = said(port)
-            assert (now["calls"], now["service"]["gone"]) == (750, 1)
-            assert gate(port, "wait=true") == 200
-            assert gate(port, "hook=confirm-promotion", "POST") == 200
-            page = http_text(f"127.0.0.1:{port}", "/")
+        with collecting(tmp_path / "l", names[:1], *listening) as it:
+            it.process.wait_until(lambda: it.verdict()["state"] == "PASS")
+            now = it.verdict()
+            assert (now["calls"], now["service"]["gone"]) == (sum(seen), 1)
+            assert gate(it, "wait=true") == 200
+            assert gate(it, "hook=confirm-promotion", "POST") == 200
+            page = http_text(it.address, "/")
             assert "PASS" in page
             assert "Gone, and still counted" in page
-            metrics = http_text(f"127.0.0.1:{port}", "/metrics")
+            metrics = http_text(it.address, "/metrics")
             assert 'shadow_sidecar_service_verdict{shadow="shadow",state="PASS"} 1.0' in metrics
             assert 'shadow_sidecar_service_sidecars{how="gone",shadow="shadow"} 1.0' in metrics
-            history = [row["state"] for row in http_json(f"127.0.0.1:{port}", "/history")]
+            history = [row["state"] for row in http_json(it.address, "/history")]
             assert history[:2] == ["PASS", "INCONCLUSIVE"]
+            the_commands_say_the_same(names[:1], it.address)
             asyncio.run(the_admin_api_says_the_same(f"127.0.0.1:{admin}", now))
-            it.send(signal.SIGTERM)
-            assert it.wait(30) == 0
+            it.process.send(signal.SIGTERM)
+            assert it.process.wait(30) == 0
+
+
+def the_commands_say_the_same(services: list[str], address: str) -> None:
+    """With the collector the gone pod counts; without it the other alone is too little."""
+    asking = ["--service", services[0]]
+    done = command("gate", *asking, "--collector", address)
+    assert (done.returncode, done.stdout.split()[0]) == (0, "PASS"), done.stderr
+    done = command("gate", *asking, "--collector", "none")
+    assert (done.returncode, done.stdout.split()[0]) == (3, "WATCHING"), done.stderr
+    done = command("report", "--service", "http://other:9095", "--collector", address)
+    assert done.returncode == 2
+    assert "not http://other:9095" in done.stderr
+    done = command("gate", *asking, "--collector", "127.0.0.1:1")
+    assert done.returncode == 5
+    assert "127.0.0.1:1 could not be asked" in done.stderr
 
 
 async def the_admin_api_says_the_same(address: str, said: dict[str, Any]) -> None:
@@ -123,22 +122,21 @@ def test_a_collector_that_is_killed_forgets_nothing_of_pods_that_are_gone(tmp_pa
     settings = judge(SAME, min_calls=10_000)
     draw = random.Random(7)
     with servers(MODEL, MODEL) as (production, shadow):
-        port = free_port()
         with sidecar(production, shadow, settings=settings) as gone:
-            infer(gone, 200)
-            with collecting(tmp_path / "l", [f"http://{gone.http}"], port) as it:
-                it.wait_until(lambda: said(port)["calls"] == 200)
-                it.send(signal.SIGKILL)
-                it.wait(30)
+            seen = enough(gone, 200)
+            with collecting(tmp_path / "l", [f"http://{gone.http}"]) as it:
+                it.process.wait_until(lambda: it.verdict()["calls"] == seen)
+                it.process.send(signal.SIGKILL)
+                it.process.wait(30)
         with sidecar(production, shadow, settings=settings) as stays:
-            infer(stays, 100)
+            seen += enough(stays, 100)
             for _ in range(2):
-                with collecting(tmp_path / "l", [f"http://{stays.http}"], port) as it:
-                    it.wait_until(lambda: said(port)["calls"] == 300)
+                with collecting(tmp_path / "l", [f"http://{stays.http}"]) as it:
+                    it.process.wait_until(lambda: it.verdict()["calls"] == seen)
                     for _ in range(draw.randrange(5)):
-                        assert said(port)["service"]["gone"] == 1
-                    it.send(signal.SIGKILL)
-                    it.wait(30)
+                        assert it.verdict()["service"]["gone"] == 1
+                    it.process.send(signal.SIGKILL)
+                    it.process.wait(30)
 
 
 @asynccontextmanager

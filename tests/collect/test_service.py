@@ -117,6 +117,16 @@ def test_a_pod_without_the_shadow_is_missing_from_it() -> None:
     assert service.shadows == ["another", "candidate"]
 
 
+def test_the_halves_of_a_rollout_may_have_other_shadows_than_each_other() -> None:
+    canary = heard_of(replace(part("b", 200), shadow="previous"))
+    service = Service(other_shadows=True)
+    found = heard(service, pod("a", 200), canary)
+    assert (found.state, found.missing) == ("PASS", {})
+    assert service.report("previous", 1.0).state == "PASS"
+    without = heard(service, canary, at=2.0)
+    assert without.state == "INCONCLUSIVE", "nobody has it any more"
+
+
 def test_a_fail_stands_whatever_comes_later() -> None:
     service = Service()
     assert heard(service, pod("a", 60, differing=True)).state == "FAIL"

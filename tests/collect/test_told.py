@@ -66,16 +66,19 @@ LIES: dict[str, Callable[[pb.ShadowCounts], object]] = {
     "deep blocks": lambda m: setattr(m.snapshot, "blocks", b"[" * 100_000),
     "blocks of a number": lambda m: setattr(m.snapshot, "blocks", b"7"),
     "blocks of no claims": lambda m: setattr(m.snapshot, "blocks", b'[{"criterion": "same"}]'),
-    "a wider margin": blocks(lambda claim: claim.update(margin=0.9)),
-    "other lengths": blocks(lambda claim: claim.update(lengths=[5, 60, 600, 3600])),
-    "sums without end": blocks(lambda claim: claim.update(calls=math.inf)),
-    "sums of nothing": blocks(lambda claim: claim.update(sum_best=math.nan)),
+    "a wider margin": blocks(lambda claim: claim["bets"].update(margin=0.9)),
+    "another kind of claim": blocks(lambda claim: claim["bets"].update(kind="luck")),
+    "other lengths": blocks(lambda claim: claim.update(lengths=[5, 10, 60, 600, 3600])),
+    "sums without end": blocks(lambda claim: claim.update(closed=[math.inf, 0.0, 0.0])),
+    "sums of nothing": blocks(lambda claim: claim.update(closed=[1.0, 0.0, math.nan])),
     "a block better than possible": row(1, 10.0, -500.0, -500.0),
     "a block worse than possible": row(1, 10.0, 500.0, 500.0),
     "a block of negative calls": row(1, -10.0, 0.0, 0.0),
     "a block of the next century": row(10**12, 10.0, 0.0, 0.0),
     "evidence of nothing": blocks(
-        lambda claim: claim["levels"][0].update({"sums": [math.nan] * 500})
+        lambda claim: claim["levels"][0].update(
+            {"sums": {"vector": [math.nan] * 102, "days": None, "today": 0}}
+        )
     ),
     "an example of no note": lambda m: m.worst.add(criterion="x").examples.add(note=99),
 }

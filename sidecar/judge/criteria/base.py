@@ -19,6 +19,7 @@ from typing import Annotated, ClassVar, TypeAlias
 from pydantic import Field, model_validator
 
 from sidecar.fields import Finite, Glob, Section
+from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Side, threshold
@@ -27,6 +28,9 @@ from sidecar.judge.ranges import Ranges
 
 Increments: TypeAlias = list[tuple[str, float]]
 """What one call adds: (counter, weight)."""
+
+Scores: TypeAlias = tuple[float, tuple[tuple[float, ...], ...]]
+"""What one call adds to blocks: its weight, and the sums of each claim (`evidence.bets`)."""
 
 HORIZON = 1e5  # more than so many times the calls seen: no estimate
 
@@ -49,6 +53,7 @@ class Measurement:
     estimate: float | None  # in the unit of the margin; None without calls
     log_pass: float
     log_fail: float
+    may_pass: bool = True  # False: what blocks are evidence for is not quite what was asked
 
     def evidence(self, side: Side) -> float:
         """ln E for one claim."""
@@ -56,17 +61,6 @@ class Measurement:
 
 
 NOTHING = Measurement(0.0, None, 0.0, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A bounded score of a call whose mean must stay below a margin: what blocks add up."""
-
-    sign: float  # 1, or -1 where too little is what is bad
-    margin: float
-    low: float
-    high: float
-    share: float = 1.0  # of all calls that it is about, by a draw: so much of what was lost is its
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +71,7 @@ class Plan:
     control_fraction: float = 0.0  # share of the calls that also go to the control
     net: bool = False  # judged net of the control's
     edges: tuple[float, ...] = ()  # of its histogram of scores, if it has one
+    swing: float = 1.0  # see `evidence.bets.Bets`
 
     def covers(self, slice_name: str) -> bool:
         """Whether the criterion is watched in the slices of that name."""
@@ -96,8 +91,13 @@ class Plan:
 
     def score(self, counted: Increments) -> float | None:
         """A call's score, of what it added: in the unit of the margin; None if it has none."""
-        weight, total = self.criterion.scored(self, counted)
-        return total / weight if weight > 0 else None
+        n, sums = self.criterion.scored(self, counted)
+        if n <= 0 or not sums or not self.criterion.figure_is_mean or len(sums[0]) != 2:
+            return None
+        worst, best = sums[0]
+        if worst != best:
+            return None  # not known, or not to its end
+        return (-worst if self.criterion.is_downward else worst) / n
 
     def magnitude(self, pair: JudgedPair, counted: Increments) -> float:
         """See `Criterion.magnitude`."""
@@ -172,25 +172,26 @@ class Criterion(Section):
         """
         return math.fsum(weight for name, weight in counted if name == "k")
 
-    def claims(self, plan: Plan) -> tuple[Claim, ...]:
-        """The claims about a call's score that blocks of time are evidence for.
+    def claims(self, plan: Plan) -> tuple[Bets, ...]:
+        """The claims that blocks of time are evidence for.
 
-        Empty for a kind that has no score of one call: its evidence takes calls as independent.
-        With two claims PASS needs both, and FAIL either.
+        Empty for a kind that has none: its evidence takes calls as independent. With two claims
+        PASS needs both, and FAIL either.
         """
         return ()
 
-    def scored(self, plan: Plan, counted: Increments) -> tuple[float, float]:
-        """Of what a call added: its weight, and its score times the weight."""
-        return 0.0, 0.0
+    def scored(self, plan: Plan, counted: Increments) -> Scores:
+        """Of what a call added: its weight, and for each claim what it adds to a block's sums."""
+        return 0.0, ()
 
-    def scored_between(self, plan: Plan, counted: Increments) -> tuple[float, float, float]:
-        """Of what a call added: its weight, and its least and largest score times the weight.
+    def share_of_lost(self, plan: Plan, counted: float) -> float:
+        """Of the calls that were lost, what share would have counted, by a draw of their own.
 
-        They differ where the score is not known, or not to its end.
+        Args:
+            plan: the criterion's.
+            counted: the share of the calls that were compared that did.
         """
-        n, score = self.scored(plan, counted)
-        return n, score, score
+        return 1.0
 
     # ---- what it says ---------------------------------------------------------------------------
 

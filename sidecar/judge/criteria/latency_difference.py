@@ -9,7 +9,6 @@ of which nothing is known, for they were lost or failed otherwise.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
@@ -17,10 +16,12 @@ from typing import Literal
 import numpy as np
 
 from sidecar.fields import Seconds
-from sidecar.judge.criteria.base import NOTHING, Claim, Increments, Measurement, Plan, Unit
+from sidecar.judge.criteria.base import NOTHING, Increments, Measurement, Plan, Scores, Unit
 from sidecar.judge.criteria.counting import splatted
 from sidecar.judge.criteria.mean import Mean
 from sidecar.judge.criteria.of_times import OfTimes, by_control
+from sidecar.judge.evidence.bets import Bets
+from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.mixtures import Floats
 from sidecar.judge.evidence.splat import signed_edges
 from sidecar.judge.number import number
@@ -49,30 +50,29 @@ class LatencyDifference(OfTimes, Mean):
         found = self.times(plan, pair)
         if found is None:
             return [("n", 1.0)] if by_control(plan) else []
-        reference, shadow = found
+        a, a_most, b, b_most = found
         counted = [("n", 1.0)]
-        if reference.known:
+        if a == a_most:
             counted.append(("controls", 1.0))
-        most = _seconds(shadow.most - reference.least)
-        least = _seconds(shadow.least - reference.most)
-        if reference.known and shadow.known:
+        most, least = (b_most - a) / 1e9, (b - a_most) / 1e9
+        if a == a_most and b == b_most:
             return counted + splatted(most, plan.edges)
-        if min(reference.least, shadow.least) <= 0:
+        if min(a, b) <= 0:
             return [*counted, ("l", 1.0)]
         counted += [(f"w{name}", weight) for name, weight in splatted(most, plan.edges)]
         return counted + [(f"g{name}", weight) for name, weight in splatted(least, plan.edges)]
 
-    def claims(self, plan: Plan) -> tuple[Claim, ...]:
+    def claims(self, plan: Plan) -> tuple[Bets, ...]:
         """See `Criterion.claims`."""
         limit = self.range_seconds
-        return (Claim(1.0, self.margin, -limit, limit, plan.control_fraction or 1.0),)
+        return (MeanBets(self.margin, plan.swing, -limit, limit),)
 
-    def scored_between(self, plan: Plan, counted: Increments) -> tuple[float, float, float]:
-        """See `Criterion.scored_between`."""
+    def scored(self, plan: Plan, counted: Increments) -> Scores:
+        """See `Criterion.scored`."""
         n = least = most = 0.0
         for name, weight in counted:
             if name == "l":
-                return weight, weight * plan.edges[0], weight * plan.edges[-1]
+                return weight, ((weight * plan.edges[-1], weight * plan.edges[0]),)
             if name.isdigit():
                 n += weight
                 least += weight * plan.edges[int(name)]
@@ -82,7 +82,7 @@ class LatencyDifference(OfTimes, Mean):
                 most += weight * plan.edges[int(name[1:])]
             elif name[0] == "g" and name[1:].isdigit():
                 least += weight * plan.edges[int(name[1:])]
-        return n, least, most
+        return n, ((most, least),)
 
     def ends(self, plan: Plan, cell: Mapping[str, float]) -> tuple[Floats, Floats]:
         """See `Mean.ends`."""
@@ -119,7 +119,3 @@ class LatencyDifference(OfTimes, Mean):
 
 def _counts(plan: Plan, cell: Mapping[str, float], prefix: str) -> Floats:
     return np.array([cell.get(f"{prefix}{i}", 0.0) for i in range(len(plan.edges))])
-
-
-def _seconds(ns: float) -> float:
-    return 0.0 if math.isnan(ns) else ns / 1e9
