@@ -251,7 +251,7 @@ def test_the_shadow_sees_the_policy_and_its_own_metadata_stays_in_the_observatio
     )
     ours = "00-" + "a" * 32 + "-" + "c" * 16 + "-01"
 
-    seen = ask_grpc(notes, b"x", metadata=policy.outgoing(caller, ours))
+    seen = ask_grpc(notes, b"x", metadata=policy.outgoing(caller, (("traceparent", ours),)))
 
     agent = received.pop("user-agent")
     assert isinstance(agent, str)
