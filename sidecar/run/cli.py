@@ -31,6 +31,7 @@ from sidecar.run.collect import collect as collect_command
 from sidecar.run.config import config as config_commands
 from sidecar.run.demo import demo as demo_command
 from sidecar.run.doctor import doctor as doctor_command
+from sidecar.run.finish import finish as finish_command
 from sidecar.run.flags import load_from, refuse, shared_flags, tree_of
 from sidecar.run.gate import gate as gate_command
 from sidecar.run.judge import judge as judge_command
@@ -196,6 +197,7 @@ app.command("report")(report_command)
 app.command("gate")(gate_command)
 app.command("collect")(collect_command)
 app.command("doctor")(doctor_command)
+app.command("finish")(finish_command)
 app.command("skipped")(skipped_command)
 app.add_typer(labels_commands, name="labels")
 app.command("captured")(captured_command)
