@@ -27,6 +27,7 @@ from aiohttp import web
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
 
 HOURS = 11
+CALLS = "shadow_sidecar_service_calls"
 STEP_SECONDS = 10
 CRITERIA = [
     {"name": "same", "kind": "disagreement", "margin": 0.05, "required": True},
@@ -114,8 +115,8 @@ async def measure(count: int, seconds: float, every: float, folder: Path) -> dic
     ages: list[float] = []
     try:
         async with aiohttp.ClientSession() as session:
-            while await metric(session, listen, "shadow_sidecar_service_calls") is None:
-                await asyncio.sleep(1)  # noqa: ASYNC110 - another process
+            while await metric(session, listen, CALLS) is None:  # noqa: ASYNC110
+                await asyncio.sleep(1)
             began, used = time.monotonic(), cpu_seconds(process.pid)
             rounds = await metric(session, listen, "shadow_sidecar_service_rounds_total") or 0.0
             while time.monotonic() - began < seconds:

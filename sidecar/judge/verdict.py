@@ -37,6 +37,7 @@ from sidecar.judge.basis import (
 )
 from sidecar.judge.counts import ALL, Cell, CellKey, Total
 from sidecar.judge.criteria.base import NOTHING, Measurement, Plan, limits
+from sidecar.judge.evidence.attempts import alpha_of_attempt
 from sidecar.judge.evidence.mixtures import Side, average, discoveries, threshold
 from sidecar.judge.latches import Latches, begin_watch, harm
 from sidecar.judge.report import CriterionVerdict, SliceVerdict, State, Verdict
@@ -69,6 +70,7 @@ def decide(
         latches: decisions that stand; changed in place. None judges this moment alone.
     """
     latches = Latches() if latches is None else latches
+    settings = spent(settings, total.attempt)
     covered = _is_covered(settings, total)
     criteria = [_criterion(settings, plan, total, latches, covered) for plan in plans]
     slices = _slices(settings, plans, total)
@@ -104,6 +106,13 @@ def decide(
         hours_of_day=seen(total)[0],
         days_of_week=seen(total)[1],
     )
+
+
+def spent(settings: JudgeSettings, attempt: int) -> JudgeSettings:
+    """The settings with the share of alpha that an attempt may spend; all of it if none count."""
+    if not attempt:
+        return settings
+    return settings.model_copy(update={"alpha": alpha_of_attempt(settings.alpha, attempt)})
 
 
 def _is_covered(settings: JudgeSettings, total: Total) -> bool:

@@ -31,10 +31,11 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Both sides, of the same calls."""
+    """Both sides, of the same calls; and the control's, of those of them that it got."""
 
     production: Side = Side()
     shadow: Side = Side()
+    control: Side = Side()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,22 @@ class SidecarRow:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionRow:
+    """What is known of one pair of versions under one set of rules."""
+
+    production: str  # "7", or "digits:7 faces:2"; empty: it tells none
+    shadow: str
+    rules: str  # digest of everything that changes what is counted
+    current: bool  # it is what answers now: what verdict and gate are about
+    state: str
+    reason: str
+    calls: int
+    attempt: int  # which experiment on this candidate; 0: nobody counts them
+    began: float  # Unix seconds
+    sidecars: int
+
+
+@dataclass(frozen=True, slots=True)
 class VerdictChange:
     """A service's verdict that was not the one before."""
 
@@ -163,6 +180,8 @@ class Report:
     worst: tuple[CallRow, ...] = ()  # worst first within each criterion and slice
     sample: tuple[CallRow, ...] = ()  # a uniform sample of each criterion's calls
     sidecars: tuple[SidecarRow, ...] = ()
+    versions: tuple[VersionRow, ...] = ()  # the current pair first
+    attempt: int = 0  # which experiment on this candidate; 0: nobody counts them
     missing: Mapping[str, str] = field(default_factory=dict)  # address: why it could not be asked
     service: ServiceFacts | None = None  # None: no collector made it
 

@@ -17,6 +17,7 @@ from sidecar.capture.settings import CaptureSettings
 from sidecar.compare.settings import CompareSettings
 from sidecar.fields import LIVE, Address, Count, Off, Seconds, Section
 from sidecar.judge.settings import JudgeSettings
+from sidecar.store.settings import StateSettings
 from sidecar.tee.settings import MatchSettings, PairSettings, SampleSettings, ShadowSettings
 from sidecar.telemetry.settings import TelemetrySettings
 from sidecar.wire.memory import CONNECTIONS, MEMORY_BYTES, TAP_BYTES, waiting_limit
@@ -122,6 +123,7 @@ class Settings(Section):
     compare: CompareSettings = CompareSettings()
     judge: JudgeSettings = JudgeSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    state: StateSettings = StateSettings()
     capture: CaptureSettings = CaptureSettings()
 
     @model_validator(mode="after")
