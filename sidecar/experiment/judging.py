@@ -63,7 +63,7 @@ class Judging:
             keeping: has what an earlier life counted, and takes what this one does; None: nothing
                 outlives the process.
         """
-        self.settings: JudgeSettings = settings.judge
+        self.settings: JudgeSettings = settings.judged
         self.keeping = keeping or Keeping(None)
         self.instance = self.keeping.instance or instance
         self.unix_offset_ns = unix_offset_ns
