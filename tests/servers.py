@@ -156,10 +156,15 @@ class Bytes:
         return b"".join((self._salt, request, b"x" * self._behaviour.flags.flood))
 
     async def server_stream(self, request: bytes, context: Context) -> AsyncIterator[bytes]:
-        """The request's bytes in lines, then the flood in chunks."""
+        """The request's bytes in lines, or pieces of a size; then the flood in chunks."""
         await self._behaviour.begin(context)
-        for line in request.splitlines():
-            yield self._salt + line
+        flags = self._behaviour.flags
+        size = flags.piece
+        pieces = [request[i : i + size] for i in range(0, len(request), size)] if size else None
+        for i, piece in enumerate(request.splitlines() if pieces is None else pieces):
+            if i and flags.gap_ms:
+                await asyncio.sleep(flags.gap_ms / 1000)
+            yield self._salt + piece
         for _ in range(0, self._behaviour.flags.flood, CHUNK):
             yield b"x" * CHUNK
 
@@ -268,6 +273,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--drop-output", default="", help="model: leave this output out")
     parser.add_argument("--model-version", default="1", help="model: the version it names")
+    parser.add_argument(
+        "--piece", type=int, default=0, help="bytes: of a streamed answer's messages; 0: lines"
+    )
+    parser.add_argument("--gap-ms", type=float, default=0.0, help="bytes: wait between messages")
     parser.add_argument("--salt", default="", help="bytes: put before every answer")
     parser.add_argument("--seed", type=int, default=1, help="garbage and bias-share: which")
     return parser.parse_args(arguments)

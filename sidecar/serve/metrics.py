@@ -154,8 +154,14 @@ def _findings(now: State) -> Iterator[Metric]:
         "Latency of compared calls, both sides, on the same calls.",
         labels=(*_SHADOW, "side"),
     )
+    wait = HistogramMetricFamily(
+        PREFIX + "wait_seconds",
+        "From the complete request until its copy was handed over; no part of a latency.",
+        labels=_SHADOW,
+    )
     for counts in now.ledger.shadows:
         labels = (counts.name, counts.role)
+        _add_latency(wait, labels, counts.wait)
         for outcome, count in counts.outcomes.items():
             outcomes.add_metric(
                 (*labels, outcome.value),
@@ -167,7 +173,7 @@ def _findings(now: State) -> Iterator[Metric]:
                 outputs.add_metric((*labels, name, outcome.value), count)
         _add_latency(latency, (*labels, "production"), counts.production_latency)
         _add_latency(latency, (*labels, "shadow"), counts.latency)
-    yield from (outcomes, outputs, latency)
+    yield from (outcomes, outputs, latency, wait)
 
 
 def _exemplar(found: TracedCall | None) -> Exemplar | None:

@@ -53,6 +53,7 @@ def status(now: State) -> dict[str, Any]:
                 "latency_ms": {
                     "production": _quantiles(counts.production_latency),
                     "shadow": _quantiles(counts.latency),
+                    "wait": _quantiles(counts.wait),  # before it, and no part of it
                 },
                 "queue": {"calls": receiver.queued_calls, "bytes": receiver.queued_bytes},
                 "readers": _readers(now, counts.name),
