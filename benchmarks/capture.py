@@ -162,8 +162,12 @@ def _write(folder: Path, rows: int, messages: list[bytes], after: int = 0) -> No
         for number in range(at, min(at + BATCH, after + rows)):
             message = (messages[number % len(messages)],)
             answer = Observation(0, "", message, 0, 3_000_000)
-            sides: dict[str, Any] = {"production": answer, "answer": answer}
-            sides |= {"inputs": {}, "outputs": {}}
+            sides: dict[str, Any] = {
+                "production": answer,
+                "answer": answer,
+                "inputs": {},
+                "outputs": {},
+            }
             batch.append(row(number, request=message, method=METHOD, **sides))
         if file is None:
             name = f"shadow-{after:09d}.parquet"
