@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from benchmarks import paths
 from benchmarks.account import Quiet, cpu_ns, settle
@@ -161,7 +162,12 @@ def _write(folder: Path, rows: int, messages: list[bytes], after: int = 0) -> No
         for number in range(at, min(at + BATCH, after + rows)):
             message = (messages[number % len(messages)],)
             answer = Observation(0, "", message, 0, 3_000_000)
-            sides = {"production": answer, "answer": answer, "inputs": {}, "outputs": {}}
+            sides: dict[str, Any] = {
+                "production": answer,
+                "answer": answer,
+                "inputs": {},
+                "outputs": {},
+            }
             batch.append(row(number, request=message, method=METHOD, **sides))
         if file is None:
             name = f"shadow-{after:09d}.parquet"
