@@ -35,6 +35,12 @@ STYLES = {
     "WATCHING": "bold yellow",
     "INCONCLUSIVE": "bold magenta",
 }
+SAID = {
+    "PASS": "may replace production",
+    "FAIL": "should not replace production",
+    "WATCHING": "is not decided yet",
+    "INCONCLUSIVE": "cannot be decided",
+}
 CALLS_SHOWN = 8
 OUTPUTS_SHOWN = 12
 SLICES_SHOWN = 10
@@ -79,7 +85,8 @@ def _basis(report: Report) -> str:
 
 def _sections(report: Report) -> Iterator[RenderableType]:
     verdict = report.verdict
-    yield Text.assemble((verdict.state, STYLES[verdict.state]), f"  {report.shadow}", style="bold")
+    who = f"  {report.shadow or 'the shadow'} {SAID[verdict.state]}"
+    yield Text.assemble((verdict.state, STYLES[verdict.state]), who, style="bold")
     yield Text(f"{verdict.reason}\n{_basis(report)}")
     for notice in report.notices:
         yield Text(f"! {notice}", style="yellow")
