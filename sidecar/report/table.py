@@ -1,6 +1,7 @@
 """A report for a terminal, 80 columns wide.
 
-Rule: the page's figures and units, no word broken, each call once. Counterparts: `build`, which
+Rule: the page's figures and units, no word broken, each call once, and no payload values, for a
+terminal's lines are kept in logs. Counterparts: `build`, which
 makes a report; `page`, for a browser; `look`, which calls come first.
 """
 
@@ -262,13 +263,11 @@ def _difference(row: CallRow) -> str:
     if not row.outputs:
         said = OUTCOMES.get(row.outcome, row.outcome)
         return f"{said}: {row.detail}" if row.detail else said
-    told = []
-    for output in row.outputs:
-        values = ""
-        if output.production is not None:
-            values = f", {output.production or 'none'} \u2192 {output.shadow or 'none'}"
-        found = OUTCOMES.get(output.outcome, output.outcome)
-        told.append(f"{_cut(output.name)}: {found} ({significant(output.score)}{values})")
+    told = [
+        f"{_cut(output.name)}: {OUTCOMES.get(output.outcome, output.outcome)} "
+        f"({significant(output.score)})"
+        for output in row.outputs
+    ]
     return "; ".join(told)
 
 
