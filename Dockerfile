@@ -1,8 +1,18 @@
 # One image for every role: wire, observer (under its guard), redirect, webhook. The model servers
-# of the example need scikit-learn, which the sidecar does not: they are the stage `demo`.
+# of the example need scikit-learn, which the sidecar does not: they are the stage `demo`. What
+# captures calls or asks them again needs pyarrow, 100 MB more: that is the stage `capture`.
 #
 #   docker build -t shadow-sidecar:0.1.0 .
 #   docker build -t shadow-sidecar-demo:0.1.0 --target demo .
+#   docker build -t shadow-sidecar-capture:0.1.0 --target capture .
+#
+# For an image that is the same again, name the base by its digest, which `docker buildx imagetools
+# inspect debian:bookworm-slim` tells:
+#
+#   docker build --build-arg BASE=debian:bookworm-slim@sha256:... -t shadow-sidecar:0.1.0 .
+#
+# Python packages are those of requirements.lock, by hash (`make lock` renews it). What is in the image
+# is told by itself, as CycloneDX: docker run --rm --entrypoint cat IMAGE /opt/shadow-sidecar/sbom.json
 ARG BASE=debian:bookworm-slim
 
 # hadolint ignore=DL3006
@@ -23,10 +33,12 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && python3 -m venv /opt/shadow-sidecar
 WORKDIR /src
+COPY requirements.lock ./
+RUN pip install --no-cache-dir --no-compile --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY sidecar ./sidecar
 # Compiled here, because the root file system is read-only where it runs.
-RUN pip install --no-cache-dir --no-compile . \
+RUN pip install --no-cache-dir --no-compile --no-deps --no-build-isolation . \
  && find /opt/shadow-sidecar -type d -name tests -prune -exec rm -r {} + \
  && python -m compileall -q -j 0 /opt/shadow-sidecar/lib
 
@@ -42,11 +54,33 @@ USER 10095:10095
 ENTRYPOINT ["python", "-m", "sidecar.demo.server"]
 CMD ["--model", "production", "--listen", "0.0.0.0:9000"]
 
+# With what reads and writes Parquet: for pods that capture, and for replays.
+FROM build AS build-capture
+# hadolint ignore=DL3013
+RUN pip install --no-cache-dir --no-compile '.[capture]' \
+ && python -m compileall -q -j 0 /opt/shadow-sidecar/lib \
+ && pip uninstall -q -y pip setuptools
+
+FROM python AS capture
+COPY --from=build-capture /opt/shadow-sidecar /opt/shadow-sidecar
+USER 10095:10095
+ENTRYPOINT ["shadow-sidecar"]
+CMD ["--help"]
+
 FROM build AS trimmed
 RUN pip uninstall -q -y pip setuptools
 
+# The bill of materials, by a tool that stays out of the image.
+FROM build AS sbom
+COPY --from=trimmed /opt/shadow-sidecar /opt/trimmed
+RUN python3 -m venv /opt/tool \
+ && /opt/tool/bin/pip install --no-cache-dir cyclonedx-bom==7.5.0 \
+ && /opt/tool/bin/cyclonedx-py environment /opt/trimmed/bin/python --output-reproducible \
+    --of JSON -o /sbom.json
+
 FROM python AS sidecar
 COPY --from=trimmed /opt/shadow-sidecar /opt/shadow-sidecar
+COPY --from=sbom /sbom.json /opt/shadow-sidecar/sbom.json
 USER 10095:10095
 # No init process: each role's first process waits for its own children and takes SIGTERM itself.
 ENTRYPOINT ["shadow-sidecar"]
