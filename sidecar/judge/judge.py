@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sidecar.compare.readers.opaque import OpaqueReader
+from sidecar.compare.readers.opaque import OPAQUE
 from sidecar.judge.block_cells import BlockCells
 from sidecar.judge.counts import (
     ALL,
@@ -38,8 +38,6 @@ from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.slices import OTHER, Place, Slices
 from sidecar.judge.verdict import decide, plans_of
 from sidecar.judge.worst import Example, Examples, identity_of, note_of, rank_of
-
-OPAQUE = OpaqueReader.name
 
 
 @dataclass(frozen=True, slots=True)
