@@ -1,147 +1,261 @@
 """`make simulate`: how often the verdict errs, and how soon it decides; writes simulation.md.
 
-Rule: every stream is looked at after every block of 10 s, for a day. Calls come at 50 a second,
-the margin is 1 %, alpha is 2.5 % for each claim. Counterparts: `simulate_streams` (the traffic),
-`simulate_engine` (the judge's own formulas on arrays).
+Rule: every stream is looked at after every block. Calls come at 50 a second; alpha is 2.5 % for
+each claim. Hours are simulated by the second, days by the minute. Counterparts: `simulate_streams`
+(the traffic), `simulate_engine` (the judge's own formulas on arrays), `simulate_plot`.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from rich.progress import track
 
 from benchmarks.simulate_engine import Looks, Streams, look, look_at_calls
+from benchmarks.simulate_plot import plot
+from benchmarks.simulate_ratio import looks_at_precision
 from benchmarks.simulate_streams import (
     bursts,
     day_and_night,
     hot_inputs,
     independent,
     labelled,
+    only_by_day,
     rate_by_hour,
+    spread_around,
     with_restarts,
 )
-from sidecar.judge.evidence.mixtures import Side, threshold
+from sidecar.judge.evidence.combine import pass_alpha
+from sidecar.judge.evidence.mean_bets import MeanBets
+from sidecar.judge.evidence.mixtures import Floats, Side, discoveries, threshold
 
 ALPHA = 0.025
 MARGIN = 0.01
-BLOCKS = 8640
-EFFECTS = (0.0, 0.5, 0.8, 1.5, 2.0, 3.0, 5.0)
-RATES = (MARGIN, 0.0, 1.0)
-SIGNED = (0.02, -1.0, 1.0)
-OUT = Path(__file__).with_name("simulation.md")
+SWING = 2.0
+HOURS = 2 * 3600  # blocks of a second
+DAYS = 3 * 1440  # blocks of a minute
+MINUTE = 60.0
+EFFECTS = (0.0, 0.2, 0.5, 0.8, 1.5, 2.0, 3.0, 5.0)
+RATES = MeanBets(MARGIN, SWING)
+SIGNED = MeanBets(0.02, SWING, -1.0, 1.0)
+HERE = Path(__file__).parent
+OUT, SVG = HERE / "simulation.md", HERE / "simulation.svg"
 
 Make = Callable[[np.random.Generator, int], Streams]
-NULLS: tuple[tuple[str, Make, tuple[float, float, float]], ...] = (
-    ("independent calls", lambda g, s: independent(g, s, BLOCKS, MARGIN), RATES),
-    ("bursts of 20 calls", lambda g, s: bursts(g, s, BLOCKS, MARGIN, 20), RATES),
-    ("bursts of 200 calls", lambda g, s: bursts(g, s, BLOCKS, MARGIN, 200), RATES),
-    ("bursts of 2,000 calls", lambda g, s: bursts(g, s, BLOCKS, MARGIN, 2000), RATES),
-    ("day and night, 9 to 1 calls", lambda g, s: day_and_night(g, s, BLOCKS, MARGIN), RATES),
-    ("30 hot inputs", lambda g, s: hot_inputs(g, s, BLOCKS, MARGIN), RATES),
-    (
-        "observer killed 20 times",
-        lambda g, s: with_restarts(g, independent(g, s, BLOCKS, MARGIN), 20),
-        RATES,
-    ),
-    (
-        "10 % of labels missing at random",
-        lambda g, s: labelled(g, s, BLOCKS, 0.02, 0.1, False)[0],
-        SIGNED,
-    ),
-    (
-        "10 % of labels missing, the bad ones",
-        lambda g, s: labelled(g, s, BLOCKS, 0.02, 0.1, True)[0],
-        SIGNED,
-    ),
-    (
-        "the rate itself swings with the hour, 0 to 2 %",
-        lambda g, s: rate_by_hour(g, s, BLOCKS, MARGIN),
-        RATES,
-    ),
+NULLS: tuple[tuple[str, Make, MeanBets], ...] = (
+    ("independent calls", lambda g, s: independent(g, s, HOURS, MARGIN), RATES),
+    ("bursts of 20 calls", lambda g, s: bursts(g, s, HOURS, MARGIN, 20), RATES),
+    ("bursts of 200 calls", lambda g, s: bursts(g, s, HOURS, MARGIN, 200), RATES),
+    ("bursts of 2,000 calls", lambda g, s: bursts(g, s, HOURS, MARGIN, 2000), RATES),
+    ("the same through 3 days", lambda g, s: bursts(g, s, DAYS, MARGIN, 2000, MINUTE), RATES),
+    ("day and night, 9 to 1 calls", lambda g, s: day_and_night(g, s, DAYS, MARGIN, MINUTE), RATES),
+    ("a rate that swings with the hour, 0 to 2 %",
+     lambda g, s: rate_by_hour(g, s, DAYS, MARGIN, MINUTE), RATES),
+    ("nothing by night, 2 % by day", lambda g, s: only_by_day(g, s, DAYS, MARGIN, MINUTE), RATES),
+    ("30 hot inputs", lambda g, s: hot_inputs(g, s, HOURS, MARGIN), RATES),
+    ("observer killed 20 times",
+     lambda g, s: with_restarts(g, independent(g, s, HOURS, MARGIN), 20), RATES),
+    ("10 % of labels missing at random",
+     lambda g, s: labelled(g, s, HOURS, 0.02, 0.1, False)[0], SIGNED),
+    ("10 % of labels missing, the bad ones",
+     lambda g, s: labelled(g, s, HOURS, 0.02, 0.1, True)[0], SIGNED),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What kinds of criteria have in common: a margin and a range."""
+
+    names: str
+    claim: MeanBets
+
+
+KINDS = (
+    Kind("disagreement, shadow_error_rate, decision_flips", RATES),
+    Kind("disagreement, net of a control", MeanBets(0.02, SWING, -1.0, 1.0)),
+    Kind("accuracy, recall, at k, NDCG, Brier, out_of_range", MeanBets(0.05, SWING, -1.0, 1.0)),
+    Kind("bias", MeanBets(0.05, SWING, -2.0, 2.0)),
+    Kind("latency_difference, MAE: 1 % of the range", MeanBets(0.01, SWING, -1.0, 1.0)),
 )
 
 
-def _share(looks: Looks, side: Side) -> float:
-    return float(np.isfinite(looks.first(side, threshold(ALPHA))).mean())
+def _share(looks: Looks, side: Side, alpha: float = ALPHA) -> float:
+    return float(np.isfinite(looks.first(side, threshold(alpha))).mean())
 
 
-def _null(name: str, streams: Streams, bound: tuple[float, float, float]) -> str:
-    count = len(streams.n)
-    after = look(streams, bound)
-    calls = "- | -"
-    if bound == RATES:
-        before = look_at_calls(streams, MARGIN)
-        calls = f"{_share(before, Side.PASS):.3f} | {_share(before, Side.FAIL):.3f}"
-    found = [_share(after, side) for side in Side]
-    allowed = ALPHA + 2 * float(np.sqrt(ALPHA * (1 - ALPHA) / count))
-    held = "yes" if max(found) <= allowed else "**no**"
-    return f"| {name} | {calls} | {found[0]:.3f} | {found[1]:.3f} | {held} |"
+def allowed(streams: int, alpha: float = ALPHA) -> float:
+    """alpha and two standard errors."""
+    return alpha + 2 * float(np.sqrt(alpha * (1 - alpha) / streams))
 
 
-def _minutes(first: np.ndarray) -> str:
-    median = float(np.median(first))
-    return "not in a day" if np.isinf(median) else f"{median / 6:,.1f} min"
+def _minutes(first: Floats) -> str:
+    median = float(np.median(first)) / 60
+    if np.isinf(median):
+        return "not in 3 days"
+    return f"{median:,.1f} min" if median < 120 else f"{median / 60:,.1f} h"
 
 
-def _power(effect: float, streams: Streams) -> str:
-    side = Side.PASS if effect < 1 else Side.FAIL
-    limit = threshold(ALPHA)
-    before = look_at_calls(streams, MARGIN).first(side, limit)
-    after = look(streams).first(side, limit)
-    return f"| {effect:g} | {side.upper()} | {_minutes(before)} | {_minutes(after)} |"
+class Tables:
+    """Everything that is simulated, as rows."""
+
+    def __init__(self, streams: int, seed: int = 20261128) -> None:
+        self.streams = streams
+        self.rng = np.random.default_rng(seed)
+        self.shares: list[tuple[str, float, float]] = []  # for the plot
+        self.times: list[tuple[float, float, float, float]] = []
+
+    def null(self, name: str, make: Make, claim: MeanBets) -> str:
+        """A row at the margin."""
+        streams = make(self.rng, self.streams)
+        calls = "- | -"
+        if claim.low == 0:
+            before = look_at_calls(streams, MARGIN)
+            calls = f"{_share(before, Side.PASS):.3f} | {_share(before, Side.FAIL):.3f}"
+        return self._row(name, calls, look(streams, claim))
+
+    def _row(self, name: str, calls: str, looks: Looks) -> str:
+        found = [_share(looks, side) for side in Side]
+        self.shares.append((name, found[0], found[1]))
+        held = "yes" if max(found) <= allowed(self.streams) else "**no**"
+        return f"| {name} | {calls} | {found[0]:.3f} | {found[1]:.3f} | {held} |"
+
+    def kind(self, kind: Kind) -> str:
+        """A kind at its margin, and how soon three times as much is seen."""
+        c = kind.claim
+        at = look(spread_around(self.rng, self.streams, 3600, c.margin, c.low, c.high), c)
+        few = max(20, self.streams // 5)
+        harmed = spread_around(self.rng, few, 900, 3 * c.margin, c.low, c.high)
+        first = look(harmed, c).first(Side.FAIL, threshold(ALPHA))
+        return self._timed(kind.names, at, first)
+
+    def ratio(self) -> str:
+        """Precision at its margin, and three times over it."""
+        few = max(20, self.streams // 5)
+        at = looks_at_precision(self.rng, self.streams, 3600, 0.05, 0.05)
+        harmed = looks_at_precision(self.rng, few, 900, 0.05, 0.15)
+        first = harmed.first(Side.FAIL, threshold(ALPHA)) * 60
+        return self._timed("precision, F1", at, first)
+
+    def _timed(self, name: str, at: Looks, first: Floats) -> str:
+        row = self._row(name, "", at).replace("|  |", "|")
+        return f"{row} {_minutes(first)} |"
+
+    def slices(self, count: int = 50) -> str:
+        """Fifty slices, each at the margin: how often any is flagged, by e-BH at every look."""
+        any_ = np.zeros(self.streams, dtype=bool)
+        for group in range(self.streams):
+            looks = look(independent(self.rng, count, 360, MARGIN, 10.0), RATES).log_fail
+            for at in range(0, looks.shape[1], 20):
+                if discoveries(looks[:, at].tolist(), ALPHA):
+                    any_[group] = True
+                    break
+        share = float(any_.mean())
+        self.shares.append(("50 slices, any flagged", 0.0, share))
+        held = "yes" if share <= allowed(self.streams) else "**no**"
+        return f"| 50 slices, any flagged | - | - | - | {share:.3f} | {held} |"
+
+    def shadows(self, count: int = 5) -> str:
+        """Five shadows at the margin: how often any passes."""
+        looks = look(
+            independent(self.rng, self.streams * count, 3 * 1440, MARGIN, 60.0),
+            replace(RATES, swing=1.0),
+        )
+        first = looks.first(Side.PASS, threshold(pass_alpha(ALPHA, count)))
+        share = float(np.isfinite(first.reshape(self.streams, count)).any(axis=1).mean())
+        self.shares.append(("five shadows, any passes", share, 0.0))
+        held = "yes" if share <= allowed(self.streams) else "**no**"
+        return f"| five shadows, any passes | - | - | {share:.3f} | - | {held} |"
+
+    def power(self, effect: float) -> str:
+        """How soon it is decided."""
+        side = Side.PASS if effect < 1 else Side.FAIL
+        limit, few = threshold(ALPHA), max(20, self.streams // 10)
+        hours = independent(self.rng, few, HOURS, effect * MARGIN)
+        days = independent(self.rng, few, DAYS, effect * MARGIN, MINUTE)
+        firsts = [look_at_calls(hours, MARGIN).first(side, limit)]
+        for swing in (1.0, SWING):
+            claim = replace(RATES, swing=swing)
+            first = look(hours, claim).first(side, limit)
+            if not np.isfinite(np.median(first)):
+                first = look(days, claim).first(side, limit) * MINUTE
+            firsts.append(first)
+        medians = [float(np.median(first)) for first in firsts]
+        self.times.append((effect, *medians))  # type: ignore[arg-type]  # three of them
+        cells = " | ".join(_minutes(first) for first in firsts)
+        return f"| {effect:g} | {side.upper()} | {cells} |"
 
 
 def main() -> None:
     """Run every cell and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int, default=1000)
-    count = parser.parse_args().streams
-    rng = np.random.default_rng(20261124)
-    nulls = [
-        _null(name, make(rng, count), bound)
-        for name, make, bound in track(NULLS, description="at the margin")
-    ]
-    power = [
-        _power(effect, independent(rng, max(20, count // 5), BLOCKS, effect * MARGIN))
-        for effect in track(EFFECTS, description="power")
-    ]
-    allowed = ALPHA + 2 * float(np.sqrt(ALPHA * (1 - ALPHA) / count))
+    given = parser.parse_args()
+    os.nice(10)  # the machine may be shared
+    tables = Tables(given.streams)
+    nulls = [tables.null(*row) for row in track(NULLS, description="at the margin")]
+    kinds = [tables.kind(kind) for kind in track(KINDS, description="every kind")]
+    kinds.append(tables.ratio())
+    many = [tables.slices(), tables.shadows()]
+    power = [tables.power(effect) for effect in track(EFFECTS, description="power")]
+    SVG.write_text(plot(tables.shares, tables.times, allowed(given.streams)), encoding="utf-8")
     OUT.write_text(
-        "\n".join(
-            [
-                "# How often the verdict errs, and how soon it decides",
-                "",
-                f"Written by `make simulate`. {count:,} streams a row, each looked at after every",
-                "10 s for a day; 50 calls a second, margin 1 %, alpha 2.5 % for each claim. The",
-                f"true mean lies exactly at the margin. Held: at most {allowed:.3f} (alpha and two",
-                "standard errors). Calls: evidence as if calls were independent.",
-                "",
-                "| at the margin | calls: false PASS | false FAIL "
-                "| blocks: false PASS | false FAIL | held |",
-                "|---|---|---|---|---|---|",
-                *nulls,
-                "",
-                "A rate that swings with the hour is not covered by any block shorter than a day:",
-                "its mean over the hours seen is not its mean. That is why a report says how much",
-                "of a day and of a week it has seen.",
-                "",
-                f"Median time to a decision, independent calls, {max(20, count // 5):,} streams:",
-                "",
-                "| true effect / margin | decision | evidence per call | per block |",
-                "|---|---|---|---|",
-                *power,
-                "",
-                "With no disagreement at all likeness cannot be measured, bursts of a minute are",
-                "assumed, and so a perfect shadow takes longer than one with a few.",
-                "",
-            ]
+        TEXT.format(
+            streams=f"{given.streams:,}",
+            few=max(20, given.streams // 10),
+            allowed=f"{allowed(given.streams):.3f}",
+            nulls="\n".join([*nulls, *many]),
+            kinds="\n".join(kinds),
+            power="\n".join(power),
         ),
         encoding="utf-8",
     )
+
+
+TEXT = """# How often the verdict errs, and how soon it decides
+
+Written by `make simulate`. {streams} streams a row, each looked at after every block; 50 calls a
+second, margin 1 %, alpha 2.5 % for each claim. The true mean, over a day, lies exactly at the
+margin. Held: at most {allowed} (alpha and two standard errors). Calls: evidence as if calls were
+independent, as it was before.
+
+![False verdicts, and times to a decision](simulation.svg)
+
+| at the margin | calls: false PASS | false FAIL | blocks: false PASS | false FAIL | held |
+|---|---|---|---|---|---|
+{nulls}
+
+Rows that have a day and a night, or 3 days in their name, run for three days by blocks of a minute,
+the others for two hours by the second; slices for an hour, shadows for three days.
+
+**Why a rate that swings with the hour holds.** While a day has not been seen its mean is not known:
+by day everything may be twice as bad as over the day. `judge.swing` (2) says how much that may be.
+Until a whole day is over, FAIL needs evidence of more than so many margins, PASS of less than the
+margin divided by it. When a day is over, the evidence of its blocks counts at the margin itself:
+for a profile of hours p_1 .. p_24 and any bet L the product of 1 + L (p_h - m) is at most
+(1 + L (mean - m))^24 (the mean of logarithms is at most the logarithm of the mean), so over whole
+days it is evidence about the day's mean, whatever the hours are like. `swing: 1` says that the rate
+does not follow the hour.
+
+Every kind, at its margin for an hour, and the median time until three times the margin is seen:
+
+| kind | false PASS | false FAIL | held | 3 margins: FAIL after |
+|---|---|---|---|---|
+{kinds}
+
+Median time to a decision, independent calls, {few} streams:
+
+| true effect / margin | decision | evidence per call | blocks, `swing: 1` | blocks, `swing: 2` |
+|---|---|---|---|---|
+{power}
+
+With no disagreement at all likeness cannot be measured, bursts of a minute are assumed, and so a
+perfect shadow takes longer than one with a few.
+"""
 
 
 if __name__ == "__main__":

@@ -8,16 +8,19 @@ what it pays are the judge's own functions, applied to arrays with a stream in e
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sidecar.judge.evidence.bets import shifted
 from sidecar.judge.evidence.betting import bets, caps, excess, log_payoffs
 from sidecar.judge.evidence.blocks import shares_of
+from sidecar.judge.evidence.level import DAY
 from sidecar.judge.evidence.likeness import LENGTHS, UNSEEN_SECONDS, choose, pair_sums, state
+from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.mixtures import Floats, Side, logmeanexp, rate_evidence
 
-CHUNK = 400_000  # blocks of all streams worked on at once
+CHUNK = 200_000  # blocks of all streams worked on at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Streams:
     n: Floats
     worst: Floats  # sum of scores, what is missing at its worst: for PASS
     best: Floats
+    seconds: float = 1.0  # a base block
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +47,6 @@ class Looks:
         return np.where(crossed.any(axis=1), crossed.argmax(axis=1) + 1.0, np.inf)
 
 
-def _steps() -> list[int]:
-    return [round(length / LENGTHS[0]) for length in LENGTHS]
-
-
 def _summed(x: Floats, step: int) -> Floats:
     whole = x.shape[1] // step * step
     return np.asarray(x[:, :whole].reshape(x.shape[0], -1, step).sum(axis=2))
@@ -60,15 +60,29 @@ def _spread(x: Floats, step: int, looks: int, before: float) -> Floats:
     return known
 
 
-def _bet(n: Floats, k: Floats, bound: tuple[float, float, float], side: Side) -> Floats:
-    margin, low, high = bound
-    z = excess(n, k, caps(n), margin, low, high)
-    return logmeanexp(np.cumsum(log_payoffs(z, bets(margin, low, high, side)), axis=1))
+def _bet(n: Floats, k: Floats, claim: MeanBets, side: Side, seconds: float) -> Floats:
+    """ln E after each block, as `MeanBets.evidence` has it."""
+    low, high = claim.low, claim.high
+    cap = caps(n)
+
+    def wealth(margin: float) -> Floats:
+        z = excess(n, k, cap, margin, low, high)
+        return np.cumsum(log_payoffs(z, bets(margin, low, high, side)), axis=1)
+
+    moved = shifted(claim.margin, low, high, claim.swing)[side is Side.FAIL]
+    moment = logmeanexp(wealth(moved))
+    if claim.swing == 1:
+        return moment
+    whole = np.zeros_like(moment)
+    day = round(DAY / seconds)
+    if n.shape[1] > day:
+        ends = logmeanexp(wealth(claim.margin)[:, day - 1 :: day])
+        # It is known with the first block of the next day.
+        whole[:, day:] = np.repeat(ends, day, axis=1)[:, : n.shape[1] - day]
+    return np.asarray(np.logaddexp(moment, whole) - math.log(2))
 
 
-def at_length(
-    streams: Streams, step: int, bound: tuple[float, float, float]
-) -> tuple[Looks, Floats]:
+def at_length(streams: Streams, step: int, claim: MeanBets) -> tuple[Looks, Floats]:
     """Evidence and likeness from blocks of so many base blocks, as known at every look."""
     looks = streams.n.shape[1]
     n, worst, best = (_summed(x, step) for x in (streams.n, streams.worst, streams.best))
@@ -79,20 +93,29 @@ def at_length(
     sums = np.zeros((*n.shape, 7))
     if n.shape[1] > 1:
         sums[:, 1:] = np.cumsum(pair_sums(means, n > 0), axis=1)
+    seconds = step * streams.seconds
     return (
         Looks(
-            _spread(_bet(n, worst, bound, Side.PASS), step, looks, 0.0),
-            _spread(_bet(n, best, bound, Side.FAIL), step, looks, 0.0),
+            _spread(_bet(n, worst, claim, Side.PASS, seconds), step, looks, 0.0),
+            _spread(_bet(n, best, claim, Side.FAIL, seconds), step, looks, 0.0),
         ),
         _spread(state(sums), step, looks, math.nan),
     )
 
 
-def look(streams: Streams, bound: tuple[float, float, float] = (0.01, 0.0, 1.0)) -> Looks:
+def look(streams: Streams, claim: MeanBets) -> Looks:
     """Evidence with the block length chosen at every look, as `Blocks.evidence` has it."""
     rows = max(1, CHUNK // streams.n.shape[1])
     parts = [
-        _look(Streams(*(x[i : i + rows] for x in (streams.n, streams.worst, streams.best))), bound)
+        _look(
+            replace(
+                streams,
+                n=streams.n[i : i + rows],
+                worst=streams.worst[i : i + rows],
+                best=streams.best[i : i + rows],
+            ),
+            claim,
+        )
         for i in range(0, len(streams.n), rows)
     ]
     return Looks(
@@ -100,10 +123,17 @@ def look(streams: Streams, bound: tuple[float, float, float] = (0.01, 0.0, 1.0))
     )
 
 
-def _look(streams: Streams, bound: tuple[float, float, float]) -> Looks:
-    levels = [at_length(streams, step, bound) for step in _steps()]
-    chosen = choose(np.stack([states for _, states in levels], axis=-1), LENGTHS, UNSEEN_SECONDS)
-    shares = shares_of(len(LENGTHS))
+def lengths_of(streams: Streams) -> list[float]:
+    """The judge's lengths, from that of a base block on."""
+    return [length for length in LENGTHS if length >= streams.seconds]
+
+
+def _look(streams: Streams, claim: MeanBets) -> Looks:
+    lengths = lengths_of(streams)
+    steps = [round(length / streams.seconds) for length in lengths]
+    levels = [at_length(streams, step, claim) for step in steps]
+    chosen = choose(np.stack([states for _, states in levels], axis=-1), lengths, UNSEEN_SECONDS)
+    shares = shares_of(len(lengths))
     best = {side: np.full(streams.n.shape, -np.inf) for side in Side}
     for i, (looks, _) in enumerate(levels):
         for side, logs in ((Side.PASS, looks.log_pass), (Side.FAIL, looks.log_fail)):

@@ -1,4 +1,8 @@
-"""Traffic of which the truth is known: sums of 10 s blocks for many streams at once."""
+"""Traffic of which the truth is known: sums of blocks for many streams at once.
+
+Rule: 50 calls a second; a block has `seconds`, so that hours are simulated by the second and days
+by blocks of 10 s.
+"""
 
 from __future__ import annotations
 
@@ -7,65 +11,97 @@ import numpy as np
 from benchmarks.simulate_engine import Streams
 from sidecar.judge.evidence.mixtures import Floats
 
-CALLS = 500  # a block: 50 calls a second
-HOUR = 360  # blocks
+CALLS = 50  # a second
+DAY = 86_400
 
 
-def complete(n: Floats, k: Floats) -> Streams:
+def complete(n: Floats, k: Floats, seconds: float = 1.0) -> Streams:
     """Nothing is missing: the same sum at worst and at best."""
-    return Streams(n, k, k)
+    return Streams(n, k, k, seconds)
 
 
-def independent(rng: np.random.Generator, streams: int, blocks: int, rate: float) -> Streams:
+def even(k: Floats, seconds: float) -> Streams:
+    """As many calls in every block."""
+    return complete(np.full(k.shape, float(CALLS * seconds)), k, seconds)
+
+
+def independent(
+    rng: np.random.Generator, streams: int, blocks: int, rate: float, seconds: float = 1.0
+) -> Streams:
     """Every call disagrees or not on its own."""
-    k = rng.binomial(CALLS, rate, (streams, blocks)).astype(np.float64)
-    return complete(np.full(k.shape, float(CALLS)), k)
+    calls = round(CALLS * seconds)
+    return even(rng.binomial(calls, rate, (streams, blocks)).astype(np.float64), seconds)
 
 
-def bursts(rng: np.random.Generator, streams: int, blocks: int, rate: float, calls: int) -> Streams:
+def bursts(
+    rng: np.random.Generator,
+    streams: int,
+    blocks: int,
+    rate: float,
+    calls: int,
+    seconds: float = 1.0,
+) -> Streams:
     """All calls of a burst disagree, none between; the time between bursts is exponential."""
-    total = blocks * CALLS
+    size = CALLS * seconds
     gap = calls * (1 - rate) / rate
-    edges = np.arange(blocks + 1) * float(CALLS)
+    edges = np.arange(blocks + 1) * size
     k = np.empty((streams, blocks))
     for row in range(streams):
-        gaps = rng.exponential(gap, round(1.5 * total / (gap + calls)) + 20)
+        gaps = rng.exponential(gap, round(1.5 * blocks * size / (gap + calls)) + 20)
         starts = np.cumsum(gaps + calls) - calls
         times = np.stack([starts, starts + calls], axis=1).ravel()
         seen = np.repeat(np.arange(len(gaps) + 1) * float(calls), 2)[1:-1]
         k[row] = np.diff(np.interp(edges, times, seen, left=0.0))
-    return complete(np.full(k.shape, float(CALLS)), k)
+    return even(k, seconds)
 
 
-def day_and_night(rng: np.random.Generator, streams: int, blocks: int, rate: float) -> Streams:
-    """Nine times as many calls by day as by night, from a random hour on; the rate is the same."""
-    phase = rng.random((streams, 1)) * 24
-    hour = phase + np.arange(blocks)[None, :] / HOUR
-    n = rng.poisson(CALLS * (1 + 0.8 * np.sin(2 * np.pi * hour / 24))).astype(np.float64)
-    return complete(n, rng.binomial(n.astype(np.int64), rate).astype(np.float64))
+def _days(rng: np.random.Generator, streams: int, blocks: int, seconds: float) -> Floats:
+    """The time of each block in days, from a random hour on."""
+    return rng.random((streams, 1)) + np.arange(blocks)[None, :] * seconds / DAY
 
 
-def rate_by_hour(rng: np.random.Generator, streams: int, blocks: int, rate: float) -> Streams:
+def day_and_night(
+    rng: np.random.Generator, streams: int, blocks: int, rate: float, seconds: float = 10.0
+) -> Streams:
+    """Nine times as many calls by day as by night; the rate is the same."""
+    days = _days(rng, streams, blocks, seconds)
+    n = rng.poisson(CALLS * seconds * (1 + 0.8 * np.sin(2 * np.pi * days))).astype(np.float64)
+    return complete(n, rng.binomial(n.astype(np.int64), rate).astype(np.float64), seconds)
+
+
+def rate_by_hour(
+    rng: np.random.Generator, streams: int, blocks: int, rate: float, seconds: float = 10.0
+) -> Streams:
     """The rate itself swings with the hour, from nothing to twice its mean."""
-    phase = rng.random((streams, 1)) * 24
-    hour = phase + np.arange(blocks)[None, :] / HOUR
-    now = rate * (1 + np.sin(2 * np.pi * hour / 24))
-    k = rng.binomial(CALLS, np.clip(now, 0, 1)).astype(np.float64)
-    return complete(np.full(k.shape, float(CALLS)), k)
+    days = _days(rng, streams, blocks, seconds)
+    now = rate * (1 + np.sin(2 * np.pi * days))
+    k = rng.binomial(round(CALLS * seconds), np.clip(now, 0, 1)).astype(np.float64)
+    return even(k, seconds)
 
 
-def hot_inputs(rng: np.random.Generator, streams: int, blocks: int, rate: float) -> Streams:
+def only_by_day(
+    rng: np.random.Generator, streams: int, blocks: int, rate: float, seconds: float = 10.0
+) -> Streams:
+    """Nothing for twelve hours, then twice the rate for twelve."""
+    days = _days(rng, streams, blocks, seconds)
+    now = np.where(days % 1 < 0.5, 2 * rate, 0.0)
+    return even(rng.binomial(round(CALLS * seconds), now).astype(np.float64), seconds)
+
+
+def hot_inputs(
+    rng: np.random.Generator, streams: int, blocks: int, rate: float, seconds: float = 1.0
+) -> Streams:
     """Thirty inputs, one of which always disagrees; popularity is drawn anew every 60 s."""
-    spans = blocks // 6 + 2
+    minute = round(60 / seconds)
+    spans = blocks // minute + 2
     popular = rng.gamma(1.0, 1.0, (streams, spans, 30))
     popular[..., 0] *= rate * 29 / (1 - rate)  # nearly the wanted share of all
     share = popular[..., 0] / popular.sum(axis=-1)
     share *= rate / share.mean()
-    offset = rng.integers(0, 6, streams)
-    at = (np.arange(blocks)[None, :] + offset[:, None]) // 6
-    now = np.take_along_axis(share, at, axis=1)
-    k = rng.binomial(CALLS, np.clip(now, 0, 1)).astype(np.float64)
-    return complete(np.full(k.shape, float(CALLS)), k)
+    offset = rng.integers(0, minute, streams)
+    at = (np.arange(blocks)[None, :] + offset[:, None]) // minute
+    now = np.clip(np.take_along_axis(share, at, axis=1), 0, 1)
+    return even(rng.binomial(round(CALLS * seconds), now).astype(np.float64), seconds)
 
 
 def with_restarts(rng: np.random.Generator, streams: Streams, restarts: int) -> Streams:
@@ -73,13 +109,20 @@ def with_restarts(rng: np.random.Generator, streams: Streams, restarts: int) -> 
     n, k = streams.n.copy(), streams.worst.copy()
     rows = np.arange(len(n))[:, None]
     at = rng.integers(0, n.shape[1], (len(n), restarts))
-    k[rows, at] = rng.binomial(k[rows, at].astype(np.int64), 0.9)
-    n[rows, at] *= 0.9
-    return complete(n, k)
+    left = 1 - min(1.0, 1 / streams.seconds)
+    k[rows, at] = rng.binomial(k[rows, at].astype(np.int64), left)
+    n[rows, at] *= left
+    return complete(n, k, streams.seconds)
 
 
 def labelled(
-    rng: np.random.Generator, streams: int, blocks: int, mean: float, missing: float, biased: bool
+    rng: np.random.Generator,
+    streams: int,
+    blocks: int,
+    mean: float,
+    missing: float,
+    biased: bool,
+    seconds: float = 1.0,
 ) -> tuple[Streams, Streams]:
     """Paired accuracy: 5 % of the calls differ; a share of their labels never comes.
 
@@ -87,12 +130,28 @@ def labelled(
         What the judge counts, with both bounds; and what it would be told if what is missing were
         left out, as if it were like the rest.
     """
-    differing = 0.05
-    worse = rng.binomial(CALLS, (differing + mean) / 2, (streams, blocks)).astype(np.float64)
-    better = rng.binomial(CALLS, (differing - mean) / 2, (streams, blocks)).astype(np.float64)
+    differing, calls = 0.05, round(CALLS * seconds)
+    worse = rng.binomial(calls, (differing + mean) / 2, (streams, blocks)).astype(np.float64)
+    better = rng.binomial(calls, (differing - mean) / 2, (streams, blocks)).astype(np.float64)
     lost_worse = rng.binomial(worse.astype(np.int64), min(1.0, missing * (2 if biased else 1)))
     lost_better = 0 if biased else rng.binomial(better.astype(np.int64), missing)
     lost = lost_worse + lost_better
     seen = (worse - lost_worse) - (better - lost_better)
-    n = np.full(worse.shape, float(CALLS))
-    return Streams(n, seen + lost, seen - lost), complete(n - lost, seen)
+    n = np.full(worse.shape, float(calls))
+    return Streams(n, seen + lost, seen - lost, seconds), complete(n - lost, seen, seconds)
+
+
+def spread_around(
+    rng: np.random.Generator,
+    streams: int,
+    blocks: int,
+    mean: float,
+    low: float,
+    high: float,
+    seconds: float = 1.0,
+) -> Streams:
+    """Independent scores of any bounded kind: mostly near the mean, one in 20 at an end."""
+    calls = round(CALLS * seconds)
+    ends = rng.binomial(calls, 0.05, (streams, blocks))
+    up = rng.binomial(ends, (mean - low) / (high - low))  # so that the mean is kept
+    return even((calls - ends) * mean + up * high + (ends - up) * low, seconds)

@@ -14,6 +14,9 @@ WHO = 'namespace=~"$namespace", app=~"$app"'
 BY = "namespace, app"
 AGREEING = 'outcome=~"equal|both_error_same"'
 COLORS = {"PASS": "green", "FAIL": "red", "WATCHING": "blue", "INCONCLUSIVE": "orange"}
+NO_COLLECTOR = (
+    "no collector is scraped: kubectl apply -k k8s/collect, PodMonitor shadow-sidecar-collect"
+)
 Target = tuple[str, str]
 """A query and the legend of its lines."""
 
@@ -30,6 +33,7 @@ class Panel:
     text: str = ""
     top: float | None = None  # the axis ends here
     stacked: bool = False
+    empty: str = "no sidecar is scraped (PodMonitor shadow-sidecar), or it saw no call"
     repeat: str = ""  # one panel for each value of this variable, in rows of three
 
 
@@ -41,6 +45,9 @@ def _quantile(q: float, side: str) -> Target:
 
 def _rate(metric: str, by: str, more: str = "") -> str:
     return f"sum by ({by}) (rate({metric}{{{WHO}{more}}}[$__rate_interval]))"
+
+
+NO_CADVISOR = "the kubelet's cAdvisor is not scraped"
 
 
 def _containers(kind: str, pods: str) -> Target:
@@ -57,9 +64,9 @@ def _containers(kind: str, pods: str) -> Target:
 
 
 def _criterion(figure: str, name: str) -> Target:
-    """One figure of each pod's criterion."""
+    """One figure of the service's criterion."""
     where = f'{WHO}, criterion="$criterion"'
-    return f"shadow_sidecar_criterion_{figure}{{{where}}}", f"{name} ({{{{shadow}}}}, {{{{pod}}}})"
+    return f"shadow_sidecar_service_criterion_{figure}{{{where}}}", f"{name} ({{{{shadow}}}})"
 
 
 CANDIDATE = 'pod=~"$candidate_pods", '
@@ -73,12 +80,13 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Verdict",
                 (
                     (
-                        f"max by (shadow, state) (shadow_sidecar_verdict{{{WHO}}}) == 1",
+                        f"max by (shadow, state) (shadow_sidecar_service_verdict{{{WHO}}}) == 1",
                         "{{shadow}}: {{state}}",
                     ),
                 ),
                 kind="stat",
-                text="Of each pod; `shadow-sidecar report --service` adds them up.",
+                text="Of the whole service, by its collector (k8s/collect).",
+                empty=NO_COLLECTOR,
             ),
             Panel(
                 "Coverage",
@@ -109,7 +117,8 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 ),
                 repeat="criterion",
                 text="PASS once the highest is below what is allowed, FAIL once the lowest is "
-                "above it. Of each pod, in the unit of the criterion's margin.",
+                "above it. Of the whole service, in the unit of the criterion's margin.",
+                empty=NO_COLLECTOR,
             ),
         ),
     ),
@@ -121,7 +130,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 (
                     (
                         "max by (shadow, criterion, state) "
-                        f"(shadow_sidecar_criterion_verdict{{{WHO}}}) == 1",
+                        f"(shadow_sidecar_service_criterion_verdict{{{WHO}}}) == 1",
                         "{{shadow}} {{criterion}}: {{state}}",
                     ),
                 ),
@@ -130,7 +139,26 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             ),
             Panel(
                 "Calls that the evidence rests on",
-                ((f"sum by (app, shadow) (shadow_sidecar_judged_calls{{{WHO}}})", "{{shadow}}"),),
+                ((f"sum by (app, shadow) (shadow_sidecar_service_calls{{{WHO}}})", "{{shadow}}"),),
+                empty=NO_COLLECTOR,
+            ),
+            Panel(
+                "Sidecars",
+                (
+                    (
+                        f"sum by (shadow, how) (shadow_sidecar_service_sidecars{{{WHO}}})",
+                        "{{shadow}} {{how}}",
+                    ),
+                    (f"sum(shadow_sidecar_service_not_injected{{{WHO}}})", "not injected"),
+                ),
+                text="While any is missing or left out nothing passes. Gone: still counted.",
+                empty=NO_COLLECTOR,
+            ),
+            Panel(
+                "Since everybody was asked",
+                ((f"max by (app) (shadow_sidecar_service_staleness_seconds{{{WHO}}})", "{{app}}"),),
+                unit="s",
+                empty=NO_COLLECTOR,
             ),
         ),
     ),
@@ -152,6 +180,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                     ),
                 ),
                 unit="reqps",
+                empty="nothing differed",
             ),
             Panel(
                 "Calls",
@@ -199,6 +228,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Not compared, by reason",
                 ((_rate("shadow_sidecar_calls_skipped_total", "reason") + " > 0", "{{reason}}"),),
                 unit="reqps",
+                empty="every call was compared",
                 stacked=True,
             ),
             Panel(
@@ -246,10 +276,34 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     (
         "Containers (cAdvisor)",
         (
-            Panel("CPU: production's pods", (_containers("cpu", ""),), "cores", width=6),
-            Panel("Memory: production's pods", (_containers("memory", ""),), "bytes", width=6),
-            Panel("CPU: the candidate's", (_containers("cpu", CANDIDATE),), "cores", width=6),
-            Panel("Memory: the candidate's", (_containers("memory", CANDIDATE),), "bytes", width=6),
+            Panel(
+                "CPU: production's pods",
+                (_containers("cpu", ""),),
+                "cores",
+                width=6,
+                empty=NO_CADVISOR,
+            ),
+            Panel(
+                "Memory: production's pods",
+                (_containers("memory", ""),),
+                "bytes",
+                width=6,
+                empty=NO_CADVISOR,
+            ),
+            Panel(
+                "CPU: the candidate's",
+                (_containers("cpu", CANDIDATE),),
+                "cores",
+                width=6,
+                empty=NO_CADVISOR,
+            ),
+            Panel(
+                "Memory: the candidate's",
+                (_containers("memory", CANDIDATE),),
+                "bytes",
+                width=6,
+                empty=NO_CADVISOR,
+            ),
         ),
     ),
 )
@@ -294,7 +348,7 @@ def dashboard() -> dict[str, Any]:
 
 
 def _panel(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
-    defaults: dict[str, Any] = {"unit": panel.unit, "custom": {}}
+    defaults: dict[str, Any] = {"unit": panel.unit, "custom": {}, "noValue": panel.empty}
     if panel.top is not None:
         defaults |= {"min": 0, "max": panel.top}
     if panel.stacked:
@@ -360,7 +414,7 @@ def _variables() -> list[dict[str, Any]]:
         | chosen
         | {
             "name": "criterion",
-            "query": f"label_values(shadow_sidecar_criterion_margin{{{WHO}}}, criterion)",
+            "query": f"label_values(shadow_sidecar_service_criterion_margin{{{WHO}}}, criterion)",
         },
         {
             "name": "candidate_pods",

@@ -128,15 +128,31 @@ class Observation(NamedTuple):
     status: int  # gRPC status code, 0 is OK
     detail: str  # grpc-message, percent-decoded
     messages: tuple[bytes, ...]
-    started_ns: int  # the request was complete (production) or sent (shadow)
-    ended_ns: int
+    started_ns: int  # the request's last byte was handed to the server's socket
+    ended_ns: int  # the kernel received the answer's last byte, where its stamp is known
     headers: Metadata = ()  # initial metadata
     trailers: Metadata = ()
+    first_message_ns: int = 0  # the last byte of the answer's first message came; 0: there is none
+    last_message_ns: int = 0  # and of its last
 
     @property
     def latency_ns(self) -> int:
         """Time from the complete request to the end of the answer; never negative."""
         return max(0, self.ended_ns - self.started_ns)
+
+    @property
+    def first_message_latency_ns(self) -> int | None:
+        """Time from the complete request to the answer's first message; None without one."""
+        if not self.first_message_ns:
+            return None
+        return max(0, self.first_message_ns - self.started_ns)
+
+    @property
+    def message_gap_ns(self) -> int | None:
+        """Mean time between the answer's messages; None when there are not two of them."""
+        if len(self.messages) < 2 or not self.first_message_ns:
+            return None
+        return max(0, self.last_message_ns - self.first_message_ns) // (len(self.messages) - 1)
 
 
 class Answered(NamedTuple):

@@ -9,19 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 from sidecar.call import Metadata
 from sidecar.capture.row import Row
-from sidecar.capture.schema import INPUT, PRODUCTION, SHADOW, fixed_schema
+from sidecar.capture.schema import (
+    DIFFERENCES,
+    FIELDS,
+    INPUT,
+    MESSAGES,
+    PRODUCTION,
+    SCORES,
+    SHADOW,
+    TIME,
+    fixed_schema,
+)
 from sidecar.capture.settings import CaptureSettings
 from sidecar.compare.result import Comparison
 from sidecar.judge.pair import Value
 
 MASK = "\u2022\u2022\u2022"
+UNFIT: Final = (pa.ArrowException, ValueError, TypeError, OverflowError)
+"""What Arrow raises for a value that is not of a column's type."""
 MAX_TYPED = 256  # columns of chosen inputs and outputs in one file; the rest is left out, counted
 
 
@@ -30,7 +44,8 @@ class Columns:
 
     def __init__(self, settings: CaptureSettings, first: Sequence[Row]) -> None:
         """`first` are the rows that the types of chosen inputs and outputs are read from."""
-        self._settings = settings
+        self._mask = settings.mask
+        self._payloads = settings.payloads
         self._fixed = fixed_schema()
         typed = _types(first)
         # What is masked is text, whatever it was.
@@ -45,75 +60,133 @@ class Columns:
             metadata=self._fixed.metadata,
         )
         self.misfits = 0  # values that did not fit their column
+        # Names come from the traffic: the cache is bounded.
+        self._shown = lru_cache(maxsize=1024)(
+            lambda name: (_any(settings.metadata, name), _any(settings.mask, name))
+        )
+        self._any_metadata = bool(settings.metadata)
 
     def batch(self, rows: Sequence[Row]) -> pa.RecordBatch:
-        """Make a batch of the rows."""
-        wanted, mask = self._settings.metadata, self._settings.mask
-        payloads = self._settings.payloads
-        plain: list[dict[str, Any]] = [_plain(row, wanted, mask, payloads) for row in rows]
-        arrays = [pa.array([one[field.name] for one in plain], field.type) for field in self._fixed]
-        values = [_values(row) for row in rows]
+        """Make a batch of the rows.
+
+        Raises:
+            pyarrow.ArrowException, ValueError, TypeError, OverflowError: a row holds what no
+                column can; see `fitting`.
+        """
+        fixed = self._columns(rows)
+        arrays = [fixed[field.name] for field in self._fixed]
+        values = [_values(row) for row in rows] if self._typed else []
         for name, kind in self._typed.items():
             column = [found.get(name) for found in values]
-            if _any(mask, _bare(name)):
+            if _any(self._mask, _bare(name)):
                 column = [None if value is None else MASK for value in column]
             arrays.append(self._array(column, kind))
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
+    def fitting(self, rows: Sequence[Row]) -> list[Row]:
+        """Those that columns can hold: what a peer sends may be no text, or too large."""
+        found = []
+        for row in rows:
+            try:
+                self.batch([row])
+            except UNFIT:
+                continue
+            found.append(row)
+        return found
+
+    def _columns(self, rows: Sequence[Row]) -> dict[str, pa.Array]:
+        """The fixed columns, each made at once: a row as a mapping costs three times as much."""
+        compared = [row.comparison for row in rows]
+        sides = (
+            (PRODUCTION, [row.production for row in rows], [c.models[0] for c in compared]),
+            (SHADOW, [row.answer for row in rows], [c.models[1] for c in compared]),
+        )
+        text, number = pa.string(), pa.float64()
+        found = {
+            "experiment": pa.array([row.experiment for row in rows], text),
+            "call": pa.array([row.call for row in rows], text),
+            "time": pa.array([row.started_ns // 1000 for row in rows], TIME),
+            "request_ms": pa.array([row.request_ns / 1e6 for row in rows], number),
+            "timeout_ms": _milliseconds([row.timeout_ns for row in rows]),
+            "method": pa.array([row.method for row in rows], text),
+            "peer": pa.array([row.peer for row in rows], text),
+            "correlation_id": pa.array([row.correlation_id or None for row in rows], text),
+            "trace_id": pa.array([row.trace_id or None for row in rows], text),
+            "shadow_trace_id": pa.array([row.shadow_trace_id or None for row in rows], text),
+            "shadow": pa.array([row.shadow for row in rows], text),
+            "role": pa.array([row.role for row in rows], text),
+            "outcome": pa.array([c.outcome.value for c in compared], text),
+            "agrees": pa.array([c.agrees for c in compared], pa.bool_()),
+            "detail": pa.array([c.detail for c in compared], text),
+            "reader": pa.array([c.reader for c in compared], text),
+            "differences": pa.array([_differences(c) for c in compared], DIFFERENCES),
+            "scores": _named([tuple(row.scores.items()) for row in rows], SCORES),
+            "slices": _named([row.slices for row in rows], FIELDS),
+            "shadow_wait_ms": _milliseconds([row.waited_ns for row in rows]),
+            "metadata": self._fields([row.metadata for row in rows]),
+            "request_messages": self._messages([row.request for row in rows]),
+        }
+        for prefix, answers, models in sides:
+            side = prefix.replace(".", "_")
+            found |= {
+                f"{side}status": pa.array([a.status for a in answers], pa.int32()),
+                f"{side}detail": pa.array([a.detail for a in answers], text),
+                f"{side}latency_ms": pa.array([a.latency_ns / 1e6 for a in answers], number),
+                f"{side}version": pa.array([model or None for model in models], text),
+                f"{side}headers": self._fields([a.headers for a in answers]),
+                f"{side}trailers": self._fields([a.trailers for a in answers]),
+                f"{side}messages": self._messages([a.messages for a in answers]),
+            }
+        return found
+
+    def _messages(self, values: list[tuple[bytes, ...]]) -> pa.Array:
+        return pa.array(values if self._payloads else [None] * len(values), MESSAGES)
+
+    def _fields(self, values: list[Metadata]) -> pa.Array:
+        if not self._any_metadata:
+            return _named([()] * len(values), FIELDS)
+        return _named([self._allowed(metadata) for metadata in values], FIELDS)
+
+    def _allowed(self, metadata: Metadata) -> list[tuple[str, str]]:
+        found = []
+        for name, value in metadata:
+            wanted, masked = self._shown(name)
+            if wanted:
+                found.append((name, MASK if masked else value))
+        return found
+
     def _array(self, values: list[Any], kind: pa.DataType) -> pa.Array:
         try:
             return pa.array(values, kind)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        except UNFIT:
             return pa.array([self._fit(value, kind) for value in values], kind)
 
     def _fit(self, value: Any, kind: pa.DataType) -> Any:
         try:
             pa.scalar(value, kind)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        except UNFIT:
             self.misfits += 1
             return None
         return value
 
 
-def _plain(row: Row, wanted: Iterable[str], mask: Iterable[str], payloads: bool) -> dict[str, Any]:
-    found, ours, theirs = row.comparison, row.production, row.answer
-    return {
-        "experiment": row.experiment,
-        "call": row.call,
-        "time": row.started_ns // 1000,
-        "request_ms": row.request_ns / 1e6,
-        "timeout_ms": None if row.timeout_ns is None else row.timeout_ns / 1e6,
-        "method": row.method,
-        "peer": row.peer,
-        "correlation_id": row.correlation_id or None,
-        "trace_id": row.trace_id or None,
-        "shadow_trace_id": row.shadow_trace_id or None,
-        "shadow": row.shadow,
-        "role": row.role,
-        "outcome": found.outcome.value,
-        "agrees": found.agrees,
-        "detail": found.detail,
-        "reader": found.reader,
-        "differences": _differences(found),
-        "scores": _pairs(row.scores.items()),
-        "slices": _pairs(row.slices),
-        "production_status": ours.status,
-        "production_detail": ours.detail,
-        "production_latency_ms": ours.latency_ns / 1e6,
-        "production_version": found.models[0] or None,
-        "production_headers": _fields(ours.headers, wanted, mask),
-        "production_trailers": _fields(ours.trailers, wanted, mask),
-        "production_messages": list(ours.messages) if payloads else None,
-        "shadow_status": theirs.status,
-        "shadow_detail": theirs.detail,
-        "shadow_latency_ms": theirs.latency_ns / 1e6,
-        "shadow_version": found.models[1] or None,
-        "shadow_headers": _fields(theirs.headers, wanted, mask),
-        "shadow_trailers": _fields(theirs.trailers, wanted, mask),
-        "shadow_messages": list(theirs.messages) if payloads else None,
-        "metadata": _fields(row.metadata, wanted, mask),
-        "request_messages": list(row.request) if payloads else None,
-    }
+def _milliseconds(values: Iterable[int | None]) -> pa.Array:
+    return pa.array([None if ns is None else ns / 1e6 for ns in values], pa.float64())
+
+
+def _named(groups: Sequence[Sequence[tuple[str, Any]]], kind: pa.DataType) -> pa.Array:
+    """A list of names and values for each row."""
+    flat = [pair for group in groups for pair in group]
+    inner = kind.value_type
+    struct = pa.StructArray.from_arrays(
+        [
+            pa.array([name for name, _ in flat], inner.field("name").type),
+            pa.array([value for _, value in flat], inner.field("value").type),
+        ],
+        fields=[inner.field("name"), inner.field("value")],
+    )
+    ends = accumulate(map(len, groups), initial=0)
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), struct, type=kind)
 
 
 def _differences(found: Comparison) -> list[dict[str, Any]]:
@@ -123,21 +196,9 @@ def _differences(found: Comparison) -> list[dict[str, Any]]:
             "outcome": o.outcome.value,
             "rule": o.rule,
             "score": o.score,
-            "raw": _pairs(o.raw.items()),
+            "raw": [{"name": name, "value": value} for name, value in o.raw.items()],
         }
         for o in found.differing
-    ]
-
-
-def _pairs(items: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
-    return [{"name": name, "value": value} for name, value in items]
-
-
-def _fields(metadata: Metadata, wanted: Iterable[str], mask: Iterable[str]) -> list[dict[str, str]]:
-    return [
-        {"name": name, "value": MASK if _any(mask, name) else value}
-        for name, value in metadata
-        if _any(wanted, name)
     ]
 
 

@@ -1,60 +1,91 @@
 """The right to be forgotten: files are rewritten without the calls that are named.
 
-Rule: a file is replaced whole, by an atomic rename, or stays as it was.
+Rule: a file is replaced whole, by an atomic rename, or stays as it was; nothing of a forgotten call
+is left in the new one, its statistics and dictionaries included, since all of it is written anew.
+What a crashed writer left is taken away too. What is being written now cannot be rewritten: it is
+told, so that nobody takes it for forgotten.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sidecar.capture.budget import OPEN
-from sidecar.capture.reader import CapturedError, open_captured
+from sidecar.capture.budget import OPEN, SUFFIX, clean, create, sync_folder
+from sidecar.capture.open_file import parquet_writer
+from sidecar.capture.reader import CapturedError, named, open_captured
+
+NAMES = ("correlation_id", "trace_id")
 
 
-def forget(places: Sequence[str], ids: Sequence[str]) -> tuple[int, int]:
-    """Remove every pair of these correlation ids.
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was done."""
 
-    Returns:
-        How many pairs are gone, and how many files were rewritten or removed.
+    pairs: int = 0  # that are gone
+    files: int = 0  # rewritten, or removed because nothing else was in them
+    being_written: int = 0  # files that a writer holds open now, and that may have such pairs
+
+
+def forget(places: Sequence[str], ids: Sequence[str]) -> Forgotten:
+    """Remove every pair of these correlation ids; a call without one goes by its trace id.
 
     Raises:
         CapturedError: a file cannot be used, or rewritten; files before it are done.
     """
     if any("://" in place for place in places):
         raise CapturedError(["--forget works on folders and files of this machine"])
-    gone = files = 0
-    for name in open_captured(places).files:
-        try:
-            removed = _rewrite(Path(name), pa.array(ids))
-        except OSError as error:
-            raise CapturedError([f"{name}: {error.strerror}"]) from None
-        gone += removed
-        files += removed > 0
-    return gone, files
+    folders = [Path(place) for place in places if Path(place).is_dir()]
+    pairs = files = 0
+    try:
+        for folder in folders:
+            clean(folder)
+        for name in open_captured(places).files:
+            removed = _rewrite(Path(name), pa.array(ids, pa.string()))
+            pairs += removed
+            files += removed > 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise CapturedError([f"{where}{error.strerror or error}"]) from None
+    still = sum(len(list(folder.glob(f"*{SUFFIX}{OPEN}"))) for folder in folders)
+    return Forgotten(pairs, files, still)
 
 
 def _rewrite(file: Path, ids: pa.Array) -> int:
-    source = pq.ParquetFile(file)
     part = file.with_name(file.name + OPEN)
-    removed = 0
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as sink:
-            with pq.ParquetWriter(sink, source.schema_arrow, compression="zstd") as writer:
-                for batch in source.iter_batches():
-                    named = pc.fill_null(pc.is_in(batch["correlation_id"], ids), False)
-                    removed += pc.sum(named).as_py() or 0
-                    writer.write_batch(batch.filter(pc.invert(named)))
+    removed = kept = 0
+    with pq.ParquetFile(file, page_checksum_verification=True) as source, create(part) as sink:
+        try:
+            schema = _plain(source.schema_arrow)
+            with parquet_writer(sink, schema) as writer:
+                for batch in named(str(file), source.iter_batches()):
+                    gone = pc.or_(*(pc.is_in(batch[name], ids) for name in NAMES))
+                    removed += pc.sum(gone).as_py() or 0
+                    left = batch.filter(pc.invert(gone)).cast(schema)
+                    kept += left.num_rows
+                    writer.write_batch(left)
             sink.flush()
             os.fsync(sink.fileno())
-        if removed:
-            part.rename(file)
-    finally:
-        part.unlink(missing_ok=True)
+            if removed and kept:
+                part.rename(file)
+            elif removed:
+                file.unlink()
+            sync_folder(file.parent)
+        finally:
+            part.unlink(missing_ok=True)
     return removed
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """Without dictionaries in memory, which would carry the values of rows that are gone."""
+    fields = [
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+        for field in schema
+    ]
+    return pa.schema(fields, schema.metadata)

@@ -6,10 +6,10 @@ rest; nothing is read as a whole, so memory stays flat. Counterpart: `writer`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -17,10 +17,14 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from sidecar.capture.budget import OPEN, SUFFIX
-from sidecar.capture.schema import VERSION, VERSION_KEY, fixed_schema
+from sidecar.capture.schema import ADDED, VERSION, VERSION_KEY, fixed_schema
 from sidecar.capture.where import WhereError, parse_where
 
 BATCH_ROWS = 1024
+_FORMAT = ds.ParquetFileFormat(
+    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+)
+T = TypeVar("T")
 
 
 class CapturedError(Exception):
@@ -39,12 +43,19 @@ class Captured:
     schema: pa.Schema
     where: Any = None  # an Arrow expression
     filesystem: Any = None
+    left_out: Mapping[str, str] = field(default_factory=dict)  # typed columns, and why
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows in order of the files' names, in bounded batches."""
-        dataset = ds.dataset(
-            list(self.files), schema=self.schema, format="parquet", filesystem=self.filesystem
-        )
+        """The rows in order of the files' names, in bounded batches.
+
+        Raises:
+            CapturedError: a file turns out to be damaged; those before it were given.
+        """
+        for file in self.files:
+            yield from named(file, self._batches(file, columns))
+
+    def _batches(self, file: str, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        dataset = ds.dataset([file], schema=self.schema, format=_FORMAT, filesystem=self.filesystem)
         scanner = dataset.scanner(
             columns=None if columns is None else list(columns),
             filter=self.where,
@@ -57,13 +68,49 @@ class Captured:
                 yield batch
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-        """The rows as mappings."""
-        for batch in self.batches(columns):
+        """The rows as mappings.
+
+        Raises:
+            CapturedError: as `batches`, and for text that is none.
+        """
+        for file in self.files:
+            yield from named(file, self._rows(file, columns))
+
+    def _rows(self, file: str, columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:
+        for batch in self._batches(file, columns):
             yield from batch.to_pylist()
 
     def count(self) -> int:
         """How many rows there are."""
+        if self.where is None:
+            files = (pq.read_metadata(f, filesystem=self.filesystem) for f in self.files)
+            return sum(file.num_rows for file in files)
         return sum(batch.num_rows for batch in self.batches(["call"]))
+
+    def calls(self) -> int:
+        """How many calls these are: the rows of one, each of another shadow, follow each other."""
+        calls, last = 0, None
+        for batch in self.batches(["call"]):
+            for call in batch["call"].to_pylist():
+                calls += call != last
+                last = call
+        return calls
+
+
+def named(file: str, items: Iterator[T]) -> Iterator[T]:
+    """The same, with the file's name in what goes wrong while it is read.
+
+    Raises:
+        CapturedError: it is damaged, or gone.
+    """
+    try:
+        yield from items
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise CapturedError([f"{file}: damaged: {_line(error)}; move it away"]) from None
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def open_captured(places: Sequence[str], where: str = "") -> Captured:
@@ -98,8 +145,7 @@ def open_captured(places: Sequence[str], where: str = "") -> Captured:
         try:
             schemas.append(_schema(str(file), pq.read_schema(file)))
         except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0][:200]
-            errors.append(f"{file}: damaged, or no Parquet file: {reason}; move it away")
+            errors.append(f"{file}: damaged, or no Parquet file: {_line(error)}; move it away")
         except CapturedError as error:
             errors += error.errors
     if errors:
@@ -118,31 +164,44 @@ def _remote(places: Sequence[str], where: str) -> Captured:
             raise CapturedError([f"{places[0]}: no captured files (*{SUFFIX})"])
         schemas = [_schema(name, pq.read_schema(name, filesystem=filesystem)) for name in names]
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise CapturedError([f"{places[0]}: {str(error).splitlines()[0][:200]}"]) from None
+        raise CapturedError([f"{places[0]}: {_line(error)}"]) from None
     return _captured(names, schemas, where, filesystem)
 
 
 def _captured(
     files: Sequence[str], schemas: Sequence[pa.Schema], where: str, filesystem: Any
 ) -> Captured:
-    try:
-        schema = pa.unify_schemas([fixed_schema(), *schemas], promote_options="permissive")
-    except pa.ArrowException as error:
-        raise CapturedError([f"the files' columns do not go together: {error}"]) from None
+    schema, left_out = _unified(schemas)
     expression = None
     if where:
         try:
             expression = parse_where(where, schema.names)
         except WhereError as error:
-            raise CapturedError([f"--where: {error}"]) from None
+            more = [f"{name} is left out: {why}" for name, why in left_out.items() if name in where]
+            raise CapturedError([f"--where: {'; '.join([str(error), *more])}"]) from None
         try:
-            ds.dataset(list(files[:1]), schema=schema, filesystem=filesystem).scanner(
-                filter=expression
-            ).head(0)
+            ds.dataset(pa.Table.from_batches([], schema)).scanner(filter=expression).head(0)
         except (pa.ArrowException, NotImplementedError) as error:
-            reason = str(error).splitlines()[0][:200]
-            raise CapturedError([f"--where: {where!r}: {reason}"]) from None
-    return Captured(tuple(files), schema, expression, filesystem)
+            raise CapturedError([f"--where: {where!r}: {_line(error)}"]) from None
+    return Captured(tuple(files), schema, expression, filesystem, left_out)
+
+
+def _unified(schemas: Sequence[pa.Schema]) -> tuple[pa.Schema, dict[str, str]]:
+    """One schema for all files; typed columns that cannot have one type are left out, with why."""
+    fixed = fixed_schema()
+    kinds: dict[str, list[pa.DataType]] = {}
+    for schema in schemas:
+        for column in schema:
+            if column.name not in fixed.names and column.type not in kinds.get(column.name, ()):
+                kinds.setdefault(column.name, []).append(column.type)
+    typed, left_out = [], {}
+    for name, types in kinds.items():
+        one = [pa.schema([pa.field(name, kind)]) for kind in types]
+        try:
+            typed.append(pa.unify_schemas(one, promote_options="permissive").field(0))
+        except pa.ArrowException:
+            left_out[name] = f"it is {' and '.join(map(str, types))} in different files"
+    return pa.schema([*fixed, *typed]), left_out
 
 
 def _schema(name: str, schema: pa.Schema) -> pa.Schema:
@@ -158,4 +217,28 @@ def _schema(name: str, schema: pa.Schema) -> pa.Schema:
                 f"and this shadow-sidecar reads up to {VERSION}; use a newer one"
             ]
         )
+    added = set(ADDED) if int(told) < VERSION else set()
+    wrong = [
+        f"{column.name} is {schema.field(column.name).type}, not {column.type}"
+        if column.name in schema.names
+        else f"{column.name} is missing"
+        for column in fixed_schema()
+        if column.name not in added
+        and (column.name not in schema.names or not _same(schema, column))
+    ]
+    if len(set(schema.names)) != len(schema.names):
+        wrong.append("columns come twice")
+    if wrong:
+        more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise CapturedError([f"{name}: not as captured: {'; '.join(wrong[:3])}{more}"])
     return schema.remove_metadata()
+
+
+def _same(schema: pa.Schema, column: pa.Field) -> bool:
+    """Whether a file's column is of its type, as far as what it holds goes."""
+    kind = schema.field(column.name).type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_large_string(kind):
+        kind = pa.string()
+    return bool(kind.equals(column.type))

@@ -37,6 +37,7 @@ class Row(NamedTuple):
     scores: Mapping[str, float]  # by criterion
     inputs: Mapping[str, Value]
     outputs: Mapping[str, tuple[Value | None, Value | None]]  # production's and the shadow's
+    waited_ns: int | None = None  # from the complete request until the copy went out
 
     @property
     def size(self) -> int:

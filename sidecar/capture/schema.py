@@ -10,7 +10,9 @@ from typing import Final
 
 import pyarrow as pa
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""1: `scores` was always empty. 2: it is filled, and there is `shadow_wait_ms`."""
+ADDED: Final = ("shadow_wait_ms",)  # columns that came later than version 1
 VERSION_KEY: Final = b"shadow_sidecar.capture_version"
 INPUT: Final = "input."
 PRODUCTION: Final = "production."
@@ -39,12 +41,13 @@ DIFFERENCES: Final = pa.list_(
 )
 
 MESSAGES: Final = pa.list_(pa.binary())
+TIME: Final = pa.timestamp("us", "UTC")
 
 _COLUMNS: Final = (
     # name, type, whether it may be null, meaning
     ("experiment", pa.string(), False, "the experiment's name"),
     ("call", pa.string(), False, "the call within one sidecar's life; its rows share it"),
-    ("time", pa.timestamp("us", "UTC"), False, "the request's headers were read"),
+    ("time", TIME, False, "the request's headers were read"),
     ("request_ms", pa.float64(), False, "from then until the request was complete"),
     ("timeout_ms", pa.float64(), True, "the caller's deadline"),
     ("method", pa.string(), False, "as in :path"),
@@ -59,7 +62,7 @@ _COLUMNS: Final = (
     ("detail", pa.string(), False, "one line for people"),
     ("reader", pa.string(), False, "the payload reader"),
     ("differences", DIFFERENCES, False, "the outputs that do not agree"),
-    ("scores", SCORES, False, "the call's score in each criterion"),
+    ("scores", SCORES, False, "the call's score in each criterion that has one of a call"),
     ("slices", FIELDS, False, "where the call belongs"),
     ("production_status", pa.int32(), False, "gRPC status code"),
     ("production_detail", pa.string(), False, "grpc-message"),
@@ -71,6 +74,7 @@ _COLUMNS: Final = (
     ("shadow_status", pa.int32(), False, "as production's"),
     ("shadow_detail", pa.string(), False, ""),
     ("shadow_latency_ms", pa.float64(), False, ""),
+    ("shadow_wait_ms", pa.float64(), True, "from the complete request until the copy went out"),
     ("shadow_version", pa.string(), True, ""),
     ("shadow_headers", FIELDS, False, ""),
     ("shadow_trailers", FIELDS, False, ""),

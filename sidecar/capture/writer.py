@@ -3,38 +3,30 @@
 Rule: `offer` never waits and never raises; what does not fit is counted as `capture_full`. A file
 appears under its name by an atomic rename when it is whole. A crash loses the file that is open,
 and the next start says how many rows that were. A full disk, or any other error of the folder,
-ends capturing and nothing else. Counterparts: `columns`, which makes batches; `budget`; `reader`.
+ends capturing and nothing else; a row that no column can hold is counted as failed and left out.
+Counterparts: `columns`, which makes batches; `open_file`; `budget`; `reader`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import queue
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import IO, Any
 
-import pyarrow as pa
-import pyarrow.fs as pafs
-import pyarrow.parquet as pq
-
-from sidecar.capture.budget import OPEN, PREFIX, ROWS, SUFFIX, Lost, clean, make_room
-from sidecar.capture.columns import Columns
+from sidecar.capture.budget import PREFIX, SUFFIX
+from sidecar.capture.columns import UNFIT, Columns
 from sidecar.capture.counts import CaptureCounts
+from sidecar.capture.open_file import OpenFile
 from sidecar.capture.row import Row
 from sidecar.capture.settings import CaptureSettings
-from sidecar.fields import ConfigError
+from sidecar.capture.target import Target
 from sidecar.log import Log
 
 BATCH_ROWS = 1024
 BATCH_BYTES = 8 << 20
 BATCH_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
-_SLACK = 1 << 20  # what a file's footer and last batch may add to it
 
 
 class Capture:
@@ -65,14 +57,15 @@ class Capture:
         self._log = log
         self._clock = clock
         self._target = Target(settings.dir)
-        lost = self._target.prepare(instance)
+        lost = self._target.prepare()
         if lost.files:
             log.warning("capture_lost", files=lost.files, rows=lost.rows, why="a writer crashed")
         self._queue: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
         self._waiting_rows = 0  # written by `offer` and the thread in turn, under the lock
         self._waiting_bytes = 0
         self._lock = threading.Lock()
-        self._file: _File | None = None
+        self._closed = False
+        self._file: OpenFile | None = None
         self._number = 0
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
         self._thread.start()
@@ -83,6 +76,7 @@ class Capture:
         with self._lock:
             if (
                 self.counts.stopped
+                or self._closed
                 or self._waiting_rows >= self._settings.queue_rows
                 or self._waiting_bytes + size > self._settings.queue_bytes
             ):
@@ -94,9 +88,14 @@ class Capture:
         return True
 
     def close(self) -> None:
-        """Write what waits, finish the file, and end; gives up after a few seconds."""
+        """Write what waits, finish the file, and end; gives up after a few seconds, and says so."""
+        with self._lock:
+            self._closed = True
         self._queue.put(None)
         self._thread.join(CLOSE_SECONDS)
+        if self._thread.is_alive():
+            rows = self._waiting_rows + self.counts.open_rows
+            self._log.warning("capture_unfinished", rows=rows, why="the folder is too slow")
 
     # ---- in the thread --------------------------------------------------------------------------
 
@@ -143,17 +142,25 @@ class Capture:
             self._number += 1
             now = time.strftime("%Y%m%dT%H%M%S", time.gmtime(self._clock()))
             name = f"{PREFIX}{now}-{self._instance}-{self._number:06d}{SUFFIX}"
-            self._file = _File(self._target, name, Columns(self._settings, rows), self._clock())
-        self._file.write(rows)
+            columns = Columns(self._settings, rows)
+            self._file = OpenFile(self._target, name, columns, self._clock())
+        columns = self._file.columns
+        try:
+            batch = columns.batch(rows)
+        except UNFIT:
+            fitting = columns.fitting(rows)
+            self.counts.failed += len(rows) - len(fitting)
+            batch = columns.batch(fitting)
+        self._file.write(batch)
         self.counts.open_rows = self._file.rows
 
-    def _is_due(self, file: _File) -> bool:
+    def _is_due(self, file: OpenFile) -> bool:
         return (
             file.size >= self._settings.file_bytes
             or self._clock() - file.began >= self._settings.file_seconds
         )
 
-    def _finish(self, file: _File) -> None:
+    def _finish(self, file: OpenFile) -> None:
         self._file = None
         file.finish()
         self.counts.rows += file.rows
@@ -171,98 +178,3 @@ class Capture:
         if not self.counts.stopped:
             self.counts.stopped = str(error) or type(error).__name__
             self._log.warning("capture_stopped", why=self.counts.stopped, dir=self._settings.dir)
-
-
-class Target:
-    """A folder on this machine, or one behind a file system that pyarrow reaches."""
-
-    def __init__(self, text: str) -> None:
-        self.local: Path | None = None
-        self.files: pafs.FileSystem | None = None
-        self.path = text
-        if "://" not in text:
-            self.local = Path(text)
-            return
-        try:
-            self.files, self.path = pafs.FileSystem.from_uri(text)
-        except (pa.ArrowException, ValueError, OSError) as error:
-            raise ConfigError([f"capture.dir: {text!r}: {error}"]) from None
-        if isinstance(self.files, pafs.LocalFileSystem):
-            self.local, self.files = Path(self.path), None
-
-    def prepare(self, instance: str) -> Lost:
-        """Make the folder, and clear away what a crash has left."""
-        if self.local is None:
-            return Lost()
-        try:
-            self.local.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lost = clean(self.local, instance)
-            if not os.access(self.local, os.W_OK | os.X_OK):
-                raise PermissionError(13, "may not be written to")
-        except OSError as error:
-            raise ConfigError([f"capture.dir: {str(self.local)!r}: {error.strerror}"]) from None
-        return lost
-
-    def make_room(self, settings: CaptureSettings) -> int | None:
-        """Keep to the budget; a store behind a network keeps its own."""
-        if self.local is None:
-            return 0
-        return make_room(self.local, settings.bytes, settings.file_bytes, settings.full)
-
-
-class _File:
-    """The file that is being written."""
-
-    def __init__(self, target: Target, name: str, columns: Columns, began: float) -> None:
-        self.columns = columns
-        self.began = began
-        self.rows = 0
-        self._raw: IO[bytes] | None = None
-        self._sink: Any
-        if target.local is None:
-            # An object store shows an object when it is whole.
-            assert target.files is not None
-            self._sink = target.files.open_output_stream(f"{target.path}/{name}")
-        else:
-            self._whole = target.local / name
-            self._open = target.local / (name + OPEN)
-            descriptor = os.open(self._open, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            self._raw = os.fdopen(descriptor, "wb")
-            fcntl.flock(self._raw, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._sink = self._raw
-        self._writer = pq.ParquetWriter(self._sink, columns.schema, compression="zstd")
-
-    @property
-    def size(self) -> int:
-        """Bytes so far."""
-        return int(self._sink.tell())
-
-    def write(self, rows: list[Row]) -> None:
-        self._writer.write_batch(self.columns.batch(rows))
-        self.rows += len(rows)
-        if self._raw is not None:
-            count = self._open.with_name(self._open.name + ROWS)
-            count.write_text(str(self.rows), encoding="ascii")
-
-    def finish(self) -> None:
-        """Make it whole, and show it under its name."""
-        self._writer.close()
-        if self._raw is None:
-            self._sink.close()
-            return
-        self._raw.flush()
-        os.fsync(self._raw.fileno())
-        self._open.rename(self._whole)
-        self._raw.close()
-        self._open.with_name(self._open.name + ROWS).unlink(missing_ok=True)
-
-    def abandon(self) -> None:
-        """Leave nothing half written."""
-        with contextlib.suppress(Exception):
-            self._writer.close()
-        with contextlib.suppress(Exception):
-            self._sink.close()
-        if self._raw is not None:
-            for file in (self._open, self._open.with_name(self._open.name + ROWS)):
-                with contextlib.suppress(OSError):
-                    file.unlink(missing_ok=True)

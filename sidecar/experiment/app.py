@@ -79,6 +79,7 @@ class Experiment:
 
     def _seen(self, call: Started) -> bool:
         """Whether anybody gets the call; the checks run in the order of `SkipReason`."""
+        self._judging.blind.seen()
         reason = self._operation.check(call, self._draw())
         lost = reason
         if reason is None or reason in {SkipReason.SHED, SkipReason.BLIND}:
@@ -133,7 +134,7 @@ class Experiment:
         pair.plan = self._spans.plan(pair.call)
         self._read_calls += 1
         self._traced_calls += bool(pair.plan.parent or pair.plan.passed)
-        for name in self._receivers:
+        for name in self._receivers.in_turn(self._draw):
             if pair.undecided(name):
                 reason = self._receivers.offer(name, pair.call, event, pair.plan, size)
                 if reason is not None:

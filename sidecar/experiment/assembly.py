@@ -110,7 +110,7 @@ def parts_of(
             instance=instance,
             unix_offset_ns=unix_offset_ns,
             draw=draw,
-            judged=judging.read,
+            correlation=judging.correlation_id,
         )
     tasks = tasks or Tasks(log)
     budget = Budget(settings.pairs.bytes)

@@ -1,10 +1,11 @@
-"""Calls that only the wire saw: on connections whose copy had lost its place.
+"""Calls that only the wire saw: on connections that are not copied, or whose copy cannot be read.
 
-Rule: what could not be seen must not be taken for agreement. The wire counts such calls without
-reading them, so each is taken for one that was to be compared, by the chance that the operator
-gave it; which errs towards lower coverage. The wire tells once a second: so much older than its
-calls coverage may be. Pure. Counterparts: the STATS record, which carries the wire's counter;
-`judging`, whose coverage this is part of.
+Rule: what could not be seen must not be taken for agreement. The wire counts every call, so the
+books are exact: what it counted on this observer's connections is what was seen here and what was
+not. Each of the latter is taken for one that was to be compared, by the chance that the operator
+gave it; which errs towards lower coverage. Until the wire has said how many there were, the books
+are unsettled and nothing passes. Pure. Counterparts: the records COUNTED, STATS and HELLO of
+`sidecar.wire.records`; `judging`, whose coverage this is part of.
 """
 
 from __future__ import annotations
@@ -15,30 +16,73 @@ from typing import Any
 from sidecar.call import INELIGIBLE, SkipReason
 from sidecar.experiment.ledger import Counts
 
-_COUNTER = "blind_calls_total"
-_SESSIONS = "tap_sessions"
+_BLIND = "session_blind_calls"  # in STATS: since the session began, this observer's alone
 
 
 class BlindCalls:
-    """What the wire counted while this observer was attached, this observer's share of it."""
+    """What the wire counted of this observer's connections, and was not seen here."""
 
     def __init__(self) -> None:
-        self._last: int | None = None
+        self.total = 0  # calls that were missed, ever
+        self._life: object = None  # the wire's
+        self._session: object = None
+        self._blind = 0  # as last told, of this session
+        self._answered = 0  # seen and missed in this session
+        self._lost = False  # a session ended, and nobody has said yet what was in it
+        self._unreadable: set[int] = set()  # connections whose calls are not known yet
+
+    @property
+    def unsettled(self) -> int:
+        """Connections whose calls nobody has counted yet; a whole lost session is one of them."""
+        return len(self._unreadable) + self._lost
+
+    def seen(self) -> None:
+        """A call was seen here."""
+        self._answered += 1
+
+    def attached(self, hello: Mapping[str, Any]) -> int:
+        """A session has begun; how many calls of the one before were missed, and since then.
+
+        Of calls that came before this observer's first session nobody here needs to know.
+        """
+        missed = 0
+        if self._session is not None:
+            missed = int(hello.get("unattended_calls", 0))
+            if hello.get("life") == self._life:
+                ended = hello.get("ended", {}).get(str(self._session), 0)
+                missed += max(0, int(ended) - self._answered)
+        self._life, self._session = hello.get("life"), hello.get("session")
+        self._blind = self._answered = 0
+        self._lost = False
+        return self._missed(missed)
 
     def detached(self) -> None:
-        """The next figures are another wire's, or come after a time without us."""
-        self._last = None
+        """The session has ended; the next wire's greeting says what was in it."""
+        self._lost = self._session is not None
+        self._unreadable.clear()
 
-    def since_last(self, figures: Mapping[str, Any]) -> float:
-        """How many calls came since the last figures; of those before the first nobody knows.
+    def unreadable(self, conn: int) -> None:
+        """A connection's copy cannot be read any more; the wire has been asked."""
+        self._unreadable.add(conn)
 
-        Observers that share a wire share its count, so that their sum is right.
-        """
-        now = int(figures.get(_COUNTER, 0))
-        last, self._last = self._last, now
-        if last is None:
-            return 0.0
-        return max(0, now - last) / max(1, int(figures.get(_SESSIONS, 1)))
+    def counted(self, conn: int, calls: int, seen: int) -> int:
+        """The wire copied so many calls of a connection, and so many were seen: the difference."""
+        self._unreadable.discard(conn)
+        missed = max(0, calls - seen)
+        self._answered += missed
+        return self._missed(missed)
+
+    def since_last(self, figures: Mapping[str, Any]) -> int:
+        """How many calls came since the last figures on connections that are not copied."""
+        now = int(figures.get(_BLIND, 0))
+        more = max(0, now - self._blind)
+        self._blind = max(now, self._blind)
+        self._answered += more
+        return self._missed(more)
+
+    def _missed(self, calls: int) -> int:
+        self.total += calls
+        return calls
 
 
 def chance(counts: Counts, fraction: float) -> float:

@@ -17,7 +17,7 @@ from sidecar.capture.counts import CaptureCounts
 from sidecar.capture.row import Row
 from sidecar.capture.settings import CaptureSettings
 from sidecar.compare.comparer import Comparer
-from sidecar.judge.pair import JudgedPair, Value
+from sidecar.judge.pair import Value
 from sidecar.judge.values import fields_of, values_of
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Capturing:
         instance: str,
         unix_offset_ns: int,
         draw: Callable[[], float],
-        judged: Callable[[Pair, str], JudgedPair | None],
+        correlation: Callable[[Pair], str],
     ) -> None:
         """Prepare.
 
@@ -61,7 +61,7 @@ class Capturing:
             instance: names this process's life.
             unix_offset_ns: what to add to the monotonic clock to get Unix time.
             draw: uniform in [0, 1).
-            judged: what the judge knows of a call and a shadow; None if it is not judged.
+            correlation: what a label names a call by.
         """
         self.failures = 0  # calls that could not be read: a defect of ours
         self._settings = settings
@@ -72,7 +72,7 @@ class Capturing:
         self._instance = instance
         self._offset_ns = unix_offset_ns
         self._draw = draw
-        self._judged = judged
+        self._correlation = correlation
 
     @property
     def counts(self) -> CaptureCounts:
@@ -85,8 +85,11 @@ class Capturing:
             return
         try:
             if self._is_wanted(pair):
+                # One for all rows of a call, a control's too: it is forgotten by it.
+                told = next((j.correlation_id for j in pair.judged.values()), None)
+                correlation = self._correlation(pair) if told is None else told
                 for name in pair.compared:
-                    self._writer.offer(self._row(pair, name, pair.production))
+                    self._writer.offer(self._row(pair, name, pair.production, correlation))
         except Exception:  # a payload must not end the observer
             self.failures += 1
 
@@ -98,9 +101,9 @@ class Capturing:
             return True
         return settings.what == "sample" and self._draw() < settings.fraction
 
-    def _row(self, pair: Pair, name: str, production: Observation) -> Row:
+    def _row(self, pair: Pair, name: str, production: Observation, correlation: str) -> Row:
         call, answer, settings = pair.call, pair.shadowed[name], self._settings
-        judged = self._judged(pair, name)
+        judged, sent = pair.judged.get(name), pair.sent.get(name)
         inputs: dict[str, Value] = {}
         if settings.inputs:
             fields = fields_of(self._comparer.read_request(call.method, pair.request))
@@ -122,7 +125,7 @@ class Capturing:
             timeout_ns=call.timeout_ns,
             method=call.method,
             peer=call.peer,
-            correlation_id=judged.correlation_id if judged is not None else pair.request_id,
+            correlation_id=correlation,
             trace_id=ids.get("trace_id", ""),
             shadow_trace_id=ids.get("shadow_trace_id", ""),
             shadow=name,
@@ -133,9 +136,10 @@ class Capturing:
             request=pair.request if settings.payloads else (),
             metadata=call.metadata if settings.metadata else (),
             slices=judged.slices if judged is not None else (),
-            scores={},
+            scores=pair.scores.get(name, {}),
             inputs=inputs,
             outputs=self._outputs(pair, name),
+            waited_ns=None if sent is None else max(0, sent - production.started_ns),
         )
 
     def _outputs(self, pair: Pair, name: str) -> Mapping[str, tuple[Value | None, Value | None]]:

@@ -65,6 +65,7 @@ class Connections:
 
     def attached(self, hello: dict[str, Any]) -> None:
         self.is_attached = True
+        self._judging.attached(hello, self._operation.fraction)
         self._wire.attached.set()
         self._log.info("attached", wire_pid=hello.get("pid"))
 
@@ -95,12 +96,16 @@ class Connections:
         connection = self._open.get(conn)
         if connection is not None:
             self._happened(conn, connection.feed(direction, data, now_ns))
+            if connection.state != "open":
+                self._unreadable(connection)
 
     def gap(self, conn: int, direction: Direction, size: int, now_ns: int) -> None:
         self._operation.pace.lost()
         connection = self._open.get(conn)
         if connection is not None:
             self._happened(conn, connection.gap(direction, size, now_ns))
+            if connection.state != "open":
+                self._unreadable(connection)
 
     def unsampled(self, conn: int, streams: tuple[int, ...]) -> None:
         connection = self._open.get(conn)
@@ -108,6 +113,13 @@ class Connections:
             for stream in streams:
                 if lost := connection.unsampled(stream):
                     self._happened(conn, lost)
+            if connection.state != "open":
+                self._unreadable(connection)
+
+    def counted(self, conn: int, calls: int) -> None:
+        connection = self._open.get(conn)
+        if connection is not None:
+            self._judging.counted(conn, calls, connection.calls, self._operation.fraction)
 
     def out_of_sight(self, conn: int, kind: Kind, reason: str) -> None:
         connection = self._open.pop(conn, None)
@@ -129,6 +141,14 @@ class Connections:
         connection = self._open.get(key.connection)
         if connection is not None:
             connection.forget(key)
+
+    def _unreadable(self, connection: Connection) -> None:
+        """Once: from here on the wire counts the connection's calls."""
+        if not connection.reported:
+            connection.reported = True
+            self._opaque.count(connection.why)
+            self._judging.unreadable(connection.conn)
+            self._wire.unreadable(connection.conn)
 
     # ---- what is shown --------------------------------------------------------------------------
 

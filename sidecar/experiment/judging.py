@@ -9,6 +9,7 @@ judge; `judging_blind`, which counts those that only the wire saw; `judge`, whic
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sidecar.call import DRAWN, INELIGIBLE
@@ -22,7 +23,7 @@ from sidecar.judge.counts import Coverage
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
 from sidecar.judge.pair import JudgedPair
-from sidecar.judge.report import Verdict
+from sidecar.judge.report import State, Verdict
 from sidecar.judge.settings import JudgeSettings
 from sidecar.log import Log
 from sidecar.settings.settings import Settings
@@ -42,6 +43,7 @@ class Judged:
         self.judge = judge
         self.epoch = EpochCounts(judge.epoch, counts.skipped)  # shown beside the verdict
         self.blind = 0.0  # calls to be compared that only the wire saw
+        self.unsettled = 0  # connections whose calls the wire has not counted yet
         self._lost: dict[str, int] = {}  # as the judge was last told
         self.verdict = judge.verdict(now_ns, self.coverage)  # as last evaluated
 
@@ -65,9 +67,11 @@ class Judged:
         blind = round(self.blind)
         return Coverage(counts.compared, known - chosen + blind, blind)
 
-    def observe(self, pair: JudgedPair, now_ns: int, unix_ns: int) -> None:
+    def observe(
+        self, pair: JudgedPair, now_ns: int, unix_ns: int, scores: dict[str, float] | None = None
+    ) -> None:
         """Count one pair, as evidence and for what is shown beside it."""
-        counted = self.judge.observe(pair, now_ns)
+        counted = self.judge.observe(pair, now_ns, scores)
         if self.judge.epoch != self.epoch.number:
             self.epoch = EpochCounts(self.judge.epoch, self.counts.skipped)
             before = self.coverage  # this call, compared a moment ago, is the epoch's first
@@ -90,8 +94,12 @@ class Judged:
         if any(n > 0 for n in new.values()):
             self.judge.lose({why: n for why, n in new.items() if n > 0}, now_ns)
             self._lost = lost
-        self.verdict = self.judge.verdict(now_ns, self.coverage)
-        return self.verdict
+        verdict = self.judge.verdict(now_ns, self.coverage)
+        if self.unsettled and verdict.state is State.PASS:
+            reason = f"calls of {self.unsettled} connections are not counted yet: {verdict.reason}"
+            verdict = replace(verdict, state=State.WATCHING, reason=reason)
+        self.verdict = verdict
+        return verdict
 
 
 class Judging:
@@ -126,12 +134,13 @@ class Judging:
         self.listeners: list[Callable[[str, JudgedPair], None]] = []
         self._now_ns = now_ns
         self._log = log
+        self._scored = bool(settings.capture.dir)  # whether somebody wants each call's scores
         self._rules = settings.compare.model_dump_json()
         self._control = next((s.name for s in settings.shadows if s.role == "control"), None)
         self.control_fraction = self._fraction_of(settings, 0.0)
         self._reader = PairReader(settings, comparer, self._control)
         self._fractions = {s.name: s.fraction for s in settings.shadows}
-        self._blind = BlindCalls()
+        self.blind = BlindCalls()
         self._lives = 0
         self._next_ns = 0
         self.shadows = {
@@ -164,13 +173,13 @@ class Judging:
         except Exception as error:  # a payload must not end the observer
             self._failed(pair, error)
 
-    def read(self, pair: Pair, name: str) -> JudgedPair | None:
-        """What a shadow's judge is told of a finished call; None for a control.
+    def correlation_id(self, pair: Pair) -> str:
+        """What a label names a call by; empty: its trace id.
 
         Raises:
             Exception: whatever a payload may cause; the caller counts it.
         """
-        return self._reader.read(pair, name) if name in self.shadows else None
+        return self._reader.correlation_id(pair)
 
     def judge(self, pair: Pair) -> None:
         """Count a call whose every fate is known."""
@@ -192,7 +201,9 @@ class Judging:
 
     def _count(self, judged: Judged, pair: Pair, comparison: Comparison) -> None:
         judged_pair = pair.judged[judged.name] = self._reader.read(pair, judged.name)
-        judged.observe(judged_pair, self._now_ns(), pair.call.started_ns + self.unix_offset_ns)
+        scores = pair.scores.setdefault(judged.name, {}) if self._scored else None
+        unix_ns = pair.call.started_ns + self.unix_offset_ns
+        judged.observe(judged_pair, self._now_ns(), unix_ns, scores)
         for listener in self.listeners:
             listener(judged.name, judged_pair)
 
@@ -205,14 +216,31 @@ class Judging:
             figures: the wire's own counters.
             fraction: the share of all calls that was to be compared.
         """
-        if calls := self._blind.since_last(figures):
-            for name, judged in self.shadows.items():
-                sampled = fraction * self._fractions[name]
-                judged.blind += calls * chance(judged.counts, sampled)
+        self._miss(self.blind.since_last(figures), fraction)
+
+    def attached(self, hello: Mapping[str, Any], fraction: float) -> None:
+        """Count the calls that were lost with the session before."""
+        self._miss(self.blind.attached(hello), fraction)
 
     def detached(self) -> None:
         """No wire is there to tell."""
-        self._blind.detached()
+        self.blind.detached()
+        self._miss(0, 0.0)
+
+    def unreadable(self, conn: int) -> None:
+        """A connection cannot be read any more: until the wire has counted, nothing passes."""
+        self.blind.unreadable(conn)
+        self._miss(0, 0.0)
+
+    def counted(self, conn: int, calls: int, seen: int, fraction: float) -> None:
+        """Count the calls of a connection that were copied and not seen here."""
+        self._miss(self.blind.counted(conn, calls, seen), fraction)
+
+    def _miss(self, calls: int, fraction: float) -> None:
+        for name, judged in self.shadows.items():
+            judged.unsettled = self.blind.unsettled
+            if calls:
+                judged.blind += calls * chance(judged.counts, fraction * self._fractions[name])
 
     # ---- when somebody asks, and now and then ---------------------------------------------------
 

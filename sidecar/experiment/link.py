@@ -36,6 +36,11 @@ class WireLink:
             if self._resync:
                 session.resync()
 
+    def unreadable(self, conn: int) -> None:
+        """This connection cannot be read any more: have the wire count its calls."""
+        if self._session is not None:
+            self._session.unreadable(conn)
+
     def copy(self, fraction: float) -> None:
         """Have this share of new streams copied."""
         if fraction == self.fraction:

@@ -32,6 +32,7 @@ class Pair:
     skipped: dict[str, SkipReason] = field(default_factory=dict)
     values: dict[str, Values] = field(default_factory=dict)  # what the judge is about, of both
     judged: dict[str, JudgedPair] = field(default_factory=dict)  # what the judge was told
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)  # if they are captured
     sent: dict[str, int] = field(default_factory=dict)  # when a copy went out, monotonic
     request_id: str = ""
 

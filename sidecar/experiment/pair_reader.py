@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sidecar.call import Observation
+from sidecar.call import DRAWN, INELIGIBLE, Observation
 from sidecar.compare.comparer import Comparer, Examination
 from sidecar.compare.payload import Decoded
-from sidecar.judge.pair import JudgedPair
+from sidecar.judge.pair import DEADLINE_EXCEEDED, ControlTimes, JudgedPair
 from sidecar.judge.shown import Shown, shown
 from sidecar.judge.slices import slices_of
 from sidecar.judge.values import fields_of, needs_request, values_of, wanted_outputs
@@ -92,7 +92,13 @@ class PairReader:
             shadow_status=shadow.status,
             production_latency_ns=production.latency_ns,
             shadow_latency_ns=shadow.latency_ns,
+            first_message_ns=(
+                production.first_message_latency_ns,
+                shadow.first_message_latency_ns,
+            ),
+            message_gap_ns=(production.message_gap_ns, shadow.message_gap_ns),
             control=pair.compared.get(self._control) if self._control else None,
+            control_times=self._control_times(pair),
             correlation_id=self._correlation_id(pair, request),
             trace_ids=(ids.get("trace_id", ""), ids.get("shadow_trace_id", "")),
             slices=slices,
@@ -100,6 +106,27 @@ class PairReader:
             request_digest=self._digest(call.method, pair.request),
             show=self._show(pair, name, request) if self._settings.examples.values else None,
         )
+
+    def _control_times(self, pair: Pair) -> ControlTimes | None:
+        if self._control is None:
+            return None
+        answer = pair.shadowed.get(self._control)
+        if answer is None:
+            reason = pair.skipped.get(self._control)
+            chosen = reason is None or reason in INELIGIBLE | DRAWN
+            return None if chosen else ControlTimes(failed=True)
+        return ControlTimes(
+            answer.latency_ns,
+            answer.first_message_latency_ns,
+            answer.message_gap_ns,
+            failed=answer.status != 0,
+            late=answer.status == DEADLINE_EXCEEDED,
+        )
+
+    def correlation_id(self, pair: Pair) -> str:
+        """What a label names a call by; empty: its trace id."""
+        request = _Once(lambda: self._comparer.read_request(pair.call.method, pair.request))
+        return self._correlation_id(pair, request)
 
     def _show(self, pair: Pair, name: str, request: _Once) -> Callable[[], Shown]:
         """What may be shown of a call, read again if it is one to be shown."""

@@ -8,7 +8,7 @@ answers again. Counterparts: `tee.shadow`, which drives one; `app`, which asks a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
@@ -99,6 +99,17 @@ class Receivers:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._shadows)
+
+    def in_turn(self, draw: Callable[[], float]) -> Sequence[str]:
+        """Everybody, in an order that is drawn: who is asked second finds a warmer machine.
+
+        So over many calls neither a shadow nor its control is favoured.
+
+        Args:
+            draw: uniform in [0, 1).
+        """
+        names = tuple(self._shadows)
+        return names if len(names) == 1 else sorted(names, key=lambda _: draw())
 
     def refusals(
         self, draw: Callable[[], float], lost: SkipReason | None, ended: Callable[[str], bool]

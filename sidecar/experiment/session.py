@@ -7,6 +7,7 @@ Rule: whatever arrives, the reader survives; a wire that goes away is waited for
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 from collections.abc import Callable
 from itertools import count
@@ -16,6 +17,7 @@ from typing import Any, Protocol, cast
 from sidecar.call import Chunk, Direction
 from sidecar.log import Log
 from sidecar.observe.tap import Record, TapError, TapReader
+from sidecar.wire.peer import check_directory, check_peer
 from sidecar.wire.records import Kind, record
 
 READ_BYTES = 64 << 10  # in one go: then what the shadows have answered has its turn
@@ -48,6 +50,9 @@ class Listener(Protocol):
 
     def unsampled(self, conn: int, streams: tuple[int, ...]) -> None:
         """These new streams come without their DATA."""
+
+    def counted(self, conn: int, calls: int) -> None:
+        """So many calls of this connection were copied; no more of them will be."""
 
     def out_of_sight(self, conn: int, kind: Kind, reason: str) -> None:
         """The connection is forwarded but no longer copied (OPAQUE or BLIND)."""
@@ -111,6 +116,8 @@ class Session(asyncio.BufferedProtocol):
                 listener.opened(conn, item.json())
             case Kind.CLOSE:
                 listener.closed(conn, item.direction, item.text, item.time_ns)
+            case Kind.COUNTED:
+                listener.counted(conn, item.number)
             case Kind.OPAQUE | Kind.BLIND:
                 listener.out_of_sight(conn, item.kind, item.text)
             case Kind.STATS:
@@ -122,6 +129,12 @@ class Session(asyncio.BufferedProtocol):
         """Ask the wire to copy the DATA of this share of new streams."""
         if self._transport is not None:
             self._transport.write(record(Kind.SAMPLE, 0, 0, 0, FRACTION.pack(fraction)))
+
+    def unreadable(self, conn: int) -> None:
+        """Have the wire count a connection's calls, which cannot be read here."""
+        if self._transport is not None:
+            number = conn - self._first
+            self._transport.write(record(Kind.UNREADABLE, 0, number, 0))
 
     def resync(self) -> None:
         """Ask the wire to make the clients of blind connections reconnect."""
@@ -144,12 +157,22 @@ async def attach(
     loop = asyncio.get_running_loop()
     delay = RETRY_FIRST
     lives = count(0, CONNECTIONS_A_LIFE)
+    refused = ""
     while True:
+        sock = socket.socket(socket.AF_UNIX)
         try:
+            sock.setblocking(False)
+            check_directory(path.parent)
+            await loop.sock_connect(sock, str(path))
+            check_peer(sock)
             _, session = await loop.create_unix_connection(
-                lambda: Session(listener, log, next(lives)), str(path)
+                lambda: Session(listener, log, next(lives)), sock=sock
             )
-        except OSError:
+        except OSError as error:
+            sock.close()
+            if isinstance(error, PermissionError) and str(error) != refused:
+                refused = str(error)
+                log.warning("tap_refused", error=refused)
             await asyncio.sleep(delay)
             delay = min(delay * 2, RETRY_LAST)
             continue

@@ -27,12 +27,14 @@ class Answer(NamedTuple):
     headers: Metadata = ()
     trailers: Metadata = ()
     skip: SkipReason | None = None  # why this is not what the server has to say about the call
+    first_ns: int = 0  # when its first message was complete; 0: it has none
+    last_ns: int = 0  # and its last
 
 
 class AnswerReader:
     """Reads one answer; `held` is what it occupies, in bytes."""
 
-    __slots__ = ("_budget", "_head", "_limits", "_reader", "held")
+    __slots__ = ("_budget", "_first_ns", "_head", "_last_ns", "_limits", "_reader", "held")
 
     def __init__(self, limits: ReadLimits, budget: Budget) -> None:
         self.held = 0
@@ -40,6 +42,7 @@ class AnswerReader:
         self._limits = limits
         self._head: ResponseHead | None = None
         self._reader: MessageReader | None = None
+        self._first_ns = self._last_ns = 0
 
     def headers(self, head: ResponseHead, ended: bool) -> Answer | None:
         """A header block: interim, initial metadata, or trailers."""
@@ -62,14 +65,18 @@ class AnswerReader:
             )
         return None
 
-    def data(self, data: bytes | memoryview, ended: bool) -> Answer | None:
+    def data(self, data: bytes | memoryview, ended: bool, now_ns: int = 0) -> Answer | None:
         """DATA; `ended` when the stream was closed with it, without trailers."""
         if self._head is None:
             return self._malformed("DATA before HEADERS")
         reader = self._reader
         if reader is not None:  # else the body is no gRPC, an error page perhaps
-            held = reader.held
+            held, complete = reader.held, len(reader.messages)
             reason = reader.feed(data)
+            if len(reader.messages) != complete:
+                self._last_ns = now_ns
+                if not complete:
+                    self._first_ns = now_ns
             if reason is SkipReason.RESPONSE_TOO_LARGE:
                 self._reader = None  # what came of it is not the answer
                 detail = f"an answer of more than {self._limits.max_response_bytes} bytes"
@@ -125,4 +132,5 @@ class AnswerReader:
         """The answer, as far as it came; whole if `code` is OK."""
         messages = () if self._reader is None else tuple(self._reader.messages)
         headers = () if self._head is None else self._head.metadata
-        return Answer(code, detail, messages, headers, trailers, skip)
+        first_ns, last_ns = (self._first_ns, self._last_ns) if messages else (0, 0)
+        return Answer(code, detail, messages, headers, trailers, skip, first_ns, last_ns)

@@ -119,6 +119,8 @@ class Conversation:
         self._blocked: deque[int] = deque()  # streams with something unsent
         self._burst = BURST  # what is left of it
         self._block_of = RequestBlock(scheme, authority, agent)
+        self._complete: list[tuple[int, int]] = []  # as `complete` gives them
+        self._now_ns = 0  # when the bytes being read came
 
     @property
     def open_to_calls(self) -> bool:
@@ -149,6 +151,15 @@ class Conversation:
         out, self._out = self._out, []
         return out
 
+    def complete(self) -> list[tuple[int, int]]:
+        """The requests that what `output` gave last brings to their end; given once.
+
+        Returns:
+            (how many pieces of the output it takes, stream), in order.
+        """
+        complete, self._complete = self._complete, []
+        return complete
+
     def taken(self) -> bool:
         """The socket takes more; whether there is more."""
         self._burst = BURST
@@ -175,6 +186,7 @@ class Conversation:
         size = len(body)
         if size <= self._max_frame and size <= min(self._window, state.window, self._burst):
             self._out.append(HEADER.pack(size >> 8, size & 0xFF, DATA, END_STREAM, stream) + body)
+            self._complete.append((len(self._out), stream))
             self._window -= size
             self._burst -= size
         else:
@@ -189,9 +201,15 @@ class Conversation:
             self._drop(stream)
             self._reset(stream, CANCEL)
 
-    def receive(self, data: bytes) -> Answered:
-        """Take the next bytes from the server; `broken` says afterwards if they were the last."""
+    def receive(self, data: bytes, now_ns: int = 0) -> Answered:
+        """Take the next bytes from the server; `broken` says afterwards if they were the last.
+
+        Args:
+            data: the bytes.
+            now_ns: when the last of them came; messages are stamped with it.
+        """
         answered: Answered = []
+        self._now_ns = now_ns
         if self.broken:
             return answered
         reader = self._reader
@@ -222,7 +240,7 @@ class Conversation:
             state = self.streams.get(stream)
             if state is not None:
                 held, ended = state.answer.held, flags == END_STREAM
-                answer = state.answer.data(payload, ended)
+                answer = state.answer.data(payload, ended, self._now_ns)
                 self._tell(stream, state, held, answer, ended, out)
         elif kind == HEADERS:
             # Of every stream: HPACK's state runs through all of them.
@@ -329,6 +347,8 @@ class Conversation:
                 flags = END_STREAM if ends else 0
                 self._out.append(HEADER.pack(size >> 8, size & 0xFF, DATA, flags, stream))
                 self._out.append(rest[:size])
+                if ends:
+                    self._complete.append((len(self._out), stream))
                 self._window -= size
                 self._burst -= size
                 state.window -= size

@@ -61,7 +61,7 @@ class Exchange:
         self, data: bytes | memoryview, ended: bool, now_ns: int
     ) -> Answered | Lost | None:
         """The server sent DATA; `ended` when it closed the stream with it, without trailers."""
-        answer = self._answer.data(data, ended)
+        answer = self._answer.data(data, ended, now_ns)
         return None if answer is None else self._end(answer, now_ns)
 
     def reset(self, code: int, now_ns: int) -> Answered | Lost:
@@ -78,12 +78,20 @@ class Exchange:
         return self._end(self._answer.not_processed(), now_ns)
 
     def _end(self, answer: Answer, now_ns: int) -> Answered | Lost:
-        code, detail, messages, headers, trailers, skip = answer
+        code, detail, messages, headers, trailers, skip, first_ns, last_ns = answer
         if skip is not None:
             return Lost(self.key, skip)
         if self._request is not None:
             return Lost(self.key, SkipReason.INCOMPLETE)
         observation = Observation(
-            code, detail, messages, self._requested_ns, now_ns, headers, trailers
+            code,
+            detail,
+            messages,
+            self._requested_ns,
+            now_ns,
+            headers,
+            trailers,
+            first_ns,
+            last_ns,
         )
         return Answered(self.key, observation)

@@ -15,6 +15,7 @@ from sidecar.judge.criteria.base import Measurement, Plan
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import average
+from sidecar.judge.number import number
 from sidecar.judge.settings import JudgeSettings
 
 HOURS = 24
@@ -50,13 +51,12 @@ def interval_of(plan: Plan, cell: Cell, blocks: Sequence[Blocks], alpha: float) 
     from_calls = plan.interval(cell, alpha)
     if not blocks or from_calls is None:
         return from_calls
-    low, high = blocks[0].interval(alpha)
-    return (-high, -low) if plan.criterion.is_downward else (low, high)
+    return plan.criterion.interval_by_blocks(plan, cell, blocks, alpha)
 
 
 def bounds_of(plan: Plan, blocks: Sequence[Blocks]) -> Interval | None:
-    """The mean score with every lost call at its best and at its worst."""
-    found = blocks[0].estimates if blocks else None
+    """The mean score with every lost call at its best and at its worst, where it is the figure."""
+    found = blocks[0].estimates if blocks and plan.criterion.figure_is_mean else None
     if found is None or not plan.criterion.is_downward:
         return found
     return -found[1], -found[0]
@@ -68,6 +68,18 @@ def words_of(settings: JudgeSettings, blocks: Sequence[Blocks]) -> str:
         return blocks[0].chosen().reason
     declared = " (judge.independent_calls)" if settings.independent_calls else ""
     return f"calls, each taken as independent{declared}"
+
+
+def undecided(blocks: Sequence[Blocks]) -> str:
+    """How far the blocks have come, in words."""
+    text = f"{blocks[0].chosen().blocks:,} blocks so far"
+    swing = blocks[0].bets.swing
+    if swing > 1 and not blocks[0].days_over:
+        text += (
+            f"; before a whole day is over an hour may be {number(swing)} times as bad as the day, "
+            "or as good (judge.swing)"
+        )
+    return text
 
 
 def seen(total: Total) -> tuple[int, int]:

@@ -2,8 +2,8 @@
 
 Rule: what a call adds to a cell it adds to the cell's blocks, at the time when it arrived; a call
 that was lost, and not by a draw, counts at its worst for PASS and at its best for FAIL. Blocks of
-slices keep few blocks one by one, for there may be many slices. Counterparts: `judge`, which
-counts; `verdict`, which reads; `evidence.blocks`.
+slices keep few blocks one by one, and none of the shortest, for there may be many slices.
+Counterparts: `judge`, which counts; `verdict`, which reads; `evidence.blocks`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from sidecar.judge.counts import ALL, CellKey
-from sidecar.judge.criteria.base import Claim, Increments, Plan
+from sidecar.judge.criteria.base import Plan, Scores
+from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.blocks import KEEP, Blocks
+from sidecar.judge.evidence.likeness import LENGTHS, UNSEEN_SECONDS
 
-KEEP_OF_SLICES = (4, 4, 4, 4)
+KEEP_OF_LABELS = (300, 2160, 1440, 1008, 168)  # 5 min, 6 h, a day, a week and a week
+KEEP_OF_SLICES = (30, 30, 30, 36, 48)
 
 CellBlocks: TypeAlias = tuple[Blocks, ...]
 """One for each claim of the cell's criterion."""
@@ -24,37 +27,81 @@ CellBlocks: TypeAlias = tuple[Blocks, ...]
 class BlockCells:
     """The blocks of every cell of one judge."""
 
-    def __init__(self, plans: Sequence[Plan]) -> None:
-        """Begin; every claim about all traffic has its blocks from the start."""
-        self._claims = {plan.criterion.name: plan.criterion.claims(plan) for plan in plans}
+    def __init__(
+        self,
+        plans: Sequence[Plan],
+        lengths: Sequence[float] = LENGTHS,
+        unseen_seconds: float = UNSEEN_SECONDS,
+    ) -> None:
+        """Begin; every claim about all traffic has its blocks from the start.
+
+        Args:
+            plans: the criteria.
+            lengths: of blocks, in seconds.
+            unseen_seconds: how long bursts may be while none has been seen.
+        """
+        self._plans = {plan.criterion.name: plan for plan in plans}
+        self._claims = {name: p.criterion.claims(p) for name, p in self._plans.items()}
+        self._lengths = tuple(lengths)
+        self._unseen_seconds = unseen_seconds
         self._cells: dict[CellKey, CellBlocks] = {}
+        self._lost = 0.0
+        self._lost_counted = dict.fromkeys(self._claims, 0.0)
         for name in self._claims:
             self._of(CellKey(name, ALL))
 
     def _of(self, key: CellKey) -> CellBlocks:
         found = self._cells.get(key)
         if found is None:
-            keep = KEEP if key.slice == ALL else KEEP_OF_SLICES
-            found = tuple(_blocks(claim, keep) for claim in self._claims[key.criterion])
-            self._cells[key] = found
+            found = self._cells[key] = self.fresh(key)
         return found
 
-    def add(self, key: CellKey, plan: Plan, unix_ns: int, counted: Increments) -> None:
-        """Count what one call added to a cell."""
-        claims = self._claims[key.criterion]
-        if not claims:
-            return
-        n, score = plan.criterion.scored(plan, counted)
-        if n <= 0:
-            return
-        for claim, blocks in zip(claims, self._of(key), strict=True):
-            blocks.add(unix_ns, n, claim.sign * score, claim.sign * score)
+    def fresh(self, key: CellKey) -> CellBlocks:
+        """What a cell begins with."""
+        return tuple(self._blocks(claim, key) for claim in self._claims.get(key.criterion, ()))
 
-    def lose(self, calls: float, unix_ns: int) -> None:
-        """Count calls that should have been compared and were not."""
+    def _blocks(self, claim: Bets, key: CellKey) -> Blocks:
+        labels = self._plans[key.criterion].criterion.needs_labels
+        keep: tuple[int, ...] = KEEP
+        if key.slice != ALL:
+            keep = KEEP_OF_SLICES
+        elif labels:
+            keep = KEEP_OF_LABELS
+        lengths = self._lengths
+        if key.slice != ALL and len(lengths) > 2:
+            lengths, keep = lengths[1:], keep[1:]
+        return Blocks(
+            claim,
+            lengths=lengths,
+            keep=keep[: len(lengths)],
+            unseen_seconds=self._unseen_seconds,
+        )
+
+    def add(self, key: CellKey, unix_ns: int, scores: Scores) -> None:
+        """Count what one call added to a cell."""
+        n, sums = scores
+        for blocks, one in zip(self._of(key), sums, strict=False):
+            blocks.add(unix_ns, n, one)
+
+    def lose(self, calls: float, unix_ns: int, judged: int) -> None:
+        """Count calls that should have been compared and were not.
+
+        Args:
+            calls: how many more.
+            unix_ns: the present.
+            judged: how many calls were compared so far.
+        """
+        self._lost += calls
         for name, claims in self._claims.items():
-            for claim, blocks in zip(claims, self._of(CellKey(name, ALL)), strict=True):
-                blocks.add(unix_ns, calls, calls * claim.high, calls * claim.low)
+            cell = self._of(CellKey(name, ALL))
+            counted = min(1.0, cell[0].calls / judged) if cell and judged else 0.0
+            plan = self._plans[name]
+            due = self._lost * plan.criterion.share_of_lost(plan, counted)
+            more = due - self._lost_counted[name]
+            if more > 0:
+                self._lost_counted[name] = due
+                for claim, blocks in zip(claims, cell, strict=True):
+                    blocks.add(unix_ns, more, claim.lost(more))
 
     def advance(self, unix_ns: int) -> None:
         """Close the blocks that are over."""
@@ -71,10 +118,6 @@ class BlockCells:
     def cells(self) -> Mapping[CellKey, CellBlocks]:
         """All of them; criteria without claims have none."""
         return {key: cell for key, cell in self._cells.items() if cell}
-
-
-def _blocks(claim: Claim, keep: Sequence[int]) -> Blocks:
-    return Blocks(claim.margin, claim.low, claim.high, keep=keep)
 
 
 def plain_of(cells: Mapping[CellKey, CellBlocks]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ Counterpart: `judge`, which makes snapshots, and `verdict`, which reads totals.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -106,23 +106,24 @@ class Total:
     unix_ns: int = 0  # the latest moment that any of them counted
 
 
-def alike(counts: Counts) -> list[Snapshot]:
+def alike(counts: Counts, first: Container[SnapshotKey] = ()) -> list[Snapshot]:
     """Choose what belongs together: the newest evidence, and all that agrees with it.
 
     The snapshot whose evidence began last leads; others follow if they obey the same rules and
     name no model version, and no reader of a method's payloads, that contradicts those already
-    taken.
+    taken. Two epochs of one judge that agree are about different calls, and both count.
+
+    Args:
+        counts: all there are.
+        first: keys that lead before all others, however late those began: judges that are there.
     """
-    order = sorted(counts.values(), key=lambda s: (-s.began_unix_ns, s.key))
+    order = sorted(counts.values(), key=lambda s: (s.key not in first, -s.began_unix_ns, s.key))
     models: dict[str, str] = {}
     taken: list[Snapshot] = []
-    instances: set[str] = set()
     for snapshot in order:
         same = not taken or snapshot.rules == taken[0].rules
-        agrees = all(models.get(k, v) == v for k, v in snapshot.models.items())
-        if same and agrees and snapshot.key.instance not in instances:
+        if same and all(models.get(k, v) == v for k, v in snapshot.models.items()):
             taken.append(snapshot)
-            instances.add(snapshot.key.instance)
             models.update(snapshot.models)
     return taken
 

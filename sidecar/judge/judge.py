@@ -26,7 +26,7 @@ from sidecar.judge.counts import (
     counts_of,
     total,
 )
-from sidecar.judge.criteria.base import Increments, Plan
+from sidecar.judge.criteria.base import Increments, Plan, Scores
 from sidecar.judge.criteria.labelled import Decisions, Labelled
 from sidecar.judge.labels import Label, LabelStore
 from sidecar.judge.latches import Latches
@@ -44,6 +44,7 @@ from sidecar.judge.worst import Example, Examples, identity_of, note_of, rank_of
 class _Waiting:
     """What a label will be joined to."""
 
+    unix_ns: int  # when the call arrived
     places: tuple[Place, ...]
     decisions: tuple[tuple[Plan, Labelled, Decisions], ...]
 
@@ -97,7 +98,9 @@ class Judge:
         self._calls = 0
         self._repeated = 0
         self._cells: dict[CellKey, Cell] = {}
-        self._blocks = BlockCells(self._plans)
+        self._blocks = BlockCells(
+            self._plans, self._settings.block_seconds, self._settings.unseen_seconds
+        )
         self._lost: dict[str, int] = {}
         self._repeats = Repeats(self._settings.repeat_seconds)
         self._slices = Slices(self._settings)
@@ -115,8 +118,16 @@ class Judge:
         """How often the evidence has begun again."""
         return self._epoch
 
-    def observe(self, pair: JudgedPair, now_ns: int) -> bool:
-        """Count one pair; returns whether it counts, which a repeat does not."""
+    def observe(
+        self, pair: JudgedPair, now_ns: int, scores: dict[str, float] | None = None
+    ) -> bool:
+        """Count one pair; returns whether it counts, which a repeat does not.
+
+        Args:
+            pair: the call.
+            now_ns: the present.
+            scores: takes the call's score in each criterion that has one of a single call.
+        """
         known = self._versions.get(f"{READER}{pair.method}", "")
         reader = pair.comparison.reader
         if reader == OPAQUE and known not in {"", OPAQUE}:
@@ -138,16 +149,19 @@ class Judge:
             self._fold(name)
         identity = identity_of(pair)
         rank, note = rank_of(identity), None
+        arrived = pair.arrived_ns + self._unix_offset_ns
         for plan in self._plans:
             counted = plan.increments(pair, self._ranges)
             if not counted:
                 continue
+            if scores is not None and (score := plan.score(counted)) is not None:
+                scores[plan.criterion.name] = score
             bad = plan.magnitude(pair, counted)
-            arrived = pair.arrived_ns + self._unix_offset_ns
+            added = plan.criterion.scored(plan, counted)
             for key in self._keys(plan, places):
-                self._count(key, plan, counted, arrived)
+                self._count(key, counted, added, arrived)
                 if self._examples.wants(key, bad, rank):
-                    note = note or note_of(pair, pair.arrived_ns + self._unix_offset_ns)
+                    note = note or note_of(pair, arrived)
                     self._examples.add(key, Example(bad, rank, note))
         if self._labelled:
             self._await_label(pair, places, identity, now_ns)
@@ -160,7 +174,7 @@ class Judge:
         """
         for reason, calls in reasons.items():
             self._lost[reason] = self._lost.get(reason, 0) + calls
-        self._blocks.lose(sum(reasons.values()), now_ns + self._unix_offset_ns)
+        self._blocks.lose(sum(reasons.values()), now_ns + self._unix_offset_ns, self._calls)
 
     def label(self, label: Label, now_ns: int) -> None:
         """Count what turned out to be true about a call, now or when its pair comes."""
@@ -199,6 +213,7 @@ class Judge:
         self._coverage = coverage
         self._latest_ns = max(self._latest_ns, now_ns)
         self._sequence += 1  # time and coverage are counted too
+        self._blocks.lose(0.0, now_ns + self._unix_offset_ns, self._calls)  # as more is labelled
         self._blocks.advance(self._latest_ns + self._unix_offset_ns)
         return Snapshot(
             key=SnapshotKey(self._instance, self._epoch),
@@ -266,16 +281,15 @@ class Judge:
             if (decided := criterion.remember(pair)) is not None
         ]
         interest = 0.0
+        arrived = pair.arrived_ns + self._unix_offset_ns
         for plan, criterion, decided in rows:
             if decided.differ:
                 interest += 2.0 if criterion.required else 1.0
             if counted := criterion.at_once(decided):
+                scores = criterion.scored(plan, counted)
                 for key in self._keys(plan, places):
-                    add_all(self._cells.setdefault(key, {}), counted)
-                    if not decided.differ:
-                        arrived = pair.arrived_ns + self._unix_offset_ns
-                        self._blocks.add(key, plan, arrived, criterion.known_at_once(plan))
-        waiting = _Waiting(tuple(places), tuple(rows))
+                    self._count(key, counted, scores, arrived)
+        waiting = _Waiting(arrived, tuple(places), tuple(rows))
         label = self._labels.pair(identity, waiting, interest, now_ns)
         if label is not None:
             self._use(waiting, label)
@@ -287,12 +301,13 @@ class Judge:
             if counted is None:
                 self._labels.unusable()
                 continue
+            scores = criterion.scored(plan, counted)
             for key in self._keys(plan, places):
-                self._count(key, plan, counted, self._latest_ns + self._unix_offset_ns)
+                self._count(key, counted, scores, waiting.unix_ns)
 
-    def _count(self, key: CellKey, plan: Plan, counted: Increments, unix_ns: int) -> None:
+    def _count(self, key: CellKey, counted: Increments, scores: Scores, unix_ns: int) -> None:
         add_all(self._cells.setdefault(key, {}), counted)
-        self._blocks.add(key, plan, unix_ns, counted)
+        self._blocks.add(key, unix_ns, scores)
 
 
 def add_all(cell: Cell, counted: Increments) -> None:

@@ -17,6 +17,8 @@ from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.watch import Watch
 from sidecar.judge.report import State
 
+SHORTEST_SECONDS, LONGEST_SECONDS = 10.0, 600.0  # of the blocks that a PASS is watched by
+
 
 @dataclass(slots=True)
 class Latches:
@@ -50,8 +52,19 @@ def harm(latches: Latches, plans: Sequence[Plan], total: Total) -> str | None:
 
 
 def _watch(blocks: Blocks, alpha: float) -> Watch:
-    b = blocks.bounded
-    watch = Watch(b.margin, b.low, b.high, seconds=blocks.lengths[0], alpha=alpha)
+    score = blocks.bets.watched(blocks.total)
+    # As long as the decision's own blocks, for shorter ones may be alike; at most ten minutes, so
+    # that harm is seen, and not so short that a call's own latency matters.
+    most = max(SHORTEST_SECONDS, min(blocks.chosen().seconds, LONGEST_SECONDS))
+    fitting = [s for s in blocks.lengths if s <= most] or [blocks.lengths[0]]
+    watch = Watch(
+        score.margin,
+        score.low,
+        score.high,
+        seconds=fitting[-1],
+        alpha=alpha,
+        weights=score.weights,
+    )
     watch.begin_after(blocks)
     return watch
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,16 @@ _PRODUCTION_FAILED = frozenset(
 )
 
 
+class ControlTimes(NamedTuple):
+    """How long a control took that was drawn for a call; nanoseconds."""
+
+    answer: int = 0  # to the answer's last byte; where it failed, to when it did
+    first_message: int | None = None  # to its first message; None without one
+    message_gap: int | None = None  # mean between its messages; None without two
+    failed: bool = False  # it did not answer, or was never asked
+    late: bool = False  # because its deadline had passed
+
+
 @dataclass(frozen=True, slots=True)
 class JudgedPair:
     """A pair as the judge sees it. Latencies are nanoseconds."""
@@ -42,7 +52,11 @@ class JudgedPair:
     shadow_status: int = 0
     production_latency_ns: int = 0
     shadow_latency_ns: int = 0
+    # Production's and the shadow's time to the first message, and mean between messages.
+    first_message_ns: tuple[int | None, int | None] = (None, None)
+    message_gap_ns: tuple[int | None, int | None] = (None, None)
     control: Comparison | None = None  # production against its second replica, if it was asked
+    control_times: ControlTimes | None = None  # None: a draw, or an operator, left it out
     correlation_id: str = ""
     trace_ids: tuple[str, str] = ("", "")
     slices: tuple[tuple[str, str], ...] = ()  # (name, value); see `slices.slices_of`

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sidecar.judge.levels import Levels
 from sidecar.judge.pair import Value
 
 MAX_OUTPUTS = 1024  # outputs with a range, over all criteria: names come from the traffic
@@ -19,9 +20,10 @@ MAX_OUTPUTS = 1024  # outputs with a range, over all criteria: names come from t
 class Ranges:
     """Smallest and largest value of each output, by criterion."""
 
-    __slots__ = ("_learned",)
+    __slots__ = ("_learned", "levels")
 
     def __init__(self) -> None:
+        self.levels = Levels()  # of latencies
         self._learned: dict[tuple[str, str], tuple[int, float, float]] = {}
 
     def outside(

@@ -17,6 +17,8 @@ from sidecar.judge.criteria.kinds import AnyCriterion
 from sidecar.judge.criteria.latency_ratio import LatencyRatio
 from sidecar.judge.criteria.shadow_error_rate import ShadowErrorRate
 from sidecar.judge.decision import Edges
+from sidecar.judge.evidence.blocks import check_lengths
+from sidecar.judge.evidence.likeness import LENGTHS, UNSEEN_SECONDS
 from sidecar.judge.labels import LabelSettings
 
 
@@ -48,6 +50,14 @@ class ExampleSettings(Section):
         return self
 
 
+class LatencySettings(Section):
+    """Whether latency against production itself may decide."""
+
+    # control: only beside a control, which the same client asks in a drawn order; direct: also
+    # against production, which is asked by other clients on other connections.
+    trust: Literal["control", "direct"] = "control"
+
+
 DEFAULT_CRITERIA: tuple[AnyCriterion, ...] = (
     Disagreement(name="disagreement", margin=0.01),
     ShadowErrorRate(name="shadow-errors", margin=0.005),
@@ -66,6 +76,12 @@ class JudgeSettings(Section):
     coverage_floor: Fraction = 0.9
     # Evidence from calls, each taken as new, not from blocks of time: for replays of shuffled data.
     independent_calls: bool = False
+    # Lengths of blocks of time, the shortest of which is decided at whose neighbours are not alike.
+    block_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1, max_length=5)] = LENGTHS
+    unseen_seconds: Seconds = UNSEEN_SECONDS  # how long bursts may be while none has been seen
+    # Until a whole day has been seen: how many times as high as over the day an hour's rate may be.
+    # So before that only harm beyond as many margins FAILs; 1: rates do not swing with the hour.
+    swing: Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)] = 2.0
     min_duration_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3600.0  # for PASS
     min_blocks: Annotated[int, Field(ge=0)] = 30  # of the length that is decided at, for PASS
     min_calls: Count = 100
@@ -76,6 +92,7 @@ class JudgeSettings(Section):
     # A slice of a required criterion that is found worse: say so, forbid PASS, or make it FAIL.
     flagged: Literal["report", "hold", "fail"] = "fail"
     labels: LabelSettings = LabelSettings()
+    latency: LatencySettings = LatencySettings()
     worst: Annotated[int, Field(ge=0, le=1000)] = 10  # worst pairs kept for each criterion, slice
     sample: Annotated[int, Field(ge=0, le=1000)] = 20  # uniform sample of pairs, likewise
     examples: ExampleSettings = ExampleSettings()
@@ -93,12 +110,30 @@ class JudgeSettings(Section):
         ]
         if self.max_calls is not None and self.max_calls < self.min_calls:
             problems.append("max_calls must be at least min_calls")
+        try:
+            check_lengths(self.block_seconds)
+        except ValueError as error:
+            problems.append(f"block_seconds: {error}")
         longest = self.max_duration_seconds
         if longest is not None and longest < self.min_duration_seconds:
             problems.append("max_duration_seconds must be at least min_duration_seconds")
         if problems:
             raise ValueError("; ".join(sorted(problems)))
         return self
+
+
+def untrusted(settings: JudgeSettings, has_control: bool) -> list[str]:
+    """What is wrong with requiring a latency here, a line each; see `LatencySettings`."""
+    if has_control or settings.latency.trust == "direct":
+        return []
+    return [
+        f"judge.criteria: {c.name} ({c.kind}) cannot be required without a control: two identical "
+        "servers can differ by more than a slower one does. Add a second replica of production "
+        "under `shadows` with `role: control`, or leave `required` out, or write "
+        "`judge.latency: {trust: direct}` to take production's own latency for it"
+        for c in settings.criteria
+        if c.required and c.measures_latency
+    ]
 
 
 def _twice(key: str, names: list[str]) -> list[str]:

@@ -32,6 +32,7 @@ from sidecar.judge.basis import (
     by_blocks,
     interval_of,
     seen,
+    undecided,
     words_of,
 )
 from sidecar.judge.counts import ALL, Cell, CellKey, Total
@@ -49,7 +50,11 @@ MIN_CONTROLS = 20  # expected answers of a control before their number is held a
 
 def plans_of(settings: JudgeSettings, control_fraction: float = 0.0) -> tuple[Plan, ...]:
     """Prepare every criterion."""
-    return tuple(criterion.plan(control_fraction) for criterion in settings.criteria)
+    # Both latencies are of the same calls, so that an hour's load is in both.
+    return tuple(
+        replace(c.plan(control_fraction), swing=1.0 if c.measures_latency else settings.swing)
+        for c in settings.criteria
+    )
 
 
 def decide(
@@ -127,7 +132,7 @@ def _criterion(
     if state is not State.WATCHING:
         reason = f"decided before; now {measured(plan, found.estimate, interval)}"
     elif found.n <= 0:
-        reason = "no data"
+        reason = short or "no data"
     elif found.log_pass >= bounds[Side.PASS]:
         state, reason = State.PASS, compared(plan, "below", found.estimate, interval)
     elif found.log_fail >= bounds[Side.FAIL]:
@@ -137,7 +142,7 @@ def _criterion(
     else:
         more = "too close to tell"
         if blocks:
-            more = f"{blocks[0].chosen().blocks:,} blocks so far"
+            more = undecided(blocks)
         elif (needed := plan.calls_needed(cell, bounds)) is not None:
             more = f"about {needed:,} more calls"
         now = measured(plan, found.estimate, interval)
@@ -159,7 +164,7 @@ def _criterion(
         log_fail=found.log_fail,
         calls_needed=needed,
         unit=criterion.unit,
-        about=criterion.about,
+        about=criterion.about_of(plan),
         two_sided=criterion.is_two_sided,
         of_failures=criterion.is_of_failures,
         basis=words_of(settings, blocks),

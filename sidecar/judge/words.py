@@ -13,6 +13,7 @@ from sidecar.judge.criteria.base import Criterion, Plan, Unit
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.number import number
 
+ENDLESS = "beyond the deadline"  # the only figure that has no end is a latency
 Figure = Callable[[float], str]
 
 
@@ -66,6 +67,8 @@ def unit_of(criterion: Criterion) -> Figure:
 
 
 def _said(plan: Plan, estimate: float) -> str:
+    if math.isinf(estimate):
+        return plan.criterion.said(plan, ENDLESS)
     return plan.criterion.said(plan, unit_of(plan.criterion)(estimate))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from sidecar.kube.options import FOLLOWED, PREFIX, Amount, Options, quantity
 
 WIRE = "shadow-wire"
+WIRE_SHARE = 7 / 8
 OBSERVER = "shadow-observer"
 REDIRECT = "shadow-redirect"
 TAP_VOLUME = "shadow-tap"
@@ -19,7 +20,9 @@ CONFIG_VOLUME = "shadow-tap-config"
 POD_VOLUME = "shadow-tap-pod"
 WIRE_PORT_NAME = "shadow-wire"
 HTTP_PORT_NAME = "shadow-http"
-TAP_PATH = "/run/shadow-sidecar/tap.sock"
+TAP_MOUNT = "/run/shadow-sidecar"
+# Kubernetes opens the volume to everybody; the wire makes a folder in it that is its user's alone.
+TAP_PATH = f"{TAP_MOUNT}/tap/tap.sock"
 POD_PATH = "/etc/shadow-sidecar-pod"
 CONFIG_PATH = "/etc/shadow-sidecar/config.yaml"
 # A socket on [::] takes IPv4 as well; a pod without IPv4 addresses still has 127.0.0.1.
@@ -40,6 +43,7 @@ def wire_container(options: Options, listen: int, upstream: int, declare: bool) 
         "args": [
             f"--route={route}",
             f"--tap={TAP_PATH}",
+            f"--memory-bytes={wire_bytes(options)}",
             f"--drain-seconds={options.drain_seconds}",
             f"--resync={options.resync}",
         ],
@@ -55,11 +59,16 @@ def wire_container(options: Options, listen: int, upstream: int, declare: bool) 
         },
         "resources": _resources(options.wire_cpu, options.wire_memory),
         "securityContext": _unprivileged(options),
-        "volumeMounts": [{"name": TAP_VOLUME, "mountPath": "/run/shadow-sidecar"}],
+        "volumeMounts": [{"name": TAP_VOLUME, "mountPath": TAP_MOUNT}],
     }
     if declare:
         container["ports"] = [_port(WIRE_PORT_NAME, listen)]
     return container
+
+
+def wire_bytes(options: Options) -> int:
+    """What the wire may hold, of its container's memory; the kernel has the rest for sockets."""
+    return int(quantity(options.wire_memory.limit) * WIRE_SHARE)
 
 
 def observer_container(
@@ -74,7 +83,7 @@ def observer_container(
     guard.append(f"--annotations={POD_PATH}")
     guard += [f"--own-port={port}" for port in own_ports]
     mounts: list[dict[str, Any]] = [
-        {"name": TAP_VOLUME, "mountPath": "/run/shadow-sidecar"},
+        {"name": TAP_VOLUME, "mountPath": TAP_MOUNT},
         {"name": POD_VOLUME, "mountPath": POD_PATH, "readOnly": True},
     ]
     if options.config_map:

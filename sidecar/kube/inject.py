@@ -26,9 +26,11 @@ from sidecar.kube.containers import (
     REDIRECT,
     TAP_VOLUME,
     WIRE,
+    WIRE_SHARE,
     observer_container,
     redirect_container,
     volumes,
+    wire_bytes,
     wire_container,
 )
 from sidecar.kube.options import (
@@ -41,6 +43,7 @@ from sidecar.kube.options import (
     Options,
     parse_options,
 )
+from sidecar.wire.memory import waiting_limit
 
 Pod: TypeAlias = dict[str, Any]
 """`metadata` and `spec` of a pod or a pod template, as plain dicts, lists, strings and numbers."""
@@ -160,6 +163,11 @@ def _obstacles(spec: Mapping[str, Any], options: Options) -> list[str]:
         found.append(f"{PREFIX}intercept: redirect would change the node's own packet filter")
     if not options.shadow and options.config_map is None:
         found.append(f"{PREFIX}shadow: required, unless {PREFIX}config-map names the shadows")
+    try:
+        waiting_limit(wire_bytes(options))
+    except ValueError as error:
+        limit = options.wire_memory.limit
+        found.append(f"{PREFIX}wire-memory: {WIRE_SHARE:.1%} of {limit} is the wire's: {error}")
     if options.rate is not None and not options.shadow:
         found.append(f"{PREFIX}rate: goes with {PREFIX}shadow; else the config map sets it")
     return found

@@ -77,6 +77,8 @@ class Connection:
         self._frames_held = self._tables_held = 0  # of the budget, beside what calls hold
         self._begin_reading(limits.max_header_bytes)
         self._last_stream = 0
+        self.calls = 0  # that were seen
+        self.reported = False  # whether the wire was told that it cannot be read
         self._last_processed = 1 << 31  # as the server's GOAWAY says
         self._unsampled: set[int] = set()
         self._follower: Follower | None = None  # of calls that cannot be read
@@ -189,6 +191,7 @@ class Connection:
     def _follow(self, follower: Follower, data: bytes | memoryview, now_ns: int) -> None:
         for stream in follower.feed(data):
             self._last_stream = stream
+            self.calls += 1
             sampled = stream not in self._unsampled
             self._unsampled.discard(stream)
             key = CallKey(self.conn, stream)
@@ -270,6 +273,7 @@ class Connection:
         if self._unsampled:
             sampled = stream not in self._unsampled
             self._unsampled.discard(stream)
+        self.calls += 1
         key = CallKey(self.conn, stream)
         started = Started(
             key,

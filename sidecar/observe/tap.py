@@ -40,7 +40,7 @@ class Record(NamedTuple):
 
     @property
     def number(self) -> int:
-        """Payload of GAP: bytes."""
+        """Payload of GAP: bytes; of COUNTED: calls."""
         return int.from_bytes(self.payload, "big")
 
     @property
@@ -137,7 +137,7 @@ class TapReader:
             self._greet(kind, payload)
         if kind is None:
             return None
-        wrong = (kind is Kind.GAP and size != U64.size) or (
+        wrong = (kind in (Kind.GAP, Kind.COUNTED) and size != U64.size) or (
             kind is Kind.UNSAMPLED and (size % U32.size or not size)
         )
         if direction > 1 or wrong:

@@ -5,7 +5,7 @@ Counterparts: `experiment.judging` and `compare.comparer`, which decide; `replay
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sidecar.call import CallKey, Observation, SkipReason, Started
@@ -15,10 +15,11 @@ from sidecar.experiment.judging import Judging
 from sidecar.experiment.ledger import Ledger
 from sidecar.experiment.pair import Pair
 from sidecar.experiment.state import State
+from sidecar.judge.labels import Label
 from sidecar.log import Log
 from sidecar.replay.recorded import Recorded
-from sidecar.report.live import report_of
-from sidecar.report.report import Report
+from sidecar.report.live import part_of
+from sidecar.serve.convert import counts_message
 from sidecar.settings.settings import Settings
 
 
@@ -28,35 +29,36 @@ class Book:
     def __init__(
         self,
         settings: Settings,
-        now_ns: Callable[[], int],
-        unix_offset_ns: int,
         log: Log,
         *,
-        instance: str = "replay",
+        began_ns: int,
+        instance: str,
+        labels: Mapping[str, Label] | None = None,
     ) -> None:
         """Begin.
 
         Args:
             settings: the whole configuration; `judge` as `offline` gives it.
-            now_ns: the monotonic clock.
-            unix_offset_ns: what to add to it to get Unix time.
             log: told of every change of a verdict.
+            began_ns: when the first of the calls was made, Unix nanoseconds. Time is the calls'
+                own: what was a minute apart is a minute apart, however fast it is asked again.
             instance: names this process among those whose counts are added.
+            labels: what turned out to be true, by correlation id.
         """
+        self._now_ns = began_ns
         self.ledger = Ledger([(s.name, s.role) for s in settings.shadows])
         self.comparer = Comparer(settings.compare, Registry.from_settings(settings.compare))
         self.judging = Judging(
             settings,
             self.ledger,
             self.comparer,
-            now_ns,
+            lambda: self._now_ns,
             log,
             instance=instance,
-            unix_offset_ns=unix_offset_ns,
+            unix_offset_ns=0,
         )
         self._settings = settings
-        self._now_ns = now_ns
-        self._offset_ns = unix_offset_ns
+        self._labels = labels or {}
 
     def enter(
         self, call: Recorded, production: Observation, answers: Mapping[str, Observation]
@@ -68,9 +70,9 @@ class Book:
             production: its answer.
             answers: every candidate's, by name.
         """
-        key = CallKey(0, call.number)
-        started_ns = call.started_ns - self._offset_ns
-        started = Started(key, call.method, "", call.metadata, call.peer, started_ns, sampled=True)
+        self._now_ns = max(self._now_ns, call.production.ended_ns)
+        key, began_ns = CallKey(0, call.number), call.started_ns
+        started = Started(key, call.method, "", call.metadata, call.peer, began_ns, sampled=True)
         pair = Pair(started, self.ledger.see(), request=call.request)
         pair.production = production
         pair.request_id = call.correlation_id
@@ -81,6 +83,8 @@ class Book:
             pair.entry.compare(name, found.comparison, production, answer)
             self.judging.keep(pair, name, found)
         self.judging.judge(pair)
+        if (label := self._labels.get(call.correlation_id)) is not None:
+            self.judging.label(label)
 
     def lose(self, reason: SkipReason) -> None:
         """Account for a call that was asked and has no answer."""
@@ -92,15 +96,24 @@ class Book:
             settings=self._settings,
             ledger=self.ledger,
             judged=self.judging.shadows,
-            now_ns=self._now_ns(),
-            unix_offset_ns=self._offset_ns,
+            now_ns=self._now_ns,
+            unix_offset_ns=0,
             control_fraction=self.judging.control_fraction,
         )
 
-    def reports(self) -> list[Report]:
-        """A report for each candidate, as a live sidecar gives it."""
+    def messages(self) -> list[bytes]:
+        """What was counted, one serialized `shadow.v1.ShadowCounts` for each candidate."""
         now = self.state()
-        return [report_of(now, judged) for judged in now.judged.values()]
+        return [
+            counts_message(part_of(now, judged)).SerializeToString(deterministic=True)
+            for judged in now.judged.values()
+        ]
+
+    @property
+    def rules(self) -> str:
+        """Digest of criteria and comparison rules: only what is counted under the same adds up."""
+        now = self.state()
+        return next(part_of(now, judged).snapshot.rules for judged in now.judged.values())
 
 
 def offline(settings: Settings, *, timed: bool) -> Settings:

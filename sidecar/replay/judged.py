@@ -10,30 +10,33 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sidecar.capture.reader import Captured, open_captured
+from sidecar.judge.labels import Label
 from sidecar.log import Log
 from sidecar.replay.book import Book
-from sidecar.replay.recorded import recorded
+from sidecar.replay.recorded import began_ns, recorded
 from sidecar.report.build import build
-from sidecar.report.live import part_of
 from sidecar.report.report import Report
-from sidecar.serve.convert import counts_message, part_of_message
+from sidecar.serve.convert import part_of_message
 from sidecar.settings.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def judge_file(settings: Settings, file: str, where: str) -> list[bytes]:
+def judge_file(
+    settings: Settings, file: str, where: str, labels: Mapping[str, Label] | None = None
+) -> list[bytes]:
     """Judge one file.
 
     Args:
         settings: its shadows are those that are judged; see `offline`.
         file: a captured file.
         where: an expression over its columns, or empty.
+        labels: what turned out to be true, by correlation id.
 
     Returns:
         One serialized `shadow.v1.ShadowCounts` for each shadow.
@@ -42,27 +45,17 @@ def judge_file(settings: Settings, file: str, where: str) -> list[bytes]:
         CapturedError: the file cannot be used, or a row has no payload.
     """
     captured = open_captured([file], where)
-    clock = _Clock()
-    book = Book(settings, clock, 0, Log("judge"), instance=file.rpartition("/")[2])
+    book = Book(
+        settings,
+        Log("judge"),
+        began_ns=began_ns(captured),
+        instance=file.rpartition("/")[2],
+        labels=labels,
+    )
     for shadow in settings.shadows:
         for call in recorded(captured, shadow=shadow.name):
-            clock.now_ns = max(clock.now_ns, call.production.ended_ns, call.answer.ended_ns)
             book.enter(call, call.production, {shadow.name: call.answer})
-    now = book.state()
-    return [
-        counts_message(part_of(now, judged)).SerializeToString(deterministic=True)
-        for judged in now.judged.values()
-    ]
-
-
-class _Clock:
-    """Time as the calls tell it."""
-
-    def __init__(self) -> None:
-        self.now_ns = 0
-
-    def __call__(self) -> int:
-        return self.now_ns
+    return book.messages()
 
 
 def shadows_in(captured: Captured) -> list[str]:
@@ -91,7 +84,11 @@ def added_up(parts: Sequence[tuple[str, Sequence[bytes]]], generated: float) -> 
 
 
 def on_spark(
-    settings: Settings, files: Sequence[str], where: str, master: str
+    settings: Settings,
+    files: Sequence[str],
+    where: str,
+    master: str,
+    labels: Mapping[str, Label] | None = None,
 ) -> list[tuple[str, list[bytes]]]:
     """Judge files on Apache Spark: the same function, a file at a time, added up here.
 
@@ -112,7 +109,7 @@ def on_spark(
         chosen = Settings.model_validate_json(tree)
         for batch in batches:
             for file in batch.column(0).to_pylist():
-                found = judge_file(chosen, file, where)
+                found = judge_file(chosen, file, where, labels)
                 yield pa.RecordBatch.from_pydict({"file": [file] * len(found), "part": found})
 
     try:

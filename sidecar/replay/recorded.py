@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from sidecar.call import Metadata, Observation
 from sidecar.capture.reader import Captured, CapturedError
+from sidecar.capture.schema import fixed_schema
 
 COLUMNS = (
     "call",
@@ -31,6 +33,7 @@ COLUMNS = (
         for name in ("status", "detail", "latency_ms", "headers", "trailers", "messages")
     ),
 )
+NEVER_NULL = tuple(f.name for f in fixed_schema() if f.name in COLUMNS and not f.nullable)
 MASKED = "\u2022\u2022\u2022"
 
 
@@ -75,6 +78,35 @@ def recorded(captured: Captured, *, shadow: str | None = None) -> Iterator[Recor
         number += 1
 
 
+def began_ns(captured: Captured) -> int:
+    """When the first of the calls was made, Unix nanoseconds; 0 without any."""
+    first = next(captured.rows(["time"]), None)
+    return _unix_ns(first["time"]) if first is not None else 0
+
+
+def _unix_ns(time: datetime) -> int:
+    return round(time.timestamp() * 1e6) * 1000
+
+
+def check_payloads(captured: Captured) -> None:
+    """Look whether the calls can be asked again: in one file all have their payload, or none.
+
+    Raises:
+        CapturedError: files have none; all of them are named.
+    """
+    without = []
+    for file in captured.files:
+        one = replace(captured, files=(file,))
+        first = next(one.rows(["request_messages", "production_messages"]), None)
+        if first is not None and None in first.values():
+            without.append(
+                f"{file}: its calls were captured without payloads, and cannot be asked again; "
+                "capture with capture.payloads: true"
+            )
+    if without:
+        raise CapturedError(without)
+
+
 def sharded(calls: Iterator[Recorded], index: int, shards: int) -> Iterator[Recorded]:
     """Every `shards`-th call, beginning with the `index`-th; all shards together are all calls."""
     for call in calls:
@@ -90,7 +122,12 @@ def _call(row: dict[str, Any], number: int) -> Recorded:
                 "capture with capture.payloads: true"
             ]
         )
-    started_ns = int(row["time"].timestamp() * 1e6) * 1000
+    null = [name for name in NEVER_NULL if row[name] is None]
+    if null or None in row["request_messages"] or None in row["production_messages"]:
+        raise CapturedError(
+            [f"call {row['call']}: {', '.join(null) or 'a message'} is null: not as captured"]
+        )
+    started_ns = _unix_ns(row["time"])
     requested_ns = started_ns + int(row["request_ms"] * 1e6)
     timeout = row["timeout_ms"]
     return Recorded(

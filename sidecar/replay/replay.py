@@ -13,14 +13,20 @@ from dataclasses import dataclass, field
 
 from sidecar.call import GrpcMetadata, Observation
 from sidecar.replay.book import Book
+from sidecar.replay.done import Done
 from sidecar.replay.pace import Pace
 from sidecar.replay.recorded import Recorded
 from sidecar.tee.client import ShadowClient
 from sidecar.tee.metadata import MetadataPolicy
 from sidecar.tee.settings import ShadowSettings
 
-UNIMPLEMENTED = 12
-UNAVAILABLE = 14
+DEADLINE_EXCEEDED, UNIMPLEMENTED, UNAVAILABLE = 4, 12, 14
+MAX_METHODS = 20  # that are named
+GIVE_UP = 100  # calls, of which not one was answered: no model's fault
+
+
+class SilentError(Exception):
+    """A candidate that answers nothing: it hangs, is not there, or does not know the method."""
 
 
 @dataclass(slots=True)
@@ -31,6 +37,7 @@ class Progress:
     done: int = 0
     late: int = 0  # sent over a second after they were due: the candidate is slower than the pace
     status: dict[str, dict[int, int]] = field(default_factory=dict)  # by candidate and gRPC code
+    lacking: set[str] = field(default_factory=set)  # methods that a candidate does not know
 
 
 class Candidate:
@@ -90,6 +97,7 @@ class Replay:
         candidates: list[Candidate],
         production: Candidate | None,
         pace: Pace,
+        done: Done | None = None,
     ) -> None:
         """Prepare.
 
@@ -98,7 +106,11 @@ class Replay:
             candidates: at least one.
             production: asked again too; None: what it answered then stands.
             pace: when calls are sent.
+            done: takes the numbers of the calls that are answered.
         """
+        self._done = done if done is not None else Done()
+        self._broken: BaseException | None = None
+        self._silent = {c.name for c in candidates}  # those that have not answered a call yet
         self.progress = Progress(status={c.name: {} for c in candidates})
         self._book = book
         self._candidates = candidates
@@ -107,13 +119,20 @@ class Replay:
         self._places = asyncio.Semaphore(max(c.settings.concurrency for c in candidates))
 
     async def run(self, calls: Iterator[Recorded], told: Callable[[Progress], None]) -> None:
-        """Send every call; returns when all are answered. Cancelling it ends with what there is."""
+        """Send every call; returns when all are answered. Cancelling it ends with what there is.
+
+        Raises:
+            CapturedError: a file is damaged.
+            SilentError: a candidate answers nothing.
+        """
         loop = asyncio.get_running_loop()
         began = loop.time()
         running: set[asyncio.Task[None]] = set()
         try:
             for call in calls:
-                due = self._pace.due(call.number, call.started_ns)
+                self._check(GIVE_UP)
+                self._check_whole()
+                due = self._pace.due(self.progress.sent, call.started_ns)
                 if due is not None:
                     wait = began + due - loop.time()
                     if wait > 0:
@@ -123,13 +142,32 @@ class Replay:
                 task = loop.create_task(self._one(call, told))
                 running.add(task)
                 task.add_done_callback(running.discard)
+                task.add_done_callback(self._ended)
                 self.progress.sent += 1
             if running:
                 await asyncio.gather(*running)
+            self._check_whole()
+            self._check(1)
         finally:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._broken = self._broken or task.exception()
+
+    def _check_whole(self) -> None:
+        """A call that could not be entered is a defect of ours, and no result stands on it."""
+        if self._broken is not None:
+            raise self._broken
+
+    def _check(self, least: int) -> None:
+        for candidate in self._candidates:
+            codes = self.progress.status[candidate.name]
+            answered = sum(codes.values())
+            if candidate.name in self._silent and answered >= least:
+                raise SilentError(_why(candidate, codes, answered))
 
     async def _one(self, call: Recorded, told: Callable[[Progress], None]) -> None:
         try:
@@ -148,6 +186,26 @@ class Replay:
         for name, answer in named.items():
             codes = self.progress.status[name]
             codes[answer.status] = codes.get(answer.status, 0) + 1
+            if answer.status not in {DEADLINE_EXCEEDED, UNIMPLEMENTED, UNAVAILABLE}:
+                self._silent.discard(name)
+            elif answer.status == UNIMPLEMENTED and len(self.progress.lacking) < MAX_METHODS:
+                self.progress.lacking.add(f"{name} lacks {call.method}")
         self._book.enter(call, production, named)
+        self._done.add(call.number)
         self.progress.done += 1
         told(self.progress)
+
+
+def _why(candidate: Candidate, codes: dict[int, int], calls: int) -> str:
+    """Why a candidate has answered nothing, and what to do."""
+    address = candidate.settings.address
+    none = f"{candidate.name} at {address}: none of {calls:,} calls was answered: "
+    match max(codes, key=lambda code: codes[code]):
+        case 12:
+            return none + "it does not know their method (UNIMPLEMENTED); is it the right server?"
+        case 4:
+            return none + (
+                f"it hangs, or takes longer than {candidate.settings.deadline_seconds:g} s "
+                "(--set shadows.0.deadline_seconds=...)"
+            )
+    return none + "nobody answers there (UNAVAILABLE); is it up, and does it want TLS?"

@@ -1,168 +1,216 @@
-"""One replay from the first call to the last, with its progress on a terminal.
+"""One replay from the first call to the last, or to where it is interrupted, or goes on.
 
-Counterparts: `run.replay`, the command; `replay`, which sends.
+Rule: what is written down counts only calls whose answers came, so that a replay that goes on asks
+every other one; what is shown of an interrupted one counts the rest of those sent as lost.
+Counterparts: `run.replay`, the command; `replay`, which sends; `done`.
 """
 
 from __future__ import annotations
 
+import base64
 import time
-from dataclasses import dataclass
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import islice
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import (
-    Progress as Bar,
-)
 
 from sidecar.call import SkipReason
 from sidecar.capture.reader import Captured
+from sidecar.judge.labels import Label
 from sidecar.log import Log
 from sidecar.replay.book import Book
+from sidecar.replay.done import Done
+from sidecar.replay.judged import added_up
 from sidecar.replay.pace import Pace
-from sidecar.replay.recorded import recorded, sharded
+from sidecar.replay.recorded import Recorded, began_ns, recorded, sharded
 from sidecar.replay.replay import Candidate, Progress, Replay
-from sidecar.replay.results import Results
-from sidecar.report.report import Report
+from sidecar.replay.results import Asked, Results, ResultsError
+from sidecar.replay.shown import Shown
 from sidecar.settings.settings import Settings
 from sidecar.tee.settings import ShadowSettings
 
 CAPTURED = "captured"
+SAVE_SECONDS = 10.0
+TIMES_APART = (
+    "Production's latencies were captured elsewhere and then: the candidate's are not comparable "
+    "to them, and no criterion is about latency."
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What there is when a replay ends."""
+class Chosen:
+    """What is asked, of whom, and when."""
 
-    progress: Progress
-    seconds: float
-    reports: list[Report]
-    unfinished: bool
+    settings: Settings  # its shadows are the candidates
+    captured: Captured
+    where: str
+    against: str  # "captured", or production's address
+    speed: str
+    pace: Pace
+    limit: int = 0  # at most so many calls; 0 is all
+    part: tuple[int, int] | None = None  # (I, N): only the I-th of N parts
+    labels: Mapping[str, Label] = field(default_factory=dict)
 
-    def results(self, *, files: list[str], where: str, against: str, speed: str) -> Results:
-        """As it is written to a file."""
-        notes: tuple[str, ...] = ()
-        if against == CAPTURED:
-            notes = (
-                "Production's latencies were captured elsewhere and then: the candidate's "
-                "are not comparable to them, and no criterion is about latency.",
-            )
-        return Results(
-            files=files,
-            where=where,
-            against=against,
-            speed=speed,
-            calls=self.progress.done,
-            unfinished=self.unfinished,
-            seconds=self.seconds,
-            late=self.progress.late,
-            status={
-                name: {str(code): n for code, n in sorted(codes.items())}
-                for name, codes in self.progress.status.items()
-            },
-            reports=self.reports,
-            notes=notes,
-        )
+    def total(self) -> int:
+        """How many calls that is."""
+        calls = self.captured.calls()
+        calls = min(calls, self.limit or calls)
+        if self.part is None:
+            return calls
+        index, shards = self.part
+        return len(range(index, calls, shards))
 
 
 class Session:
     """A replay that can be interrupted, and tells what it has found until then."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        captured: Captured,
-        against: str,
-        pace: Pace,
-        limit: int = 0,
-        part: tuple[int, int] | None = None,
-    ) -> None:
+    def __init__(self, chosen: Chosen, before: Results | None = None) -> None:
         """Prepare; nothing is sent yet.
 
         Args:
-            settings: its shadows are the candidates.
-            captured: the calls.
-            against: "captured", or production's address.
-            pace: when calls are sent.
-            limit: at most so many calls; 0 is all.
-            part: (I, N): only the I-th of N parts.
-        """
-        self._settings = settings
-        self._captured = captured
-        self._against = against
-        self._pace = pace
-        self._limit = limit
-        self._part = part
-        self._progress = Progress()
-        self._began = time.monotonic()
-        self.book = Book(
-            settings, time.monotonic_ns, time.time_ns() - time.monotonic_ns(), Log("replay")
-        )
-
-    async def run(self, total: int) -> Found:
-        """Send every call.
-
-        Args:
-            total: about how many there are, for the progress bar.
+            chosen: what is asked.
+            before: the result of the same replay, which this one goes on from.
 
         Raises:
-            CapturedError: a row has no payload.
+            ResultsError: that was another replay.
         """
-        candidates = [Candidate(s, time.monotonic_ns) for s in self._settings.shadows]
+        self._chosen = chosen
+        self._before = before
+        self._done = Done()
+        self._progress = Progress()
+        self._began = time.monotonic()
+        self._saved = self._began
+        self.book = Book(
+            chosen.settings,
+            Log("replay"),
+            began_ns=began_ns(chosen.captured),
+            instance=f"replay-{uuid.uuid4().hex[:12]}",
+            labels=chosen.labels,
+        )
+        self._asked = Asked(
+            files=list(chosen.captured.files),
+            where=chosen.where,
+            against=chosen.against,
+            shadows=[f"{s.name}={s.address}" for s in chosen.settings.shadows],
+            limit=chosen.limit,
+            rules=self.book.rules,
+            shard=list(chosen.part or ()),
+        )
+        if before is not None:
+            self._go_on_from(before)
+
+    def _go_on_from(self, before: Results) -> None:
+        if before.asked is None:
+            raise ResultsError("it was written by an older version, which kept no place to go on")
+        if apart := before.asked.apart(self._asked):
+            raise ResultsError(f"another replay was begun there: {'; '.join(apart)}")
+        try:
+            self._done = Done.of(before.done)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ResultsError(f"not whole: {error}") from None
+
+    @property
+    def sent(self) -> int:
+        """How many calls were sent by this process."""
+        return self._progress.sent
+
+    async def run(self, save: Callable[[Results], None] | None = None) -> None:
+        """Send every call that is not done.
+
+        Args:
+            save: given what there is now and then, so that being killed loses little.
+
+        Raises:
+            CapturedError: a file is damaged.
+            SilentError: a candidate answers nothing.
+        """
+        chosen = self._chosen
+        candidates = [Candidate(s, time.monotonic_ns) for s in chosen.settings.shadows]
         production = None
-        if self._against != CAPTURED:
+        if chosen.against != CAPTURED:
             production = Candidate(
                 ShadowSettings(
                     name="production",
-                    address=self._against,
+                    address=chosen.against,
                     deadline_seconds=candidates[0].settings.deadline_seconds,
                     concurrency=candidates[0].settings.concurrency,
                 ),
                 time.monotonic_ns,
             )
-        replay = Replay(self.book, candidates, production, self._pace)
+        replay = Replay(self.book, candidates, production, chosen.pace, self._done)
         self._progress = replay.progress
-        calls = recorded(self._captured)
-        if self._limit:
-            calls = islice(calls, self._limit)
-        if self._part is not None:
-            calls = sharded(calls, *self._part)
-        self._began = time.monotonic()
+        total = chosen.total()
+        self._began = self._saved = time.monotonic()
         try:
-            with _bar() as bar:
-                task = bar.add_task("Replaying", total=total)
-                await replay.run(calls, lambda p: bar.update(task, completed=p.done))
+            with Shown("Replaying", total - len(self._done)) as shown:
+
+                def told(progress: Progress) -> None:
+                    shown.update(progress.done)
+                    if save is not None and time.monotonic() - self._saved > SAVE_SECONDS:
+                        save(self.results(unfinished=True, abandon=False))
+                        self._saved = time.monotonic()
+
+                await replay.run(self._calls(), told)
         finally:
             for candidate in [*candidates, *([production] if production else [])]:
                 await candidate.close()
-        return self.found(unfinished=False)
 
-    def found(self, *, unfinished: bool) -> Found:
-        """What there is now."""
-        if unfinished:
-            self._abandon()
-        seconds = time.monotonic() - self._began
-        return Found(self._progress, seconds, self.book.reports(), unfinished)
+    def _calls(self) -> Iterator[Recorded]:
+        calls = recorded(self._chosen.captured)
+        if self._chosen.limit:
+            calls = islice(calls, self._chosen.limit)
+        if self._chosen.part is not None:
+            calls = sharded(calls, *self._chosen.part)
+        return (call for call in calls if call.number not in self._done)
 
-    def _abandon(self) -> None:
-        """Calls that were sent and not answered are accounted for too."""
-        for _ in range(self._progress.sent - self._progress.done):
-            self.book.lose(SkipReason.SHUTDOWN)
+    def results(self, *, unfinished: bool, abandon: bool = True) -> Results:
+        """What there is now.
+
+        Args:
+            unfinished: whether it was interrupted.
+            abandon: count what was sent and not answered as lost, where it is shown.
+        """
+        kept = self.book.messages()
+        if unfinished and abandon:
+            for _ in range(self._progress.sent - self._progress.done):
+                self.book.lose(SkipReason.SHUTDOWN)
+            for judged in self.book.judging.shadows.values():
+                judged.evaluate(self.book.state().now_ns)
+        before = self._before.messages if self._before is not None else []
+        status = {
+            name: {str(code): n for code, n in sorted(codes.items())}
+            for name, codes in self._progress.status.items()
+        }
+        chosen, progress = self._chosen, self._progress
+        found = Results(
+            files=self._asked.files,
+            where=chosen.where,
+            against=chosen.against,
+            speed=chosen.speed,
+            calls=progress.done,
+            unfinished=unfinished,
+            seconds=time.monotonic() - self._began,
+            late=progress.late,
+            status=status,
+            reports=added_up([("", [*before, *self.book.messages()])], time.time()),
+            notes=[TIMES_APART] if chosen.against == CAPTURED else [],
+            asked=self._asked,
+            done=self._done.plain(),
+            parts=[base64.b64encode(part).decode() for part in [*before, *kept]],
+        )
+        return found if self._before is None else _together(self._before, found)
 
 
-def _bar() -> Bar:
-    return Bar(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
+def _together(before: Results, now: Results) -> Results:
+    status = {name: dict(codes) for name, codes in before.status.items()}
+    for name, codes in now.status.items():
+        into = status.setdefault(name, {})
+        for code, n in codes.items():
+            into[code] = into.get(code, 0) + n
+    return replace(
+        now,
+        calls=before.calls + now.calls,
+        seconds=before.seconds + now.seconds,
+        late=before.late + now.late,
+        status=status,
     )

@@ -8,6 +8,7 @@ The schema, version 1 (ratios in [0, 1], null where nothing is known); keys are 
                   elapsed_seconds, judges, left_out, models {side and name: version},
                   events {name: count}, criteria [...], slices [...]
     latency       {"production": side, "shadow": side}, a side's buckets as [[edge in ms, count]]
+    service       of a collector's report: `report.ServiceFacts`; else null
     worst, sample outputs have production and shadow only where `judge.examples` allows values
 
 What a report lacks, of another version or cut short, is empty when it is read.
@@ -30,8 +31,10 @@ from sidecar.report.report import (
     OverTime,
     Point,
     Report,
+    ServiceFacts,
     Side,
     SidecarRow,
+    VerdictChange,
 )
 
 SCHEMA = 1
@@ -83,6 +86,21 @@ def _report(plain: Mapping[str, Any]) -> Report:
         sample=_calls(plain.get("sample") or ()),
         sidecars=tuple(_made(SidecarRow, row) for row in plain.get("sidecars") or ()),
         missing=plain.get("missing") or {},
+        service=_service(plain.get("service")),
+    )
+
+
+def _service(plain: Mapping[str, Any] | None) -> ServiceFacts | None:
+    if plain is None:
+        return None
+    return _made(
+        ServiceFacts,
+        {
+            **plain,
+            "names": tuple(plain["names"]),
+            "silent": tuple(plain.get("silent") or ()),
+            "history": tuple(_made(VerdictChange, row) for row in plain.get("history") or ()),
+        },
     )
 
 

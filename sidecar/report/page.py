@@ -20,7 +20,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sidecar.report import criteria, layout, sections, traffic
+from sidecar.report import criteria, layout, sections, service, traffic
 from sidecar.report.figures import instant
 from sidecar.report.markup import Child, Markup, join, raw, tag
 from sidecar.report.report import Report
@@ -83,6 +83,7 @@ def render_html(
         tag(
             "main",
             sections.verdict(report),
+            service.service(report),
             criteria.criteria(report),
             criteria.slices(report),
             sections.latency(report),

@@ -116,6 +116,33 @@ class SidecarRow:
 
 
 @dataclass(frozen=True, slots=True)
+class VerdictChange:
+    """A service's verdict that was not the one before."""
+
+    unix_seconds: float
+    shadow: str
+    experiment: str  # see `ServiceFacts`
+    state: str
+    reason: str
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    """What a collector knows of the service that a report is about."""
+
+    names: tuple[str, ...]  # what it asks
+    experiment: str  # short name of versions and rules; empty before versions are known
+    attempt: int = 1  # which experiment about this candidate it is, counting decided ones
+    staleness_seconds: float | None = None  # since everybody was asked; None: nobody was yet
+    answering: int = 0  # sidecars that tell of this shadow
+    silent: tuple[str, ...] = ()  # there, and saw no call
+    not_injected: Mapping[str, str] = field(default_factory=dict)  # pod: why, where one is told
+    gone: int = 0  # observers' lives that are over, and still count
+    history: tuple[VerdictChange, ...] = ()  # newest first
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """One shadow's verdict with everything a person wants to see with it."""
 
@@ -135,6 +162,7 @@ class Report:
     sample: tuple[CallRow, ...] = ()  # a uniform sample of each criterion's calls
     sidecars: tuple[SidecarRow, ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)  # address: why it could not be asked
+    service: ServiceFacts | None = None  # None: no collector made it
 
     @property
     def state(self) -> State:

@@ -89,6 +89,13 @@ def _sections(report: Report) -> Iterator[RenderableType]:
     if left_out:
         names = ", ".join(row.source or row.instance for row in left_out)
         yield Text(f"\nNot counted, for other versions or rules: {names}", style="yellow")
+    if report.service is not None:
+        facts = report.service
+        yield Text(
+            f"\nOf the collector of {', '.join(facts.names)}: {facts.answering:,} answer, "
+            f"{facts.gone:,} are gone and still count; attempt {facts.attempt}",
+            style="dim",
+        )
     for address, why in report.missing.items():
         yield Text(f"Could not be asked: {address}: {why}", style="yellow")
 

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sidecar.fields import ConfigError
-from sidecar.run.replay import Config, Set, Where, chosen_settings, refuse
+from sidecar.run.offline import (
+    Config,
+    Set,
+    Where,
+    check_writable,
+    chosen_settings,
+    opened,
+    refuse,
+)
 
 if TYPE_CHECKING:
     from sidecar.replay.capacity import SLO, Advice, Capacity, Step
@@ -57,11 +65,11 @@ def capacity(
     knee is told as an interval: the highest rate that held in every repetition, and the lowest that
     did not. Give --config so that production's own address is known and refused.
     """
-    from sidecar.capture.reader import CapturedError, open_captured
+    from sidecar.capture.reader import CapturedError
     from sidecar.replay.capacity import SLO, advise
 
     errors: list[str] = []
-    chosen = captured = None
+    chosen = None
     try:
         wanted = SLO.parse(slo) if slo else SLO()
     except ValueError as error:
@@ -78,10 +86,8 @@ def capacity(
                 f"--shadow {shadow!r}: is production (wire.routes in {config}); "
                 "say --even-production if you mean it"
             )
-    try:
-        captured = open_captured(source, where)
-    except CapturedError as error:
-        errors += error.errors
+    captured = opened(source, where, errors)
+    check_writable({"--html": html}, errors)
     if errors or chosen is None or captured is None:
         refuse(errors)
     try:

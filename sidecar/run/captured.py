@@ -38,8 +38,9 @@ def captured(
     forget: Annotated[
         list[str] | None,
         typer.Option(
-            help="Rewrite the files without these correlation ids (the right to be forgotten).",
-            metavar="CORRELATION-ID",
+            help="Rewrite the files without these calls, by correlation or trace id "
+            "(the right to be forgotten).",
+            metavar="ID",
         ),
     ] = None,
 ) -> None:
@@ -165,8 +166,14 @@ def _new_rows(places: Sequence[str], where: str, seen: set[str]) -> Iterator[dic
 def _forget(places: Sequence[str], ids: Sequence[str]) -> None:
     from sidecar.capture.forget import forget
 
-    gone, files = forget(places, ids)
-    typer.echo(f"{gone:,} pairs forgotten, {files:,} files rewritten")
+    found = forget(places, ids)
+    typer.echo(f"{found.pairs:,} pairs forgotten, {found.files:,} files rewritten")
+    if found.being_written:
+        typer.echo(
+            f"{found.being_written:,} files are being written now and were not looked into: "
+            "forget again when they are whole (capture.file_seconds)",
+            err=True,
+        )
 
 
 def _refuse(errors: Sequence[str]) -> NoReturn:

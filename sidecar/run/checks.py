@@ -10,7 +10,13 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from sidecar.judge.settings import untrusted
 from sidecar.settings.settings import Settings
+
+
+def untrusted_latency(settings: Settings) -> list[str]:
+    """Required latencies that nothing here makes trustworthy."""
+    return untrusted(settings.judge, any(s.role == "control" for s in settings.shadows))
 
 
 def file_errors(settings: Settings) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from sidecar.fields import ConfigError
-from sidecar.run.checks import file_errors
+from sidecar.run.checks import file_errors, untrusted_latency
 from sidecar.run.gate import seconds
 from sidecar.settings.settings import Settings
 from sidecar.settings.sources import load, put
@@ -190,7 +190,7 @@ def load_from(context: typer.Context) -> Settings:
         settings = load(context.params["config"], flags=tree_of(context.params))
     except ConfigError as error:
         refuse([*error.errors, *errors])
-    errors += file_errors(settings)
+    errors += [*untrusted_latency(settings), *file_errors(settings)]
     if errors:
         refuse(errors)
     return settings

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sidecar.run.collected import CollectorAddress
 from sidecar.run.report import (
     CA,
     EXIT_UNASKED,
@@ -25,9 +26,8 @@ from sidecar.run.report import (
     Service,
     ShadowName,
     Timeout,
-    gather,
     reach_by,
-    reports_of,
+    reports_from,
     usage,
 )
 
@@ -63,6 +63,7 @@ def gate(
         str, typer.Option(help="Ask again until it is decided, at most so long.", metavar="TIME")
     ] = "0",
     poll: Annotated[str, typer.Option(help="Between two questions.", metavar="TIME")] = "10s",
+    collector: CollectorAddress = "",
     allow_missing: AllowMissing = False,
     timeout: Timeout = 5.0,
     ca: CA = None,
@@ -86,8 +87,9 @@ def gate(
     reach = reach_by(timeout, ca, cert, key, server_name)
     until = time.monotonic() + longest
     while True:
-        asked = gather(addresses, service, reach)
-        reports = reports_of(asked, shadow, allow_missing, several=every or any_)
+        reports, missing = reports_from(
+            addresses, service, shadow, reach, collector, allow_missing, several=every or any_
+        )
         if reports:
             state = together([r.state for r in reports], _ANY if any_ else _ALL)
             code = EXIT_CODES[state]
@@ -95,7 +97,7 @@ def gate(
             notices = list(dict.fromkeys(n for report in reports for n in report.notices))
             done = state in {"PASS", "FAIL"} or all(r.verdict.ended for r in reports)
         else:
-            code, said, done = EXIT_UNASKED, unasked(asked.missing), False
+            code, said, done = EXIT_UNASKED, unasked(missing), False
             notices = []
         left = until - time.monotonic()
         if done or left <= 0:

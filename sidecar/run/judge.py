@@ -13,7 +13,17 @@ from typing import Annotated
 import typer
 
 from sidecar.fields import ConfigError
-from sidecar.run.replay import Config, Set, Where, chosen_settings, refuse, worst_exit
+from sidecar.run.offline import (
+    Config,
+    Labels,
+    Set,
+    Where,
+    check_writable,
+    chosen_settings,
+    read_labels,
+    refuse,
+    worst_exit,
+)
 
 
 def judge(
@@ -21,6 +31,7 @@ def judge(
         list[str], typer.Argument(help="Folders or files of captured calls.", metavar="DIR|FILE...")
     ],
     where: Where = "",
+    labels: Labels = None,
     spark: Annotated[
         str,
         typer.Option(
@@ -50,6 +61,11 @@ def judge(
     from sidecar.replay.judged import added_up, judge_file, on_spark, shadows_in
     from sidecar.report.table import render
 
+    errors: list[str] = []
+    truth = read_labels(labels, errors)
+    check_writable({"--html": html}, errors)
+    if errors:
+        refuse(errors)
     try:
         found = open_captured(places, where)
         names = shadows_in(found)
@@ -58,10 +74,10 @@ def judge(
         # Nobody is asked: the addresses only make the configuration whole.
         chosen = chosen_settings(config, settings, [f"{n}=127.0.0.1:9" for n in names], "captured")
         if spark:
-            parts = on_spark(chosen, found.files, where, spark)
+            parts = on_spark(chosen, found.files, where, spark, truth)
         else:
             steps = track(found.files, "Judging", console=Console(stderr=True), transient=True)
-            parts = [(file, judge_file(chosen, file, where)) for file in steps]
+            parts = [(file, judge_file(chosen, file, where, truth)) for file in steps]
     except (CapturedError, ConfigError) as error:
         refuse(error.errors)
     except ModuleNotFoundError as error:

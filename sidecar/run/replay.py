@@ -1,47 +1,42 @@
 """`shadow-sidecar replay`: captured calls against a candidate, with the verdict as live.
 
 Rule: everything that is wrong with what was asked for is said before anything is sent, with exit
-code 2; Ctrl-C ends with what there is. Counterparts: `sidecar.replay`, which does it.
+code 2; Ctrl-C, and a pod's SIGTERM, end with what there is. Counterparts: `replay.session`, which
+does it; `offline`, what commands over captured calls share; `replayed`, what is shown.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sidecar.fields import ConfigError
+from sidecar.run.offline import (
+    CAPTURED,
+    EXIT_STOPPED,
+    Config,
+    Labels,
+    Places,
+    Set,
+    Where,
+    check_writable,
+    chosen_settings,
+    opened,
+    read_labels,
+    refuse,
+    worst_exit,
+)
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from sidecar.replay.results import Results
-    from sidecar.settings.settings import Settings
-
-EXIT_USAGE = 2
-CAPTURED = "captured"
-
-Places = Annotated[
-    list[str] | None,
-    typer.Argument(help="Folders or files of captured calls, or one URI.", metavar="DIR|FILE..."),
-]
-Where = Annotated[
-    str,
-    typer.Option(
-        help="Only these: outcome == 'value' and production_latency_ms > 10.", metavar="EXPR"
-    ),
-]
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help="compare, judge: as live.", metavar="FILE"),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Any other setting, by its path.", metavar="KEY.PATH=YAML"),
-]
+    from sidecar.replay.session import Chosen, Session
 
 
 def replay(
@@ -64,17 +59,34 @@ def replay(
     ] = "max",
     where: Where = "",
     limit: Annotated[int, typer.Option(help="At most so many calls; 0 is all.", min=0)] = 0,
+    labels: Labels = None,
     shard: Annotated[
         str,
         typer.Option(help="Only the I-th of N parts, from 0: for a Job of N pods.", metavar="I/N"),
     ] = "",
+    add: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Add the results of all shards up to one; sends nothing.",
+            metavar="FILE",
+            dir_okay=False,
+        ),
+    ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Also write a page.", metavar="FILE", dir_okay=False)
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Also write the result, for --compare.", metavar="FILE", dir_okay=False),
+        typer.Option(
+            help="Also write the result, for --compare, --add and --resume.",
+            metavar="FILE",
+            dir_okay=False,
+        ),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on from --out FILE, if it is there: what is done stays."),
+    ] = False,
     compare: Annotated[
         list[Path] | None,
         typer.Option(
@@ -106,103 +118,65 @@ def replay(
     policy are those of the configuration. Latencies of captured answers were measured elsewhere and
     then: with --against captured latency criteria say nothing about the candidate.
     """
-    from rich.console import Console
-
-    console = Console()
-    results = _read(compare or ())
-    if not places and results:
-        console.print(_side_by_side(results))
-        return
-    if not places:
-        refuse(["DIR|FILE: where are the captured calls? (or --compare FILE... to show results)"])
-    if perturb:
-        _perturb(places, shadow, against, where, limit, perturb, config, settings, html)
-        return
-    found = _replay(places, shadow, against, speed, where, limit, shard, config, settings)
-    for report in found.reports:
-        from sidecar.report.table import render
-
-        console.print(render(report))
-    console.print(_summary(found))
-    try:
-        if out is not None:
-            found.write(out)
-        if html is not None:
-            from sidecar.report.page import render_html
-
-            html.write_text("".join(render_html(r) for r in found.reports), encoding="utf-8")
-    except OSError as error:
-        refuse([f"{error.filename}: {error.strerror}"])
-    if results:
-        console.print(_side_by_side([*results, found]))
-    if gate:
-        raise typer.Exit(worst_exit(found.reports))
-
-
-def _perturb(
-    places: list[str],
-    shadow: list[str] | None,
-    against: str,
-    where: str,
-    limit: int,
-    changes: list[str],
-    config: Path | None,
-    flags: list[str] | None,
-    html: Path | None,
-) -> None:
-    from sidecar.capture.reader import CapturedError, open_captured
-    from sidecar.replay.perturb import PerturbError, parse_change
-    from sidecar.run import sensitivity
+    from sidecar.run.replayed import show
 
     errors: list[str] = []
-    parsed, settings, captured = [], None, None
-    if not shadow:
-        errors.append("--shadow: no candidate given; use --shadow [NAME=]HOST:PORT")
-    for text in changes:
-        try:
-            parsed.append(parse_change(text))
-        except PerturbError as error:
-            errors.append(f"--perturb {error}")
-    try:
-        settings = chosen_settings(config, flags, shadow or (), against)
-    except ConfigError as error:
-        errors += error.errors
-    try:
-        captured = open_captured(places, where)
-    except CapturedError as error:
-        errors += error.errors
-    if errors or settings is None or captured is None:
+    results = _read("--compare", compare or (), errors)
+    parts = _read("--add", add or (), errors)
+    check_writable({"--out": out, "--html": html}, errors)
+    if perturb:
+        beside = {"--shard": shard, "--out": out, "--resume": resume, "--gate": gate, "--add": add}
+        errors += [
+            f"--perturb measures each version by itself: not with {flag}"
+            for flag, given in beside.items()
+            if given
+        ]
+    if resume and out is None:
+        errors.append("--resume: name the result that it goes on from with --out FILE")
+    if not places and not results and not parts:
+        errors.append("DIR|FILE: where are the captured calls? (or --compare, --add FILE...)")
+    if places and parts:
+        errors.append("--add: adds results, and sends nothing; leave DIR out")
+    found = None
+    if parts and not errors:
+        found = _added(parts)
+    elif places:
+        if perturb:
+            from sidecar.run.sensitivity import perturbed
+
+            perturbed(
+                places, shadow, against, where, limit, perturb, config, settings, html, errors
+            )
+            return
+        chosen = _chosen(
+            places, shadow, against, speed, where, limit, labels, shard, config, settings, errors
+        )
+        found = _replayed(chosen, out, resume, errors)
+    if errors:
         refuse(errors)
-    try:
-        sensitivity.run(settings, captured, against, parsed, limit, html)
-    except CapturedError as error:
-        refuse(error.errors)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+    show(found, results, out=out, html=html)
+    if found is not None and gate:
+        raise typer.Exit(worst_exit(found.reports))
+    if found is not None and found.unfinished:
+        raise typer.Exit(EXIT_STOPPED)
 
 
-def worst_exit(reports: Sequence[Any]) -> int:
-    """One exit code for several candidates: FAIL, then what is undecided, then PASS."""
-    codes = [report.exit_code for report in reports]
-    return next((code for code in (1, 4, 3, 0) if code in codes), 4)
-
-
-def _replay(
-    places: list[str],
-    shadow: list[str] | None,
+def _chosen(
+    places: Sequence[str],
+    shadow: Sequence[str] | None,
     against: str,
     speed: str,
     where: str,
     limit: int,
+    labels: Path | None,
     shard: str,
     config: Path | None,
     flags: list[str] | None,
-) -> Results:
-    from sidecar.capture.reader import CapturedError, open_captured
-    from sidecar.replay.pace import SpeedError, parse_speed
+    errors: list[str],
+) -> Chosen:
+    from sidecar.replay.pace import Pace, SpeedError, parse_speed
 
-    errors: list[str] = []
-    settings = captured = pace = None
+    settings, pace = None, Pace()
     if not shadow:
         errors.append("--shadow: no candidate given; use --shadow [NAME=]HOST:PORT")
     try:
@@ -214,70 +188,81 @@ def _replay(
     except SpeedError as error:
         errors.append(f"--speed: {error}")
     part = _shard(shard, errors)
-    try:
-        captured = open_captured(places, where)
-    except CapturedError as error:
-        errors += error.errors
-    except ModuleNotFoundError:
-        errors.append("pyarrow is missing: pip install 'shadow-sidecar[capture]'")
-    if errors or settings is None or captured is None or pace is None:
+    truth = read_labels(labels, errors)
+    captured = opened(places, where, errors)
+    if errors or settings is None or captured is None:
         refuse(errors)
-    total = captured.count()
-    if not total:
-        refuse([f"{', '.join(places)}: no call matches --where {where!r}"])
+    from sidecar.replay.session import Chosen
+
+    return Chosen(settings, captured, where, against, speed, pace, limit, part, truth)
+
+
+def _replayed(chosen: Chosen, out: Path | None, resume: bool, errors: list[str]) -> Results:
+    from sidecar.capture.reader import CapturedError
+    from sidecar.replay.replay import SilentError
+    from sidecar.replay.results import ResultsError, read_results
     from sidecar.replay.session import Session
 
-    session = Session(settings, captured, against, pace, limit, part)
     try:
-        found = asyncio.run(session.run(min(total, limit or total) // (part[1] if part else 1)))
+        if not chosen.total():
+            refuse([f"no call matches --where {chosen.where!r}, --limit and --shard"])
+        before = None
+        if resume and out is not None and out.exists():
+            before = read_results(out)
+        session = Session(chosen, before)
+    except ResultsError as error:
+        refuse([f"--resume: {out}: {error}"])
     except CapturedError as error:
         refuse(error.errors)
     except KeyboardInterrupt:
-        found = session.found(unfinished=True)
-    return found.results(files=list(captured.files), where=where, against=against, speed=speed)
+        raise typer.Exit(EXIT_STOPPED) from None
+    if before is not None and not before.unfinished:
+        typer.echo(f"{out}: is finished; nothing is left to send", err=True)
+        return before
 
+    def save(found: Results) -> None:
+        if out is not None:
+            found.write(out)
 
-def chosen_settings(
-    config: Path | None, flags: list[str] | None, shadow: Sequence[str], against: str
-) -> Settings:
-    """The configuration of a replay, with the candidates as shadows.
-
-    Raises:
-        ConfigError: with every error at once.
-    """
-    from sidecar.replay.book import offline
-    from sidecar.settings.sources import load, put
-
-    tree: dict[str, Any] = {}
-    errors: list[str] = []
-    if shadow:
-        names = [text.partition("=") for text in shadow]
-        tree["shadows"] = [
-            {"name": name, "address": address} if equals else {"name": "candidate", "address": name}
-            for name, equals, address in names
-        ]
-    for item in flags or ():
-        path, equals, value = item.partition("=")
-        try:
-            put(tree, path.split("."), value)
-        except ValueError as error:
-            errors.append(f"--set {item!r}: {error}")
-        if not equals:
-            errors.append(f"--set {item!r}: write it as key.path=value")
-    if against != CAPTURED:
-        from sidecar.address import parse_address
-
-        try:
-            parse_address(against)
-        except ValueError as error:
-            errors.append(f"--against {against!r}: must be captured or HOST:PORT: {error}")
     try:
-        settings = load(config, flags=tree)
-    except ConfigError as error:
-        raise ConfigError([*errors, *error.errors]) from None
-    if errors:
-        raise ConfigError(errors)
-    return offline(settings, timed=against != CAPTURED)
+        finished = asyncio.run(_until_stopped(session, save if out is not None else None))
+    except CapturedError as error:
+        refuse(error.errors, sent=session.sent)
+    except SilentError as error:
+        refuse([str(error)], sent=session.sent)
+    except OSError as error:
+        refuse([f"{error.filename}: {error.strerror}"], sent=session.sent)
+    return session.results(unfinished=not finished)
+
+
+async def _until_stopped(session: Session, save: Callable[[Results], None] | None) -> bool:
+    """Whether it came to its end. One Ctrl-C or SIGTERM ends it well, a second one at once."""
+    loop = asyncio.get_running_loop()
+    running = loop.create_task(session.run(save))
+
+    def stop() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+        running.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        await running
+    except asyncio.CancelledError:
+        return False
+    return True
+
+
+def _added(parts: Sequence[tuple[str, Results]]) -> Results:
+    from sidecar.replay.judged import added_up
+    from sidecar.replay.results import ResultsError, add
+
+    try:
+        whole, messages = add(parts)
+    except ResultsError as error:
+        refuse([f"--add: {error}"])
+    return replace(whole, reports=added_up(messages, time.time()))
 
 
 def _shard(text: str, errors: list[str]) -> tuple[int, int] | None:
@@ -290,67 +275,13 @@ def _shard(text: str, errors: list[str]) -> tuple[int, int] | None:
     return None
 
 
-def _read(files: Sequence[Path]) -> list[Results]:
+def _read(flag: str, files: Sequence[Path], errors: list[str]) -> list[tuple[str, Results]]:
     from sidecar.replay.results import ResultsError, read_results
 
-    found, errors = [], []
+    found = []
     for file in files:
         try:
-            found.append(read_results(file))
+            found.append((str(file), read_results(file)))
         except ResultsError as error:
-            errors.append(f"--compare {error}")
-    if errors:
-        refuse(errors)
+            errors.append(f"{flag} {error}")
     return found
-
-
-def _summary(found: Results) -> RenderableType:
-    from rich.text import Text
-
-    rate = found.calls / found.seconds if found.seconds else 0.0
-    text = f"{found.calls:,} calls in {found.seconds:,.1f} s ({rate:,.0f} a second)"
-    if found.unfinished:
-        text += "; interrupted: the rest was not sent"
-    if found.late:
-        text += f"; {found.late:,} were sent over a second late: the candidate is slower than asked"
-    for name, codes in found.status.items():
-        failed = sum(n for code, n in codes.items() if code != "0")
-        if failed:
-            kinds = ", ".join(f"{n:,} x status {code}" for code, n in codes.items() if code != "0")
-            text += f"\n{name} failed {failed:,} calls: {kinds}"
-    return Text("\n".join([text, *found.notes]))
-
-
-def _side_by_side(results: Sequence[Results]) -> RenderableType:
-    from rich.table import Table
-
-    table = Table(title="Candidates side by side", title_justify="left", box=None, pad_edge=False)
-    columns = [(result, report) for result in results for report in result.reports]
-    table.add_column("")
-    for number, (_, report) in enumerate(columns, 1):
-        table.add_column(f"{number}. {report.shadow}", justify="right")
-    table.add_row("verdict", *(report.state.value for _, report in columns))
-    table.add_row("calls", *(f"{report.verdict.calls:,}" for _, report in columns))
-    names = dict.fromkeys(row.name for _, report in columns for row in report.verdict.criteria)
-    for name in names:
-        cells = []
-        for _, report in columns:
-            rows = {row.name: row for row in report.verdict.criteria}
-            estimate = rows[name].estimate if name in rows else None
-            cells.append("-" if estimate is None else f"{estimate:.4g} {rows[name].state.value}")
-        table.add_row(name, *cells)
-    table.add_row("p50 ms", *(_ms(report.latency.shadow.p50_ms) for _, report in columns))
-    table.add_row("p99 ms", *(_ms(report.latency.shadow.p99_ms) for _, report in columns))
-    return table
-
-
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
-
-
-def refuse(errors: Sequence[str]) -> NoReturn:
-    """End with everything that is wrong."""
-    for line in errors:
-        typer.echo(f"error: {line}", err=True)
-    typer.echo("Nothing was sent. `shadow-sidecar replay --help` shows what is allowed.", err=True)
-    raise typer.Exit(EXIT_USAGE)

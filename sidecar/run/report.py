@@ -12,10 +12,13 @@ import asyncio
 import json
 import os
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from sidecar.run.collected import CollectorAddress, collected
 
 if TYPE_CHECKING:  # what a command needs is imported when it runs, so that --help is quick
     from sidecar.report.report import Report
@@ -74,6 +77,7 @@ def report(
             metavar="URL",
         ),
     ] = "",
+    collector: CollectorAddress = "",
     allow_missing: AllowMissing = False,
     timeout: Timeout = 5.0,
     ca: CA = None,
@@ -84,16 +88,17 @@ def report(
     """Pull the counts of every sidecar, add them up, and print one verdict.
 
     Exit code: 0 PASS, 1 FAIL, 2 a mistake, 3 WATCHING, 4 INCONCLUSIVE, 5 no sidecar could be asked.
-    Without an address the sidecar on this machine is asked, with all its observers.
+    Without an address the sidecar on this machine is asked, with all its observers. A service's
+    collector is asked before its pods, for it knows what pods that are gone have told.
     """
     from sidecar.report.build import empty_report
 
     if trace_url and "{trace_id}" not in trace_url:
         usage(f"--trace-url {trace_url!r}: where a trace opens, with {{trace_id}} in it")
 
-    asked = gather(addresses, service, reach_by(timeout, ca, cert, key, server_name))
-    reports = reports_of(asked, shadow, allow_missing)
-    found = reports[0] if reports else empty_report(asked.missing, time.time())
+    reach = reach_by(timeout, ca, cert, key, server_name)
+    reports, missing = reports_from(addresses, service, shadow, reach, collector, allow_missing)
+    found = reports[0] if reports else empty_report(missing, time.time())
     if html is not None:
         from sidecar.report.page import render_html
 
@@ -112,6 +117,45 @@ def report(
 
         Console().print(render(found))
     raise typer.Exit(found.exit_code if reports else EXIT_UNASKED)
+
+
+def reports_from(
+    addresses: list[str] | None,
+    service: list[str] | None,
+    shadow: str | None,
+    reach: Reach,
+    collector: str,
+    allow_missing: bool,
+    *,
+    several: bool = False,
+) -> tuple[list[Report], Mapping[str, str]]:
+    """The reports that are asked for, of the collector or of the sidecars; and who is missing.
+
+    None when nobody could be asked.
+    """
+    if not addresses and not (allow_missing and not collector):
+        try:
+            found = collected(service, collector, reach)
+        except OSError as error:
+            return [], {collector: error.strerror or str(error)}
+        except ValueError as error:
+            usage(f"--collector {collector}: {error}")
+        if found:
+            names = chosen(sorted(found), shadow, several=several)
+            return [found[name] for name in names], {}
+    asked = gather(addresses, service, reach)
+    return reports_of(asked, shadow, allow_missing, several=several), asked.missing
+
+
+def chosen(names: Sequence[str], shadow: str | None, *, several: bool) -> Sequence[str]:
+    """The shadows that are asked for; what cannot be answered as it was asked ends the command."""
+    if not names:
+        usage("no shadow is configured: start the sidecar with --shadow [NAME=]HOST:PORT")
+    if shadow is None and len(names) > 1 and not several:
+        usage(f"--shadow: name one of {', '.join(names)}")
+    if shadow is not None and shadow not in names:
+        usage(f"--shadow {shadow!r}: the sidecars have {', '.join(names)}")
+    return names if shadow is None else [shadow]
 
 
 def gather(addresses: list[str] | None, service: list[str] | None, reach: Reach) -> Asked:
@@ -140,15 +184,8 @@ def reports_of(
 
     if not asked.answers:
         return []
-    names = shadow_names(asked)
-    if not names:
-        usage("no shadow is configured: start the sidecar with --shadow [NAME=]HOST:PORT")
-    if shadow is None and len(names) > 1 and not several:
-        usage(f"--shadow: name one of {', '.join(names)}")
-    if shadow is not None and shadow not in names:
-        usage(f"--shadow {shadow!r}: the sidecars have {', '.join(names)}")
     found = []
-    for name in [shadow] if shadow is not None else names:
+    for name in chosen(shadow_names(asked), shadow, several=several):
         parts, missing = parts_of(asked, name)
         found.append(build(parts, time.time(), missing=missing, allow_missing=allow_missing))
     return found

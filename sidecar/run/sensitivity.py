@@ -13,6 +13,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
+from sidecar.fields import ConfigError
+from sidecar.run.offline import EXIT_STOPPED, chosen_settings, opened, refuse
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -26,22 +31,45 @@ SEED = 20260101
 WIDTH = 30
 
 
-def run(
-    settings: Settings,
-    captured: Captured,
+def perturbed(
+    places: Sequence[str],
+    shadow: Sequence[str] | None,
     against: str,
-    changes: Sequence[Change],
+    where: str,
     limit: int,
+    changes: Sequence[str],
+    config: Path | None,
+    flags: list[str] | None,
     html: Path | None,
+    errors: list[str],
 ) -> None:
-    """Measure and show; production takes part when it is given as `against`.
-
-    Raises:
-        CapturedError: a row has no payload.
-    """
+    """Measure and show; production takes part when it is given as `against`."""
     from rich.console import Console
 
-    found = asyncio.run(_measure(settings, captured, against, changes, limit or CALLS))
+    from sidecar.capture.reader import CapturedError
+    from sidecar.replay.perturb import PerturbError, parse_change
+
+    parsed, settings = [], None
+    if not shadow:
+        errors.append("--shadow: no candidate given; use --shadow [NAME=]HOST:PORT")
+    for text in changes:
+        try:
+            parsed.append(parse_change(text))
+        except PerturbError as error:
+            errors.append(f"--perturb {error}")
+    try:
+        settings = chosen_settings(config, flags, shadow or (), against)
+    except ConfigError as error:
+        errors += error.errors
+    captured = opened(places, where, errors)
+    if errors or settings is None or captured is None:
+        refuse(errors)
+    try:
+        found = asyncio.run(_measure(settings, captured, against, parsed, limit or CALLS))
+    except CapturedError as error:
+        refuse(error.errors)
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_STOPPED) from None
     Console().print(table(found))
     if html is not None:
         html.write_text(page(found), encoding="utf-8")

@@ -64,6 +64,9 @@ def wire_command(settings: Settings) -> list[str]:
     command += ["--tap-bytes", str(wire.tap_bytes)]
     command += ["--connection-bytes", str(wire.connection_bytes)]
     command += ["--connections", str(wire.connections)]
+    command += ["--sessions", str(settings.observer.processes + 1)]
+    command += ["--memory-bytes", str(wire.memory_bytes)]
+    command += ["--linger-seconds", str(wire.linger_seconds)]
     command += ["--drain-seconds", str(wire.drain_seconds), "--resync", wire.resync]
     return command
 

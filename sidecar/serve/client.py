@@ -8,6 +8,7 @@ the counts alone, which a sidecar also gives over HTTP. Counterparts: `admin.grp
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ from typing import Any, TypeVar
 
 import aiohttp
 import grpc
-from google.protobuf.message import DecodeError
 
 from sidecar.address import format_address, is_loopback, nth_address, parse_address
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
+from sidecar.report.as_json import from_json
 from sidecar.report.part import Part
+from sidecar.report.report import Report
 from sidecar.serve.convert import part_of_message
 from sidecar.serve.token import HEADER, SCHEME
 
@@ -44,6 +46,7 @@ class Reach:
     key: Path | None = None
     server_name: str | None = None  # in the sidecars' certificates
     token: str = ""  # of this user's sidecars; sent to nobody but this machine's
+    max_bytes: int = MAX_BYTES  # of one answer
 
     def metadata(self, address: str) -> tuple[tuple[str, str], ...]:
         """What goes with a call."""
@@ -57,7 +60,7 @@ class Reach:
         Raises:
             OSError: a TLS file cannot be read.
         """
-        options: list[tuple[str, Any]] = [("grpc.max_receive_message_length", MAX_BYTES)]
+        options: list[tuple[str, Any]] = [("grpc.max_receive_message_length", self.max_bytes)]
         if self.ca is None and self.cert is None:
             return grpc.aio.insecure_channel(address, options)
         if self.server_name is not None:
@@ -134,9 +137,11 @@ async def pull_here(reach: Reach, first: str = HERE) -> Asked:
     return asked
 
 
-async def ask(addresses: Iterable[str], one: Callable[[str], Awaitable[T]]) -> Asked:
+async def ask(
+    addresses: Iterable[str], one: Callable[[str], Awaitable[T]], at_once: int = AT_ONCE
+) -> Asked:
     """Ask every address, several at a time."""
-    room = asyncio.Semaphore(AT_ONCE)
+    room = asyncio.Semaphore(at_once)
     asked = Asked({}, {})
 
     async def guarded(address: str) -> None:
@@ -148,7 +153,7 @@ async def ask(addresses: Iterable[str], one: Callable[[str], Awaitable[T]]) -> A
                 asked.missing[address] = f"{error.code().name}: {detail}".rstrip(": ")
             except TimeoutError:
                 asked.missing[address] = "no answer in time"
-            except (OSError, ValueError, IndexError, DecodeError, aiohttp.ClientError) as error:
+            except Exception as error:  # it comes from outside: what it does to us is its fault
                 asked.missing[address] = " ".join(str(error).split()) or type(error).__name__
 
     await asyncio.gather(*(guarded(address) for address in dict.fromkeys(addresses)))
@@ -171,6 +176,21 @@ async def call(address: str, method: str, request: Any, reach: Reach) -> Any:
             response_deserializer=answers.FromString,
         )
         return await stub(request, timeout=reach.timeout, metadata=reach.metadata(address))
+
+
+async def ask_collector(url: str, reach: Reach) -> dict[str, Report]:
+    """The reports of `shadow-sidecar collect`, by shadow.
+
+    Raises:
+        OSError: it does not answer as it should.
+    """
+    try:
+        plain = json.loads(await _get(f"{url}/reports.json", reach))
+        return {name: from_json(report) for name, report in plain.items()}
+    except TimeoutError:
+        raise OSError("no answer in time") from None
+    except (ValueError, AttributeError, aiohttp.ClientError) as error:
+        raise OSError(f"{type(error).__name__}: {error}") from None
 
 
 async def _get(url: str, reach: Reach) -> bytes:

@@ -6,10 +6,10 @@ short, the answer is 503, which Argo counts as an error to be tried again; once 
     - name: shadow
       interval: 30s
       count: 1
-      consecutiveErrorLimit: 2880   # a day of waiting
+      consecutiveErrorLimit: 8640   # a day: it tries again 10 s after an error
       successCondition: result == "PASS"
       failureCondition: result == "FAIL"
-      provider: {web: {url: "http://POD:9095/gate?wait=true", jsonPath: "{$.verdict}"}}
+      provider: {web: {url: "http://COLLECTOR:9097/gate?wait=true", jsonPath: "{$.verdict}"}}
 
 Without `wait` the answer is always 200, and what is neither PASS nor FAIL is a measurement that
 Argo calls Inconclusive. Keep `inconclusiveLimit` below `count` then: a metric whose count is
@@ -22,8 +22,9 @@ Flagger, webhooks: `POST /gate?hook=TYPE`, where TYPE is the webhook's own; a 2x
     rollback      2xx rolls back at once: on FAIL only
     post-rollout, event     always 2xx
 
-A refusal is 409. Where `observer.processes` is above 1, each process answers for the connections
-that it follows. Counterpart: `shadow-sidecar gate`, which asks all of them, and many pods, at once.
+A refusal is 409. A pod answers for itself alone, and where `observer.processes` is above 1 each
+process for the connections that it follows: `shadow-sidecar collect` answers for all. Counterpart:
+`shadow-sidecar gate`, the same for scripts.
 """
 
 from __future__ import annotations

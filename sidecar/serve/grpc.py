@@ -199,7 +199,7 @@ async def _abort(context: Context, code: grpc.StatusCode, detail: str) -> NoRetu
 
 
 async def serve_admin(
-    service: AdminService, settings: AdminSettings
+    service: admin_pb2_grpc.AdminServicer, settings: AdminSettings
 ) -> tuple[grpc.aio.Server, str]:
     """Listen; returns the server to stop and the bound address.
 
@@ -209,7 +209,9 @@ async def serve_admin(
     """
     # Two sidecars on one port must not share its callers.
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    register: Callable[[AdminService, grpc.aio.Server], None] = vars(admin_pb2_grpc)[
+    register: Callable[[admin_pb2_grpc.AdminServicer, grpc.aio.Server], None] = vars(
+        admin_pb2_grpc
+    )[
         "add_AdminServicer_to_server"  # generated without types
     ]
     register(service, server)

@@ -10,7 +10,7 @@ import errno
 import gzip
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from aiohttp import web
 
@@ -70,16 +70,7 @@ class Pages:
     def application(self, served: Callable[[str], bool] = lambda _: True) -> web.Application:
         """All routes, under the names that are served."""
 
-        @web.middleware
-        async def named(request: web.Request, handler: Handler) -> web.StreamResponse:
-            host = request.headers.get("Host")  # a browser always sends one
-            if host is not None and not served(host):
-                raise web.HTTPMisdirectedRequest(
-                    text=f"not served as {host[:80]!r}: see http.hosts in the configuration\n"
-                )
-            return await handler(request)
-
-        application = web.Application(client_max_size=64 << 10, middlewares=[named])
+        application = application_of(served)
         application.router.add_get("/", self.page)
         application.router.add_get("/livez", self.livez)
         application.router.add_get("/readyz", self.readyz)
@@ -242,7 +233,29 @@ class Pages:
         return found[0]
 
 
-async def serve(pages: Pages, listen: str, hosts: Sequence[str] = ()) -> tuple[web.AppRunner, str]:
+def application_of(served: Callable[[str], bool]) -> web.Application:
+    """An application without routes yet, that answers under the names that are served."""
+
+    @web.middleware
+    async def named(request: web.Request, handler: Handler) -> web.StreamResponse:
+        host = request.headers.get("Host")  # a browser always sends one
+        if host is not None and not served(host):
+            raise web.HTTPMisdirectedRequest(
+                text=f"not served as {host[:80]!r}: see http.hosts in the configuration\n"
+            )
+        return await handler(request)
+
+    return web.Application(client_max_size=64 << 10, middlewares=[named])
+
+
+class Served(Protocol):
+    """What has routes."""
+
+    def application(self, served: Callable[[str], bool]) -> web.Application:
+        """All of them, under the names that are served."""
+
+
+async def serve(pages: Served, listen: str, hosts: Sequence[str] = ()) -> tuple[web.AppRunner, str]:
     """Listen; returns the runner to clean up and the bound address.
 
     Args:

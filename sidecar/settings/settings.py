@@ -19,6 +19,7 @@ from sidecar.fields import LIVE, Address, Count, Off, Seconds, Section
 from sidecar.judge.settings import JudgeSettings
 from sidecar.tee.settings import MatchSettings, PairSettings, SampleSettings, ShadowSettings
 from sidecar.telemetry.settings import TelemetrySettings
+from sidecar.wire.memory import CONNECTIONS, MEMORY_BYTES, TAP_BYTES, waiting_limit
 
 Priority: TypeAlias = Literal["idle", "low", "normal"]
 
@@ -42,9 +43,11 @@ class WireSettings(Section):
     routes: tuple[Route, ...] = ()  # each way in, with its server
     # Unix socket between wire and observer
     tap: Annotated[Path, AfterValidator(_unix_path)] = Path("/tmp/shadow-sidecar/tap.sock")
-    tap_bytes: Annotated[int, Field(ge=65536)] = 8 << 20  # copied, waiting for each observer
+    tap_bytes: Annotated[int, Field(ge=65536)] = TAP_BYTES  # copied, waiting for each observer
     connection_bytes: Annotated[int, Field(ge=4096)] = 256 << 10  # forwarded, unsent, a direction
-    connections: Count = 10_000  # open at one time; further ones are refused
+    connections: Count = CONNECTIONS  # open at one time; further ones are refused
+    memory_bytes: Count = MEMORY_BYTES  # all that the wire holds; a pod's limit is made from it
+    linger_seconds: Seconds = 30.0  # of silence after one side's end, until the other's is assumed
     drain_seconds: Seconds = 30.0  # given to open connections when the wire ends
     # goaway: have clients of blind connections connect again
     resync: Annotated[Literal["off", "goaway"], Off] = "off"
@@ -135,6 +138,13 @@ class Settings(Section):
             for route in self.wire.routes
             if route.listen == route.upstream
         ]
+        wire = self.wire
+        try:
+            waiting_limit(
+                wire.memory_bytes, wire.connections, self.observer.processes + 1, wire.tap_bytes
+            )
+        except ValueError as error:
+            problems.append(f"wire.memory_bytes: {error}")
         if problems:
             raise ValueError("; ".join(sorted(problems)))
         return self

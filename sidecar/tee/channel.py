@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -22,49 +21,14 @@ from sidecar.call import GrpcMetadata
 from sidecar.http2.answers import Answer
 from sidecar.http2.budget import Budget
 from sidecar.http2.conversation import Conversation
+from sidecar.tee.connection import Call, Connection
+from sidecar.tee.dial import dial
+from sidecar.tee.stamps import KernelClock
 
-DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE = 4, 13, 14
+DEADLINE_EXCEEDED, UNAVAILABLE = 4, 14
 CONNECT_SECONDS = 10.0
 PAUSE_FIRST = 0.5  # about as soon as a breaker would try again
 PAUSE_LAST = 5.0
-KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
-MAX_WAITING = 4096  # answers to a server's pings and settings that it does not read
-UNACKED_MS = 15_000  # a peer that vanished with our bytes on the way is noticed
-
-
-class Call:
-    """A call from `ask` to its answer."""
-
-    __slots__ = (
-        "connection",
-        "deadline",
-        "done",
-        "ended",
-        "messages",
-        "metadata",
-        "method",
-        "stream",
-        "timer",
-    )
-
-    timer: asyncio.TimerHandle  # until its deadline
-
-    def __init__(
-        self,
-        method: str,
-        messages: tuple[bytes, ...],
-        metadata: GrpcMetadata,
-        deadline: float,
-        done: Callable[[Answer], None],
-    ) -> None:
-        self.method = method
-        self.messages = messages
-        self.metadata = metadata
-        self.deadline = deadline
-        self.done: Callable[[Answer], None] | None = done  # None: told, or nobody wants to hear
-        self.ended = False  # there is an answer, or nobody wants one
-        self.connection: _Connection | None = None
-        self.stream = 0
 
 
 class Channel:
@@ -88,8 +52,8 @@ class Channel:
         self._name = name  # that the server's certificate must have
         self._speak = speak
         self._loop = asyncio.get_running_loop()
-        self._current: _Connection | None = None
-        self._others: set[_Connection] = set()  # that take no more calls
+        self._current: Connection | None = None
+        self._others: set[Connection] = set()  # that take no more calls
         self._connecting: asyncio.Task[None] | None = None
         self._waiting: deque[Call] = deque()
         self._answers: list[tuple[Call, Answer]] = []  # to be told in the loop's next turn
@@ -97,6 +61,7 @@ class Channel:
         self._not_before = 0.0
         self._trouble = ""
         self._closed = False
+        self._clock = KernelClock()
 
     def ask(
         self,
@@ -162,7 +127,7 @@ class Channel:
         if self._waiting and current is None:
             self._connect()
 
-    def ended(self, connection: _Connection, why: str) -> None:
+    def ended(self, connection: Connection, why: str) -> None:
         """A connection is gone."""
         self._others.discard(connection)
         if connection is self._current:
@@ -211,24 +176,9 @@ class Channel:
             self._connecting = None
         self.next()
 
-    async def _dial(self) -> _Connection:
-        def protocol() -> _Connection:
-            return _Connection(self, self._speak())
-
-        name = self._name if self._tls is not None else None
-        if isinstance(self._address, Unix):
-            _, connection = await self._loop.create_unix_connection(
-                protocol, self._address.path, ssl=self._tls, server_hostname=name
-            )
-        else:
-            _, connection = await self._loop.create_connection(
-                protocol,
-                self._address.host,
-                self._address.port,
-                ssl=self._tls,
-                server_hostname=name,
-            )
-        return connection
+    async def _dial(self) -> Connection:
+        sock, sealed = await dial(self._address, self._tls, self._name)
+        return Connection(self, self._speak(), sock, sealed, self._clock)
 
     def _fail(self, why: str) -> None:
         """A connection could not be made: nobody waits for the next one."""
@@ -253,111 +203,3 @@ class Channel:
         else:
             with contextlib.suppress(ValueError):
                 self._waiting.remove(call)
-
-
-class _Connection(asyncio.Protocol):
-    """One socket."""
-
-    def __init__(self, channel: Channel, conversation: Conversation) -> None:
-        self.conversation = conversation
-        self._channel = channel
-        self._calls: dict[int, Call] = {}
-        self._transport: asyncio.Transport | None = None
-        self._due = False  # a flush will come
-        self._paused = False  # the socket takes no more
-        self.useful = False  # it has brought an answer
-        self.gone = ""  # why it has ended
-
-    @property
-    def has_room(self) -> bool:
-        """Whether a call may be begun now."""
-        return self.conversation.has_room and not self._paused
-
-    def pause_writing(self) -> None:
-        self._paused = True
-
-    def resume_writing(self) -> None:
-        self._paused = False
-        self._flush()
-        self._channel.next()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]  # uvloop's is no subclass
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family != socket.AF_UNIX:
-            for option, value in KEEPALIVE:
-                sock.setsockopt(socket.IPPROTO_TCP, option, value)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKED_MS)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._flush()
-
-    def data_received(self, data: bytes) -> None:
-        conversation = self.conversation
-        answered = conversation.receive(data)
-        for stream, answer in answered:
-            self._channel.tell(self._calls.pop(stream), answer)
-        if answered and not self.useful:
-            self.useful = True
-            self._channel.answered()
-        if conversation.broken:
-            self.close(conversation.broken)
-            return
-        if self._paused and conversation.waiting > MAX_WAITING:
-            self.close("the shadow writes and does not read")
-            return
-        self._flush()
-        self._channel.next()
-        if not conversation.open_to_calls and not self._calls:
-            self.close("the shadow is going away")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end(str(exc or "the shadow closed the connection"))
-
-    def begin(self, call: Call) -> None:
-        """Send a call; there must be room."""
-        left = call.deadline - asyncio.get_running_loop().time()
-        try:
-            call.stream = self.conversation.begin(
-                call.method, call.messages, call.metadata, round(left * 1e9)
-            )
-        except (ValueError, TypeError, AttributeError) as error:
-            self._channel.tell(call, Answer(INTERNAL, f"{type(error).__name__}: {error}"))
-            return
-        call.connection = self
-        self._calls[call.stream] = call
-        if not self._due:
-            # Calls that are begun in one turn of the loop leave in one write.
-            self._due = True
-            asyncio.get_running_loop().call_soon(self._flush)
-
-    def cancel(self, call: Call) -> None:
-        """Tell the server that nobody waits any more."""
-        if self._calls.pop(call.stream, None) is not None:
-            self.conversation.cancel(call.stream)
-            self._flush()
-            self._channel.next()
-
-    def close(self, why: str) -> None:
-        """Close, and end what is in flight."""
-        if self._transport is not None:
-            self._transport.abort()
-        self._end(why)
-
-    def _end(self, why: str) -> None:
-        if self.gone:
-            return
-        self.gone = why
-        self._transport = None
-        for stream, answer in self.conversation.lost(why):
-            self._channel.tell(self._calls.pop(stream), answer)
-        self._channel.ended(self, why)
-
-    def _flush(self) -> None:
-        self._due = False
-        # What waits stays in the conversation, where a call that ends takes its bytes with it.
-        while self._transport is not None and not self._paused:
-            out = self.conversation.output()
-            if out:
-                self._transport.writelines(out)
-            if self._paused or not self.conversation.taken():
-                return

@@ -30,7 +30,8 @@ from sidecar.http2.answers import Answer
 from sidecar.http2.budget import Budget
 from sidecar.http2.conversation import Conversation
 from sidecar.http2.limits import ReadLimits
-from sidecar.tee.channel import Call, Channel
+from sidecar.tee.channel import Channel
+from sidecar.tee.connection import Call
 from sidecar.tee.settings import ShadowSettings, TLSSettings
 
 AGENT = f"shadow-sidecar/{sidecar.__version__}"
@@ -90,7 +91,7 @@ class ShadowClient:
             messages: the request, decompressed, without gRPC frames.
             metadata: from `MetadataPolicy.outgoing`.
             deadline_seconds: for the whole call, connecting included.
-            now: stamps the observation.
+            now: the monotonic clock, for what the socket has no stamps of.
             done: is told what the shadow answered, when it is whole. An answer larger than
                 `max_response_bytes` (all messages together) is RESOURCE_EXHAUSTED without messages.
                 With it comes PAIRS_FULL if there was no room for the answer, and INCOMPLETE if
@@ -99,16 +100,22 @@ class ShadowClient:
         Returns:
             What `cancel` takes.
         """
-        started_ns = now()
+        asked_ns = now()
 
         def answered(answer: Answer) -> None:
-            status, detail, said, headers, trailers, skip = answer
+            status, detail, said, headers, trailers, skip, first_ns, last_ns = answer
+            # One that was not sent whole is timed from when it was asked.
+            started_ns = call.sent_ns or asked_ns
+            ended_ns = call.ended_ns if started_ns <= call.ended_ns else now()
             # What cannot be read counts against the shadow: nobody else could read it either, or
             # would, it being larger than the operator allows.
-            observation = Observation(status, detail, said, started_ns, now(), headers, trailers)
+            observation = Observation(
+                status, detail, said, started_ns, ended_ns, headers, trailers, first_ns, last_ns
+            )
             done(observation, skip if skip in _NO_ANSWER else None)
 
-        return self._channel.ask(method, messages, metadata, deadline_seconds, answered)
+        call = self._channel.ask(method, messages, metadata, deadline_seconds, answered)
+        return call
 
     def cancel(self, call: Call) -> None:
         """Give a call up; nothing more is told of it."""

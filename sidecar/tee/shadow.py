@@ -21,8 +21,8 @@ from typing import NamedTuple, TypeAlias
 from sidecar.call import CallKey, GrpcMetadata, Observation, SkipReason
 from sidecar.http2.budget import Budget
 from sidecar.tee.breaker import SICK, BreakerState
-from sidecar.tee.channel import Call
 from sidecar.tee.client import Clock, ShadowClient
+from sidecar.tee.connection import Call
 from sidecar.tee.gate import Gate
 from sidecar.tee.limits import NANOSECONDS
 from sidecar.tee.queue import WaitingLine

@@ -23,6 +23,7 @@ from typing import NoReturn
 
 from sidecar.address import MAX_UNIX_PATH, Unix, parse_address
 from sidecar.log import format_line, is_text
+from sidecar.wire.memory import CONNECTIONS, MEMORY_BYTES, SESSIONS, TAP_BYTES, waiting_limit
 from sidecar.wire.poll import Poller, run
 from sidecar.wire.server import Options, Route, Wire
 
@@ -64,15 +65,24 @@ def read_arguments(argv: Sequence[str]) -> tuple[Options, int | None]:
         errors.append("--route: required, as LISTEN=UPSTREAM")
     if given.tap is not None and not 0 < len(os.fsencode(given.tap)) <= MAX_UNIX_PATH:
         errors.append(f"--tap: a Unix socket's path has 1 to {MAX_UNIX_PATH} bytes")
+    memory_bytes = _whole("--memory-bytes", given.memory_bytes, 1, errors)
     options = Options(
         routes=tuple(routes),
         tap=Path(given.tap) if given.tap else None,
         tap_bytes=_whole("--tap-bytes", given.tap_bytes, 1, errors),
         connection_bytes=_whole("--connection-bytes", given.connection_bytes, 4096, errors),
         connections=_whole("--connections", given.connections, 1, errors),
+        sessions=_whole("--sessions", given.sessions, 1, errors),
+        memory_bytes=memory_bytes,
+        linger_seconds=_seconds("--linger-seconds", given.linger_seconds, errors),
         drain_seconds=_seconds("--drain-seconds", given.drain_seconds, errors),
         resync=given.resync == "goaway",
     )
+    if not errors:
+        try:
+            waiting_limit(memory_bytes, options.connections, options.sessions, options.tap_bytes)
+        except ValueError as error:
+            errors.append(f"--memory-bytes: {error}")
     if given.resync not in ("off", "goaway"):
         errors.append(f"--resync: off or goaway, not {given.resync!r}")
     ready_fd = None
@@ -119,14 +129,32 @@ def _parser() -> argparse.ArgumentParser:
         help="host:port, [v6]:port or unix:/path on each side; may be given several times",
     )
     add("--tap", metavar="PATH", help="Unix socket for observers; without it there is no tap")
-    add("--tap-bytes", metavar="N", default="8388608", help="copied bytes waiting, each observer")
+    add(
+        "--tap-bytes",
+        metavar="N",
+        default=str(TAP_BYTES),
+        help="of copies waiting, each observer",
+    )
     add(
         "--connection-bytes",
         metavar="N",
         default="262144",
         help="forwarded and not yet taken, each direction",
     )
-    add("--connections", metavar="N", default="10000", help="more than these are reset")
+    add("--connections", metavar="N", default=str(CONNECTIONS), help="more than these are reset")
+    add(
+        "--sessions",
+        metavar="N",
+        default=str(SESSIONS),
+        help="observers at once",
+    )
+    add("--memory-bytes", metavar="N", default=str(MEMORY_BYTES), help="bound on all that it holds")
+    add(
+        "--linger-seconds",
+        metavar="S",
+        default="30",
+        help="of silence, from one side's end until the other's is taken for granted",
+    )
     add("--drain-seconds", metavar="S", default="30", help="from SIGTERM to the end")
     add(
         "--resync", metavar="off|goaway", default="off", help="whether observers may ask for GOAWAY"

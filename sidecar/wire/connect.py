@@ -6,13 +6,16 @@ Rule: nothing here blocks, and an address that is no name is not resolved. Count
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
+import struct
 from contextlib import suppress
 from typing import Any, Final
 
 from sidecar.address import TCP, Unix
 
+RESET: Final = struct.pack("ii", 1, 0)  # linger for no time: close sends RST
 _UNIX_TRIES: Final = 1000
 _UNIX_RETRY_SECONDS: Final = 0.01
 
@@ -46,6 +49,11 @@ async def _open_socket(loop: asyncio.AbstractEventLoop, family: int, where: Any)
             await _connect_unix(sock, where)
         else:
             await _connect_tcp(loop, sock, where)
+            if sock.getsockname() == sock.getpeername():
+                # Nobody listens, and the port that the kernel chose for us was the one we wanted
+                # (RFC 9293, 3.5: simultaneous open, with ourselves). Reset, or it would be taken.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                raise OSError(errno.ECONNREFUSED, "connected to itself: nobody listens there")
     except BaseException:
         sock.close()
         raise

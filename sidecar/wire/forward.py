@@ -3,17 +3,21 @@
 Rule: a byte is handed to the other side's socket before anything looks at it, and what one side
 does, the other side sees: the end of a stream as the end, a reset as a reset, not reading as not
 reading. A pipe holds at most what one read returned and the other side did not yet take; until
-then it reads no more. Counterpart: `watch`, which looks afterwards.
+then it reads no more. All pipes together hold about `Counters.waiting_limit`; beyond it they
+take from the kernel only what the other side has taken. Counterpart: `watch`, which looks at what
+has been sent.
 """
 
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic_ns
 from typing import Final, Literal
 
+from sidecar.wire.clock import STAMP_BYTES, ask_for_stamps, came
+from sidecar.wire.connect import RESET
 from sidecar.wire.frames import CLIENT, SERVER
 from sidecar.wire.poll import DEAD, READ, WRITE, Poller
 from sidecar.wire.stats import Counters
@@ -24,7 +28,6 @@ READ_BYTES: Final = 128 << 10
 
 # One buffer for every connection: nothing of it is kept after a read has been dealt with.
 _BUFFER: Final = memoryview(bytearray(READ_BYTES))
-_RESET: Final = struct.pack("ii", 1, 0)  # linger for no time: close sends RST
 _BUSY: Final = (BlockingIOError, InterruptedError)
 
 # RFC 9113, 6.8: GOAWAY, stream 0, last stream 2^31-1, NO_ERROR.
@@ -36,13 +39,20 @@ class Pipe:
 
     __slots__ = (
         "_buffer",
+        "_buffers",
         "_connection",
         "_count",
+        "_counters",
         "_fd",
+        "_flags",
+        "_ours",
         "_pending",
         "_poller",
         "_recv_into",
+        "_recvmsg_into",
         "_send",
+        "_stalled",
+        "_stamped",
         "_wanted",
         "broken",
         "direction",
@@ -50,6 +60,7 @@ class Pipe:
         "ended",
         "reverse",
         "src",
+        "time",
     )
 
     reverse: Pipe  # the other direction
@@ -71,18 +82,30 @@ class Pipe:
         self._poller = connection.poller
         self._wanted = 0  # of src
         self._fd = src.fileno()
+        self._counters = connection.counters
         self._count = connection.counters.bytes_from
         self._buffer = _BUFFER[: min(limit, READ_BYTES)]
         self._pending: memoryview | None = None
+        self._ours = False  # whether what is pending is nothing that src sent
+        self.time = monotonic_ns()  # when src sent something last
+        self._stalled = False  # dst takes nothing now, and what there is stays with the kernel
         self._recv_into = src.recv_into
         self._send = dst.send
+        self._flags = 0  # of the records about what came last
+        self._stamped = False  # whether the kernel says when what is read came
+        self._buffers = [self._buffer]
+        self._recvmsg_into = src.recvmsg_into
+
+    def stamp(self, wanted: bool) -> None:
+        """Have the kernel say when what is read came, if it does; or no longer."""
+        self._stamped = wanted and ask_for_stamps(self.src)
 
     def want(self) -> None:
         """Hear of what can go on now: reading from `src`, and writing what waits for it."""
         events = 0
-        if not (self.ended or self.broken or self._pending):
+        if not (self.ended or self.broken or self._pending or self._stalled):
             events = READ
-        if self.reverse._pending:
+        if self.reverse._pending or self.reverse._stalled:
             events |= WRITE
         self._poller.want(self._fd, self._wanted, events, self._ready)
         self._wanted = events
@@ -91,25 +114,40 @@ class Pipe:
         """Close `src`."""
         self._poller.want(self._fd, self._wanted, 0, self._ready)
         self._wanted = 0
+        self._hold(None)
         self.src.close()
 
     def insert(self, data: bytes) -> bool:
         """Send bytes that `src` did not; False if that is no longer possible."""
         if self.ended or self.broken:
             return False
-        if self._pending is not None:
-            self._pending = memoryview(bytes(self._pending) + data)
-            return True
-        return self._forward(memoryview(data))
+        view = memoryview(data)
+        sent = self._forward(view)
+        if 0 <= sent < len(view):
+            self._ours = True
+            self._wait(view[sent:])
+        return sent >= 0
+
+    @property
+    def held(self) -> bool:
+        """Whether bytes wait, so that nothing can be put in behind what has been looked at."""
+        return self._pending is not None or self._stalled
 
     def _ready(self, events: int) -> None:
         """Something can be done with `src`."""
-        if events != READ and self.reverse._pending and events & (WRITE | DEAD):
-            self.reverse._resume()
+        if events != READ and events & (WRITE | DEAD):
+            self._writable()
         if not (events & (READ | DEAD) and self._wanted & READ):
             return
+        if self._counters.crowded:
+            self._pass()
+            return
+        stamped = self._stamped
         try:
-            size = self._recv_into(self._buffer)
+            if stamped:
+                size, said, _, _ = self._recvmsg_into(self._buffers, STAMP_BYTES)
+            else:
+                size = self._recv_into(self._buffer)
         except _BUSY:
             return
         except OSError:
@@ -118,48 +156,108 @@ class Pipe:
         if not size:
             self._end()
             return
+        now = monotonic_ns()  # not after a request's last byte left, not before an answer's came
         data = self._buffer[:size]
-        if not self._forward(data):
-            return
-        self._count[self.direction] += size
-        watch = self._connection.watch
-        if watch is not None:
-            watch.saw(self.direction, data)
-            if self._connection.goaway_wanted:
-                self._connection.goaway()
-
-    def _forward(self, data: memoryview) -> bool:
-        """Send what `dst` takes; hold the rest and read no more until it is gone."""
         try:
             sent = self._send(data)
         except _BUSY:
             sent = 0
         except OSError:
             self._break()
-            return False
-        if sent != len(data):
-            self._pending = memoryview(bytes(data[sent:]))
-            self.want()
-            self.reverse.want()
-        return True
+            return
+        if stamped:
+            now, self._flags = came(said, self.time, now)
+        self.time = now
+        self._count[self.direction] += size
+        if sent != size:
+            self._wait(data[sent:])
+            data = data[:sent]
+        watch = self._connection.watch
+        if watch is not None:
+            watch.saw(self.direction, data, now, self._flags)
+            if self._connection.goaway_wanted:
+                self._connection.goaway()
 
-    def _resume(self) -> None:
-        """Send more of what waits."""
-        pending = self._pending
-        assert pending is not None
+    def _writable(self) -> None:
+        """`src`, which is the reverse's `dst`, may take more."""
+        reverse = self.reverse
+        if reverse._pending:
+            reverse._resume()
+        elif reverse._stalled:
+            reverse._stalled = False
+            self.want()
+            reverse.want()
+
+    def _pass(self) -> None:
+        """Take from the kernel what `dst` takes, and no more: too many bytes wait already."""
         try:
-            sent = self._send(pending)
+            size = self._recv_into(self._buffer, 0, socket.MSG_PEEK)
         except _BUSY:
             return
         except OSError:
+            self._connection.reset(self.direction)
+            return
+        if not size:
+            self._end()
+            return
+        now = monotonic_ns()
+        sent = self._forward(self._buffer[:size])
+        if sent < 0:
+            return
+        if sent:
+            sent = self._recv_into(self._buffer, sent)
+            self.time, self._flags = now, 0
+            self._count[self.direction] += sent
+            self._sent(self._buffer[:sent], now)
+        if sent != size and not self.ended:
+            self._stalled = True
+            self.want()
+            self.reverse.want()
+
+    def _sent(self, data: memoryview, now: int) -> None:
+        """`dst` has these bytes of `src`."""
+        watch = self._connection.watch
+        if watch is not None and data:
+            watch.saw(self.direction, data, now, self._flags)
+            if self._connection.goaway_wanted:
+                self._connection.goaway()
+
+    def _forward(self, data: memoryview) -> int:
+        """Send what `dst` takes; how many bytes those are, -1 if it takes none any more."""
+        try:
+            return self._send(data)
+        except _BUSY:
+            return 0
+        except OSError:
             self._break()
-            return
-        if sent != len(pending):
-            self._pending = pending[sent:]
-            return
-        self._pending = None
+            return -1
+
+    def _wait(self, data: memoryview) -> None:
+        """Hold what `dst` did not take, and read no more until it is gone."""
+        self._hold(memoryview(bytes(data)))
         self.want()
         self.reverse.want()
+
+    def _hold(self, data: memoryview | None) -> None:
+        self._counters.wait(len(data or b"") - len(self._pending or b""))
+        self._pending = data
+
+    def _resume(self) -> None:
+        """Send more of what waits."""
+        pending, ours = self._pending, self._ours
+        assert pending is not None
+        # An answer came when it was read; a request has left when its last byte is handed over.
+        now = monotonic_ns() if self.direction == CLIENT else self.time
+        sent = self._forward(pending)
+        if sent < 0:
+            return
+        self._hold(pending[sent:] if sent != len(pending) else None)
+        if self._pending is None:
+            self._ours = False
+            self.want()
+            self.reverse.want()
+        if not ours:
+            self._sent(pending[:sent], now)
 
     def _end(self) -> None:
         if self.reverse.broken:
@@ -178,7 +276,7 @@ class Pipe:
         """`dst` refused bytes. What it had said before may still wait to be read, so only this
         direction stops; reading from `dst` finds the rest, and then its end."""
         self.broken = True
-        self._pending = None
+        self._hold(None)
         if self.reverse.ended:
             self._connection.reset(self.reverse.direction)
             return
@@ -193,12 +291,14 @@ class Connection:
         limit: bound on bytes that were read and not yet taken by the other side, each direction.
         watch: what looks at the bytes afterwards; None if nothing ever does.
         closed: called once, when both sockets are closed.
+        half_closed: called when one side has ended and the other has not.
     """
 
     __slots__ = (
         "_asked",
         "_closed",
         "_first_end",
+        "_half_closed",
         "counters",
         "goaway_wanted",
         "pipes",
@@ -215,8 +315,10 @@ class Connection:
         counters: Counters,
         watch: Watch | None,
         closed: Callable[[Connection], None],
+        half_closed: Callable[[Connection], None],
     ) -> None:
         self.poller = poller
+        self._half_closed = half_closed
         self.counters = counters
         self.watch = watch
         self.goaway_wanted = False  # and waits until it fits in
@@ -227,6 +329,8 @@ class Connection:
         back = Pipe(self, SERVER, upstream, client, limit)
         here.reverse, back.reverse = back, here
         self.pipes = (here, back)
+        if watch is not None and watch.session is not None:
+            back.stamp(True)
         for pipe in self.pipes:
             pipe.want()
 
@@ -235,10 +339,17 @@ class Connection:
         if self._first_end is None:
             self._first_end = (direction, how)
 
+    @property
+    def time(self) -> int:
+        """When either side sent something last, by the monotonic clock."""
+        return max(self.pipes[CLIENT].time, self.pipes[SERVER].time)
+
     def finish(self) -> None:
-        """Close if both directions are at their end."""
+        """Close if both directions are at their end; say so if only one is."""
         if all(pipe.ended for pipe in self.pipes):
             self.close()
+        else:
+            self._half_closed(self)
 
     def reset(self, direction: int) -> None:
         """The side that sends in `direction` has reset the connection: so do we."""
@@ -267,7 +378,7 @@ class Connection:
         self.goaway_wanted = False
         if watch is None or not watch.blind or self._asked:
             return
-        if not watch.goaway_fits:
+        if not watch.goaway_fits or self.pipes[SERVER].held:
             self.goaway_wanted = True
             return
         self._asked = True
@@ -278,4 +389,4 @@ class Connection:
 def reset_on_close(sock: socket.socket) -> None:
     """Make `sock.close()` send RST; on a Unix socket it changes nothing."""
     with suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)

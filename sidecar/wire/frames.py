@@ -18,6 +18,10 @@ from sidecar.wire.records import HEADER, U32, U64, Kind
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 MAX_LEFT_OUT: Final = 16_384
 """Streams remembered as left out, for each connection; beyond it the oldest counts as sampled."""
+MAX_LEFT_OUT_IN_ALL: Final = 65_536
+"""The same for all connections of a session, 100 bytes each; beyond it a connection goes blind."""
+FRAMES_A_LOOK: Final = 256
+"""Frames walked in one go, about 0.15 ms; what is left waits until others had their turn."""
 
 CLIENT: Final = 0
 SERVER: Final = 1
@@ -36,6 +40,7 @@ _END_HEADERS: Final = 0x4
 _UNSAMPLED, _LOST = False, True  # why a stream is left out: by the draw, or because of a gap
 _RECORD: Final = HEADER.size
 _SMALL: Final = 16 << 10
+_LOOK: Final = range(FRAMES_A_LOOK)
 
 Copied: TypeAlias = list[tuple[Kind, bytes]]
 """Records for the tap, without their headers, in order."""
@@ -47,17 +52,37 @@ class State(IntEnum):
     OBSERVED = 1  # copies
     BLIND = 2  # counts the client's new streams, and knows where frames end
     OPAQUE = 3  # nothing: the bytes are not HTTP/2
+    UNCOUNTED = 4  # nothing; its calls are assumed: too many frames, or a mistake in the walk
+
+
+# Looked up once: a member of an enumeration is found by more than its name.
+_OBSERVED: Final = State.OBSERVED
+_BLIND: Final = State.BLIND
+_OPAQUE: Final = State.OPAQUE
+_BYTES: Final = Kind.BYTES
+_GAP: Final = Kind.GAP
 
 
 class Tally:
-    """Counters that the walks of all connections share."""
+    """Counters that the walks of a session's connections share."""
 
-    __slots__ = ("blind_calls", "gap_bytes", "gap_frames")
+    __slots__ = ("assumed_calls", "blind_calls", "calls", "gap_bytes", "gap_frames", "left_out")
 
     def __init__(self) -> None:
-        self.blind_calls = 0
+        self.calls = 0  # whose HEADERS were copied
+        self.blind_calls = 0  # the others
+        self.assumed_calls = 0  # of those, in bytes that nobody walked: as many as fit in
         self.gap_frames = 0
         self.gap_bytes = 0
+        self.left_out = 0  # streams that the walks remember now
+
+    def add(self, other: Tally) -> None:
+        """Take over what another has counted."""
+        self.calls += other.calls
+        self.blind_calls += other.blind_calls
+        self.assumed_calls += other.assumed_calls
+        self.gap_frames += other.gap_frames
+        self.gap_bytes += other.gap_bytes
 
 
 class _Side:
@@ -92,12 +117,22 @@ class Walker:
 
     Args:
         sample: draws whether the next new stream's DATA is copied.
-        tally: counters to add to.
+        tally: counters to add to; another may take its place.
         observed: False if nobody will look: only count.
         follow_server: keep walking the server's frames while blind, for `at_boundary`.
     """
 
-    __slots__ = ("_follow", "_left_out", "_newest", "_sample", "_sides", "_tally", "state")
+    __slots__ = (
+        "_follow",
+        "_left_out",
+        "_newest",
+        "_sample",
+        "_sides",
+        "calls",
+        "rest",
+        "state",
+        "tally",
+    )
 
     def __init__(
         self,
@@ -107,9 +142,11 @@ class Walker:
         observed: bool = True,
         follow_server: bool = False,
     ) -> None:
-        self.state = State.OBSERVED if observed else State.BLIND
+        self.state = _OBSERVED if observed else _BLIND
+        self.calls = 0  # copied
+        self.rest = 0  # bytes at the end of what was fed last that are to be fed again, first
+        self.tally = tally
         self._sample = sample
-        self._tally = tally
         self._follow = follow_server
         self._sides = (_Side(PREFACE), _Side(b""))
         self._newest = 0
@@ -128,9 +165,14 @@ class Walker:
 
     def blind(self) -> None:
         """Stop copying: what follows is only counted."""
-        if self.state is State.OBSERVED:
-            self.state = State.BLIND
-            self._left_out.clear()
+        if self.state is _OBSERVED:
+            self.state = _BLIND
+            self.forget()
+
+    def forget(self) -> None:
+        """Give back what is remembered of streams."""
+        self.tally.left_out -= len(self._left_out)
+        self._left_out.clear()
 
     def feed(
         self,
@@ -138,7 +180,6 @@ class Walker:
         data: bytes | memoryview,
         room: int,
         data_room: int,
-        *,
         everything: bool = False,
     ) -> Copied:
         """Walk the next bytes of one direction.
@@ -152,10 +193,11 @@ class Walker:
 
         Returns:
             What goes to the tap. An OPAQUE or BLIND record is the connection's last; while blind
-            there is nothing, but still OPAQUE if that is what it turns out to be.
+            there is nothing, but still OPAQUE if that is what it turns out to be. Only
+            `FRAMES_A_LOOK` frames are walked: `rest` says how much follows them.
         """
-        if self.state is State.OPAQUE or (
-            self.state is State.BLIND and direction == SERVER and not self._follow
+        if self.state >= _OPAQUE or (
+            self.state is _BLIND and direction == SERVER and not self._follow
         ):
             return []
         side = self._sides[direction]
@@ -168,14 +210,14 @@ class Walker:
         if side.first:
             reason = _refuse(side.opening, data)
             if reason:
-                self.state = State.OPAQUE
+                self.state = _OPAQUE
                 return [(Kind.OPAQUE, reason)]
             begin = len(side.opening)
             if len(data) < begin + _FRAME_SIZE:
                 side.held = bytes(data)
                 return []
             side.first = False
-        if self.state is State.BLIND:
+        if self.state is _BLIND:
             self._skim(side, data, begin, direction)
             return []
         out = None
@@ -200,14 +242,18 @@ class Walker:
             return None
         last = -1
         newest = self._newest
+        new = 0
         in_block = side.in_block
-        while size - pos >= _FRAME_SIZE:
+        for _ in _LOOK:
+            if size - pos < _FRAME_SIZE:
+                break
             word, flags, stream = _FRAME.unpack_from(data, pos)
             kind = word & 0xFF
             if kind == _HEADERS:
                 in_block = not flags & _END_HEADERS
                 if direction == CLIENT and stream & _STREAM > newest:
                     newest = stream & _STREAM
+                    new += 1
             elif kind != _DATA:
                 if kind not in _COPIED:
                     return None
@@ -215,7 +261,13 @@ class Walker:
                     in_block = not flags & _END_HEADERS
             last = pos
             pos += _FRAME_SIZE + (word >> 8)
-        self._newest = newest
+        if size - pos >= _FRAME_SIZE:
+            self.rest = size - pos
+            size = pos
+        if new:
+            self._newest = newest
+            self.calls += new
+            self.tally.calls += new
         if last >= 0:
             side.skip = False
             side.is_data = kind == _DATA
@@ -229,7 +281,7 @@ class Walker:
             side.remaining = 0
             side.held = bytes(data[pos:])
             end = pos
-        return [(Kind.BYTES, bytes(data[:end]))] if end else []
+        return [(_BYTES, bytes(data[:end]))] if end else []
 
     def _copy(  # noqa: PLR0915 - one loop, unrolled: this is what each of production's frames costs
         self,
@@ -248,22 +300,26 @@ class Walker:
         used = _RECORD  # the records in `out`, the pieces, and the header of the record of those
         start = 0
         left_out = self._left_out
+        remembered = len(left_out)
+        new = 0
         unpack = _FRAME.unpack_from
         if side.remaining:
             pos = min(side.remaining, size)
             if side.skip:
                 start = pos
             elif side.is_data and used + pos > data_room:
-                out.append((Kind.GAP, U64.pack(side.remaining)))
+                out.append((_GAP, U64.pack(side.remaining)))
                 used += _RECORD + U64.size
                 side.skip = True
                 start = pos
-                self._tally.gap_frames += 1
-                self._tally.gap_bytes += side.remaining
+                self.tally.gap_frames += 1
+                self.tally.gap_bytes += side.remaining
                 if not side.ends:
                     self._leave_out(side.stream, _LOST)
             side.remaining -= pos
-        while size - pos >= _FRAME_SIZE:
+        for _ in _LOOK:
+            if size - pos < _FRAME_SIZE:
+                break
             word, flags, stream = unpack(data, pos)
             kind = word & 0xFF
             end = pos + _FRAME_SIZE + (word >> 8)
@@ -289,12 +345,12 @@ class Walker:
                     start = stop
                     if lost:
                         length = word >> 8
-                        self._tally.gap_frames += 1
-                        self._tally.gap_bytes += length
+                        self.tally.gap_frames += 1
+                        self.tally.gap_bytes += length
                         if keep and length:
-                            out.append((Kind.BYTES, b"".join(pieces)))
+                            out.append((_BYTES, b"".join(pieces)))
                             pieces.clear()
-                            out.append((Kind.GAP, U64.pack(length)))
+                            out.append((_GAP, U64.pack(length)))
                             used += _RECORD + _RECORD + U64.size
                 side.ends = False
                 if flags & _END_STREAM and direction == SERVER:
@@ -308,6 +364,7 @@ class Walker:
                 if direction == CLIENT:
                     if stream > self._newest:
                         self._newest = stream
+                        new += 1
                         if not self._sample():
                             self._leave_out(stream, _UNSAMPLED)
                             used += U32.size if unsampled else _RECORD + U32.size
@@ -330,18 +387,29 @@ class Walker:
                 side.remaining = end - size
                 side.skip = skip
                 side.is_data = kind == _DATA
+        if size - pos >= _FRAME_SIZE:
+            self.rest = size - pos
+            size = pos
         if pos > start:
             pieces.append(data[start:pos])
             used += pos - start
         if pieces:
-            out.append((Kind.BYTES, b"".join(pieces)))
+            out.append((_BYTES, b"".join(pieces)))
         else:
             used -= _RECORD
         if unsampled:
             out.insert(0, (Kind.UNSAMPLED, struct.pack(f"!{len(unsampled)}I", *unsampled)))
         if pos < size:
             side.held = bytes(data[pos:])
-        return None if out and used > room else out
+        tally = self.tally
+        tally.left_out += len(left_out) - remembered
+        if (out and used > room) or tally.left_out > MAX_LEFT_OUT_IN_ALL:
+            tally.blind_calls += new  # of what nobody will read
+            return None
+        if new:
+            self.calls += new
+            tally.calls += new
+        return out
 
     def _leave_out(self, stream: int, why: bool) -> None:
         if len(self._left_out) >= MAX_LEFT_OUT:
@@ -352,7 +420,9 @@ class Walker:
         """Count new streams, and keep track of where frames end."""
         size = len(data)
         pos += side.remaining
-        while size - pos >= _FRAME_SIZE:
+        for _ in _LOOK:
+            if size - pos < _FRAME_SIZE:
+                break
             word, flags, stream = _FRAME.unpack_from(data, pos)
             kind = word & 0xFF
             if kind in _BLOCK:
@@ -361,8 +431,11 @@ class Walker:
                     stream &= _STREAM
                     if stream > self._newest:
                         self._newest = stream
-                        self._tally.blind_calls += 1
+                        self.tally.blind_calls += 1
             pos += _FRAME_SIZE + (word >> 8)
+        if size - pos >= _FRAME_SIZE:
+            self.rest = size - pos
+            size = pos
         side.remaining = max(0, pos - size)
         if pos < size:
             side.held = bytes(data[pos:])
@@ -371,6 +444,8 @@ class Walker:
 def _refuse(opening: bytes, data: bytes | memoryview) -> bytes:
     """Say why these first bytes are not HTTP/2's, or nothing while they may be (RFC 9113, 3.4)."""
     if data[: len(opening)] != opening[: len(data)]:
+        if opening and data[:1] == b"\x16":
+            return b"TLS"
         return b"no HTTP/2 preface"
     if len(data) >= len(opening) + _FRAME_SIZE:
         word, flags, stream = _FRAME.unpack_from(data, len(opening))

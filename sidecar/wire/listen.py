@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.address import TCP, Unix, format_address
+from sidecar.wire.peer import check_directory
 
 BACKLOG: Final = 1024
 ANY_V6: Final = "::"
@@ -87,6 +88,21 @@ def open_unix(path: Path, mode: int) -> socket.socket:
     except OSError as error:
         raise ListenError(f"unix:{path}: {error.strerror or error}") from None
     return sock
+
+
+def open_private(path: Path) -> socket.socket:
+    """Listen on a Unix socket that nobody but our own user can reach, or put in its place.
+
+    Raises:
+        ListenError: if the directory is not ours alone, something else is there, or it cannot be
+            made.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_directory(path.parent)
+    except OSError as error:
+        raise ListenError(f"unix:{path}: {error.strerror or error}") from None
+    return open_unix(path, 0o600)
 
 
 def close_listener(sock: socket.socket) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 READ: Final = select.EPOLLIN
 WRITE: Final = select.EPOLLOUT
+GONE: Final = select.EPOLLRDHUP  # the other end sends no more
 DEAD: Final = select.EPOLLERR | select.EPOLLHUP  # always told of, asked for or not
 
 _BATCH: Final = 256

@@ -8,9 +8,30 @@ Both directions begin with the same 24-byte header, big-endian:
     u32 size      bytes of payload after the header
     u8  kind      see Kind
     u8  direction 0 from the client, 1 from the server (BYTES, GAP, CLOSE), else 0
-    u16 flags     reserved, 0
+    u16 flags     KERNEL_TIME, or 0
     u64 conn      the wire's number for the connection, 0 when the record is about the wire
-    u64 time_ns   CLOCK_MONOTONIC
+    u64 time_ns   CLOCK_MONOTONIC, see below
+
+BYTES from the client are stamped an instant before production's socket was handed them. BYTES from
+the server are stamped when their last byte came: by the kernel, if KERNEL_TIME is among the flags
+(`sidecar.wire.clock`), else when the wire read them. So what lies between the stamp of the BYTES
+with a request's last byte, and of those with its answer's last, is production's own time: never
+shorter than that, and longer by no more than a send and, without KERNEL_TIME, the wire's delay.
+Other records carry the time when they were written.
+
+A call is a stream that the client opens with HEADERS, and the wire counts them all. COUNTED says
+how many calls of one connection were copied. It comes just before the connection's OPAQUE, BLIND or
+CLOSE; BLIND is also the answer to UNREADABLE. From then on its calls are in STATS. So, to the call,
+and for each session:
+
+    calls on connections that were given to the session
+        = sum of the last COUNTED of each connection + `session_blind_calls` in STATS
+
+and an observer that found fewer calls than COUNTED says knows how many it has missed.
+
+HELLO's JSON: `version`; `pid` and `life`, a name that no other wire has had; `session`, its number;
+`ended`, the calls on connections that were given to earlier sessions, by their numbers;
+`unattended_calls`, those that came since there was no session at all; `resync`; `routes`.
 """
 
 from __future__ import annotations
@@ -18,8 +39,9 @@ from __future__ import annotations
 import struct
 from enum import IntEnum
 
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("!IBBHQQ")
+KERNEL_TIME = 0x1  # a flag of BYTES from the server: time_ns is the kernel's
 U32 = struct.Struct("!I")
 U64 = struct.Struct("!Q")
 MAX_PAYLOAD = 1 << 20  # a reader may refuse a larger record: the peer is not a wire
@@ -28,7 +50,7 @@ MAX_PAYLOAD = 1 << 20  # a reader may refuse a larger record: the peer is not a 
 class Kind(IntEnum):
     """What a record says. Wire to observer unless said otherwise."""
 
-    HELLO = 1  # first record of every session; JSON: version, pid, resync, routes
+    HELLO = 1  # first record of every session; JSON, see above
     OPEN = 2  # a connection that will be observed from its first byte; JSON: peer, listen, upstream
     BYTES = 3  # the next bytes of one direction, unaltered
     GAP = 4  # u64: so many next bytes of one direction were not copied; only DATA payload
@@ -41,10 +63,12 @@ class Kind(IntEnum):
         8  # the connection ended; direction says which side ended it first; UTF-8 "eof" | "reset"
     )
     STATS = 9  # JSON: the wire's counters and gauges, about once a second and at HELLO
+    COUNTED = 10  # u64: calls of this connection whose HEADERS were copied, ever
     SAMPLE = 64  # observer to wire: f64 in [0, 1], the share of new streams whose DATA is copied
     GOAWAY = (
         65  # observer to wire: conn to be resynchronised, 0 for all blind ones; only if allowed
     )
+    UNREADABLE = 66  # observer to wire: conn cannot be read; the wire counts its calls from now on
 
 
 def record(kind: Kind, direction: int, conn: int, time_ns: int, payload: bytes = b"") -> bytes:

@@ -20,21 +20,24 @@ from typing import Any, Final
 from sidecar.address import TCP, Unix, format_address
 from sidecar.wire.connect import open_upstream
 from sidecar.wire.forward import Connection, reset_on_close
-from sidecar.wire.frames import State, Tally
+from sidecar.wire.frames import State
+from sidecar.wire.later import Later
 from sidecar.wire.listen import (
     BACKLOG,
     ListenError,
     close_listener,
     name_of,
     open_listeners,
-    open_unix,
+    open_private,
 )
-from sidecar.wire.poll import Poller
+from sidecar.wire.memory import CONNECTIONS, MEMORY_BYTES, SESSIONS, TAP_BYTES, waiting_limit
+from sidecar.wire.poll import DEAD, GONE, Poller
 from sidecar.wire.records import VERSION
 from sidecar.wire.stats import Counters, Snapshot
 from sidecar.wire.tap import NO_FILES_SECONDS, Tap
 from sidecar.wire.watch import Watch
 
+TAP_RETRY_SECONDS: Final = 1.0
 _ACCEPTS: Final = 64  # in one go, before the open connections have their turn
 
 
@@ -52,9 +55,12 @@ class Options:
 
     routes: tuple[Route, ...]
     tap: Path | None = None
-    tap_bytes: int = 8 << 20
+    tap_bytes: int = TAP_BYTES
     connection_bytes: int = 256 << 10
-    connections: int = 10_000
+    sessions: int = SESSIONS  # observers at once
+    connections: int = CONNECTIONS
+    memory_bytes: int = MEMORY_BYTES
+    linger_seconds: float = 30.0
     drain_seconds: float = 30.0
     resync: bool = False
 
@@ -79,10 +85,27 @@ class Wire:
         self._draw = draw
         self._loop = asyncio.get_running_loop()
         self._poller = poller
-        self._counters = Counters()
-        self._tally = Tally()
+        self._counters = Counters(
+            waiting_limit(
+                options.memory_bytes, options.connections, options.sessions, options.tap_bytes
+            )
+        )
+        self._later = Later(self._loop.call_soon)
         self._listeners: list[tuple[socket.socket, Route]] = []
-        self._tap: Tap | None = None
+        self._tap = Tap(
+            self._loop,
+            poller,
+            options.tap_bytes,
+            options.sessions,
+            {},
+            lambda: asdict(self.snapshot()),
+            draw,
+            self._goaway,
+            log,
+            self._strange,
+        )
+        self._tap_retry: asyncio.TimerHandle | None = None
+        self._tap_error = ""
         self._connections: dict[Connection, int] = {}
         self._connecting: set[asyncio.Task[None]] = set()
         self._taken = 0  # of the connections allowed: the open ones, and those to be
@@ -95,7 +118,6 @@ class Wire:
         """Listen everywhere; returns what could not be listened on, then nothing is open."""
         options = self._options
         errors = []
-        tap: socket.socket | None = None
         for route in options.routes:
             try:
                 opened = open_listeners(route.listen)
@@ -104,28 +126,12 @@ class Wire:
                 continue
             self.listening.append(name_of(opened[0]))
             self._listeners += [(sock, route) for sock in opened]
-        if options.tap is not None:
-            try:
-                tap = open_unix(options.tap, 0o660)
-            except ListenError as error:
-                errors.append(str(error))
         if errors:
             self._stop_accepting()
-            if tap is not None:
-                close_listener(tap)
             return errors
-        if tap is not None:
-            self._tap = Tap(
-                self._loop,
-                self._poller,
-                tap,
-                options.tap_bytes,
-                self._hello(),
-                lambda: asdict(self.snapshot()),
-                self._draw,
-                self._goaway,
-                self._log,
-            )
+        self._loop.set_exception_handler(self._mistake)
+        self._tap.hello = self._hello()
+        self._open_tap()
         for sock, route in self._listeners:
             self._loop.add_reader(sock.fileno(), self._accept, sock, route)
         return []
@@ -151,43 +157,82 @@ class Wire:
             task.cancel()
         for connection in list(self._connections):
             connection.close()
-        if self._tap is not None:
-            self._tap.close()
-            self._tap = None
+        if self._tap_retry is not None:
+            self._tap_retry.cancel()
+        self._tap.close()
 
     def snapshot(self) -> Snapshot:
         """All counters and gauges, now."""
         counters, tap = self._counters, self._tap
+        tally = tap.tally
         return Snapshot(
             connections_open=len(self._connections),
             connections_total=counters.connections,
             connections_opaque=counters.now[State.OPAQUE],
             connections_blind=counters.now[State.BLIND],
+            connections_uncounted=counters.now[State.UNCOUNTED],
             opaque_total=counters.ever[State.OPAQUE],
             blind_total=counters.ever[State.BLIND],
-            blind_calls_total=self._tally.blind_calls,
+            uncounted_total=counters.ever[State.UNCOUNTED],
+            opaque_bytes=counters.opaque_bytes_open,
+            opaque_bytes_total=counters.opaque_bytes,
+            calls_total=tally.calls + tally.blind_calls,
+            blind_calls_total=tally.blind_calls,
+            assumed_calls_total=tally.assumed_calls,
             refused_total=counters.refused,
             rejected_total=counters.rejected,
+            left_total=counters.left,
+            lingered_total=counters.lingered,
+            waiting_bytes=counters.waiting,
             bytes_from_client_total=counters.bytes_from[0],
             bytes_from_server_total=counters.bytes_from[1],
-            tap_bytes_total=tap.told if tap else 0,
-            tap_gap_frames_total=self._tally.gap_frames,
-            tap_gap_bytes_total=self._tally.gap_bytes,
-            tap_sessions=len(tap.sessions) if tap else 0,
-            tap_buffered_bytes=tap.buffered if tap else 0,
+            tap_bytes_total=tap.told,
+            tap_gap_frames_total=tally.gap_frames,
+            tap_gap_bytes_total=tally.gap_bytes,
+            tap_sessions=len(tap.sessions),
+            tap_buffered_bytes=tap.buffered,
             goaways_total=counters.goaways,
+            strangers_total=counters.strangers,
+            errors_total=counters.errors,
         )
 
     def _hello(self) -> dict[str, Any]:
         return {
             "version": VERSION,
             "pid": os.getpid(),
+            "life": os.urandom(8).hex(),  # of this process: a pid comes again
             "resync": "goaway" if self._options.resync else "off",
             "routes": [
                 {"listen": listen, "upstream": _write(route.upstream)}
                 for listen, route in zip(self.listening, self._options.routes, strict=True)
             ],
         }
+
+    def _open_tap(self) -> None:
+        """Let observers in; without a tap production is forwarded all the same."""
+        path = self._options.tap
+        self._tap_retry = None
+        if path is None:
+            return
+        try:
+            listener = open_private(path)
+        except ListenError as error:
+            if str(error) != self._tap_error:
+                self._tap_error = str(error)
+                self._log("no tap", error=str(error), retry_seconds=TAP_RETRY_SECONDS)
+            self._tap_retry = self._loop.call_later(TAP_RETRY_SECONDS, self._open_tap)
+            return
+        self._tap.listen(listener)
+        self._log("tap", path=str(path))
+
+    def _strange(self) -> None:
+        self._counters.strangers += 1
+
+    def _mistake(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Something of ours failed: not silently, and production goes on."""
+        self._counters.errors += 1
+        what = context.get("exception") or context.get("message")
+        self._log("mistake", error=repr(what), message=context.get("message"))
 
     def _stop_accepting(self) -> None:
         for sock, _ in self._listeners:
@@ -216,7 +261,12 @@ class Wire:
             self._idle.clear()
             task = self._loop.create_task(self._connect(client, peer, route, name_of(listener)))
             self._connecting.add(task)
-            task.add_done_callback(self._connecting.discard)
+            task.add_done_callback(self._connected)
+
+    def _connected(self, task: asyncio.Task[None]) -> None:
+        self._connecting.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._mistake(self._loop, {"message": "connecting failed", "exception": error})
 
     def _accept_again(self, listener: socket.socket, route: Route) -> None:
         if (listener, route) in self._listeners:
@@ -224,8 +274,12 @@ class Wire:
 
     async def _connect(self, client: socket.socket, peer: Any, route: Route, listen: str) -> None:
         """Reach production for a client; its bytes wait in its socket until then."""
+        leaving = _Leaving(self._loop, self._poller, client, self._options.linger_seconds)
         try:
-            upstream = await open_upstream(self._loop, route.upstream)
+            try:
+                upstream = await open_upstream(self._loop, route.upstream)
+            finally:
+                leaving.stop()
         except OSError as error:
             # The client's handshake is over, so it cannot be refused any more: a reset is what
             # comes closest.
@@ -237,9 +291,12 @@ class Wire:
             client.close()
             self._release()
             return
-        except BaseException:
+        except BaseException as error:
             client.close()
             self._release()
+            if isinstance(error, asyncio.CancelledError) and leaving.left:
+                self._counters.left += 1
+                return
             raise
         if route in self._unreachable:
             self._unreachable.remove(route)
@@ -249,7 +306,7 @@ class Wire:
         self._counters.connections += 1
         number = self._counters.connections
         watch = None
-        if self._tap is not None:
+        if self._options.tap is not None:
             watch = Watch(
                 number,
                 self._tap.assign(),
@@ -258,8 +315,9 @@ class Wire:
                     "listen": listen,
                     "upstream": _write(route.upstream),
                 },
-                self._tally,
+                self._tap.orphans,
                 self._counters,
+                self._later,
                 resync=self._options.resync,
             )
         connection = Connection(
@@ -270,12 +328,28 @@ class Wire:
             self._counters,
             watch,
             self._closed,
+            self._half_closed,
         )
         self._connections[connection] = number
 
     def _closed(self, connection: Connection) -> None:
         del self._connections[connection]
         self._release()
+
+    def _half_closed(self, connection: Connection) -> None:
+        self._loop.call_later(
+            self._options.linger_seconds, self._linger, connection, connection.time
+        )
+
+    def _linger(self, connection: Connection, last: int) -> None:
+        """One side has ended, and the other neither ends nor says anything: let it go."""
+        if connection not in self._connections:
+            return
+        if connection.time != last:
+            self._half_closed(connection)
+            return
+        self._counters.lingered += 1
+        connection.close()
 
     def _release(self) -> None:
         self._taken -= 1
@@ -287,6 +361,52 @@ class Wire:
             for connection, number in list(self._connections.items()):
                 if 0 in numbers or number in numbers:
                     connection.goaway()
+
+
+class _Leaving:
+    """A client that may leave while production is being reached: then nobody needs it any more.
+
+    A reset ends the task that makes this, and so does an end before any byte; an end after some
+    bytes may be all that the client will say, and is given `linger` seconds.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, poller: Poller, client: socket.socket, linger: float
+    ) -> None:
+        self.left = False
+        self._loop = loop
+        self._poller = poller
+        self._client = client
+        self._linger = linger
+        self._wanted = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._task = asyncio.current_task()
+        self._want(GONE)
+
+    def stop(self) -> None:
+        """Production has been reached, or will not be."""
+        self._want(0)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _want(self, events: int) -> None:
+        self._poller.want(self._client.fileno(), self._wanted, events, self._gone)
+        self._wanted = events
+
+    def _gone(self, events: int) -> None:
+        self._want(0)
+        nothing = True
+        with suppress(OSError):
+            nothing = not self._client.recv(1, socket.MSG_PEEK)
+        if nothing or events & DEAD:
+            self._leave()
+        else:
+            self._timer = self._loop.call_later(self._linger, self._leave)
+
+    def _leave(self) -> None:
+        assert self._task is not None
+        self.left = True
+        self._task.cancel()
 
 
 def _tune(sock: socket.socket) -> None:

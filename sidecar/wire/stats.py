@@ -19,11 +19,20 @@ class Snapshot:
     connections_total: int
     connections_opaque: int
     connections_blind: int
+    connections_uncounted: int  # no longer looked at: too many frames, or a mistake in the walk
     opaque_total: int
     blind_total: int
-    blind_calls_total: int
+    uncounted_total: int
+    opaque_bytes: int  # of connections that are not HTTP/2 and open, both directions
+    opaque_bytes_total: int
+    calls_total: int  # streams that clients opened; copied and blind
+    blind_calls_total: int  # of those, the ones that nobody was shown
+    assumed_calls_total: int  # of those, as many as fit into bytes that nobody walked
     refused_total: int  # the upstream could not be reached
     rejected_total: int  # more connections than allowed
+    left_total: int  # clients that left before production was reached
+    lingered_total: int  # closed because only one side had ended, and nothing came any more
+    waiting_bytes: int  # read from one side and not yet taken by the other
     bytes_from_client_total: int
     bytes_from_server_total: int
     tap_bytes_total: int  # put into sessions' buffers
@@ -32,14 +41,42 @@ class Snapshot:
     tap_sessions: int
     tap_buffered_bytes: int
     goaways_total: int
+    strangers_total: int  # other users' processes that were turned away from the tap
+    errors_total: int  # mistakes of ours; each is in the log
 
 
 class Counters:
     """What is counted as it happens; the rest of a snapshot is looked up."""
 
-    __slots__ = ("bytes_from", "connections", "ever", "goaways", "now", "refused", "rejected")
+    __slots__ = (
+        "bytes_from",
+        "connections",
+        "crowded",
+        "errors",
+        "ever",
+        "goaways",
+        "left",
+        "lingered",
+        "now",
+        "opaque_bytes",
+        "opaque_bytes_open",
+        "refused",
+        "rejected",
+        "strangers",
+        "waiting",
+        "waiting_limit",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, waiting_limit: int = 64 << 20) -> None:
+        self.waiting = 0  # bytes read from one side and not yet taken by the other
+        self.waiting_limit = waiting_limit
+        self.crowded = False  # so many wait that nothing is read any more that is not taken at once
+        self.opaque_bytes = 0
+        self.opaque_bytes_open = 0
+        self.left = 0
+        self.lingered = 0
+        self.strangers = 0
+        self.errors = 0
         self.connections = 0
         self.refused = 0
         self.rejected = 0
@@ -47,3 +84,8 @@ class Counters:
         self.bytes_from = [0, 0]  # by direction
         self.now = dict.fromkeys(State, 0)  # open connections in each state of observing
         self.ever = dict.fromkeys(State, 0)  # connections that ever came into it
+
+    def wait(self, more: int) -> None:
+        """So many bytes more are waiting; or fewer, if negative."""
+        self.waiting += more
+        self.crowded = self.waiting >= self.waiting_limit

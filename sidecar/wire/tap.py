@@ -2,8 +2,9 @@
 
 Rule: nothing waits. A session is a bounded buffer and a non-blocking socket; an observer that is
 slow, stopped or gone costs at most the buffer. `frames` keeps within its bound; only records that
-begin or end a connection (under 300 bytes each, at most two for each connection of the session)
-and STATS while at most half full are put in unasked. Counterpart: `sidecar.observe.tap`.
+begin or end a connection (under 300 bytes each, at most three for each connection of the session)
+and STATS while at most half full are put in unasked. Calls that no session has in its books are
+shared out among all, to the call. Counterpart: `sidecar.observe.tap`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from contextlib import suppress
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Final
 
+from sidecar.wire.frames import Tally
 from sidecar.wire.listen import close_listener
+from sidecar.wire.peer import check_peer
 from sidecar.wire.poll import DEAD, READ, WRITE, Poller
 from sidecar.wire.records import HEADER, Kind, record
 
@@ -31,9 +34,11 @@ FLUSH_SECONDS: Final = 0.004
 than all else here (a third of the CPU of one call after another, compared with 1 ms)."""
 FLUSH_BYTES: Final = 128 << 10  # and no longer than until so many are there
 STATS_SECONDS: Final = 1.0
-MAX_SESSIONS: Final = 64
+MAX_ENDED: Final = 64  # sessions remembered that have ended
 NO_FILES_SECONDS: Final = 0.1  # to wait when accepting fails, as for want of file descriptors
 _SEND_BUFFER: Final = 1 << 20
+_PART: Final = 48  # bytes that an object costs beside what it holds
+_RECORD_COST: Final = 2 * _PART
 _MAX_PARTS: Final = 512  # buffers in one sendmsg; the kernel takes 1024
 _FRACTION: Final = struct.Struct("!d")
 
@@ -42,8 +47,9 @@ class Session:
     """One observer: what it is still to be told, and what it asked for.
 
     Args:
-        limit: bound on waiting bytes.
+        limit: bound on waiting bytes, with what keeping them costs.
         draw: uniform in [0, 1).
+        number: which session of the wire's this is.
         ended: called once, when the observer is gone or does not make sense.
         goaway: called with connections' numbers, 0 for all blind ones.
     """
@@ -57,13 +63,18 @@ class Session:
         draw: Callable[[], float],
         ended: Callable[[Session], None],
         goaway: Callable[[set[int]], None],
+        number: int = 0,
     ) -> None:
+        self.number = number
+        self.tally = Tally()  # of the connections that were given to it
+        self.shared = 0  # its share of the calls that no session had
         self.limit = limit
         self.reserve = limit // 2  # not for DATA
-        self.size = 0  # bytes waiting
+        self._flush_bytes = min(FLUSH_BYTES, limit // 4)
+        self.size = 0  # bytes waiting, and what keeping them costs
         self.sent = 0
         self.fraction = 1.0
-        self.watches: set[Watch] = set()
+        self.watches: dict[int, Watch] = {}
         self._loop = loop
         self._poller = poller
         self._socket = sock
@@ -81,6 +92,11 @@ class Session:
         self._wanted = 0
         self._want(READ)
 
+    @property
+    def blind_calls(self) -> int:
+        """Calls that it has to answer for and was not shown."""
+        return self.tally.blind_calls + self.shared
+
     def sample(self) -> bool:
         """Draw whether a new stream's DATA is copied."""
         fraction = self.fraction
@@ -91,11 +107,11 @@ class Session:
         parts = self._parts
         parts.append(header)
         parts.append(payload)
-        self.size += len(header) + len(payload)
+        self.size += len(header) + len(payload) + _RECORD_COST
         if self._due is None:
             if not self._blocked:
                 self._due = self._loop.call_later(FLUSH_SECONDS, self.flush)
-        elif self.size >= FLUSH_BYTES and not self._soon:
+        elif self.size >= self._flush_bytes and not self._soon:
             self._soon = True
             self._due.cancel()
             self._due = self._loop.call_soon(self.flush)
@@ -114,6 +130,7 @@ class Session:
             while parts and self._open:
                 if self.size <= FLUSH_BYTES:
                     joined = b"".join(parts)
+                    self.size = len(joined) + _PART
                     parts.clear()
                     parts.append(joined)
                     sent = self._socket.send(joined)
@@ -142,8 +159,8 @@ class Session:
         self._socket.close()
         self._parts.clear()
         self.size = 0
-        watches, self.watches = self.watches, set()
-        for watch in watches:
+        watches, self.watches = self.watches, {}
+        for watch in watches.values():
             watch.abandon()
         self._ended(self)
 
@@ -163,8 +180,10 @@ class Session:
                 parts[0] = memoryview(first)[sent:]
                 return
             sent -= len(first)
+            self.size -= _PART
             parts.popleft()
         while parts and not parts[0]:  # an empty payload
+            self.size -= _PART
             parts.popleft()
 
     def _want(self, events: int) -> None:
@@ -191,10 +210,10 @@ class Session:
         """Obey the whole records in `data`; False if one of them makes no sense."""
         pos = 0
         asked: set[int] = set()
+        sizes = {Kind.SAMPLE: _FRACTION.size, Kind.GOAWAY: 0, Kind.UNREADABLE: 0}
         while len(data) - pos >= HEADER.size:
             size, kind, direction, flags, number, _ = HEADER.unpack_from(data, pos)
-            expected = {Kind.SAMPLE: _FRACTION.size, Kind.GOAWAY: 0}.get(kind)
-            if size != expected or direction or flags:
+            if size != sizes.get(kind) or direction or flags:
                 return False
             if len(data) - pos < HEADER.size + size:
                 break
@@ -204,6 +223,10 @@ class Session:
                 if not (math.isfinite(fraction) and 0 <= fraction <= 1) or number:
                     return False
                 self.fraction = fraction
+            elif kind == Kind.UNREADABLE:
+                watch = self.watches.get(number)
+                if watch is not None:  # else its CLOSE is on its way, and says the same
+                    watch.unreadable()
             else:
                 asked.add(number)
             pos += size
@@ -217,8 +240,9 @@ class Tap:
     """The listening end: accepts observers, gives connections to them in turn.
 
     Args:
-        listener: a listening Unix socket; closed with the tap.
         limit: bound on waiting bytes for each session.
+        most: sessions at once.
+        stranger: called when another user's process was turned away.
         hello: what the HELLO record says.
         stats: what the STATS records say.
     """
@@ -227,21 +251,29 @@ class Tap:
         self,
         loop: asyncio.AbstractEventLoop,
         poller: Poller,
-        listener: socket.socket,
         limit: int,
+        most: int,
         hello: dict[str, Any],
         stats: Callable[[], dict[str, int]],
         draw: Callable[[], float],
         goaway: Callable[[set[int]], None],
         log: Callable[..., None],
+        stranger: Callable[[], None] = lambda: None,
     ) -> None:
         self.sessions: list[Session] = []
         self.sent = 0  # by sessions that have ended
+        self.past = Tally()  # of sessions that have ended
+        self.orphans = Tally()  # of connections that no session has, or had to its end
+        self._shared = 0  # of the orphans' calls
+        self._ever = 0
+        self._most = most
+        self._stranger = stranger
+        self._ended_calls: dict[int, int] = {}
         self._loop = loop
         self._poller = poller
-        self._listener = listener
+        self._listener: socket.socket | None = None
         self._limit = limit
-        self._hello = hello
+        self.hello = hello
         self._stats = stats
         self._draw = draw
         self._goaway = goaway
@@ -249,7 +281,11 @@ class Tap:
         self._next = 0
         self._timer: asyncio.TimerHandle | None = None
         self._pause: asyncio.TimerHandle | None = None
+
+    def listen(self, listener: socket.socket) -> None:
+        """Accept observers on a listening Unix socket; it is closed with the tap."""
         listener.setblocking(False)
+        self._listener = listener
         self._listen()
 
     @property
@@ -262,6 +298,14 @@ class Tap:
         """Bytes put into all sessions, ever, less those lost with a session that ended."""
         return self.sent + sum(session.sent + session.size for session in self.sessions)
 
+    @property
+    def tally(self) -> Tally:
+        """All that the walks have counted."""
+        whole = Tally()
+        for part in (self.past, self.orphans, *(session.tally for session in self.sessions)):
+            whole.add(part)
+        return whole
+
     def assign(self) -> Session | None:
         """Choose who observes a new connection: in turn, if less than half full."""
         for _ in self.sessions:
@@ -273,8 +317,9 @@ class Tap:
 
     def close(self) -> None:
         """End all sessions, after one last try to send what waits."""
-        self._loop.remove_reader(self._listener.fileno())
-        close_listener(self._listener)
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener.fileno())
+            close_listener(self._listener)
         for timer in (self._timer, self._pause):
             if timer is not None:
                 timer.cancel()
@@ -283,9 +328,11 @@ class Tap:
             session.end()
 
     def _listen(self) -> None:
+        assert self._listener is not None
         self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def _accept(self) -> None:
+        assert self._listener is not None
         try:
             sock, _ = self._listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -296,30 +343,72 @@ class Tap:
             self._pause = self._loop.call_later(NO_FILES_SECONDS, self._listen)
             return
         with suppress(OSError):
-            if len(self.sessions) >= MAX_SESSIONS:
+            try:
+                check_peer(sock)
+            except OSError as error:
+                self._stranger()
+                self._log("observer refused", error=str(error))
                 sock.close()
                 return
+            if len(self.sessions) >= self._most:
+                self._log("observer refused", error=f"{self._most} are attached")
+                sock.close()
+                return
+            self._ever += 1
             session = Session(
-                self._loop, self._poller, sock, self._limit, self._draw, self._ended, self._goaway
+                self._loop,
+                self._poller,
+                sock,
+                self._limit,
+                self._draw,
+                self._ended,
+                self._goaway,
+                self._ever,
             )
+            unattended = self._share()
             self.sessions.append(session)
-            session.tell(Kind.HELLO, 0, monotonic_ns(), json.dumps(self._hello).encode())
+            about = self.hello | {
+                "session": session.number,
+                "ended": self._ended_calls,
+                "unattended_calls": unattended,
+            }
+            session.tell(Kind.HELLO, 0, monotonic_ns(), json.dumps(about).encode())
             self._log("observer attached", sessions=len(self.sessions))
             self._tell_stats()
 
     def _ended(self, session: Session) -> None:
+        self._share()
         self.sessions.remove(session)
         self.sent += session.sent
+        self.past.add(session.tally)
+        self._ended_calls[session.number] = session.tally.calls + session.blind_calls
+        if len(self._ended_calls) > MAX_ENDED:
+            del self._ended_calls[next(iter(self._ended_calls))]
         self._log("observer gone", sessions=len(self.sessions))
+
+    def _share(self) -> int:
+        """Give each session its part of the calls that none had; how many found nobody."""
+        calls, self._shared = self.orphans.blind_calls - self._shared, self.orphans.blind_calls
+        if not self.sessions:
+            return calls
+        each, left = divmod(calls, len(self.sessions))
+        for place, session in enumerate(self.sessions):
+            session.shared += each + (place < left)
+        return 0
 
     def _tell_stats(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self.sessions:
-            payload = json.dumps(self._stats()).encode()
-            said = record(Kind.STATS, 0, 0, monotonic_ns(), payload)
+            self._timer = self._loop.call_later(STATS_SECONDS, self._tell_stats)
+            self._share()
+            figures = self._stats()
             for session in list(self.sessions):
                 if session.size <= session.reserve:
-                    session.put(said, b"")
-            self._timer = self._loop.call_later(STATS_SECONDS, self._tell_stats)
+                    mine = {
+                        "session_calls": session.tally.calls,
+                        "session_blind_calls": session.blind_calls,
+                    }
+                    payload = json.dumps(figures | mine).encode()
+                    session.put(record(Kind.STATS, 0, 0, monotonic_ns(), payload), b"")

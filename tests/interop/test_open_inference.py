@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.interop.harness import (
     Traffic,
+    as_in_example,
+    captured_and_replayed,
     client,
     expected_differences,
     mlserver,
@@ -72,3 +75,26 @@ def test_a_server_agrees_with_itself(servers: tuple[str, str], model: str) -> No
     assert seen.status["calls"]["compared"] == seen.traffic["calls"]
     assert seen.differing == []
     assert {pair["outcome"] for pair in seen.pairs} == {"equal"}
+
+
+def test_the_example_compares_classes_exactly_and_probabilities_with_its_tolerance(
+    servers: tuple[str, str],
+) -> None:
+    production, shadow = servers
+    expected = expected_differences(_send("iris")(production), _send("iris")(shadow))
+    seen = as_in_example("mlserver", production, shadow, _send("iris"))
+    assert seen.status["calls"]["compared"] == 150
+    assert seen.differing_outputs() == expected  # a tree's probabilities are 0 and 1
+
+
+@pytest.mark.parametrize("model", ["iris", "text"])
+def test_what_was_captured_of_a_server_and_asked_again_of_it_agrees_completely(
+    servers: tuple[str, str], model: str, tmp_path: Path
+) -> None:
+    production, shadow = servers
+    traffic, result = captured_and_replayed(production, production, _send(model), tmp_path / "c")
+    assert result["calls"] == traffic["calls"] > 0
+    assert result["reports"][0]["outcomes"] == {"equal": traffic["calls"]}
+    assert result["status"] == {"candidate": {"0": traffic["calls"]}}
+    _, other = captured_and_replayed(production, shadow, _send(model), tmp_path / "d")
+    assert other["reports"][0]["outcomes"]["value"] > 0, "another version is not taken for it"

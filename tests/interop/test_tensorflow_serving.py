@@ -6,6 +6,7 @@ import pytest
 
 from tests.interop.harness import (
     Traffic,
+    as_in_example,
     client,
     expected_differences,
     tensorflow_api,
@@ -26,6 +27,8 @@ def test_predictions_are_compared_and_the_differing_outputs_named() -> None:
         expected = expected_differences(direct, _send(shadow))
         assert expected == {"y": 40, "text": 2}
         seen = through_sidecar(production, shadow, _send)
+        example = as_in_example("tensorflow-serving", production, shadow, _send)
+    assert example.differing_outputs() == expected
     assert seen.traffic == direct
     assert seen.status["calls"]["compared"] == direct["calls"] == 45
     assert seen.differing_outputs() == expected

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.interop.harness import (
     LIBPYTHON,
     Traffic,
+    as_in_example,
+    captured_and_replayed,
     client,
     expected_differences,
     through_sidecar,
@@ -58,3 +61,24 @@ def test_a_server_agrees_with_itself(servers: tuple[str, str], model: str) -> No
     seen = through_sidecar(production, production, _send(model))
     assert seen.status["calls"]["compared"] == seen.traffic["calls"]
     assert seen.differing == []
+
+
+@pytest.mark.parametrize(("model", "calls"), [("doubler", 40), ("counter", 1)])
+def test_the_example_reads_calls_and_streams(
+    servers: tuple[str, str], model: str, calls: int
+) -> None:
+    seen = as_in_example("triton", *servers, _send(model))
+    assert seen.status["calls"]["compared"] == len(seen.differing) == calls
+
+
+@pytest.mark.parametrize("model", ["doubler", "counter"])
+def test_what_was_captured_of_a_server_and_asked_again_of_it_agrees_completely(
+    servers: tuple[str, str], model: str, tmp_path: Path
+) -> None:
+    production, shadow = servers
+    traffic, result = captured_and_replayed(production, production, _send(model), tmp_path / "c")
+    assert result["calls"] == traffic["calls"] > 0
+    assert result["reports"][0]["outcomes"] == {"equal": traffic["calls"]}
+    assert result["status"] == {"candidate": {"0": traffic["calls"]}}
+    _, other = captured_and_replayed(production, shadow, _send(model), tmp_path / "d")
+    assert other["reports"][0]["outcomes"]["value"] > 0, "another version is not taken for it"

@@ -17,7 +17,13 @@ SAME = required("disagreement", 0.05)
 
 
 def _judge(**given: object) -> Judge:
-    chosen = {"independent_calls": False, "repeat_seconds": 0.0, "min_blocks": 30, **given}
+    chosen = {
+        "independent_calls": False,
+        "repeat_seconds": 0.0,
+        "min_blocks": 30,
+        "swing": 1,
+        **given,
+    }
     return Judge(settings(SAME, **chosen), "pod", 0)
 
 
@@ -61,6 +67,18 @@ def test_gross_harm_fails_within_five_minutes() -> None:
     assert _verdict(judge, now).state is State.FAIL
 
 
+def test_what_may_be_the_hour_is_told_and_decided_when_a_day_is_over() -> None:
+    judge = _judge(swing=2, block_seconds=(600, 3600))
+    differ = np.random.default_rng(1).random(90_000) < 0.08
+    for i, one in enumerate(differ.tolist()):
+        judge.observe(pair(i, one, arrived_ns=i * SECOND), i * SECOND)
+        if i == 7200:
+            found = _verdict(judge, i * SECOND)
+            assert found.state is State.WATCHING
+            assert "before a whole day is over" in found.reason
+    assert _verdict(judge, 90_000 * SECOND).state is State.FAIL
+
+
 def test_bursts_at_the_margin_fool_calls_and_not_blocks() -> None:
     """Ten streams of bursts of 200 calls at exactly the margin, looked at after every block."""
     wrong = {True: 0, False: 0}
@@ -99,7 +117,7 @@ def test_a_pass_is_watched_and_harm_that_begins_later_is_told() -> None:
     judge = _judge()
     now = _feed(judge, [False] * (RATE * 7200))
     assert _verdict(judge, now).state is State.PASS
-    now = _feed(judge, [True] * (RATE * 120), RATE * 7200)
+    now = _feed(judge, [True] * (RATE * 360), RATE * 7200)
     found = _verdict(judge, now)
     assert found.state is State.FAIL
     assert "passed at 1970-01-01 02:00:00 UTC, worse since 1970-01-01 02:00" in found.reason

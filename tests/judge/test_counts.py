@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from sidecar.judge.counts import (
     Coverage,
     Snapshot,
     SnapshotKey,
+    alike,
     counts_of,
     merge,
     total,
@@ -63,9 +66,25 @@ def test_a_total_adds_the_newest_of_each_pod(parts: list[dict[SnapshotKey, Snaps
     merged = merge(*parts)
     summed = total(merged)
     assert summed.judges + summed.left_out == len(merged)
-    assert summed.judges <= len({key.instance for key in merged})
+    lead = max(merged.values(), key=lambda s: s.began_unix_ns, default=None)
+    assert (lead is None) == (summed.judges == 0)
     for cell in summed.cells.values():
         assert all(count >= 0 for count in cell.values())
+
+
+def test_epochs_of_one_judge_about_the_same_versions_count_and_others_do_not() -> None:
+    seen = history("a", [(False, "m:2"), (False, "m:3"), (True, "m:2"), (False, "m:2")])
+    summed = total(counts_of(seen))
+    assert (summed.judges, summed.left_out, summed.calls) == (2, 1, 3)
+    assert summed.models["shadow m"] == "2"
+
+
+def test_those_that_are_there_lead_though_others_began_later() -> None:
+    old = history("here", [(False, "m:2")])[0]
+    new = replace(history("gone", [(False, "m:3")])[0], began_unix_ns=old.began_unix_ns + 1)
+    counts = counts_of([old, new])
+    assert [s.key.instance for s in alike(counts)] == ["gone"]
+    assert [s.key.instance for s in alike(counts, {old.key})] == ["here"]
 
 
 def test_counters_only_grow_within_an_epoch() -> None:

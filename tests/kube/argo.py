@@ -11,6 +11,14 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+ERROR_RETRY_SECONDS = 10
+"""After an error it tries again so soon, whatever the interval (DefaultErrorRetryInterval)."""
+
+
+def patience(metric: dict[str, Any]) -> float:
+    """Seconds of errors in a row after which an analysis ends as an Error."""
+    return float(metric["consecutiveErrorLimit"]) * ERROR_RETRY_SECONDS
+
 
 def filled(text: str, arguments: dict[str, str]) -> str:
     """The text with its `{{args.NAME}}`."""
@@ -27,10 +35,10 @@ def at(path: str, data: Any) -> Any:
 
 
 def holds(condition: str, result: Any) -> bool:
-    """A condition of the form `result == "TEXT"`."""
-    form = re.fullmatch(r'result == "(\w*)"', condition)
+    """A condition of the form `result == "TEXT"` or with `!=`."""
+    form = re.fullmatch(r'result (==|!=) "(\w*)"', condition)
     assert form, condition
-    return bool(result == form[1])
+    return bool((result == form[2]) is (form[1] == "=="))
 
 
 def measured(metric: dict[str, Any], url: str) -> str:

@@ -52,6 +52,7 @@ def test_services_lead_to_pods_that_are_there() -> None:
     """Each selector's labels are on some template, or are put there by the rollout controller."""
     given = [{"role": "stable", "app": "digits"}, {"role": "canary", "app": "digits"}]
     given += [{"app": "digits-primary"}]  # Flagger's
+    given += [{"app.kubernetes.io/part-of": "digits"}]  # asked for where Flagger's Canary stands
     given += [d["spec"]["template"]["metadata"]["labels"] for _, d in pods()]
     for where, document in OURS:
         if document["kind"] == "Service":

@@ -15,8 +15,10 @@ import grpc
 import pytest
 import yaml
 
+from sidecar.kube.admission import OUTCOMES
+from tests.collect.command import collecting
 from tests.kube.argo import filled
-from tests.kube.manifests_in import K8S, need
+from tests.kube.manifests_in import K8S, ROOT, need
 from tests.processes import (
     Process,
     drained,
@@ -89,7 +91,14 @@ def test_the_alerts_fire_when_they_should_and_not_before(rules: Path) -> None:
         series("shadow_sidecar_comparisons_total", "0+60x60", outcome="shadow_error", **shadow),
         series("shadow_sidecar_connections", "1x60", state="blind"),
         series("shadow_sidecar_connections", "9x60", state="open"),
-        series("shadow_sidecar_verdict", "0x29 1x30", state="FAIL", **shadow),
+        series("shadow_sidecar_service_verdict", "0x29 1x30", state="FAIL", **shadow),
+        series("shadow_sidecar_service_sidecars", "0x9 1x50", how="missing", **shadow),
+        series("shadow_sidecar_service_sidecars", "2x60", how="answering", **shadow),
+        series("shadow_sidecar_service_sidecars", "1x60", how="silent", **shadow),
+        series("shadow_sidecar_service_not_injected", "0x29 1x30"),
+        series("shadow_sidecar_service_staleness_seconds", "7x29 0+60x30"),
+        series("shadow_sidecar_service_unwritten", "0x60"),
+        series("shadow_sidecar_webhook_reviews_total", "0x29 0+1x30", outcome="warned"),
         series("shadow_sidecar_breaker_state", "0x60", state="open", **shadow),
         series("up", "1x29 0x30", container="shadow-observer"),
         series("shadow_sidecar_spans_dropped_total", "0x60"),
@@ -131,6 +140,16 @@ def test_the_alerts_fire_when_they_should_and_not_before(rules: Path) -> None:
                     alert("20m", "ShadowBlindConnections", severity="warning", **who),
                     alert("20m", "ShadowVerdictFail"),
                     alert("31m", "ShadowVerdictFail", severity="critical", **who, **shadow),
+                    alert("20m", "ShadowServiceIncomplete"),
+                    alert("40m", "ShadowServiceIncomplete", severity="warning", **who, **shadow),
+                    alert("20m", "ShadowSeesNothing"),
+                    alert("40m", "ShadowSeesNothing", severity="warning", **who, **shadow),
+                    alert("30m", "ShadowNotInjected"),
+                    alert("40m", "ShadowNotInjected", severity="warning", **who),
+                    alert("30m", "ShadowCollectorStale"),
+                    alert("50m", "ShadowCollectorStale", severity="warning", **who),
+                    alert("20m", "ShadowWebhookRefuses"),
+                    alert("40m", "ShadowWebhookRefuses", severity="warning"),
                     alert("20m", "ShadowObserverDown"),
                     alert("40m", "ShadowObserverDown", severity="warning", **up),
                     alert("40m", "ShadowBreakerOpen"),
@@ -203,6 +222,7 @@ def scraped(rules: Path) -> Iterator[tuple[Prometheus, str]]:
         sidecar.wait_until(is_ready(http))
         labels = {"namespace": "models", "app": "digits", "pod": "digits-1"}
         labels |= {"container": "shadow-observer"}
+        collector = stack.enter_context(collecting(rules.parent / "l", [f"http://{http}"])).address
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(rules)],
@@ -210,7 +230,13 @@ def scraped(rules: Path) -> Iterator[tuple[Prometheus, str]]:
                 {
                     "job_name": "shadow",
                     "static_configs": [{"targets": [http], "labels": labels}],
-                }
+                },
+                {
+                    "job_name": "collect",
+                    "static_configs": [
+                        {"targets": [collector], "labels": {"namespace": "models", "app": "digits"}}
+                    ],
+                },
             ],
         }
         file = rules.with_name("prometheus.yaml")
@@ -240,6 +266,7 @@ def scraped(rules: Path) -> Iterator[tuple[Prometheus, str]]:
         seen = f"count_over_time((shadow_sidecar_calls_seen_total == {CALLS})[1m:1s])"
         process.wait_until(lambda: (prometheus.value(seen) or 0) >= SCRAPES)
         process.wait_until(lambda: prometheus.value(COVERAGE) is not None)
+        process.wait_until(lambda: prometheus.value("shadow_sidecar_service_calls") == CALLS)
         yield prometheus, http
 
 
@@ -273,7 +300,10 @@ def test_every_metric_that_is_asked_for_is_there(scraped: tuple[Prometheus, str]
     missing = {
         name for name in asked - FOREIGN if not prometheus.query(f"last_over_time({name}[5m])")
     }
-    assert missing == {"shadow_sidecar_output_differences_total"}  # nothing differed here
+    assert missing == {
+        "shadow_sidecar_output_differences_total",  # nothing differed here
+        "shadow_sidecar_webhook_reviews_total",  # no webhook runs here; see test_webhook
+    }
 
 
 @pytest.mark.interop
@@ -289,7 +319,7 @@ def test_the_dashboard_shows_the_sidecars_verdict_and_each_criterions_interval(
     ]
     assert shown == [{"shadow": "candidate", "state": verdict["state"]}]
     assert verdict["state"] == "WATCHING"
-    (judged,) = prometheus.query("shadow_sidecar_judged_calls")
+    (judged,) = prometheus.query("shadow_sidecar_service_calls")
     assert float(judged["value"][1]) == CALLS
     same = next(c for c in verdict["criteria"] if c["name"] == "disagreement")
     figures = [
@@ -297,7 +327,9 @@ def test_the_dashboard_shows_the_sidecars_verdict_and_each_criterions_interval(
         for query in panel("Interval of $criterion")
     ]
     low, high = same["interval"]
-    assert figures == pytest.approx([high, same["estimate"], low, same["margin"]])
+    assert figures[1::2] == pytest.approx([same["estimate"], same["margin"]])
+    # The first attempt of a service keeps a part of the error for later ones: a wider interval.
+    assert figures[2] <= low <= high <= figures[0]
 
 
 @pytest.mark.interop
@@ -321,3 +353,24 @@ def test_promtool_accepts_the_metrics_page(scraped: tuple[Prometheus, str]) -> N
         ["promtool", "check", "metrics"], input=page, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_has_a_runbook_and_every_panel_says_why_it_may_be_empty() -> None:
+    text = (ROOT / "docs" / "runbooks.md").read_text()
+    chapters = re.findall(r"^## (\w+)$", text, re.MULTILINE)
+    alerts = [rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule]
+    assert sorted(chapters) == sorted(rule["alert"] for rule in alerts)
+    for rule in alerts:
+        where = f"docs/runbooks.md#{rule['alert'].lower()}"
+        assert rule["annotations"]["runbook"] == where
+    for chapter in text.split("\n## ")[1:]:
+        assert "- Look:" in chapter
+        assert "- Do:" in chapter
+    for panel in DASHBOARD["panels"]:
+        assert panel["type"] == "row" or panel["fieldConfig"]["defaults"]["noValue"]
+
+
+def test_the_webhook_counts_what_the_alert_asks_for() -> None:
+    outcomes = re.search(r'outcome=~"([\w|]+)"', str(RULES).partition("ShadowWebhookRefuses")[2])
+    assert outcomes
+    assert set(outcomes[1].split("|")) <= set(OUTCOMES)

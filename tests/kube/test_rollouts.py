@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
+import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
-import pytest
 import yaml
 
 from sidecar.serve.gate import CONFLICT, HOOKS
-from tests.kube.argo import filled, measured
-from tests.kube.manifests_in import K8S, need
-from tests.processes import Process
+from tests.collect.command import Collecting, collecting
+from tests.kube.argo import filled, measured, patience
+from tests.kube.manifests_in import K8S
 from tests.scenarios.stack import Sidecar, servers, sidecar
 from tests.scenarios.verdicts import MODEL, SAME, infer, judge
 
@@ -53,128 +50,89 @@ def test_every_analysis_gives_its_templates_what_they_ask_for() -> None:
             assert asked == given
 
 
-def test_each_gate_asks_pods_for_the_shadow_that_they_have() -> None:
+def test_each_gate_asks_for_a_shadow_that_pods_have() -> None:
     canary = ROLLOUT["strategy"]["canary"]
     has = {
-        f"digits-{role}-gate": canary[f"{role}Metadata"]["annotations"]["shadow-sidecar/shadow"]
+        canary[f"{role}Metadata"]["annotations"]["shadow-sidecar/shadow"].partition("=")[0]
         for role in ("stable", "canary")
     }
     for analysis in analyses():
         given = {argument["name"]: argument["value"] for argument in analysis["args"]}
-        assert has[given["gate"]].startswith(f"{given['shadow']}=")
+        assert given["shadow"] in has
 
 
-def job_of(template: str) -> dict[str, Any]:
-    job: dict[str, Any] = TEMPLATES[template]["metrics"][0]["provider"]["job"]["spec"]
-    return job
-
-
-@pytest.mark.parametrize("template", ["shadow-gate", "shadow-guard"])
-def test_a_job_is_a_job_to_kubernetes_and_ends_at_once_on_fail_only(template: str) -> None:
-    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "gate"}}
-    job["spec"] = job_of(template)
-    for version in ("1.30", "1.37"):
-        kubernetes_validate.validate(job, version, strict=True)
-    (rule,) = job_of(template)["podFailurePolicy"]["rules"]
-    assert rule["action"] == "FailJob"
-    assert rule["onExitCodes"]["values"] == [1]
-    pod = job_of(template)["template"]["spec"]
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["automountServiceAccountToken"] is False
-    (container,) = pod["containers"]
-    assert container["securityContext"]["readOnlyRootFilesystem"] is True
-    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-
-
-def run_job(template: str, service: str, hosts: Path) -> Process:
-    """The Job's container, its name for the pods' addresses being what `hosts` says."""
-    need("unshare")
-    (container,) = job_of(template)["template"]["spec"]["containers"]
-    arguments = {"gate": "gate", "shadow": "shadow"}
-    env = {entry["name"]: filled(entry["value"], arguments) for entry in container["env"]}
-    env |= {"GATE": re.sub(r":9095$", f":{service}", env["GATE"]), "EVERY": "0"}
-    env["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    mounted = ["unshare", "--mount", "sh", "-ec", f'mount --bind {hosts} /etc/hosts; exec "$@"']
-    return Process([*mounted, "sh", *container["command"], *container["args"]], env=env)
+def test_how_long_a_gate_waits_is_what_is_said() -> None:
+    """Errors are tried again after 10 s whatever the interval, so it is them that are counted."""
+    comments = (K8S / "rollouts" / "argo" / "analysis.yaml").read_text()
+    for template, hours, said in (("shadow-gate", 4, "4 h"), ("shadow-guard", 1, "an hour")):
+        metric = TEMPLATES[template]["metrics"][0]
+        assert patience(metric) == hours * 3600
+        assert said in comments
+        assert f"{metric['consecutiveErrorLimit']} x 10 s" in comments
 
 
 @contextmanager
-def two_pods(candidate: tuple[str, ...], hosts: Path) -> Iterator[tuple[list[Sidecar], str]]:
-    """Two sidecars behind one name, as pods are: other addresses, one port."""
-    strict = judge({**SAME, "margin": 0.01}, min_calls=1)
-    with servers(MODEL, candidate) as (production, shadow):
-        with sidecar(production, shadow, settings=strict) as one:
-            port = one.http.rpartition(":")[2]
-            with sidecar(
-                production, shadow, settings=strict | {"http.listen": f"127.0.0.2:{port}"}
-            ) as other:
-                hosts.write_text("127.0.0.1 gate\n127.0.0.2 gate\n")
-                yield [one, other], port
+def collected(*pods: Sidecar) -> Iterator[Collecting]:
+    """A collector over the pods, as the manifest starts it."""
+    (args,) = (
+        container["args"]
+        for document in yaml.safe_load_all((K8S / "collect" / "collect.yaml").read_text())
+        if document["kind"] == "Deployment"
+        for container in document["spec"]["template"]["spec"]["containers"]
+    )
+    left = [arg for arg in args if not re.match("--(service|pods|data|listen)=", arg)]
+    assert left == ["collect"], "what is not replaced here is not tested here"
+    with tempfile.TemporaryDirectory() as folder:
+        with collecting(Path(folder) / "l", [f"http://{pod.http}" for pod in pods]) as it:
+            yield it
 
 
-@pytest.mark.interop
-def test_the_gates_job_waits_and_passes_on_what_the_pods_have_seen_together(
-    tmp_path: Path,
-) -> None:
-    with two_pods(MODEL, tmp_path / "hosts") as (pods, port):
-        with run_job("shadow-gate", port, tmp_path / "hosts") as job:
-            job.wait_line(lambda line: line.startswith("WATCHING") and "2 sidecars" in line)
-            for pod in pods:
-                infer(pod, 400)  # neither is enough alone: see the scenarios of verdicts
-            assert job.wait(60) == 0
-            last = job.tail(1)
-    assert last.startswith("PASS")
-    assert "2 sidecars" in last
-    seen = re.search(r"\((\d+) calls", last)
-    assert seen, last
-    assert int(seen[1]) > 400, "one pod alone cannot have seen so many"
+def web(it: Collecting, template: str = "shadow-gate") -> str:
+    """What Argo Rollouts makes of a template, asking a collector."""
+    metric = TEMPLATES[template]["metrics"][0]
+    url = filled(metric["provider"]["web"]["url"], {"collector": "gate", "shadow": "shadow"})
+    assert url.startswith("http://gate:9097/")
+    return measured(metric, url.replace("gate:9097", it.address))
 
 
-@pytest.mark.interop
-def test_the_guards_job_outlives_a_pass_and_ends_on_fail(tmp_path: Path) -> None:
-    with two_pods(MODEL, tmp_path / "hosts") as (pods, port):
-        with run_job("shadow-guard", port, tmp_path / "hosts") as job:
-            for pod in pods:
+def test_the_gate_waits_then_passes_on_what_the_pods_have_seen_together() -> None:
+    both = judge(SAME, min_calls=700)
+    with servers(MODEL, MODEL) as (production, same), ExitStack() as stack:
+        pods = [stack.enter_context(sidecar(production, same, settings=both)) for _ in range(2)]
+        with collected(*pods) as gate:
+            waiting = web(gate), web(gate, "shadow-guard")
+            for number, pod in enumerate(pods):
                 infer(pod, 400)
-            for _ in range(2):
-                job.wait_line(lambda line: line.startswith("PASS"))
-            assert job.returncode is None
-    with two_pods(WRONG, tmp_path / "hosts") as (pods, port):
-        with run_job("shadow-guard", port, tmp_path / "hosts") as job:
-            infer(pods[0], 100)
-            assert job.wait(60) == 1
-            assert job.tail(1).startswith("FAIL")
+                gate.wait_calls(400 * (number + 1))
+            passed = web(gate), web(gate, "shadow-guard")
+            pods[1].process.stop()
+            gate.process.wait_until(lambda: bool(gate.verdict()["missing"]))
+            alone = web(gate), web(gate, "shadow-guard")
+    assert waiting == ("Error", "Successful")
+    assert passed == ("Successful", "Successful")
+    assert alone == ("Error", "Successful"), "a pod does not answer: no PASS, and no FAIL"
 
 
-def web(it: Sidecar) -> str:
-    """What Argo Rollouts makes of the template without Jobs, asking a sidecar."""
-    (metric,) = TEMPLATES["shadow-gate-of-one-pod"]["metrics"]
-    url = filled(metric["provider"]["web"]["url"], {"gate": "gate", "shadow": "shadow"})
-    assert url.startswith("http://gate.models:9095/")
-    return measured(metric, url.replace("gate.models:9095", it.http))
-
-
-def test_the_template_for_one_pod_waits_then_passes_fails_or_pauses() -> None:
+def test_the_gate_fails_at_once_and_pauses_when_its_budget_is_used_up() -> None:
+    ended = judge(SAME, min_calls=1, max_calls=1)
     with servers(MODEL, MODEL, WRONG) as (production, same, wrong):
-        with sidecar(production, same, settings=judge(SAME)) as it:
-            waiting = web(it)
+        with sidecar(production, wrong, settings=judge(SAME)) as it, collected(it) as gate:
             infer(it, 400)
-            passed = web(it)
-        with sidecar(production, wrong, settings=judge(SAME)) as it:
-            infer(it, 400)
-            failed = web(it)
-        ended = judge(SAME, min_calls=1, max_calls=1)
-        with sidecar(production, same, settings=ended) as it:
+            gate.wait_calls(400)
+            failed = web(gate), web(gate, "shadow-guard")
+        with sidecar(production, same, settings=ended) as it, collected(it) as gate:
             infer(it, 2)
-            paused = web(it)
-    assert (waiting, passed, failed, paused) == ("Error", "Successful", "Failed", "Inconclusive")
+            gate.wait_calls(2)
+            paused = web(gate)
+    assert failed == ("Failed", "Failed")
+    assert paused == "Inconclusive"
 
 
-def posted(url: str, it: Sidecar) -> bool:
+def posted(url: str, address: str) -> bool:
     """Whether a webhook's answer counts as success to Flagger: 2xx."""
     parts = urllib.parse.urlsplit(url)
     request = urllib.request.Request(
-        f"http://{it.http}{parts.path}?{parts.query}",
+        f"http://{address}{parts.path}?{parts.query}",
         data=b'{"name": "digits", "namespace": "models", "phase": "Progressing"}',
         headers={"Content-Type": "application/json"},
         method="POST",
@@ -193,11 +151,17 @@ def test_flaggers_webhooks_wait_advance_and_roll_back() -> None:
         said = []
         for candidate in (same, wrong):
             shadows = (f"canary={candidate}", f"previous={candidate}")
-            with sidecar(production, *shadows, settings=judge(SAME)) as it:
+            with (
+                sidecar(production, *shadows, settings=judge(SAME)) as it,
+                collected(it) as gate,
+            ):
                 for calls in (0, 400):
                     if calls:
                         infer(it, calls)
-                    said.append({n for n, hook in WEBHOOKS.items() if posted(hook["url"], it)})
+                        for name in ("canary", "previous"):
+                            gate.wait_decided(name)
+                    hooks = WEBHOOKS.items()
+                    said.append({n for n, hook in hooks if posted(hook["url"], gate.address)})
     before, passed, _, failed = said
     # Before the first step the canary's own pods have seen nothing: they must not hold it up.
     assert before == {"canary-says"}

@@ -138,6 +138,15 @@ def full() -> dict[str, Any]:
              "counted": False},
         ],
         "missing": {"10.0.0.3:9096": "connection refused"},
+        "service": {
+            "names": ["sidecars.prod"], "experiment": "abcdef0123456789", "attempt": 2,
+            "staleness_seconds": 4.0, "answering": 2, "silent": ["10.0.0.5:9096"],
+            "not_injected": {"digits-x": "no port <b>"}, "gone": 3,
+            "history": [
+                {"unix_seconds": 1_700_000_000.0, "shadow": "candidate", "state": "WATCHING",
+                 "experiment": "abcdef0123456789", "reason": "same: undecided", "calls": 7}
+            ],
+        },
     }  # fmt: skip
 
 

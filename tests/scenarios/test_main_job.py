@@ -17,6 +17,7 @@ MIX = Mix(unary=2000, streams=20, cancelled=20, failing=20)
 # against what came of it.
 ROOM = {
     "wire.tap_bytes": 256 << 20,
+    "wire.memory_bytes": 1 << 30,
     "pairs.calls": 10_000,
     "pairs.bytes": 512 << 20,
     "shadows.0.queue.calls": 10_000,

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -126,21 +125,55 @@ def test_a_selection_a_limit_and_shards_choose_calls(folder: Path, tmp_path: Pat
 def test_a_candidate_that_hangs_or_is_not_there_fails_and_is_named(
     folder: Path, tmp_path: Path
 ) -> None:
+    out = tmp_path / "out.json"
+    flags = (
+        *("-c", _config(tmp_path), "--gate", "--out", out),
+        *("--set", "shadows.0.deadline_seconds=0.5"),
+    )
+    told = {}
     with model("--hang") as address:
-        flags = ("--set", "shadows.0.deadline_seconds=0.5")
-        done = replay(folder, "--shadow", address, "-c", _config(tmp_path), "--gate", *flags)
-    assert done.returncode == 1
-    assert f"candidate failed {CALLS} calls: {CALLS} x status 4" in " ".join(done.stdout.split())
-    done = replay(folder, "--shadow", "127.0.0.1:1", "-c", _config(tmp_path), "--gate")
-    assert done.returncode == 1
-    assert "x status 14" in done.stdout
+        told["hangs, or takes longer than 0.5 s"] = replay(folder, "--shadow", address, *flags)
+    with server("bytes") as process:
+        address = process.wait_ready()["address"]
+        told["does not know their method"] = replay(folder, "--shadow", address, *flags)
+    for kind in ("garbage", "reset"):
+        with server(kind) as process:
+            address = process.wait_ready()["address"]
+            told[f"nobody answers there ({kind})"] = replay(folder, "--shadow", address, *flags)
+    told["nobody answers there"] = replay(folder, "--shadow", "127.0.0.1:1", *flags)
+    for why, done in told.items():
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert f"none of {CALLS} calls was answered" in done.stderr, why
+        assert why.partition(" (")[0] in done.stderr
+        assert f"{CALLS} calls had been sent; that is no result." in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not out.exists(), "nothing half written is left"
+
+
+def test_a_candidate_that_answers_with_errors_is_judged_and_its_failures_are_named(
+    folder: Path, tmp_path: Path
+) -> None:
+    with model("--error", "INVALID_ARGUMENT") as address:
+        done = replay(folder, "--shadow", address, "-c", _config(tmp_path), "--gate")
+    assert done.returncode == 1, done.stdout + done.stderr
+    told = f"candidate failed {CALLS} calls: {CALLS} x INVALID_ARGUMENT"
+    assert told in " ".join(done.stdout.split())
+
+
+def test_a_flood_of_an_answer_is_bounded_and_judged(folder: Path, tmp_path: Path) -> None:
+    with model("--flood", str(20 << 20)) as address:
+        done = replay(
+            folder, "--shadow", address, "-c", _config(tmp_path), "--gate", "--limit", "4"
+        )
+    assert done.returncode in {1, 3, 4}, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_everything_wrong_is_told_at_once_and_nothing_is_sent(folder: Path, tmp_path: Path) -> None:
     done = replay(
         tmp_path / "none",
         *("--shadow", "nowhere:port", "--speed", "fast", "--shard", "3/3"),
-        *("--set", "judge.alpha=7"),
+        *("--set", "judge.alpha=7", "--out", tmp_path / "none" / "out.json", "--resume"),
     )
     assert done.returncode == 2
     for told in (
@@ -149,6 +182,8 @@ def test_everything_wrong_is_told_at_once_and_nothing_is_sent(folder: Path, tmp_
         "--shard '3/3': must be I/N",
         "judge.alpha: 7",
         "shadows.0.address",
+        "--out",
+        "there is no folder",
         "Nothing was sent.",
     ):
         assert told in done.stderr, done.stderr
@@ -167,24 +202,104 @@ def test_calls_without_payload_cannot_be_asked_again(tmp_path: Path) -> None:
             it.settled(CALLS)
         done = replay(folder, "--shadow", addresses[0])
     assert done.returncode == 2
-    assert "captured without its payload" in done.stderr
+    assert "its calls were captured without payloads" in done.stderr
     assert "capture.payloads: true" in done.stderr
 
 
-def test_an_interrupted_replay_ends_with_what_there_is(folder: Path, tmp_path: Path) -> None:
+def _interrupted(*words: object, by: signal.Signals) -> tuple[int, str]:
+    """Run the command until it says that calls are answered, and interrupt it."""
+    command = [sys.executable, "-m", "sidecar", "replay", *map(str, words)]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        assert process.stderr is not None
+        said = iter(process.stderr.readline, "")
+        assert any(line.startswith("Replaying: 1 of ") for line in said)
+        process.send_signal(by)
+        shown, _ = process.communicate(timeout=60)
+        return process.returncode, shown
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_replay_ends_with_what_there_is_and_goes_on_from_there(
+    folder: Path, tmp_path: Path, by: signal.Signals
+) -> None:
+    out, whole = tmp_path / "out.json", tmp_path / "whole.json"
+    rules = ("-c", _config(tmp_path))
+    with model("--bias", "7") as address:
+        asked = (folder, "--shadow", address, *rules, "--out", out)
+        code, shown = _interrupted(*asked, "--speed", "3", by=by)
+        assert code == 130
+        assert "interrupted: the rest was not sent" in " ".join(shown.split())
+        found = _result(out)
+        assert found["unfinished"]
+        assert 0 < found["calls"] < CALLS
+        other = replay(*asked, "--resume", "--limit", "20")
+        assert other.returncode == 2
+        assert "another replay was begun there: limit is 20 here and 0 there" in other.stderr
+        assert _result(out) == found, "what is not gone on from stays as it is"
+        done = replay(*asked, "--resume", "--gate")
+        assert done.returncode == 1, done.stdout + done.stderr
+        finished = _result(out)
+        assert (finished["calls"], finished["unfinished"]) == (CALLS, False)
+        assert replay(*asked, "--resume", "--gate").returncode == 1, "nothing is left to send"
+        assert _result(out)["calls"] == CALLS
+        replay(folder, "--shadow", address, *rules, "--out", whole)
+    one, other_one = (_result(file)["reports"][0] for file in (out, whole))
+    for part in ("outcomes", "skipped"):
+        assert one[part] == other_one[part]
+    for part in ("state", "calls", "coverage", "criteria"):
+        assert one["verdict"][part] == other_one["verdict"][part]
+
+
+def test_shards_add_up_to_the_whole(folder: Path, tmp_path: Path) -> None:
+    whole, files = tmp_path / "whole.json", [tmp_path / f"{i}.json" for i in range(3)]
+    rules = ("-c", _config(tmp_path))
+    with model("--bias", "7") as address:
+        asked = (folder, "--shadow", address, *rules)
+        replay(*asked, "--out", whole)
+        for i, file in enumerate(files):
+            assert replay(*asked, "--shard", f"{i}/3", "--out", file).returncode == 0
+        replay(*asked, "--limit", "20", "--shard", "0/3", "--out", tmp_path / "other.json")
+    flags = [word for file in files for word in ("--add", str(file))]
+    out = tmp_path / "sum.json"
+    done = replay(*flags, "--gate", "--out", out)
+    assert done.returncode == 1, done.stdout + done.stderr
+    one, other = _result(out), _result(whole)
+    assert one["calls"] == other["calls"] == CALLS
+    assert one["status"] == other["status"]
+    for part in ("state", "calls", "coverage", "criteria"):
+        assert one["reports"][0]["verdict"][part] == other["reports"][0]["verdict"][part]
+    for words, told in (
+        (flags[:4], "shard 2 of 3 is missing"),
+        ([*flags, "--add", str(files[0])], "shard 0 of 3, as"),
+        ([*flags[:4], "--add", str(whole)], "no part of a replay in shards"),
+        ([*flags[2:], "--add", str(tmp_path / "other.json")], "not of the same replay"),
+        ([*flags, "--add", str(rules[1])], "cannot be read"),
+    ):
+        bad = replay(*words)
+        assert bad.returncode == 2
+        assert told in bad.stderr
+        assert "Traceback" not in bad.stderr
+
+
+def test_labels_decide_offline_as_they_do_live(folder: Path, tmp_path: Path) -> None:
+    config, truth = tmp_path / "accuracy.yaml", tmp_path / "truth.csv"
+    config.write_text(
+        "judge:\n  min_calls: 10\n  repeat_seconds: 0\n  labels: {correlation: request_id}\n"
+        "  criteria:\n    - {name: accuracy, kind: accuracy, outputs: amount, margin: 0.1,\n"
+        "       required: true, decision: {threshold: 62674005}}\n"
+    )
+    truth.write_text("correlation_id,value\n" + "".join(f"call-{n},0\n" for n in range(CALLS)))
     out = tmp_path / "out.json"
-    with model() as address:
-        command = [
-            *(sys.executable, "-m", "sidecar", "replay", str(folder), "--shadow", address),
-            *("--speed", "3", "--out", str(out)),
-        ]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            time.sleep(4)  # the command has no event to wait for: a third of the calls is sent
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=60)
-    found = _result(out)
-    assert found["unfinished"]
-    assert found["calls"] < CALLS
+    with model("--bias", "7") as address:
+        done = replay(folder, "--shadow", address, "-c", config, "--labels", truth, "--out", out)
+    assert done.returncode == 0, done.stderr
+    verdict = _result(out)["reports"][0]["verdict"]
+    assert verdict["events"]["joined"] == CALLS
+    assert (verdict["state"], verdict["criteria"][0]["estimate"]) == ("FAIL", 1.0)
+    bad = replay(folder, "--shadow", "127.0.0.1:1", "--labels", tmp_path / "none.csv")
+    assert bad.returncode == 2
+    assert "--labels" in bad.stderr
 
 
 def test_the_capacity_of_a_slow_candidate_is_found(folder: Path, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_candidate_that_is_worse_on_one_class_fails_for_that_slice() -> None:
 def test_a_slower_candidate_fails_on_latency_and_passes_on_the_rest() -> None:
     slower = {"name": "p50", "kind": "latency_ratio", "margin": 1.0, "quantile": 0.5}
     with servers(MODEL, ("model", "--delay-ms", "150")) as (production, candidate):
-        settings = judge(SAME, UP, {**slower, "required": True})
+        settings = judge(SAME, UP, {**slower, "required": True}, latency={"trust": "direct"})
         with sidecar(production, settings={**settings, "shadows": _rows(candidate)}) as it:
             infer(it, 400)
             code, told = report(admin(it))

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.wire.records import HEADER, Kind, record
+from sidecar.wire.records import HEADER, KERNEL_TIME, Kind, record
 
 PATIENCE = 60.0
 """Seconds until a test gives up on a socket: only ever waited for by a test that fails."""
@@ -34,6 +34,8 @@ class Said:
     direction: int
     conn: int
     payload: bytes
+    time_ns: int = 0
+    flags: int = 0
 
     def json(self) -> Any:
         return json.loads(self.payload)
@@ -69,13 +71,13 @@ class Observer:
         """The next record; None at the session's end."""
         while True:
             if len(self._buffer) >= HEADER.size:
-                size, kind, direction, flags, conn, _ = HEADER.unpack_from(self._buffer)
-                assert flags == 0
+                size, kind, direction, flags, conn, time_ns = HEADER.unpack_from(self._buffer)
+                assert flags in {0, KERNEL_TIME}
                 end = HEADER.size + size
                 if len(self._buffer) >= end:
                     payload = self._buffer[HEADER.size : end]
                     self._buffer = self._buffer[end:]
-                    return Said(Kind(kind), direction, conn, payload)
+                    return Said(Kind(kind), direction, conn, payload, time_ns, flags)
             data = self.socket.recv(1 << 20)
             if not data:
                 return None
@@ -244,6 +246,12 @@ def read_exactly(sock: socket.socket, size: int) -> bytes:
         assert more, f"ended after {len(data)} of {size} bytes"
         data += more
     return bytes(data)
+
+
+def exchange(client: socket.socket, server: socket.socket, data: bytes) -> None:
+    """Send through the wire and wait until it has arrived."""
+    client.sendall(data)
+    assert read_exactly(server, len(data)) == data
 
 
 def read_to_end(sock: socket.socket) -> bytes:

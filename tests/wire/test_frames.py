@@ -180,7 +180,7 @@ def test_a_header_block_that_finds_no_room_makes_the_connection_blind() -> None:
     assert walker.feed(CLIENT, block, 100, 50) == [(Kind.BLIND, b"the tap is full")]
     assert walker.state is State.BLIND
     assert walker.feed(CLIENT, frame(HEADERS, 4, 3, b"next"), ROOM, ROOM) == []
-    assert tally.blind_calls == 1
+    assert (tally.calls, tally.blind_calls) == (0, 2)  # the one that found no room is one
 
 
 @pytest.mark.parametrize(

@@ -61,14 +61,15 @@ def test_without_file_descriptors_an_observer_waits_and_the_wire_does_not_spin(
         tap = Tap(
             loop,
             poller,
-            listener,
             1 << 20,
+            2,
             {},
             dict,
             lambda: 0.5,
             lambda _: None,
             lambda *_, **__: None,
         )
+        tap.listen(listener)
         observer = socket.socket(socket.AF_UNIX)
         observer.setblocking(False)
         await loop.sock_connect(observer, str(tmp_path / "tap.sock"))

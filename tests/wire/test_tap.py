@@ -22,6 +22,7 @@ from tests.wire.harness import (
     Said,
     Upstream,
     copied,
+    exchange,
     frame,
     in_background,
     read_exactly,
@@ -56,12 +57,6 @@ def call(stream: int, payload: bytes) -> bytes:
 
 def of_connection(records: list[Said], conn: int = 1) -> list[Said]:
     return [said for said in records if said.conn == conn]
-
-
-def exchange(client: socket.socket, server: socket.socket, data: bytes) -> None:
-    """Send through the wire and wait until it has arrived."""
-    client.sendall(data)
-    assert read_exactly(server, len(data)) == data
 
 
 def test_a_session_begins_with_who_the_wire_is_and_its_counters(
@@ -288,7 +283,7 @@ def test_a_connection_that_begins_while_its_observer_is_half_full_is_blind(
                 stream += 2
         with through(wire, upstream) as (late, its_server):
             exchange(late, its_server, CLIENT_OPENING)
-            wire.until(lambda stats: stats["connections_blind"] == 1)
+            wire.until(lambda stats: stats["connections_blind"] >= 1)
 
 
 def test_a_stopped_observer_ends_blind_when_even_headers_do_not_fit_and_production_goes_on(
@@ -366,8 +361,8 @@ def test_what_an_observer_says_may_come_in_pieces(wire: RunningWire, upstream: U
             observer.until_kind(Kind.UNSAMPLED)
 
 
-def test_the_tap_belongs_to_its_owner_and_group(wire: RunningWire) -> None:
-    assert wire.tap.stat().st_mode & 0o777 == 0o660
+def test_the_tap_belongs_to_its_owner_alone(wire: RunningWire) -> None:
+    assert wire.tap.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_stale_tap_is_replaced_and_a_live_one_is_not(tmp_path: Path, upstream: Upstream) -> None:
@@ -377,10 +372,11 @@ def test_a_stale_tap_is_replaced_and_a_live_one_is_not(tmp_path: Path, upstream:
         assert first.tap.exists()
     with running_wire(tmp_path, upstream.address) as second:
         with (
-            pytest.raises(AssertionError, match="another process listens on it"),
-            running_wire(tmp_path, upstream.address),
+            running_wire(tmp_path, upstream.address) as third,
+            through(third, upstream) as (client, server),
         ):
-            pass
+            assert "another process listens on it" in third.log.read_text()
+            exchange(client, server, b"production goes on")
         assert second.stats()["tap_sessions"] == 1
         assert second.stop() == 0
         assert not second.tap.exists()

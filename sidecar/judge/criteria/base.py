@@ -10,7 +10,7 @@ nothing to agree with otherwise. A shadow that failed disagrees, whatever its re
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -19,6 +19,8 @@ from typing import Annotated, ClassVar, TypeAlias
 from pydantic import Field, model_validator
 
 from sidecar.fields import Finite, Glob, Section
+from sidecar.judge.evidence.bets import Bets
+from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Side, threshold
 from sidecar.judge.pair import JudgedPair
@@ -26,6 +28,9 @@ from sidecar.judge.ranges import Ranges
 
 Increments: TypeAlias = list[tuple[str, float]]
 """What one call adds: (counter, weight)."""
+
+Scores: TypeAlias = tuple[float, tuple[tuple[float, ...], ...]]
+"""What one call adds to blocks: its weight, and the sums of each claim (`evidence.bets`)."""
 
 HORIZON = 1e5  # more than so many times the calls seen: no estimate
 
@@ -57,16 +62,6 @@ class Measurement:
 NOTHING = Measurement(0.0, None, 0.0, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A bounded score of a call whose mean must stay below a margin: what blocks add up."""
-
-    sign: float  # 1, or -1 where too little is what is bad
-    margin: float
-    low: float
-    high: float
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """A criterion with what follows from it and never changes."""
@@ -75,6 +70,7 @@ class Plan:
     control_fraction: float = 0.0  # share of the calls that also go to the control
     net: bool = False  # judged net of the control's
     edges: tuple[float, ...] = ()  # of its histogram of scores, if it has one
+    swing: float = 1.0  # see `evidence.bets.Bets`
 
     def covers(self, slice_name: str) -> bool:
         """Whether the criterion is watched in the slices of that name."""
@@ -91,6 +87,16 @@ class Plan:
         if not pair.answered or not fnmatchcase(pair.method, self.criterion.methods):
             return []
         return self.criterion.count(self, pair, ranges)
+
+    def score(self, counted: Increments) -> float | None:
+        """A call's score, of what it added: in the unit of the margin; None if it has none."""
+        n, sums = self.criterion.scored(self, counted)
+        if n <= 0 or not sums or not self.criterion.figure_is_mean or len(sums[0]) != 2:
+            return None
+        worst, best = sums[0]
+        if worst != best:
+            return None  # not known, or not to its end
+        return (-worst if self.criterion.is_downward else worst) / n
 
     def magnitude(self, pair: JudgedPair, counted: Increments) -> float:
         """See `Criterion.magnitude`."""
@@ -123,6 +129,7 @@ class Criterion(Section):
     needs_labels: ClassVar[bool] = False
     needs_values: ClassVar[bool] = False  # reads values of outputs, beside what the comparison told
     measures_latency: ClassVar[bool] = False
+    figure_is_mean: ClassVar[bool] = True  # the figure is the mean of the score that blocks add up
     is_of_failures: ClassVar[bool] = False  # what makes calls fail must not hide its evidence
 
     @model_validator(mode="after")
@@ -164,17 +171,26 @@ class Criterion(Section):
         """
         return math.fsum(weight for name, weight in counted if name == "k")
 
-    def claims(self, plan: Plan) -> tuple[Claim, ...]:
-        """The claims about a call's score that blocks of time are evidence for.
+    def claims(self, plan: Plan) -> tuple[Bets, ...]:
+        """The claims that blocks of time are evidence for.
 
-        Empty for a kind that has no score of one call: its evidence takes calls as independent.
-        With two claims PASS needs both, and FAIL either.
+        Empty for a kind that has none: its evidence takes calls as independent. With two claims
+        PASS needs both, and FAIL either.
         """
         return ()
 
-    def scored(self, plan: Plan, counted: Increments) -> tuple[float, float]:
-        """Of what a call added: its weight, and its score times the weight."""
-        return 0.0, 0.0
+    def scored(self, plan: Plan, counted: Increments) -> Scores:
+        """Of what a call added: its weight, and for each claim what it adds to a block's sums."""
+        return 0.0, ()
+
+    def share_of_lost(self, plan: Plan, counted: float) -> float:
+        """Of the calls that were lost, what share would have counted, by a draw of their own.
+
+        Args:
+            plan: the criterion's.
+            counted: the share of the calls that were compared that did.
+        """
+        return 1.0
 
     # ---- what it says ---------------------------------------------------------------------------
 
@@ -191,6 +207,13 @@ class Criterion(Section):
     def interval(self, plan: Plan, cell: Mapping[str, float], alpha: float) -> Interval | None:
         """Confidence sequence for the estimate, for people; None without calls."""
         raise NotImplementedError
+
+    def interval_by_blocks(
+        self, plan: Plan, cell: Mapping[str, float], blocks: Sequence[Blocks], alpha: float
+    ) -> Interval | None:
+        """The interval that goes with evidence from blocks, one for each of `claims`."""
+        low, high = blocks[0].interval(alpha)
+        return (-high, -low) if self.is_downward else (low, high)
 
     def calls_needed(
         self, plan: Plan, cell: Mapping[str, float], limits: Mapping[Side, float]
@@ -237,6 +260,10 @@ class Criterion(Section):
     def about(self) -> str:
         """What it measures, in a few words."""
         raise NotImplementedError
+
+    def about_of(self, plan: Plan) -> str:
+        """The same, with whom it is compared with."""
+        return self.about
 
     def said(self, plan: Plan, figure: str) -> str:
         """Half a sentence around a figure: "9.8 % of calls disagree"."""

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from sidecar.fields import Glob
-from sidecar.judge.criteria.base import Claim, Increments, Measurement, Plan, Unit
+from sidecar.judge.criteria.base import Increments, Measurement, Plan, Scores, Unit
 from sidecar.judge.criteria.counting import matched_values, splat_mean, splatted
 from sidecar.judge.criteria.mean import Mean
 from sidecar.judge.criteria.rate import Rate
 from sidecar.judge.decision import Decision, decisions, flips, mean_cost
+from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.splat import even_edges
 from sidecar.judge.pair import JudgedPair
@@ -77,11 +78,11 @@ class DecisionFlips(Rate, Mean):
             return splat_mean(plan.edges, counted) - plan.edges[0]
         return super().magnitude(plan, pair, counted)
 
-    def claims(self, plan: Plan) -> tuple[Claim, ...]:
+    def claims(self, plan: Plan) -> tuple[Bets, ...]:
         """See `Criterion.claims`."""
         return (Mean if self._has_costs else Rate).claims(self, plan)
 
-    def scored(self, plan: Plan, counted: Increments) -> tuple[float, float]:
+    def scored(self, plan: Plan, counted: Increments) -> Scores:
         """See `Criterion.scored`."""
         return (Mean if self._has_costs else Rate).scored(self, plan, counted)
 

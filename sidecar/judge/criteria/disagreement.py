@@ -12,10 +12,11 @@ from typing import Literal
 
 from sidecar.compare.result import Outcome
 from sidecar.fields import Glob
-from sidecar.judge.criteria.base import Claim, Increments, Measurement, Plan
+from sidecar.judge.criteria.base import Increments, Measurement, Plan, Scores
 from sidecar.judge.criteria.counting import score_of, splatted
 from sidecar.judge.criteria.mean import Mean
 from sidecar.judge.criteria.rate import Rate
+from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.splat import even_edges
 from sidecar.judge.pair import JudgedPair
@@ -62,11 +63,11 @@ class Disagreement(Rate, Mean):
         scores = [o.score for o in pair.comparison.outputs]
         return share + (math.fsum(scores) / len(scores) if scores else 1.0)
 
-    def claims(self, plan: Plan) -> tuple[Claim, ...]:
+    def claims(self, plan: Plan) -> tuple[Bets, ...]:
         """See `Criterion.claims`."""
         return (Mean if plan.net else Rate).claims(self, plan)
 
-    def scored(self, plan: Plan, counted: Increments) -> tuple[float, float]:
+    def scored(self, plan: Plan, counted: Increments) -> Scores:
         """See `Criterion.scored`."""
         return (Mean if plan.net else Rate).scored(self, plan, counted)
 

@@ -13,6 +13,7 @@ from sidecar.judge.criteria.decision_flips import DecisionFlips
 from sidecar.judge.criteria.disagreement import Disagreement
 from sidecar.judge.criteria.f1 import F1
 from sidecar.judge.criteria.latency_difference import LatencyDifference
+from sidecar.judge.criteria.latency_per_call import LatencyPerCall
 from sidecar.judge.criteria.latency_ratio import LatencyRatio
 from sidecar.judge.criteria.out_of_range import OutOfRange
 from sidecar.judge.criteria.precision import Precision
@@ -20,6 +21,8 @@ from sidecar.judge.criteria.precision_at_k import PrecisionAtK
 from sidecar.judge.criteria.recall import Recall
 from sidecar.judge.criteria.recall_at_k import RecallAtK
 from sidecar.judge.criteria.shadow_error_rate import ShadowErrorRate
+from sidecar.judge.criteria.time_between_messages import TimeBetweenMessages
+from sidecar.judge.criteria.time_to_first_message import TimeToFirstMessage
 
 AnyCriterion: TypeAlias = Annotated[
     Disagreement
@@ -27,6 +30,9 @@ AnyCriterion: TypeAlias = Annotated[
     | ShadowErrorRate
     | LatencyRatio
     | LatencyDifference
+    | LatencyPerCall
+    | TimeToFirstMessage
+    | TimeBetweenMessages
     | DecisionFlips
     | OutOfRange
     | Accuracy

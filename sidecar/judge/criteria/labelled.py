@@ -19,7 +19,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from sidecar.fields import Glob
-from sidecar.judge.criteria.base import Increments, Plan, Unit
+from sidecar.judge.criteria.base import Increments, Plan, Scores, Unit
 from sidecar.judge.criteria.counting import matched_values, splatted
 from sidecar.judge.criteria.mean import Mean
 from sidecar.judge.decision import Decided, Decision, decisions
@@ -87,9 +87,24 @@ class Labelled(Mean):
             return []
         return [("n", 1.0), ("differing", 1.0)] if rows.differ else [("n", 1.0)]
 
-    def known_at_once(self, plan: Plan) -> Increments:
-        """The score of a call on which both sides decided alike: nobody is ahead."""
-        return [] if self.labels == "sample" else splatted(0.0, plan.edges)
+    def share_of_lost(self, plan: Plan, counted: float) -> float:
+        """See `Criterion.share_of_lost`: where labels are of a sample, as many as of the others."""
+        return counted if self.labels == "sample" else 1.0
+
+    def scored(self, plan: Plan, counted: Increments) -> Scores:
+        """See `Criterion.scored`: a call that differs is open, at either end, until its label."""
+        n = x = open_ = 0.0
+        for name, weight in counted:
+            match name:
+                case "n":
+                    n += weight
+                case "differing":
+                    open_ += weight
+                case "labelled":
+                    open_ -= weight
+                case _:
+                    x += plan.edges[int(name)] * weight
+        return n, ((x + open_ * plan.edges[-1], x + open_ * plan.edges[0]),)
 
     def by_label(self, plan: Plan, rows: Decisions, label: Label) -> Increments | None:
         """What a call adds when its label has come; None for a label that cannot be used."""

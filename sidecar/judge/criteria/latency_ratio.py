@@ -1,20 +1,48 @@
-"""A quantile of the shadow's latency against production's; a margin of 0.1 is +10 %.
+"""A quantile of the shadow's latency against the reference's; a margin of 0.1 is +10 %.
 
-Counters: a<i> and b<i>, production's and the shadow's latency by bucket.
+The claim is about Q_B(p) <= (1 + d) Q_A(p), the p-quantiles of the reference A and the shadow B.
+In blocks of time it is a claim about a mean: for any fixed x,
+
+    X = 1{B > (1 + d) x} - 1{A > x},   in [-1, 1],   E X <= 0   if and only if
+    Q_B(p') <= (1 + d) Q_A(p')   at p' = P(A <= x),
+
+so that the mean of X over calls, in blocks as every bounded score, is evidence about the quantile
+p'. For p' to be near p, x follows the reference's p-quantile as `levels` has learned it from
+earlier calls. It is fixed before the call that it is held against, which is all that the betting
+martingale needs; that it is not exactly the p-quantile costs no error, it only shifts p'. Both
+terms are of the same call: what makes calls slow for a while, the night, a burst or the observer's
+machine, is in both and cancels. And where A and B are exchangeable, as two identical servers beside
+a control are, E X <= 0 at every x, whatever the machine does. (E X at all x is the ordinal
+dominance, or P-P, curve of the two: Bamber 1975; the test is `evidence.betting`'s.)
+
+A call that met the shadow's deadline is infinitely slow for PASS, and as slow as it waited for
+FAIL; one that failed otherwise counts at its worst for PASS and at its best for FAIL.
+
+Where calls are taken as independent the evidence is `quantile.ratio_evidence`, of bounds on both
+quantiles, which needs no level.
+
+Counters: n, controls; a<i> and b<i>, the reference's and the shadow's time by bucket; y<i> and
+z<i>, the same of those that are longer than that, nobody knows how much (`cut`); and of the calls
+with a level m, their number, and u and v, the sum of X at its most and at its least.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sidecar.judge.criteria.base import NOTHING, Criterion, Increments, Measurement, Plan, Unit
+from sidecar.judge.criteria.base import NOTHING, Increments, Measurement, Plan, Scores, Unit
+from sidecar.judge.criteria.of_times import OfTimes, by_control
+from sidecar.judge.evidence.bets import Bets
+from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.interval import Interval
-from sidecar.judge.evidence.mixtures import Side
+from sidecar.judge.evidence.mean_bets import MeanBets
+from sidecar.judge.evidence.mixtures import Side, threshold
 from sidecar.judge.evidence.quantile import (
+    ENDLESS,
     bucket,
     quantile_estimate,
     quantile_interval,
@@ -23,54 +51,98 @@ from sidecar.judge.evidence.quantile import (
 from sidecar.judge.number import number
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.ranges import Ranges
+from sidecar.judge.times import Span
 
 
-class LatencyRatio(Criterion):
+class LatencyRatio(OfTimes):
     """Is the shadow slower, at a quantile."""
 
     kind: Literal["latency_ratio"] = "latency_ratio"
     quantile: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    measures_latency: ClassVar[bool] = True
+    figure_is_mean: ClassVar[bool] = False
 
     def problems(self) -> list[str]:
         """See `Criterion.problems`."""
         return [] if 0 < self.margin <= 100 else ["margin must be above 0, at most 100"]
 
+    def plan(self, control_fraction: float = 0.0) -> Plan:
+        """See `Criterion.plan`."""
+        return Plan(self, control_fraction, net=control_fraction > 0)
+
     def count(self, plan: Plan, pair: JudgedPair, ranges: Ranges) -> Increments:
         """See `Criterion.count`."""
-        if pair.failed_fast:
-            return []  # how fast it failed is no latency
-        return [
-            (f"a{bucket(pair.production_latency_ns)}", 1.0),
-            (f"b{bucket(pair.shadow_latency_ns)}", 1.0),
-        ]
+        found = self.times(plan, pair)
+        if found is None:
+            # A control that no draw gave the call; else there is nothing to be timed.
+            return [("n", 1.0)] if by_control(plan) and self.of == "answer" else []
+        reference, shadow = found
+        counted = [("n", 1.0), _counted("a", "y", reference), _counted("b", "z", shadow)]
+        if reference.known:
+            counted.append(("controls", 1.0))
+        level = ranges.levels.at(self.name, self.quantile, reference)
+        if level is not None:
+            slow = level * (1 + self.margin)
+            most = (shadow.most > slow) - (reference.least > level)
+            least = (shadow.least > slow) - (reference.most > level)
+            counted += [("m", 1.0), ("u", float(most)), ("v", float(least))]
+        return counted
 
-    def magnitude(self, plan: Plan, pair: JudgedPair, counted: Increments) -> float:
-        """See `Criterion.magnitude`."""
-        return (pair.shadow_latency_ns - pair.production_latency_ns) / 1e9
+    def claims(self, plan: Plan) -> tuple[Bets, ...]:
+        """See `Criterion.claims`."""
+        return (MeanBets(0.0, plan.swing, -1.0, 1.0),)
+
+    def scored(self, plan: Plan, counted: Increments) -> Scores:
+        """See `Criterion.scored`."""
+        found = dict(counted)
+        return found.get("m", 0.0), ((found.get("u", 0.0), found.get("v", 0.0)),)
 
     def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
         """See `Criterion.measure`."""
-        a, b = _buckets(cell, "a", scale), _buckets(cell, "b", scale)
+        a, b = _Times(cell, "a", "y", scale), _Times(cell, "b", "z", scale)
         p, ratio = self.quantile, 1 + self.margin
-        before, after = quantile_estimate(a, p), quantile_estimate(b, p)
+        before, after = quantile_estimate(a.shown, p), quantile_estimate(b.shown, p)
         if before is None or after is None:
             return NOTHING
         return Measurement(
-            sum(b.values()),
-            after / before - 1,
-            ratio_evidence(a, b, p, ratio, Side.PASS),
-            ratio_evidence(a, b, p, ratio, Side.FAIL),
+            sum(b.shown.values()),
+            math.inf if math.isinf(before) else after / before - 1,
+            ratio_evidence(a.least, b.most, p, ratio, Side.PASS),
+            ratio_evidence(a.most, b.least, p, ratio, Side.FAIL),
         )
 
     def interval(self, plan: Plan, cell: Mapping[str, float], alpha: float) -> Interval | None:
         """See `Criterion.interval`."""
-        a, b = _buckets(cell, "a"), _buckets(cell, "b")
-        if not a:
+        return self._interval(cell, alpha, 1.0)
+
+    def interval_by_blocks(
+        self, plan: Plan, cell: Mapping[str, float], blocks: Sequence[Blocks], alpha: float
+    ) -> Interval | None:
+        """See `Criterion.interval_by_blocks`: as of so many calls as they are worth, for people.
+
+        Its ends never contradict the evidence.
+        """
+        one = blocks[0]
+        worth = one.effective_calls / one.calls if one.calls > 0 else 1.0
+        found = self._interval(cell, alpha, min(1.0, worth))
+        if found is None:
             return None
-        low_a, high_a = quantile_interval(a, self.quantile, alpha / 2)
-        low_b, high_b = quantile_interval(b, self.quantile, alpha / 2)
-        return low_b / high_a - 1, high_b / low_a - 1 if low_a > 0 else math.inf
+        (low, high), told, limit = found, one.evidence(), threshold(alpha / 2)
+        if told.log_pass >= limit:
+            low, high = min(low, self.margin), min(high, self.margin)
+        if told.log_fail >= limit:
+            low, high = max(low, self.margin), max(high, self.margin)
+        return low, high
+
+    def _interval(self, cell: Mapping[str, float], alpha: float, scale: float) -> Interval | None:
+        a, b, p = _Times(cell, "a", "y", scale), _Times(cell, "b", "z", scale), self.quantile
+        if not a.shown or not b.shown:
+            return None
+        low_a = quantile_interval(a.least, p, alpha / 2)[0]
+        high_a = quantile_interval(a.most, p, alpha / 2)[1]
+        low_b = quantile_interval(b.least, p, alpha / 2)[0]
+        high_b = quantile_interval(b.most, p, alpha / 2)[1]
+        low = low_b / high_a - 1 if math.isfinite(high_a) else -1.0
+        return low, high_b / low_a - 1 if low_a > 0 else math.inf
 
     @property
     def unit(self) -> Unit:
@@ -80,12 +152,31 @@ class LatencyRatio(Criterion):
     @property
     def about(self) -> str:
         """See `Criterion.about`."""
-        return f"p{number(100 * self.quantile)} latency against production's"
+        return f"p{number(100 * self.quantile)} {self.noun}"
 
     def said(self, plan: Plan, figure: str) -> str:
         """See `Criterion.said`."""
-        return f"p{number(100 * self.quantile)} latency is {figure}"
+        return f"{self.about} is {figure}"
 
 
-def _buckets(cell: Mapping[str, float], side: str, scale: float = 1.0) -> dict[int, float]:
-    return {int(k[1:]): v * scale for k, v in cell.items() if k.startswith(side)}
+def _counted(known: str, cut: str, span: Span) -> tuple[str, float]:
+    return (f"{known if span.known else cut}{bucket(span.least)}", 1.0)
+
+
+class _Times:
+    """One side's times by bucket: at their least, at their most, and as they are shown."""
+
+    def __init__(self, cell: Mapping[str, float], known: str, cut: str, scale: float) -> None:
+        measured = _buckets(cell, known, scale)
+        longer = _buckets(cell, cut, scale)
+        lost = longer.get(0, 0.0)  # that say nothing: they are not shown
+        endless = sum(longer.values())
+        self.least = dict(measured)
+        for i, count in longer.items():
+            self.least[i] = self.least.get(i, 0.0) + count
+        self.most = measured | ({ENDLESS: endless} if endless else {})
+        self.shown = measured | ({ENDLESS: endless - lost} if endless > lost else {})
+
+
+def _buckets(cell: Mapping[str, float], side: str, scale: float) -> dict[int, float]:
+    return {int(k[1:]): v * scale for k, v in cell.items() if k[0] == side and k[1:].isdigit()}

@@ -6,32 +6,40 @@ the best (`_ends`).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 
-from sidecar.judge.criteria.base import NOTHING, Claim, Criterion, Increments, Measurement, Plan
+from sidecar.judge.criteria.base import NOTHING, Criterion, Increments, Measurement, Plan, Scores
+from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.interval import Interval, mean_interval
+from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.mixtures import Floats, Side, average, mean_evidence
 
 
 class Mean(Criterion):
     """Judged by betting on the histogram, as `evidence.mixtures` says."""
 
-    def claims(self, plan: Plan) -> tuple[Claim, ...]:
+    def claims(self, plan: Plan) -> tuple[Bets, ...]:
         """See `Criterion.claims`."""
         low, high = plan.edges[0], plan.edges[-1]
-        up = Claim(1.0, self.margin, low, high)
-        down = Claim(-1.0, self.margin, -high, -low)
+        up = MeanBets(self.margin, plan.swing, low, high)
+        down = MeanBets(self.margin, plan.swing, -high, -low)
         if self.is_two_sided:
             return up, down
         return (down,) if self.is_downward else (up,)
 
-    def scored(self, plan: Plan, counted: Increments) -> tuple[float, float]:
+    def scored(self, plan: Plan, counted: Increments) -> Scores:
         """See `Criterion.scored`."""
-        bins = [(plan.edges[int(name)], weight) for name, weight in counted if name.isdigit()]
-        return math.fsum(w for _, w in bins), math.fsum(x * w for x, w in bins)
+        n = k = 0.0
+        edges = plan.edges
+        for name, weight in counted:
+            if name.isdigit():
+                n += weight
+                k += edges[int(name)] * weight
+        if self.is_two_sided:
+            return n, ((k, k), (-k, -k))
+        return n, ((-k, -k) if self.is_downward else (k, k),)
 
     def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
         """See `Criterion.measure`."""

@@ -23,8 +23,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from sidecar.judge.criteria.base import NOTHING, Claim, Increments, Measurement, Plan
+from sidecar.judge.criteria.base import NOTHING, Increments, Measurement, Plan, Scores
 from sidecar.judge.criteria.labelled import Decisions, OfOneClass, told
+from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import (
     BETS,
@@ -36,6 +37,7 @@ from sidecar.judge.evidence.mixtures import (
     logmeanexp,
     threshold,
 )
+from sidecar.judge.evidence.ratio_bets import RatioBets
 from sidecar.judge.labels import Label
 
 GRID = 128  # intervals for production's figure
@@ -63,9 +65,16 @@ class OfSides(OfOneClass):
             counts[name] = counts.get(name, 0.0) + share
         return [(name, count) for name, count in counts.items() if name != "o000"]
 
-    def claims(self, plan: Plan) -> tuple[Claim, ...]:
-        """See `Criterion.claims`: a call has no score before production's figure is known."""
-        return ()
+    def claims(self, plan: Plan) -> tuple[Bets, ...]:
+        """See `Criterion.claims`: of rows, for production's figure is not known beforehand."""
+        parts = tuple((*self.parts(a, y), *self.parts(b, y)) for a, b, y in _ROWS[1:])
+        return (RatioBets(self.margin, plan.swing, parts),)
+
+    def scored(self, plan: Plan, counted: Increments) -> Scores:
+        """See `Criterion.scored`: rows of each kind, none of them lost."""
+        found = dict(counted)
+        rows = [found.get(name, 0.0) for name in _NAMES[1:]]
+        return math.fsum(rows), ((0.0, *rows),)
 
     def lead(self, rows: Decisions, label: Label) -> float | None:
         """See `Labelled.lead`: one call has no score of its own."""

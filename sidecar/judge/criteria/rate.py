@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sidecar.judge.criteria.base import NOTHING, Claim, Criterion, Increments, Measurement, Plan
+from sidecar.judge.criteria.base import NOTHING, Criterion, Increments, Measurement, Plan, Scores
+from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.interval import Interval, rate_interval
+from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.mixtures import Side, rate_evidence
 
 
 class Rate(Criterion):
     """Judged by the mixture of likelihood ratios of `evidence.mixtures`."""
 
-    def claims(self, plan: Plan) -> tuple[Claim, ...]:
+    def claims(self, plan: Plan) -> tuple[Bets, ...]:
         """See `Criterion.claims`."""
-        return (Claim(1.0, self.margin, 0.0, 1.0),)
+        return (MeanBets(self.margin, plan.swing),)
 
-    def scored(self, plan: Plan, counted: Increments) -> tuple[float, float]:
+    def scored(self, plan: Plan, counted: Increments) -> Scores:
         """See `Criterion.scored`."""
-        found = dict(counted)
-        return found.get("n", 0.0), found.get("k", 0.0)
+        n = k = 0.0
+        for name, weight in counted:
+            if name == "n":
+                n += weight
+            elif name == "k":
+                k += weight
+        return n, ((k, k),)
 
     def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
         """See `Criterion.measure`."""

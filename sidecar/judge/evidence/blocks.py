@@ -4,10 +4,11 @@ Rule: the unit of evidence is a block of time, not a call, because calls near ea
 Sums are kept for blocks of several lengths at once, and the evidence is that of the shortest
 length at which neighbouring blocks are no longer alike. Memory is constant, pods merge, and the
 whole goes to JSON and back. Sources and proofs: `betting` (what a block is worth), `likeness` (how
-long a block must be), `spread` (the interval), `level` (how pods add).
+long a block must be), `day` (why whole days), `bets` (kinds of claims), `level` (how pods add).
 
-A score that becomes known after its block has closed (a late label) counts in the block that is
-open then: what the evidence was built on never changes.
+A call counts in the block in which it arrived, also when what is known of it comes later, as long
+as that block is in the window of its level; what comes later still counts in the block that is
+open then.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
+from sidecar.judge.evidence.bets import Bets, Evidence
 from sidecar.judge.evidence.interval import Interval
-from sidecar.judge.evidence.level import Bounded, Level, Row
+from sidecar.judge.evidence.level import Level, Row
 from sidecar.judge.evidence.likeness import (
     LENGTHS,
     SHARES,
@@ -30,13 +32,15 @@ from sidecar.judge.evidence.likeness import (
     alike,
     autocorrelation,
     choose,
+    of_series,
     state,
 )
-from sidecar.judge.evidence.mixtures import Side, logmeanexp, threshold
-from sidecar.judge.evidence.spread import moment_interval
+from sidecar.judge.evidence.mean_bets import MeanBets
+from sidecar.judge.evidence.mixtures import threshold
+from sidecar.judge.evidence.ratio_bets import RatioBets
 
-FORMAT = 1
-KEEP = (360, 240, 144, 168)  # closed blocks kept one by one: an hour, 4 hours, a day, a week
+FORMAT = 2
+KEEP = (300, 360, 240, 144, 168)  # closed blocks kept one by one: 5 min, 1 h, 4 h, a day, a week
 _SECOND = 1_000_000_000
 _DAY = 86_400 * _SECOND
 _THURSDAY = 3  # 1 January 1970
@@ -54,41 +58,26 @@ class Chosen:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """ln E for both claims, to be compared with ln(1/alpha) each."""
-
-    log_pass: float
-    log_fail: float
-
-    def side(self, side: Side) -> float:
-        """ln E for one claim."""
-        return self.log_pass if side is Side.PASS else self.log_fail
-
-
 class Blocks:
     """Additive block sums of one cell."""
 
     __slots__ = (
+        "_base_ns",
+        "_closed",
         "_days",
         "_hours",
         "_keep",
         "_levels",
         "_open",
-        "bounded",
-        "calls",
+        "bets",
         "late",
         "lengths",
-        "sum_best",
-        "sum_worst",
         "unseen_seconds",
     )
 
     def __init__(
         self,
-        margin: float,
-        low: float = 0.0,
-        high: float = 1.0,
+        bets: Bets,
         *,
         lengths: Sequence[float] = LENGTHS,
         keep: Sequence[int] = KEEP,
@@ -97,35 +86,26 @@ class Blocks:
         """Start counting.
 
         Args:
-            margin: strictly between low and high.
-            low: the smallest score of a call.
-            high: the largest.
+            bets: what is claimed.
             lengths: of blocks in seconds, ascending, each a whole multiple of the first.
             keep: closed blocks of each length that are kept one by one, for merging.
             unseen_seconds: how long bursts are assumed to be while none has been seen.
 
         Raises:
-            ValueError: for a margin outside the range, or lengths that do not fit.
+            ValueError: for lengths that do not fit.
         """
-        if not low < margin < high:
-            raise ValueError(f"the margin must lie between {low} and {high}, not at {margin}")
-        steps = [length / lengths[0] for length in lengths]
-        if len(lengths) != len(keep) or len(lengths) > len(SHARES):
-            raise ValueError(
-                f"{len(lengths)} lengths need as many keeps, and {len(SHARES)} at most"
-            )
-        if any(b <= a for a, b in pairwise(lengths)) or any(step != round(step) for step in steps):
-            raise ValueError("lengths must ascend, each a whole multiple of the first")
-        self.bounded = Bounded(margin, low, high)
+        check_lengths(lengths)
+        if len(lengths) != len(keep):
+            raise ValueError(f"{len(lengths)} lengths need as many keeps")
+        self.bets = bets
         self.lengths = tuple(float(length) for length in lengths)
         self.unseen_seconds = unseen_seconds
-        self.calls = 0.0
-        self.sum_worst = 0.0  # of scores, what is missing counted at its worst: for PASS
-        self.sum_best = 0.0  # at its best: for FAIL
-        self.late = 0.0  # calls counted after their block had closed
+        self.late = 0.0  # calls counted after their block had left the window
+        self._base_ns = round(lengths[0] * _SECOND)
         self._keep = tuple(keep)
-        self._levels = [Level(self.bounded, k) for k in keep]
-        self._open: list[list[float] | None] = [None] * len(lengths)  # number, n, worst, best
+        self._levels = [Level(bets, s, k) for s, k in zip(self.lengths, keep, strict=True)]
+        self._open: list[Row | None] = [None] * len(lengths)  # number, calls, sums
+        self._closed = [0.0] * (1 + bets.sums)  # calls and sums of what is not in the open one
         self._hours = 0  # bits: hours of the day, UTC, in which there were calls
         self._days = 0  # bits: days of the week, Monday first
 
@@ -136,34 +116,60 @@ class Blocks:
 
     # Counting
 
-    def add(self, unix_ns: int, n: float, k_for_pass: float, k_for_fail: float) -> None:
+    def add(self, unix_ns: int, n: float, sums: Sequence[float]) -> None:
         """Count calls.
 
         Args:
-            unix_ns: when, in nanoseconds since 1970.
-            n: how many, or the sum of their weights.
-            k_for_pass: the sum of their scores, with what was lost at its worst.
-            k_for_fail: with what was lost at its best.
+            unix_ns: when they arrived, in nanoseconds since 1970.
+            n: how many, or the sum of their weights; 0 for what becomes known of counted ones.
+            sums: of their kind; of scores, with what was lost at its worst and at its best.
         """
-        number = int(unix_ns // (self.lengths[0] * _SECOND))
+        number = unix_ns // self._base_ns
         now = self._open[0]
-        if now is None or number > now[0]:
-            self.advance(unix_ns)
-            last = self._levels[0].last
-            if last is not None and number <= last:
-                number = last + 1
-                self.late += n
-            now = self._open[0] = [float(number), 0.0, 0.0, 0.0]
-        elif number < now[0]:
-            self.late += n
+        if now is None or number != now[0]:
+            found = self._turn(number, unix_ns, n, sums)
+            if found is None:
+                return
+            now = found
         now[1] += n
-        now[2] += k_for_pass
-        now[3] += k_for_fail
-        self.calls += n
-        self.sum_worst += k_for_pass
-        self.sum_best += k_for_fail
-        self._hours |= 1 << (unix_ns // (3_600 * _SECOND) % 24)
-        self._days |= 1 << ((unix_ns // _DAY + _THURSDAY) % 7)
+        j = 2
+        for x in sums:
+            now[j] += x
+            j += 1
+
+    def _turn(self, number: int, unix_ns: int, n: float, sums: Sequence[float]) -> Row | None:
+        """The block to count in, when it is not the open one; None when that is done."""
+        now, last = self._open[0], self._levels[0].last
+        if now is not None and number > now[0]:
+            self.advance(unix_ns)
+            now, last = None, self._levels[0].last
+        if now is None and (last is None or number > last):
+            self._open[0] = now = [float(number), *[0.0] * len(self._closed)]
+            return now
+        if self._amend(unix_ns, n, sums) or not n:
+            return None  # what becomes known too late stays unknown
+        self.late += n
+        if now is None:
+            self._open[0] = now = [float((last or 0) + 1), *[0.0] * len(self._closed)]
+        return now
+
+    def _amend(self, unix_ns: int, n: float, sums: Sequence[float]) -> bool:
+        """Count in blocks that have closed; whether any of them is in its window still."""
+        row = [n, *sums]
+        done = False
+        for i, level in enumerate(self._levels):
+            number = int(unix_ns // (self.lengths[i] * _SECOND))
+            block = self._open[i]
+            if block is not None and number == block[0]:
+                for j, x in enumerate(row):
+                    block[1 + j] += x
+                done = True
+                break  # it passes them on when it closes
+            done = level.amend(number, row) or done
+        if done:
+            for j, x in enumerate(row):
+                self._closed[j] += x
+        return done
 
     def advance(self, unix_ns: int) -> None:
         """Close the blocks that are over; call it before evidence is read."""
@@ -172,41 +178,65 @@ class Blocks:
             if block is not None and int(unix_ns // (length * _SECOND)) > block[0]:
                 self._close(i, block)
 
-    def _close(self, i: int, block: list[float]) -> None:
+    def _close(self, i: int, block: Row) -> None:
         self._open[i] = None
-        number, n, worst, best = block
-        if n > 0:
-            self._levels[i].close((int(number), n, worst, best))
+        if i == 0:
+            for j, x in enumerate(block[1:]):
+                self._closed[j] += x
+            unix_ns = int(block[0]) * self._base_ns
+            self._hours |= 1 << (unix_ns // (3_600 * _SECOND) % 24)
+            self._days |= 1 << ((unix_ns // _DAY + _THURSDAY) % 7)
+        if block[1] > 0:
+            self._levels[i].close(int(block[0]), block[1:])
             if i + 1 < len(self.lengths):
                 self._pass_on(i, block)
 
-    def _pass_on(self, i: int, block: list[float]) -> None:
+    def _pass_on(self, i: int, block: Row) -> None:
         """A closed block becomes a part of the next longer one."""
-        number = float(int(block[0] * self.lengths[i]) // int(self.lengths[i + 1]))
+        # In whole steps of the shortest: a product of fractions may fall just short.
+        step = round(self.lengths[i + 1] / self.lengths[i])
+        number = float(int(block[0]) // step)
         longer = self._open[i + 1]
         if longer is not None and number > longer[0]:
             self._close(i + 1, longer)
             longer = None
         if longer is None:
-            longer = self._open[i + 1] = [number, 0.0, 0.0, 0.0]
-        for j in (1, 2, 3):
+            longer = self._open[i + 1] = [number, *[0.0] * len(self._closed)]
+        for j in range(1, len(longer)):
             longer[j] += block[j]
 
     # Reading
 
-    def rows(self, seconds: float, since: int = -1) -> list[Row]:
+    @property
+    def total(self) -> list[float]:
+        """Calls and sums of everything."""
+        now = self._open[0]
+        return self._closed if now is None else [a + b for a, b in zip(self._closed, now[1:],
+                                                                       strict=True)]  # fmt: skip
+
+    @property
+    def calls(self) -> float:
+        """How many, or the sum of their weights."""
+        return self.total[0]
+
+    def rows(self, seconds: float, since: int = -1) -> list[tuple[int, Row]]:
         """Closed blocks of one length that are still kept one by one, after a block's number."""
         level = self._levels[self.lengths.index(seconds)]
-        return [row for row in level.rows if row[0] > since]
+        return [(number, row) for number, row in level.rows.items() if number > since]
 
     def blocks(self, seconds: float) -> int:
         """How many blocks of one length have closed with calls in them."""
         return self._levels[self.lengths.index(seconds)].blocks
 
+    @property
+    def days_over(self) -> int:
+        """How many whole days are over since the first block."""
+        return max(level.days for level in self._levels)
+
     def evidence_for(self, seconds: float) -> Evidence:
         """ln E from blocks of one length, which was fixed beforehand."""
-        level = self._levels[self.lengths.index(seconds)]
-        return Evidence(*(float(logmeanexp(level.vector(side))) for side in Side))
+        sums = self._levels[self.lengths.index(seconds)].sums
+        return self.bets.evidence(sums.vector, sums.days)
 
     def evidence(self) -> Evidence:
         """ln E at the chosen length or any longer one, each charged its share of alpha."""
@@ -223,7 +253,7 @@ class Blocks:
 
     def chosen(self) -> Chosen:
         """The block length at which is decided, and why."""
-        states = np.array([float(state(level.likeness)) for level in self._levels])
+        states = np.array([float(of_series(state(level.likeness))) for level in self._levels])
         i = int(choose(states, self.lengths, self.unseen_seconds))
         lag, error = (float(x) for x in autocorrelation_of(self._levels[i]))
         measured = math.isfinite(lag)
@@ -253,10 +283,9 @@ class Blocks:
 
     @property
     def estimates(self) -> tuple[float, float] | None:
-        """The mean score with what is missing at its best and at its worst; None without calls."""
-        if self.calls <= 0:
-            return None
-        return self.sum_best / self.calls, self.sum_worst / self.calls
+        """The estimate with what is missing at its best and at its worst; None without calls."""
+        total = self.total
+        return self.bets.estimates(total) if total[0] > 0 else None
 
     def interval(self, alpha: float) -> Interval:
         """A confidence sequence for the mean over blocks at the chosen length.
@@ -264,17 +293,14 @@ class Blocks:
         It holds at every look for that length; its ends never contradict the evidence: where the
         evidence reaches ln(2/alpha), the end lies on the margin's right side.
         """
-        b, i = self.bounded, self.chosen().index
-        level = self._levels[i]
+        i = self.chosen().index
         share = alpha * shares_of(len(self.lengths))[i]
-        low, high = moment_interval(
-            level.moments(Side.FAIL), level.moments(Side.PASS), b.low, b.high, share
-        )
+        low, high = self.bets.interval(self._levels[i].sums.vector, share)
         found, limit = self.evidence(), threshold(alpha / 2)
         if found.log_pass >= limit:
-            high = min(high, b.margin)
+            high = min(high, self.bets.margin)
         if found.log_fail >= limit:
-            low = max(low, b.margin)
+            low = max(low, self.bets.margin)
         return low, high
 
     @property
@@ -288,9 +314,9 @@ class Blocks:
         _, n, nn, kn, kk = self._levels[self.chosen().index].sizes
         if n <= 0:
             return None
-        b = self.bounded
-        mean = (self.sum_best + self.sum_worst) / 2 / self.calls
-        most = (b.high - mean) * (mean - b.low)
+        low, high = self.bets.range
+        mean = kn / nn  # of the block means, weighted as they are below
+        most = (high - mean) * (mean - low)
         squares = kk - 2 * mean * kn + mean * mean * nn
         if most <= 1e-12 or squares <= 1e-12:
             return None
@@ -315,18 +341,13 @@ class Blocks:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
-        b = self.bounded
         return {
             "format": FORMAT,
-            "margin": b.margin,
-            "low": b.low,
-            "high": b.high,
+            "bets": self.bets.to_dict(),
             "lengths": list(self.lengths),
             "keep": list(self._keep),
             "unseen_seconds": self.unseen_seconds,
-            "calls": self.calls,
-            "sum_worst": self.sum_worst,
-            "sum_best": self.sum_best,
+            "closed": list(self._closed),
             "late": self.late,
             "hours": self._hours,
             "days": self._days,
@@ -344,22 +365,20 @@ class Blocks:
         if data["format"] != FORMAT:
             raise ValueError(f"blocks are kept in format {data['format']}, not {FORMAT}")
         blocks = cls(
-            data["margin"],
-            data["low"],
-            data["high"],
+            bets_of(data["bets"]),
             lengths=data["lengths"],
             keep=data["keep"],
             unseen_seconds=data["unseen_seconds"],
         )
-        blocks.calls = float(data["calls"])
-        blocks.sum_worst = float(data["sum_worst"])
-        blocks.sum_best = float(data["sum_best"])
+        blocks._closed = [float(x) for x in data["closed"]]
         blocks.late = float(data["late"])
         blocks._hours, blocks._days = int(data["hours"]), int(data["days"])
         blocks._open = [None if block is None else list(block) for block in data["open"]]
         blocks._levels = [
-            Level.from_dict(blocks.bounded, keep, level)
-            for keep, level in zip(blocks._keep, data["levels"], strict=True)
+            Level.from_dict(blocks.bets, seconds, keep, level)
+            for seconds, keep, level in zip(
+                blocks.lengths, blocks._keep, data["levels"], strict=True
+            )
         ]
         return blocks
 
@@ -378,29 +397,52 @@ class Blocks:
         if not found:
             raise ValueError("there is nothing to merge")
         first = found[0]
-        if any((p.bounded, p.lengths) != (first.bounded, first.lengths) for p in found):
+        if any((p.bets, p.lengths) != (first.bets, first.lengths) for p in found):
             raise ValueError("blocks of different margins, ranges or lengths cannot be merged")
-        b = first.bounded
         whole = cls(
-            b.margin,
-            b.low,
-            b.high,
+            first.bets,
             lengths=first.lengths,
             keep=first._keep,
             unseen_seconds=max(p.unseen_seconds for p in found),
         )
         for part in found:
-            whole.calls += part.calls
-            whole.sum_worst += part.sum_worst
-            whole.sum_best += part.sum_best
+            whole._closed = [a + b for a, b in zip(whole._closed, part.total, strict=True)]
             whole.late += part.late
             whole._hours |= part._hours
             whole._days |= part._days
         whole._levels = [
-            Level.merged(b, keep, [p._levels[i] for p in found])
-            for i, keep in enumerate(first._keep)
+            Level.merged([p._levels[i] for p in found]) for i in range(len(first.lengths))
         ]
         return whole
+
+
+def check_lengths(lengths: Sequence[float]) -> None:
+    """Whether blocks can be of these lengths.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    if not 0 < len(lengths) <= len(SHARES):
+        raise ValueError(f"there are between 1 and {len(SHARES)} lengths")
+    ratios = [b / a for a, b in pairwise(lengths)]
+    if any(r <= 1 or not math.isclose(r, round(r)) for r in ratios):
+        raise ValueError("lengths must ascend, each a whole multiple of the one before")
+
+
+def bets_of(data: Mapping[str, Any]) -> Bets:
+    """From `Bets.to_dict`.
+
+    Raises:
+        ValueError: for another kind, or values that do not fit; KeyError when one is missing.
+    """
+    match data["kind"]:
+        case "mean":
+            return MeanBets(data["margin"], data["swing"], data["low"], data["high"])
+        case "ratio":
+            parts = tuple((row[0], row[1], row[2], row[3]) for row in data["parts"])
+            return RatioBets(data["margin"], data["swing"], parts)
+        case other:
+            raise ValueError(f"no kind of claim is called {other!r}")
 
 
 def shares_of(lengths: int) -> tuple[float, ...]:
@@ -410,7 +452,7 @@ def shares_of(lengths: int) -> tuple[float, ...]:
 
 def autocorrelation_of(level: Level) -> tuple[float, float]:
     """Lag-1 autocorrelation of a level's block means, and its standard error."""
-    lag, error = autocorrelation(level.likeness)
+    lag, error = autocorrelation(level.likeness[0])
     return float(lag), float(error)
 
 

@@ -1,139 +1,144 @@
-"""Blocks of one length: those still open, a window of closed ones, and sums over all.
+"""Closed blocks of one length: a window of them, and sums over all.
 
-Rule: a block that has closed never changes, so everything is a sum over closed blocks. Those in
-the window are kept one by one, so that a collector can add the same block of several pods before
-it bets on the sum; what left the window is kept as sums only. Memory is constant. Counterpart:
-`blocks`, which holds a level for each length.
+Rule: those in the window are kept one by one, so that a label that comes later counts in the block
+of its call, and so that a collector can add the same block of several pods before it bets on the
+sum. What left the window is kept as sums only; memory is constant. Sums are made when they are
+read, over all blocks since the last time at once. Counterparts: `blocks`, which holds a level for
+each length; `bets`, which says what sums there are.
+
+Sums over whole days are kept beside: up to the last block before the present day, counted in days
+from the first block. Why: `day`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from sidecar.judge.evidence.betting import BETS, bets, caps, excess, log_payoffs, weights
-from sidecar.judge.evidence.likeness import pair_sums
-from sidecar.judge.evidence.mixtures import Floats, Side
-from sidecar.judge.evidence.spread import moment_columns
+from sidecar.judge.evidence.bets import BLOCKS, CALLS, SIZES, Bets
+from sidecar.judge.evidence.mixtures import Floats
 
-Row: TypeAlias = tuple[int, float, float, float]
-"""A block: its number since 1970, calls, sum of scores at worst (for PASS), at best (for FAIL)."""
-
-_MOMENTS = 5
-_PAIRS = 7
-# One vector of sums: bets for PASS, for FAIL, moments at worst, at best, neighbours, sizes.
-_PASS = slice(0, BETS)
-_FAIL = slice(BETS, 2 * BETS)
-_WORST = slice(2 * BETS, 2 * BETS + _MOMENTS)
-_BEST = slice(_WORST.stop, _WORST.stop + _MOMENTS)
-_LIKE = slice(_BEST.stop, _BEST.stop + _PAIRS)
-_SIZE = slice(_LIKE.stop, _LIKE.stop + 5)  # blocks, calls, sum n^2, sum kn, sum k^2
-WIDTH = _SIZE.stop
+DAY = 86_400
+Row: TypeAlias = list[float]
+"""A block: calls, and the sums of its kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bounded:
-    """What is known of the scores beforehand."""
+@dataclass(slots=True)
+class Sums:
+    """Sums up to some block."""
 
-    margin: float
-    low: float
-    high: float
+    vector: Floats
+    days: Floats | None = None  # the same, up to the end of the last whole day
+    today: int = -1  # the day that the last block lies in, from the first block on
 
 
 class Level:
     """Closed blocks of one length."""
 
-    __slots__ = ("_bounded", "_keep", "first", "last", "old", "rows", "sums")
+    __slots__ = ("_bets", "_changed", "_keep", "_new", "_sums", "first", "last", "old", "rows",
+                 "seconds")  # fmt: skip
 
-    def __init__(self, bounded: Bounded, keep: int) -> None:
+    def __init__(self, bets: Bets, seconds: float, keep: int) -> None:
         """Start without blocks.
 
         Args:
-            bounded: margin and range.
-            keep: how many closed blocks are kept one by one.
+            bets: what is claimed.
+            seconds: the length of a block.
+            keep: how many closed blocks are kept one by one, at least.
         """
-        self._bounded = bounded
+        self._bets = bets
         self._keep = keep
+        self.seconds = seconds
         self.first: int | None = None  # numbers of the first and last block there ever was
         self.last: int | None = None
-        self.rows: list[Row] = []  # the window, oldest first
-        self.old = np.zeros(WIDTH)  # over the blocks that left it
-        self.sums = np.zeros(WIDTH)  # over all
+        self.rows: dict[int, Row] = {}  # the window by number, oldest first
+        self.old = Sums(np.zeros(bets.width))  # over the blocks that left it
+        self._sums = Sums(np.zeros(bets.width))  # over all, but for:
+        self._new = 0  # so many of the window's last, which are not in the sums yet
+        self._changed = False  # and those that were changed: everything is to be summed again
 
-    def close(self, row: Row) -> None:
+    def close(self, number: int, row: Row) -> None:
         """Count one more block that has calls; later than every one before."""
-        before = self.rows[-1:]
-        self.sums = self.sums + self._added([*before, row], self.sums, skip=len(before))
-        self.rows.append(row)
-        self.first = row[0] if self.first is None else self.first
-        self.last = row[0]
-        if len(self.rows) > self._keep:
-            half = max(1, self._keep // 4)
-            gone, self.rows = self.rows[:half], self.rows[half:]
-            self._fold(gone)
+        self.rows[number] = row
+        self._new += 1
+        self.first = number if self.first is None else self.first
+        self.last = number
+        if len(self.rows) > self._keep + max(2, self._keep // 4):
+            self._fold()
 
-    def _fold(self, gone: list[Row]) -> None:
-        # What leaves is what the whole is without the window, replayed from its own beginning.
-        self.old = self.old + self._added(gone, self.old, skip=0)
+    def amend(self, number: int, row: Sequence[float]) -> bool:
+        """Add to a block that has closed; whether it is in the window still."""
+        if not self.rows or not next(iter(self.rows)) <= number <= (self.last or 0):
+            return False
+        known = self.rows.get(number)
+        if known is None:
+            self.rows = dict(sorted([*self.rows.items(), (number, list(row))]))
+        else:
+            for i, x in enumerate(row):
+                known[i] += x
+        self._changed = True
+        return True
 
-    def _added(self, rows: Sequence[Row], before: Floats, skip: int) -> Floats:
-        """The sums that rows add; the first `skip` only stand as neighbours."""
-        table = np.array(rows, dtype=np.float64)
-        index, n, worst, best = table.T
-        m, low, high = self._bounded.margin, self._bounded.low, self._bounded.high
-        size = before[_SIZE]
-        cap = caps(n[skip:], size[0], size[1])
-        added = np.zeros(WIDTH)
-        new = slice(skip, None)
-        for sums, side, where, moments in (
-            (worst, Side.PASS, _PASS, _WORST),
-            (best, Side.FAIL, _FAIL, _BEST),
-        ):
-            z = excess(n[new], sums[new], cap, m, low, high)
-            added[where] = log_payoffs(z, bets(m, low, high, side)).sum(axis=0)
-            mean = np.clip(sums[new] / n[new], low, high)
-            added[moments] = moment_columns(weights(n[new], cap), mean).sum(axis=0)
-        middle = (worst + best) / 2
-        means = middle / n
-        neighbours = np.flatnonzero(np.diff(index) == 1)
-        if neighbours.size:
-            pairs = pair_sums(means, np.ones(len(rows)))[neighbours]
-            added[_LIKE] = pairs.sum(axis=0)
-        k, calls = middle[new], n[new]
-        added[_SIZE] = [
-            len(calls),
-            calls.sum(),
-            (calls**2).sum(),
-            (k * calls).sum(),
-            (k**2).sum(),
-        ]
-        return added
+    def _fold(self) -> None:
+        gone = list(self.rows.items())[: len(self.rows) - self._keep]
+        self.sums  # noqa: B018  # before they go
+        self.old = self._grown(self.old, gone, ())
+        for number, _ in gone:
+            del self.rows[number]
 
-    def vector(self, side: Side) -> Floats:
-        """ln of what each bet has become, shape (BETS,)."""
-        return self.sums[_PASS if side is Side.PASS else _FAIL]
+    @property
+    def sums(self) -> Sums:
+        """Sums over all closed blocks."""
+        if self._changed:
+            self._sums = self._grown(self.old, list(self.rows.items()), ())
+        elif self._new:
+            rows = list(self.rows.items())
+            at = len(rows) - self._new
+            self._sums = self._grown(self._sums, rows[at:], rows[max(0, at - 1) : at])
+        self._new, self._changed = 0, False
+        return self._sums
 
-    def moments(self, side: Side) -> list[float]:
-        """Sums of `spread.moment_columns`, at worst for PASS, at best for FAIL."""
-        return [float(x) for x in self.sums[_WORST if side is Side.PASS else _BEST]]
+    def _grown(
+        self, sums: Sums, rows: Sequence[tuple[int, Row]], before: Sequence[tuple[int, Row]]
+    ) -> Sums:
+        """The sums with more rows, of which `before` was the last."""
+        vector, days, today = sums.vector, sums.days, sums.today
+        for day, group in groupby(rows, lambda row: self._day(row[0])):
+            if day > today:
+                days = vector if vector[BLOCKS] else None
+                today = day
+            new = list(group)
+            table = np.array([[number, *row] for number, row in (*before, *new)])
+            vector = vector + self._bets.added(table, vector, skip=len(before))
+            before = new[-1:]
+        return Sums(vector, days, today)
+
+    def _day(self, number: int) -> int:
+        return int((number - (self.first or 0)) * self.seconds // DAY)
 
     @property
     def likeness(self) -> Floats:
-        """Sums of `likeness.pair_sums`."""
-        return self.sums[_LIKE]
+        """Sums of `likeness.pair_sums`, shape (series, PAIRS)."""
+        return self._bets.likeness(self.sums.vector)
 
     @property
     def blocks(self) -> int:
         """How many blocks with calls have closed."""
-        return round(float(self.sums[_SIZE.start]))
+        return round(float(self.sums.vector[BLOCKS]))
+
+    @property
+    def days(self) -> int:
+        """How many whole days are over."""
+        return max(0, self.sums.today)
 
     @property
     def sizes(self) -> tuple[float, float, float, float, float]:
         """Blocks, calls, and the sums of n^2, kn and k^2 over blocks."""
-        blocks, calls, nn, kn, kk = (float(x) for x in self.sums[_SIZE])
+        blocks, calls, nn, kn, kk = (float(x) for x in self.sums.vector[:SIZES])
         return blocks, calls, nn, kn, kk
 
     def to_dict(self) -> dict[str, Any]:
@@ -141,92 +146,116 @@ class Level:
         return {
             "first": self.first,
             "last": self.last,
-            "rows": [list(row) for row in self.rows],
-            "old": self.old.tolist() if self.old.any() else [],
-            "sums": self.sums.tolist() if self.sums.any() else [],
+            "rows": [[number, *row] for number, row in self.rows.items()],
+            "old": _plain(self.old),
+            "sums": _plain(self.sums),
         }
 
     @classmethod
-    def from_dict(cls, bounded: Bounded, keep: int, data: Mapping[str, Any]) -> Level:
+    def from_dict(cls, bets: Bets, seconds: float, keep: int, data: Mapping[str, Any]) -> Level:
         """From `to_dict`.
 
         Raises:
             ValueError: for sums of another width.
         """
-        level = cls(bounded, keep)
+        level = cls(bets, seconds, keep)
         level.first, level.last = data["first"], data["last"]
-        level.rows = [(int(i), float(n), float(a), float(b)) for i, n, a, b in data["rows"]]
-        for name in ("old", "sums"):
-            if data[name]:
-                if len(data[name]) != WIDTH:
-                    raise ValueError(f"blocks: {name} has {len(data[name])} sums, not {WIDTH}")
-                setattr(level, name, np.array(data[name], dtype=np.float64))
+        level.rows = {int(row[0]): [float(x) for x in row[1:]] for row in data["rows"]}
+        level.old = _sums_of(bets.width, data["old"])
+        level._sums = _sums_of(bets.width, data["sums"])
         return level
 
     @classmethod
-    def merged(cls, bounded: Bounded, keep: int, levels: Iterable[Level]) -> Level:
+    def merged(cls, levels: Sequence[Level]) -> Level:
         """One level from those of several pods; see `Blocks.merged`."""
+        like = levels[0]
+        whole = cls(like._bets, like.seconds, like._keep)
         parts = [level for level in levels if level.last is not None]
-        if len(parts) == 1:
-            return cls.from_dict(bounded, keep, parts[0].to_dict())
-        whole = cls(bounded, keep)
         if not parts:
             return whole
+        if len(parts) == 1:
+            return cls.from_dict(like._bets, like.seconds, like._keep, parts[0].to_dict())
         whole.first = min(part.first for part in parts if part.first is not None)
         whole.last = max(part.last for part in parts if part.last is not None)
         # Blocks are added where every pod that lived then still has them one by one.
-        since = max((_oldest_kept(part) for part in parts), default=0)
+        since = max(_oldest_kept(part) for part in parts)
         folded = [_folded(part, since) for part in parts]
-        whole.old = _joined([f for f in folded if f is not None])
-        by_number: dict[int, list[float]] = {}
+        old = _joined([f for f in folded if f is not None], like._bets.width)
+        by_number: dict[int, Row] = {}
         for part in parts:
-            for number, *sums in part.rows:
+            for number, row in part.rows.items():
                 if number >= since:
-                    block = by_number.setdefault(number, [0.0, 0.0, 0.0])
-                    for i, x in enumerate(sums):
-                        block[i] += x
-        whole.rows = [(i, *by_number[i]) for i in sorted(by_number)]  # type: ignore[misc]
-        whole.sums = whole.old.copy()
-        if whole.rows:
-            whole.sums += whole._added(whole.rows, whole.old, skip=0)
+                    known = by_number.get(number)
+                    by_number[number] = (
+                        list(row)
+                        if known is None
+                        else [a + b for a, b in zip(known, row, strict=True)]
+                    )
+        whole.rows = dict(sorted(by_number.items()))
+        whole.old = Sums(old, None, whole._day(since - 1) if since else -1)
+        found = whole._grown(whole.old, list(whole.rows.items()), ())
+        ended = [
+            _Folded(part.first or 0, part.last or 0, part.sums.days)
+            for part in parts
+            if part.sums.days is not None
+        ]
+        days = found.days if not since else None
+        if days is None and ended:
+            days = _joined(ended, like._bets.width)
+        whole._sums = Sums(found.vector, days, max(found.today, *(p.sums.today for p in parts)))
         return whole
+
+
+def _plain(sums: Sums) -> dict[str, Any] | None:
+    if not sums.vector[BLOCKS]:
+        return None
+    days = None if sums.days is None else sums.days.tolist()
+    return {"vector": sums.vector.tolist(), "days": days, "today": sums.today}
+
+
+def _sums_of(width: int, data: Mapping[str, Any] | None) -> Sums:
+    if data is None:
+        return Sums(np.zeros(width))
+    for name in ("vector", "days"):
+        if data[name] is not None and len(data[name]) != width:
+            raise ValueError(f"blocks: {name} has {len(data[name])} sums, not {width}")
+    days = None if data["days"] is None else np.array(data["days"], dtype=np.float64)
+    return Sums(np.array(data["vector"], dtype=np.float64), days, int(data["today"]))
 
 
 @dataclass(frozen=True, slots=True)
 class _Folded:
-    """A pod's sums before the joint window, and when they were counted."""
+    """A pod's sums over some time, and when they were counted."""
 
     first: int
     last: int
-    sums: Floats
+    vector: Floats
 
 
 def _oldest_kept(part: Level) -> int:
     """The first number from which on nothing of a pod has been folded away."""
-    if not part.old.any():
+    if not part.old.vector[BLOCKS]:
         return 0
-    return part.rows[0][0] if part.rows else (part.last or 0) + 1
+    return next(iter(part.rows)) if part.rows else (part.last or 0) + 1
 
 
 def _folded(part: Level, since: int) -> _Folded | None:
-    before = [row for row in part.rows if row[0] < since]
-    sums = part.old
-    if before:
-        sums = sums + part._added(before, part.old, skip=0)
-    if not sums.any() or part.first is None:
+    before = [row for row in part.rows.items() if row[0] < since]
+    vector = part._grown(part.old, before, ()).vector
+    if not vector[BLOCKS] or part.first is None:
         return None
     last = before[-1][0] if before else min(since - 1, part.last or 0)
-    return _Folded(part.first, last, sums)
+    return _Folded(part.first, last, vector)
 
 
-def _joined(parts: list[_Folded]) -> Floats:
+def _joined(parts: Iterable[_Folded], width: int) -> Floats:
     """Add what was counted one after the other; average what was counted at the same time.
 
     Pods fail together, so their bets on the same blocks do not multiply. But ln is concave: the
     mean of ln(1 + L z_p), weighted by the pods' caps, is at most ln(1 + L z) of the added block
     (Jensen). So the average is evidence too, only less of it.
     """
-    total = np.zeros(WIDTH)
+    total = np.zeros(width)
     together: list[_Folded] = []
     end = -1
     for part in sorted(parts, key=lambda f: f.first):
@@ -241,11 +270,11 @@ def _joined(parts: list[_Folded]) -> Floats:
 
 
 def _average(parts: list[_Folded]) -> Floats:
-    sizes = np.array([p.sums[_SIZE.start + 1] / max(p.sums[_SIZE.start], 1.0) for p in parts])
+    sizes = np.array([p.vector[CALLS] / max(p.vector[BLOCKS], 1.0) for p in parts])
     share = sizes / sizes.sum() if sizes.sum() > 0 else np.full(len(parts), 1 / len(parts))
-    mean = np.sum([s * p.sums for s, p in zip(share, parts, strict=True)], axis=0)
-    calls = sum(float(p.sums[_SIZE.start + 1]) for p in parts)
-    scale = calls / max(float(mean[_SIZE.start + 1]), 1e-300)
-    mean[_SIZE.start + 1] = calls
-    mean[_SIZE.start + 2 : _SIZE.stop] *= scale**2  # as if the pods' blocks were one
+    mean = np.sum([s * p.vector for s, p in zip(share, parts, strict=True)], axis=0)
+    calls = sum(float(p.vector[CALLS]) for p in parts)
+    scale = calls / max(float(mean[CALLS]), 1e-300)
+    mean[CALLS] = calls
+    mean[CALLS + 1 : SIZES] *= scale**2  # as if the pods' blocks were one
     return np.asarray(mean)

@@ -26,9 +26,11 @@ from numpy.typing import ArrayLike
 
 from sidecar.judge.evidence.mixtures import Floats
 
-LENGTHS = (10, 60, 600, 3600)
-SHARES = (0.5, 0.3, 0.1, 0.1)  # of alpha, for each length
+LENGTHS = (1.0, 10.0, 60.0, 600.0, 3600.0)
+SHARES = (0.25, 0.25, 0.3, 0.1, 0.1)  # of alpha, for each length
 UNSEEN_SECONDS = 60.0
+SHORT = 6.0  # a length of which so many make less than what is assumed unseen must be confirmed
+PAIRS = 7  # sums of `pair_sums`
 MIN_PAIRS = 20  # neighbours before likeness is measured
 MIN_CHANGES = 6  # neighbours that differ: three spikes among zeros
 ERRORS = 1.64  # standard errors, one side
@@ -87,15 +89,28 @@ def choose(states: ArrayLike, lengths: Sequence[float], unseen: float = UNSEEN_S
     """Index of the length to decide at, from `state` of each length along the last axis.
 
     The shortest whose neighbours are not alike, nor those of any longer one. Where that cannot be
-    told: the longer one; but without any sign of likeness no longer than `unseen` seconds.
+    told: the longer one; but without any sign of likeness no longer than `unseen` seconds. A length
+    far below `unseen` is chosen only once the next one is known not to be alike either: over so
+    short a time a burst shows no change, and calls within it look independent.
     """
     found = np.asarray(states, dtype=np.float64)
     chosen = np.full(found.shape[:-1], len(lengths) - 1)
     for i in reversed(range(len(lengths))):
         apart = (found[..., i] == 0) & ~np.any(found[..., i:] == 1, axis=-1)
+        if SHORT * lengths[i] < unseen and i + 1 < len(lengths):
+            apart &= found[..., i + 1] == 0
         quiet = ~np.any(found == 1, axis=-1) & (lengths[i] >= unseen)
         chosen = np.where(apart | quiet, i, chosen)
     return chosen
+
+
+def of_series(states: ArrayLike) -> Floats:
+    """One `state` of several series, which lie along the first axis.
+
+    Alike where any is; not alike where none is and all are known.
+    """
+    found = np.asarray(states, dtype=np.float64)
+    return np.where(np.any(found == 1, axis=0), 1.0, np.max(found, axis=0))
 
 
 def alike(value: float) -> Alike:

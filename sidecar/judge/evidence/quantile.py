@@ -21,6 +21,7 @@ from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Floats, Side, rate_evidence, threshold
 
 LAST = len(EDGES_NS) - 1  # ten minutes; slower calls are counted as if they took as long
+ENDLESS = LAST + 1  # the bucket of what never ended, as far as anybody knows
 
 
 def bucket(latency_ns: float) -> int:
@@ -32,8 +33,8 @@ def bucket(latency_ns: float) -> int:
 
 
 def upper_ns(index: int) -> float:
-    """The largest latency that a bucket holds, in nanoseconds."""
-    return float(EDGES_NS[index])
+    """The largest latency that a bucket holds, in nanoseconds; infinity for `ENDLESS`."""
+    return float(EDGES_NS[index]) if index <= LAST else math.inf
 
 
 def quantile_interval(

@@ -19,6 +19,7 @@ from sidecar.judge.evidence.betting import SHARES
 from sidecar.judge.evidence.interval import STEPS, Interval
 from sidecar.judge.evidence.mixtures import Floats, Side, logmeanexp, threshold
 
+MOMENTS = 5  # sums of `moment_columns`
 _LOSS = -np.log1p(-np.array(SHARES)) - np.array(SHARES)
 
 

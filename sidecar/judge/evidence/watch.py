@@ -14,7 +14,7 @@ detection" (2023).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from sidecar.judge.evidence.betting import BETS, bets, excess, log_payoffs
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.mixtures import Side, logmeanexp
 
-FORMAT = 1
+FORMAT = 2
 RUN_LENGTH = 100_000.0  # blocks: twelve days of 10 s, exactly at the margin; never below 1/alpha
 
 
@@ -43,6 +43,7 @@ class Watch:
         "margin",
         "run_length",
         "seconds",
+        "weights",
         "worse_since",
     )
 
@@ -55,6 +56,7 @@ class Watch:
         seconds: float = 10.0,
         alpha: float = 0.05,
         run_length: float = RUN_LENGTH,
+        weights: Sequence[float] = (0.0, 1.0),
     ) -> None:
         """Start watching.
 
@@ -65,9 +67,11 @@ class Watch:
             seconds: the length of the blocks that it is fed.
             alpha: the error of the decision: the run length is at least 1/alpha.
             run_length: mean number of blocks to a false alarm, at least.
+            weights: of a block's sums, which make its score (`bets.Scored`).
         """
         self.margin, self.low, self.high, self.seconds = margin, low, high, seconds
         self.run_length = max(run_length, 1 / alpha)
+        self.weights = tuple(weights)
         self.fired: int | None = None  # number of the block at which it fired
         self.worse_since: int | None = None  # the block from which on things were probably worse
         self.last: int | None = None  # number of the last block fed
@@ -107,8 +111,9 @@ class Watch:
 
         Blocks that have left the window meanwhile are missed: it only sees harm later.
         """
-        for number, n, _, best in blocks.rows(self.seconds, -1 if self.last is None else self.last):
-            self.update(number, n, best)
+        for number, row in blocks.rows(self.seconds, -1 if self.last is None else self.last):
+            k = sum(w * x for w, x in zip(self.weights, row[1:], strict=True))
+            self.update(number, row[0], k)
         return self.fired is not None
 
     def begin_after(self, blocks: Blocks) -> None:
@@ -117,7 +122,7 @@ class Watch:
         if rows:
             self.last = rows[-1][0]
             self._blocks = float(len(rows))
-            self._calls = sum(row[1] for row in rows)
+            self._calls = sum(row[0] for _, row in rows)
 
     @property
     def log_evidence(self) -> float:
@@ -140,6 +145,7 @@ class Watch:
             "high": self.high,
             "seconds": self.seconds,
             "run_length": self.run_length,
+            "weights": list(self.weights),
             "fired": self.fired,
             "worse_since": self.worse_since,
             "last": self.last,
@@ -163,6 +169,7 @@ class Watch:
             data["high"],
             seconds=data["seconds"],
             run_length=data["run_length"],
+            weights=data["weights"],
         )
         watch.fired, watch.worse_since = data["fired"], data["worse_since"]
         watch.last, watch.blocks = data["last"], data["blocks"]

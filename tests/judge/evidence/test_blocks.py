@@ -10,17 +10,25 @@ import pytest
 
 from sidecar.judge.evidence.betting import bets
 from sidecar.judge.evidence.blocks import Blocks, shares_of
+from sidecar.judge.evidence.mean_bets import MeanBets as Bets
 from sidecar.judge.evidence.mixtures import Side, logmeanexp, threshold
 
 SECOND = 1_000_000_000
 START = 1_700_002_800 * SECOND  # a whole hour
 
 
+LONG = (10, 60, 600, 3600)
+
+
+def long_blocks(bets: Bets) -> Blocks:
+    return Blocks(bets, lengths=LONG, keep=(360, 240, 144, 168))
+
+
 def filled(means: list[float], calls: float = 100.0, margin: float = 0.01) -> Blocks:
     """A block of 10 s for each mean."""
-    blocks = Blocks(margin)
+    blocks = long_blocks(Bets(margin))
     for i, mean in enumerate(means):
-        blocks.add(START + i * 10 * SECOND, calls, mean * calls, mean * calls)
+        blocks.add(START + i * 10 * SECOND, calls, (mean * calls, mean * calls))
     blocks.advance(START + len(means) * 10 * SECOND)
     return blocks
 
@@ -31,8 +39,8 @@ def noisy(mean: float, blocks: int, seed: int = 1, calls: int = 100) -> list[flo
 
 
 def test_an_open_block_is_no_evidence_yet() -> None:
-    blocks = Blocks(0.01)
-    blocks.add(START, 100, 100, 100)
+    blocks = long_blocks(Bets(0.01))
+    blocks.add(START, 100, (100, 100))
     assert blocks.evidence_for(10).log_fail == 0.0
     blocks.advance(START + 10 * SECOND)
     assert blocks.evidence_for(10).log_fail > 1.0
@@ -59,17 +67,17 @@ def test_gross_harm_needs_three_blocks() -> None:
 def test_a_block_counts_no_more_than_its_cap_however_many_calls_it_has() -> None:
     calm = filled([0.0] * 5)
     storm = filled([0.0] * 5)
-    calm.add(START + 100 * SECOND, 100, 100, 100)
-    storm.add(START + 100 * SECOND, 1e6, 1e6, 1e6)
+    calm.add(START + 100 * SECOND, 100, (100, 100))
+    storm.add(START + 100 * SECOND, 1e6, (1e6, 1e6))
     for blocks in (calm, storm):
         blocks.advance(START + 110 * SECOND)
     assert storm.evidence_for(10).log_fail == pytest.approx(calm.evidence_for(10).log_fail)
 
 
 def test_what_is_lost_counts_against_both_claims() -> None:
-    blocks = Blocks(0.01)
+    blocks = long_blocks(Bets(0.01))
     for i in range(800):
-        blocks.add(START + i * 10 * SECOND, 100, 5, 0)  # 5 % of the calls are missing
+        blocks.add(START + i * 10 * SECOND, 100, (5, 0))  # 5 % of the calls are missing
     blocks.advance(START + 8000 * SECOND)
     found = blocks.evidence()
     assert found.log_pass < 0
@@ -84,7 +92,7 @@ def test_longer_blocks_are_sums_of_shorter_ones() -> None:
     blocks = filled(noisy(0.02, 720))
     assert [blocks.blocks(s) for s in (10, 60, 600, 3600)] == [720, 120, 12, 2]
     rows = blocks.rows(60)
-    assert sum(n for _, n, _, _ in rows) == 720 * 100
+    assert sum(row[0] for _, row in rows) == 720 * 100
     assert blocks.rows(60, since=rows[-2][0]) == rows[-1:]
 
 
@@ -126,26 +134,43 @@ def test_json_brings_everything_back_and_counting_goes_on() -> None:
     first = filled(means[:1777])
     again = Blocks.from_dict(json.loads(json.dumps(first.to_dict())))
     for i, mean in enumerate(means[1777:], start=1777):
-        again.add(START + i * 10 * SECOND, 100, mean * 100, mean * 100)
+        again.add(START + i * 10 * SECOND, 100, (mean * 100, mean * 100))
     again.advance(START + 30_000 * SECOND)
-    assert again.to_dict() == whole.to_dict()
-    assert again.evidence() == whole.evidence()
-    assert again.interval(0.05) == whole.interval(0.05)
+    for seconds in LONG:
+        assert again.rows(seconds) == whole.rows(seconds)
+        found, expected = again.evidence_for(seconds), whole.evidence_for(seconds)
+        assert found.log_pass == pytest.approx(expected.log_pass)
+        assert found.log_fail == pytest.approx(expected.log_fail)
+    assert again.interval(0.05) == pytest.approx(whole.interval(0.05))
 
 
 def test_another_format_is_refused() -> None:
     with pytest.raises(ValueError, match="format 9"):
-        Blocks.from_dict({**Blocks(0.1).to_dict(), "format": 9})
+        Blocks.from_dict({**long_blocks(Bets(0.1)).to_dict(), "format": 9})
 
 
-def test_a_late_score_counts_in_the_block_that_is_open() -> None:
-    blocks = filled([0.0] * 10)
-    before = blocks.evidence_for(10)
-    blocks.add(START, 5, 5, 5)
-    assert blocks.evidence_for(10) == before
+def test_a_late_score_counts_in_the_block_of_its_call() -> None:
+    late, prompt = filled([0.0] * 100), filled([0.0] * 42 + [0.05] + [0.0] * 57)
+    before = late.evidence_for(10)
+    late.add(START + 420 * SECOND, 0, (5, 5))
+    assert late.evidence_for(10).log_fail > before.log_fail
+    for seconds in LONG:
+        found, expected = late.evidence_for(seconds), prompt.evidence_for(seconds)
+        assert found.log_fail == pytest.approx(expected.log_fail)
+        assert found.log_pass == pytest.approx(expected.log_pass)
+    assert late.estimates == prompt.estimates
+
+
+def test_what_is_later_than_the_window_counts_in_the_block_that_is_open() -> None:
+    blocks = Blocks(Bets(0.01), lengths=(10,), keep=(20,))
+    for i in range(100):
+        blocks.add(START + i * 10 * SECOND, 100, (0, 0))
+    before = blocks.calls
+    blocks.add(START, 5, (5, 5))
     assert blocks.late == 5
-    blocks.advance(START + 200 * SECOND)
-    assert blocks.evidence_for(10).log_fail > before.log_fail
+    assert blocks.calls == before + 5
+    blocks.add(START, 0, (5, 5))  # of a call that was counted: it stays unknown
+    assert blocks.total[1] == 5
 
 
 def test_pods_are_added_by_wall_clock_before_they_bet() -> None:
@@ -170,9 +195,9 @@ def test_merging_never_makes_more_of_pods_that_lived_together(blocks: int) -> No
 
 def test_pods_that_lived_one_after_the_other_add() -> None:
     means = noisy(0.02, 2000)
-    first, second = filled(means[:1000]), Blocks(0.01)
+    first, second = filled(means[:1000]), long_blocks(Bets(0.01))
     for i, mean in enumerate(means[1000:], start=1000):
-        second.add(START + i * 10 * SECOND, 100, mean * 100, mean * 100)
+        second.add(START + i * 10 * SECOND, 100, (mean * 100, mean * 100))
     second.advance(START + 20_000 * SECOND)
     whole, merged = filled(means), Blocks.merged([second, first])
     assert merged.evidence_for(10).log_fail == pytest.approx(
@@ -183,19 +208,19 @@ def test_pods_that_lived_one_after_the_other_add() -> None:
 
 def test_blocks_of_other_margins_do_not_merge() -> None:
     with pytest.raises(ValueError, match="cannot be merged"):
-        Blocks.merged([Blocks(0.1), Blocks(0.2)])
+        Blocks.merged([long_blocks(Bets(0.1)), long_blocks(Bets(0.2))])
 
 
 def test_memory_is_constant() -> None:
-    short, long = filled(noisy(0.02, 3000)), filled(noisy(0.02, 9000))
-    assert len(long.rows(10)) <= 360
+    short, long = filled(noisy(0.02, 12_000)), filled(noisy(0.02, 36_000))
+    assert len(long.rows(10)) <= 450
     assert len(json.dumps(long.to_dict())) < 1.3 * len(json.dumps(short.to_dict()))
 
 
 def test_hours_and_days_are_told() -> None:
-    blocks = Blocks(0.01)
+    blocks = long_blocks(Bets(0.01))
     for hour in range(30):
-        blocks.add(START + hour * 3600 * SECOND, 1, 0, 0)
+        blocks.add(START + hour * 3600 * SECOND, 1, (0, 0))
     assert (blocks.hours_of_day, blocks.days_of_week) == (24, 3)
 
 
@@ -206,11 +231,67 @@ def test_calls_in_bursts_are_worth_fewer_calls() -> None:
     assert bursts.effective_calls == pytest.approx(500, rel=0.25)
 
 
+def seconds_of(means: list[float], calls: float = 50.0, **given: float) -> Blocks:
+    """A block of one second for each mean."""
+    blocks = Blocks(Bets(0.01, **given))
+    for i, mean in enumerate(means):
+        blocks.add(START + i * SECOND, calls, (mean * calls, mean * calls))
+    blocks.advance(START + len(means) * SECOND)
+    return blocks
+
+
+def test_seconds_are_decided_on_once_longer_blocks_are_known_not_to_be_alike() -> None:
+    means = noisy(0.03, 400, calls=50)
+    assert seconds_of(means[:150]).chosen().seconds > 1
+    assert seconds_of(means).chosen().seconds == 1
+
+
+def test_before_a_day_is_over_only_harm_beyond_the_swing_is_proof() -> None:
+    twice, thrice = noisy(0.02, 3600, calls=50), noisy(0.03, 3600, calls=50)
+    assert seconds_of(twice, swing=1).evidence().log_fail > threshold(0.025)
+    assert seconds_of(twice, swing=2).evidence().log_fail < threshold(0.025)
+    assert seconds_of(thrice, swing=2).evidence().log_fail > threshold(0.025)
+
+
+def test_whole_days_are_evidence_at_the_margin_itself() -> None:
+    def days(mean: float, blocks: int) -> Blocks:
+        found = Blocks(Bets(0.01, 2.0), lengths=(600, 3600), keep=(144, 168))
+        for i, one in enumerate(noisy(mean, blocks, calls=1000)):
+            found.add(START + i * 600 * SECOND, 1000, (one * 1000, one * 1000))
+        found.advance(START + blocks * 600 * SECOND)
+        return found
+
+    limit = threshold(0.025)
+    assert days(0.015, 143).evidence().log_fail < limit
+    harmed = days(0.015, 145)
+    assert harmed.days_over == 1
+    assert harmed.evidence().log_fail > limit
+    again = Blocks.from_dict(json.loads(json.dumps(harmed.to_dict())))
+    assert again.evidence().log_fail == pytest.approx(harmed.evidence().log_fail)
+    both = Blocks.merged([harmed, days(0.015, 145)])
+    assert both.evidence().log_fail == pytest.approx(harmed.evidence().log_fail)
+
+
+def test_hours_that_swing_around_the_margin_are_no_proof_of_anything() -> None:
+    """The rate follows the hour, from nothing to twice the margin, through three days."""
+    rng = np.random.default_rng(8)
+    for swing, wrong in ((1.0, True), (2.0, False)):
+        blocks = Blocks(Bets(0.01, swing), lengths=(60, 600, 3600), keep=(30, 30, 30))
+        crossed = False
+        for i in range(3 * 1440):
+            rate = 0.01 * (1 + np.cos(2 * np.pi * i / 1440))
+            k = float(rng.binomial(3000, rate))
+            blocks.add(START + i * 60 * SECOND, 3000, (k, k))
+            if i % 60 == 0:
+                crossed = crossed or blocks.evidence().log_fail > threshold(0.025)
+        assert crossed is wrong
+
+
 def test_signed_scores_and_impossible_margins() -> None:
-    blocks = Blocks(0.02, -1.0, 1.0)
+    blocks = long_blocks(Bets(0.02, 1.0, -1.0, 1.0))
     for i in range(400):
-        blocks.add(START + i * 10 * SECOND, 10, 0, 0)
+        blocks.add(START + i * 10 * SECOND, 10, (0, 0))
     blocks.advance(START + 4000 * SECOND)
     assert blocks.evidence_for(10).log_pass > threshold(0.025)
     with pytest.raises(ValueError, match="between"):
-        Blocks(0.0)
+        long_blocks(Bets(0.0))

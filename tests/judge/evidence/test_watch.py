@@ -7,6 +7,7 @@ import json
 import numpy as np
 
 from sidecar.judge.evidence.blocks import Blocks
+from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.watch import Watch
 
 SECOND = 1_000_000_000
@@ -47,14 +48,14 @@ def test_it_goes_on_from_json() -> None:
 
 
 def test_it_follows_the_blocks_from_the_decision_on() -> None:
-    blocks = Blocks(0.01)
+    blocks = Blocks(MeanBets(0.01))
     for i in range(100):
-        blocks.add(i * 10 * SECOND, 100, 100, 100)
+        blocks.add(i * 10 * SECOND, 100, (100, 100))
     blocks.advance(1000 * SECOND)
     watch = Watch(0.01)
     watch.begin_after(blocks)
     assert not watch.follow(blocks)
     for i in range(100, 104):
-        blocks.add(i * 10 * SECOND, 100, 100, 100)
+        blocks.add(i * 10 * SECOND, 100, (100, 100))
     blocks.advance(1040 * SECOND)
     assert watch.follow(blocks)

@@ -1,0 +1,155 @@
+"""What the API server knows of the pods that asked for the sidecar.
+
+A headless service's name tells the pods that are there. It does not tell which of them have no
+sidecar although they asked for one, and it may leave out those that are not ready: both would be
+calls that nobody compared. With the right to list pods in one namespace the collector names them.
+
+Rule: an API server that does not answer is a reason against PASS, not against going on.
+Counterparts: `poll`, which asks here once a round; `kube.inject`, whose notes are read.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+SECONDS = 10.0
+PAGE = 500
+MOST = 20_000  # pods
+ASKED = "shadow-sidecar/inject"
+INJECTED = "shadow-sidecar/status"
+REASON = "shadow-sidecar/not-injected"
+OVER = frozenset({"Succeeded", "Failed"})
+TEXT = 300
+
+
+class ClusterError(Exception):
+    """The API server could not be asked; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pods:
+    """Pods that asked for the sidecar and have not ended."""
+
+    injected: Mapping[str, str] = field(default_factory=dict)  # address: name
+    not_injected: Mapping[str, str] = field(default_factory=dict)  # name: why, or ""
+    bare: frozenset[str] = frozenset()  # addresses of those
+
+
+def pods_of(items: Sequence[Mapping[str, Any]]) -> Pods:
+    """Sort pods as the API server lists them. Pure.
+
+    One without an address yet has no calls, and one that is being deleted leaves its service: both
+    are left out.
+    """
+    injected, not_injected, bare = {}, {}, set()
+    for item in items:
+        metadata, status = item.get("metadata") or {}, item.get("status") or {}
+        labels, notes = metadata.get("labels") or {}, metadata.get("annotations") or {}
+        ip, name = status.get("podIP") or "", str(metadata.get("name"))
+        over = status.get("phase") in OVER or metadata.get("deletionTimestamp")
+        if labels.get(ASKED) != "true" or over or not ip:
+            continue
+        if INJECTED in notes:
+            injected[ip] = name
+        else:
+            not_injected[name] = str(notes.get(REASON) or "")[:TEXT]
+            bare.add(ip)
+    return Pods(injected, not_injected, frozenset(bare))
+
+
+class Cluster:
+    """One namespace's pods, asked with the pod's own account."""
+
+    def __init__(
+        self,
+        selector: str,
+        namespace: str = "",
+        *,
+        url: str = "",
+        account: Path = ACCOUNT,
+    ) -> None:
+        """Find the API server as every client in a pod does.
+
+        Args:
+            selector: of labels, as kubectl takes it.
+            namespace: empty: this pod's own.
+            url: of the API server; empty: of the environment.
+            account: the directory of the service account's token and certificate.
+
+        Raises:
+            ClusterError: we are in no pod, or the pod has no token.
+        """
+        host, port = (os.environ.get(f"KUBERNETES_SERVICE_{what}", "") for what in ("HOST", "PORT"))
+        if not url and not host:
+            raise ClusterError("--pods: not in a cluster: KUBERNETES_SERVICE_HOST is not set")
+        name = f"[{host}]" if ":" in host else host
+        self._url = url or f"https://{name}:{port or 443}"
+        self._account = account
+        self._selector = selector
+        try:
+            self._namespace = namespace or (account / "namespace").read_text().strip()
+            self._token()
+        except OSError as error:
+            raise ClusterError(
+                f"--pods: {error.filename}: {error.strerror}: the pod needs its account's token "
+                "(automountServiceAccountToken: true)"
+            ) from None
+
+    def _token(self) -> str:
+        return (self._account / "token").read_text().strip()  # it is renewed every hour
+
+    async def pods(self) -> Pods:
+        """Ask.
+
+        Raises:
+            ClusterError: it did not answer as it should.
+        """
+        items: list[Mapping[str, Any]] = []
+        query = {"labelSelector": self._selector, "limit": str(PAGE)}
+        path = f"{self._url}/api/v1/namespaces/{self._namespace}/pods"
+        try:
+            headers = {"Authorization": f"Bearer {self._token()}", "Accept": "application/json"}
+            timeout = aiohttp.ClientTimeout(total=SECONDS)
+            tls = self._tls()
+            async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
+                while True:
+                    async with session.get(path, params=query, ssl=tls) as answer:
+                        if answer.status != 200:
+                            raise ClusterError(_refused(answer.status, self._namespace))
+                        page = await answer.json()
+                    items += page["items"]
+                    query["continue"] = (page.get("metadata") or {}).get("continue") or ""
+                    if not query["continue"]:
+                        return pods_of(items)
+                    if len(items) > MOST:
+                        raise ClusterError(f"more than {MOST} pods match {self._selector!r}")
+        except TimeoutError:
+            raise ClusterError("no answer in time") from None
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            aiohttp.ClientError,
+        ) as error:
+            raise ClusterError(f"{type(error).__name__}: {error}") from None
+
+    def _tls(self) -> ssl.SSLContext | bool:
+        if not self._url.startswith("https"):
+            return False
+        return ssl.create_default_context(cafile=str(self._account / "ca.crt"))
+
+
+def _refused(status: int, namespace: str) -> str:
+    if status in {401, 403}:
+        return f"may not list pods in {namespace!r} (a Role with get and list on pods is needed)"
+    return f"HTTP status {status}"

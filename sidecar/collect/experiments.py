@@ -1,0 +1,159 @@
+"""Decisions about what was compared with what, which outlive every pod. Pure.
+
+An experiment is a shadow's name, both sides' versions and the rules. Rules:
+- FAIL stands for its experiment, whatever comes later. PASS is judged anew in each round, and
+  watched: harm that begins after it is a FAIL, too.
+- A rollout back to an old pair is the old experiment, and goes on with its evidence.
+- Each further experiment about a candidate that was decided about before, with another margin,
+  perhaps, is an attempt of its own and may err less (`judge.evidence.attempts`).
+
+Counterparts: `service`, which asks; `ledger`, which keeps them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sidecar.judge.counts import READER, Snapshot, Total
+from sidecar.judge.criteria.base import Plan
+from sidecar.judge.evidence.watch import Watch
+from sidecar.judge.latches import Latches, begin_watch, harm
+
+DIGITS = 16
+OURS, THEIRS = "production ", "shadow "  # before a model's name
+
+
+@dataclass(slots=True)
+class Experiment:
+    """What is known of one."""
+
+    key: str
+    shadow: str
+    rules: str
+    models: dict[str, str]  # versions of both sides; names may be added, versions never change
+    attempt: int
+    failed: str = ""  # why, once it has
+    passed_unix: float = 0.0  # when it did first; 0: never
+    latches: Latches = field(default_factory=Latches)
+
+    @property
+    def decided(self) -> bool:
+        """Whether it has ever come to PASS or FAIL."""
+        return bool(self.failed or self.passed_unix)
+
+    def is_of(self, shadow: str, rules: str, models: Mapping[str, str]) -> bool:
+        """Whether evidence is this experiment's: what both know is the same."""
+        agrees = all(self.models.get(k, v) == v for k, v in models.items())
+        return (shadow, rules) == (self.shadow, self.rules) and agrees and self._knows(models)
+
+    def is_about(self, shadow: str, models: Mapping[str, str]) -> bool:
+        """Whether the candidate is the same, by whatever rules and beside whatever production."""
+        theirs = {k: v for k, v in models.items() if k.startswith(THEIRS)}
+        agrees = all(self.models.get(k, v) == v for k, v in theirs.items())
+        return shadow == self.shadow and agrees and self._knows(theirs)
+
+    def _knows(self, models: Mapping[str, str]) -> bool:
+        return any(k.startswith(THEIRS) and k in self.models for k in models)
+
+    def follow(self, plans: Sequence[Plan], whole: Total) -> str | None:
+        """Why a PASS no longer stands; None while it does, or where there was none."""
+        return harm(self.latches, plans, whole) if self.passed_unix else None
+
+    def passes(self, plans: Sequence[Plan], whole: Total, alpha: float, unix: float) -> None:
+        """Note the first PASS, and watch from here on."""
+        if self.passed_unix:
+            return
+        self.passed_unix = unix
+        self.latches.decided_unix_ns = int(unix * 1e9)
+        begin_watch(self.latches, plans, whole, alpha)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "shadow": self.shadow,
+            "rules": self.rules,
+            "models": self.models,
+            "attempt": self.attempt,
+            "failed": self.failed,
+            "passed_unix": self.passed_unix,
+            "watches": {
+                name: [watch.to_dict() for watch in watches]
+                for name, watches in self.latches.watches.items()
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, key: str, data: Mapping[str, Any]) -> Experiment:
+        """From `to_dict`.
+
+        Raises:
+            ValueError, KeyError, TypeError, AttributeError: for anything else.
+        """
+        latches = Latches(decided_unix_ns=int(data["passed_unix"] * 1e9))
+        for name, watches in data["watches"].items():
+            latches.watches[name] = [Watch.from_dict(watch) for watch in watches]
+        return cls(
+            key,
+            str(data["shadow"]),
+            str(data["rules"]),
+            dict(data["models"]),
+            int(data["attempt"]),
+            str(data["failed"]),
+            float(data["passed_unix"]),
+            latches,
+        )
+
+
+class Experiments:
+    """All there were."""
+
+    def __init__(self, known: Iterable[Experiment] = ()) -> None:
+        """Begin with those that a ledger has."""
+        self._known = {one.key: one for one in known}
+
+    def of(self, shadow: str, snapshots: Sequence[Snapshot]) -> Experiment | None:
+        """The experiment that the snapshots are of; None before both sides' versions are known."""
+        models = versions_of(snapshots)
+        if not is_versioned(models):
+            return None
+        rules = snapshots[0].rules
+        fitting = [one for one in self._known.values() if one.is_of(shadow, rules, models)]
+        if fitting:
+            # One that failed first: a name that was not known yet must not make it forgotten.
+            found = min(fitting, key=lambda one: (not one.failed, not one.decided, one.key))
+            found.models |= models
+        else:
+            told = [shadow, rules, *(f"{k}={v}" for k, v in sorted(models.items()))]
+            key = hashlib.sha256("\n".join(told).encode()).hexdigest()[:DIGITS]
+            found = self._known[key] = Experiment(key, shadow, rules, models, 1)
+        if not found.decided:  # another one about the same candidate may have been, meanwhile
+            others = [
+                one
+                for one in self._known.values()
+                if one is not found and one.decided and one.is_about(shadow, models)
+            ]
+            found.attempt = max(found.attempt, 1 + len(others))
+        return found
+
+    def __iter__(self) -> Iterator[Experiment]:
+        return iter(self._known.values())
+
+
+def is_versioned(models: Mapping[str, str]) -> bool:
+    """Whether both sides have told which version they are; a model's name alone is none."""
+    return all(any(k.startswith(side) and k != side for k in models) for side in (OURS, THEIRS))
+
+
+def versions_of(snapshots: Iterable[Snapshot]) -> dict[str, str]:
+    """Both sides' versions, without who read their payloads."""
+    models: dict[str, str] = {}
+    for snapshot in snapshots:
+        models |= {
+            k: v
+            for k, v in snapshot.models.items()
+            if not k.startswith(READER) and k not in {OURS, THEIRS}
+        }
+    return models

@@ -1,0 +1,268 @@
+"""What is known of a service, and the report that follows from it. No input or output.
+
+Rules
+1. Evidence of pods that are gone counts as long as it agrees with that of those that are there
+   (same rules, same versions), so a rollout back to an old pair goes on where it was. Where a side
+   does not tell its version, nobody knows whose evidence it was: it goes with its pod.
+2. A pod that is there and does not add to the sum (no answer, no sidecar, no such shadow, other
+   rules or versions) is named, and forbids PASS.
+3. FAIL stands for its experiment, and a PASS is watched: see `experiments`.
+4. Nothing passes on old knowledge: before the first round, or when evidence had to be let go.
+
+Counterparts: `poll`, which hears; `report.build`, which adds up; `ledger`, which remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from sidecar.collect.experiments import Experiment, Experiments, is_versioned
+from sidecar.collect.told import Told
+from sidecar.judge.counts import Snapshot, SnapshotKey, Total, alike, counts_of, total
+from sidecar.judge.criteria.base import Plan
+from sidecar.judge.evidence.attempts import alpha_of_attempt
+from sidecar.judge.report import State, Verdict
+from sidecar.judge.settings import JudgeSettings
+from sidecar.judge.verdict import decide, plans_of
+from sidecar.report.build import build, empty_report
+from sidecar.report.part import Part
+from sidecar.report.report import Report, ServiceFacts, VerdictChange
+
+MOST_PARTS = 5_000  # of one shadow; those heard of longest ago go first
+NAMED = 5
+NOT_INJECTED = "asked for the sidecar and does not have it"
+
+
+@dataclass(slots=True)
+class Heard:
+    """What one round of questions brought."""
+
+    unix: float
+    told: list[Told]
+    missing: dict[str, str] = field(default_factory=dict)  # address: why it did not answer
+    not_injected: dict[str, str] = field(default_factory=dict)  # pod: why, or ""
+    took_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Service:
+    """Everything that was heard of one service."""
+
+    names: tuple[str, ...] = ()
+    allow_missing: bool = False
+    other_shadows: bool = False  # a pod without a shadow of that name is not missing from it
+    most_parts: int = MOST_PARTS
+    experiments: Experiments = field(default_factory=Experiments)
+    last: Heard | None = None
+    dropped: set[str] = field(default_factory=set)  # experiments cut short
+    _parts: dict[str, dict[SnapshotKey, Part]] = field(default_factory=dict)
+    _seen: dict[tuple[str, SnapshotKey], float] = field(default_factory=dict)
+
+    @property
+    def shadows(self) -> list[str]:
+        """Their names: those of the pods that are there, or of all that were while there is none.
+
+        Without a pod the last verdict is still worth showing.
+        """
+        now = {told.part.shadow for told in self.last.told} if self.last else set()
+        return sorted(now or self._parts)
+
+    def parts(self, shadow: str) -> list[Part]:
+        """All that is kept about one shadow."""
+        return list(self._parts.get(shadow, {}).values())
+
+    def remember(self, kept: Iterable[tuple[float, Part]]) -> None:
+        """Take in what a ledger has."""
+        for seen, part in kept:
+            self._take(part, seen)
+
+    def hear(self, heard: Heard) -> tuple[list[Told], list[Part]]:
+        """Take in a round; returns the parts that are news, and those that had to go."""
+        refused: dict[str, str] = {}
+        good = []
+        for told in heard.told:
+            if why := self._contradicts(told.part):
+                refused[told.part.source] = why
+            else:
+                good.append(told)
+        heard = replace(heard, told=good, missing=heard.missing | refused)
+        news = [told for told in good if self._take(told.part, heard.unix)]
+        self.last = heard
+        return news, [part for shadow in self._parts for part in self._cut(shadow)]
+
+    def _contradicts(self, part: Part) -> str | None:
+        """Two that name the same rules must have the same ones: else one of them is not true."""
+        known = self._parts.get(part.shadow, {}).values()
+        other = next((p for p in known if p.snapshot.rules == part.snapshot.rules), None)
+        if other is None or declared(other.settings) == declared(part.settings):
+            return None
+        return "its criteria are others than its digest of rules says"
+
+    def report(self, shadow: str, unix: float, history: Sequence[VerdictChange] = ()) -> Report:
+        """The report of one shadow, with what is known of the service."""
+        missing = self.missing(shadow)
+        chosen, taken = self._chosen(shadow)
+        facts = self._facts(shadow, taken, unix)
+        facts = replace(facts, history=tuple(c for c in history if c.shadow == shadow))
+        if not chosen:
+            return replace(empty_report(missing, unix), shadow=shadow, service=facts)
+        lead = next(p for p in chosen if p.snapshot.key == taken[0].key)
+        experiment = self.experiments.of(shadow, taken)
+        attempt = experiment.attempt if experiment else 1
+        alpha = alpha_of_attempt(lead.settings.alpha, attempt)
+        settings = lead.settings.model_copy(update={"alpha": alpha})
+        plans = plans_of(settings, lead.control_fraction)
+        whole = total(counts_of(part.snapshot for part in chosen))
+        verdict = self._standing(chosen, decide(settings, plans, whole), experiment, plans, whole)
+        found = build(
+            chosen, unix, verdict=verdict, missing=missing, allow_missing=self.allow_missing
+        )
+        found = replace(
+            found, verdict=self._not_on_old(found.verdict, experiment, self._here(shadow))
+        )
+        if experiment is not None and found.state is State.PASS:
+            experiment.passes(plans, whole, alpha, unix)
+        notices = [*found.notices, *self._notices(chosen, taken, facts)]
+        facts = replace(facts, experiment=experiment.key if experiment else "", attempt=attempt)
+        return replace(found, notices=tuple(notices), service=facts)
+
+    def _chosen(self, shadow: str) -> tuple[list[Part], list[Snapshot]]:
+        """Parts to be shown, and of them the snapshots that are added: the leading one first."""
+        kept = self._parts.get(shadow, {})
+        here = self._here(shadow)
+        counts = {
+            key: part.snapshot
+            for key, part in kept.items()
+            if key in here or not here or is_versioned(part.snapshot.models)
+        }
+        taken = alike(counts, here)
+        keys = {snapshot.key for snapshot in taken} | here
+        return [kept[key] for key in kept if key in keys], taken
+
+    def _here(self, shadow: str) -> set[SnapshotKey]:
+        told = self.last.told if self.last else []
+        return {t.part.snapshot.key for t in told if t.part.shadow == shadow}
+
+    def _standing(
+        self,
+        parts: Sequence[Part],
+        verdict: Verdict,
+        experiment: Experiment | None,
+        plans: Sequence[Plan],
+        whole: Total,
+    ) -> Verdict:
+        """The verdict with the decisions that stand whatever is seen now."""
+        alone = parts[0].stands if len(parts) == 1 else None
+        if alone is not None and alone[0] is State.FAIL and verdict.state is not State.FAIL:
+            verdict = replace(verdict, state=State.FAIL, reason=alone[1])
+        if experiment is None:
+            return verdict
+        if experiment.failed and verdict.state is not State.FAIL:
+            return replace(verdict, state=State.FAIL, reason=f"{experiment.failed} (stands)")
+        if (later := experiment.follow(plans, whole)) and verdict.state is not State.FAIL:
+            verdict = replace(verdict, state=State.FAIL, reason=later)
+        if verdict.state is State.FAIL and not experiment.failed:
+            experiment.failed = verdict.reason
+        return verdict
+
+    def _not_on_old(
+        self, verdict: Verdict, experiment: Experiment | None, here: set[SnapshotKey]
+    ) -> Verdict:
+        if verdict.state is not State.PASS:
+            return verdict
+        reason = None
+        if self.last is None:
+            reason = "no pod was asked since the start"
+        elif not here:
+            reason = "no pod is there that has this shadow"
+        elif experiment is not None and experiment.key in self.dropped:
+            reason = f"older evidence was let go: more than {self.most_parts} lives of observers"
+        if reason is None:
+            return verdict
+        return replace(verdict, state=State.INCONCLUSIVE, reason=reason)
+
+    def missing(self, shadow: str) -> dict[str, str]:
+        """Pods that are there and tell nothing of the shadow, each with the reason."""
+        if self.last is None:
+            return {}
+        missing = dict(self.last.missing)
+        having = {t.part.source for t in self.last.told if t.part.shadow == shadow}
+        if not self.other_shadows:
+            for source in {t.part.source for t in self.last.told} - having:
+                missing[source] = f"has no shadow called {shadow!r}"
+        for pod, why in self.last.not_injected.items():
+            missing[pod] = f"{NOT_INJECTED}: {why}" if why else NOT_INJECTED
+        return missing
+
+    def _facts(self, shadow: str, taken: Sequence[Snapshot], unix: float) -> ServiceFacts:
+        last = self.last
+        here = [t.part for t in last.told if t.part.shadow == shadow] if last else []
+        present = {part.snapshot.key for part in here}
+        return ServiceFacts(
+            names=self.names,
+            experiment="",
+            staleness_seconds=max(0.0, unix - last.unix) if last else None,
+            answering=len({part.source for part in here}),
+            silent=tuple(sorted(part.source for part in here if _saw_nothing(part))),
+            not_injected=dict(last.not_injected) if last else {},
+            gone=sum(snapshot.key not in present for snapshot in taken),
+        )
+
+    def _notices(
+        self, parts: Sequence[Part], taken: Sequence[Snapshot], facts: ServiceFacts
+    ) -> list[str]:
+        found = []
+        if facts.silent:
+            found.append(
+                f"no call was seen by {few(facts.silent)}: the service may lead past the wire (a "
+                "numeric targetPort, clients that dial the model's own port), or send that pod "
+                "nothing"
+            )
+        keys = {snapshot.key for snapshot in taken}
+        alone = [
+            p.source
+            for p in parts
+            if p.snapshot.key in keys and p.stands is not None and p.stands[0] is State.FAIL
+        ]
+        if alone and len(parts) > 1:
+            found.append(f"judged by its own calls alone, the shadow failed at {few(alone)}")
+        return found
+
+    def _take(self, part: Part, seen: float) -> bool:
+        kept = self._parts.setdefault(part.shadow, {})
+        key = part.snapshot.key
+        self._seen[part.shadow, key] = max(seen, self._seen.get((part.shadow, key), 0.0))
+        if key in kept and part.snapshot.sequence <= kept[key].snapshot.sequence:
+            return False
+        kept[key] = part
+        return True
+
+    def _cut(self, shadow: str) -> list[Part]:
+        """Let the oldest go where there are too many."""
+        kept = self._parts[shadow]
+        excess = len(kept) - self.most_parts
+        if excess <= 0:
+            return []
+        oldest = sorted(kept, key=lambda key: self._seen[shadow, key])[:excess]
+        gone = [kept.pop(key) for key in oldest]
+        for part in gone:
+            del self._seen[shadow, part.snapshot.key]
+            if (experiment := self.experiments.of(shadow, [part.snapshot])) is not None:
+                self.dropped.add(experiment.key)
+        return gone
+
+
+def declared(settings: JudgeSettings) -> str:
+    """What was declared, without what is only shown."""
+    return settings.model_dump_json(exclude={"examples"})
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of them."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _saw_nothing(part: Part) -> bool:
+    return part.snapshot.calls == 0 and part.snapshot.coverage.eligible == 0

@@ -1,0 +1,319 @@
+"""Keeps evidence from a thread of its own: the observer's loop hands over and never waits.
+
+Rule: one batch is on its way at a time; while the disk is slow or full the next one waits where it
+is counted, and nothing is lost but time. A failure is counted, told once, and tried again. A
+decision is appended to a text file at once, before anybody is told of it, so that a process killed
+in the same second cannot take it back. Counterparts: `evidence`, `decisions`;
+`experiment.keeping`, which hands over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sidecar.log import Log
+from sidecar.store.database import DamagedError, is_damage, set_aside
+from sidecar.store.decisions import Decided, Decisions, attempt_of, row_of, standing
+from sidecar.store.evidence import open_evidence
+from sidecar.store.folder import PATIENCE_SECONDS, StoreError, claim
+from sidecar.store.kept import Gap, Kept, Key, Row, Value, Write
+
+STEM = "evidence"
+
+
+@dataclass(slots=True)
+class KeeperState:
+    """What `/status`, the metrics and the page tell of the store."""
+
+    file: str
+    writes: int = 0
+    failures: int = 0  # transactions that could not be made
+    error: str = ""  # of the latest failure; empty again after a success
+    written_unix_ns: int = 0
+    write_ms: float = 0.0  # that the latest transaction took, in its thread
+    damaged: str = ""  # where a damaged file is now, or which experiment could not be read
+    gap_seconds: float = 0.0  # from the last transaction before this process to its start
+    lost_calls: int | None = None  # that nobody saw in it; None: not known
+
+
+class Keeper:
+    """One process's evidence on disk."""
+
+    def __init__(
+        self,
+        folder: Path,
+        log: Log,
+        *,
+        places: int = 1,
+        patience: float = PATIENCE_SECONDS,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Claim a file of the directory and open it.
+
+        Args:
+            folder: a directory of ours; see `folder.own`.
+            log: told of damage and of failures.
+            places: how many processes share the directory.
+            patience: seconds to wait for a file that a dying process still holds.
+            clock: Unix time in nanoseconds.
+
+        Raises:
+            StoreError: it cannot be used; says what to do.
+        """
+        self._log = log
+        self._clock = clock
+        self._place = claim(folder, STEM, places, patience)
+        path = self._place.path
+        self.state = KeeperState(str(path))
+        self._decisions = Decisions(folder)
+        try:
+            self._evidence, self._rows, aside = open_evidence(path)
+        except StoreError:
+            self._place.leave()
+            raise
+        if aside is not None:
+            self._aside(aside)
+        self._decided = self._decisions.read()
+        self._unwritten: list[Decided] = []  # decisions that the disk did not take yet
+        self._numbers = max((row.number for row in self._rows), default=0)
+        self._work = threading.Condition()
+        self._batch: Sequence[Write] | None = None
+        self._ended: list[int] = []
+        self._anew = False
+        self._closing = False
+        self._pending: dict[int, dict[str, Value]] = {}
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self._thread.start()
+
+    # ---- which experiment -----------------------------------------------------------------------
+
+    @property
+    def identity(self) -> str:
+        """Names this file's counts among all pods', as long as the file lives."""
+        return self._evidence.identity
+
+    def next_number(self) -> int:
+        """A number for a new experiment, which no other of this file ever had."""
+        self._numbers += 1
+        return self._numbers
+
+    def living(self, name: str, digest: str) -> list[Row]:
+        """Experiments of a shadow under given rules that can be continued, latest seen first."""
+        found = [
+            row
+            for row in self._rows
+            if row.key.name == name and row.key.digest == digest and not row.ended
+        ]
+        return sorted(found, key=lambda row: (-row.seen_unix_ns, -row.number))
+
+    def load(self, key: Key, unix_ns: int) -> Kept | None:
+        """The experiment of that key to continue, if there is one; a gap until now is noted.
+
+        A FAIL whose evidence is lost, or that another process of the directory came to, stands
+        without pieces. Reads the file: milliseconds, and once a key.
+        """
+        living = [row for row in self._rows if row.key == key and not row.ended]
+        kept = self._loaded(living[-1]) if living else None
+        decided = standing(self._decided, key)
+        if kept is not None:
+            row = kept.row
+            ours = decided is not None and (decided.identity, decided.number) == (
+                self.identity,
+                row.number,
+            )
+            fails = decided is not None and decided.state == "FAIL" and row.state != "FAIL"
+            if decided is not None and ((ours and decided.sequence > row.sequence) or fails):
+                kept = _decided(kept, decided)
+            gap = Gap(row.written_unix_ns, unix_ns)
+            with contextlib.suppress(sqlite3.Error):
+                self._evidence.continued(row.number, gap)
+            self.state.gap_seconds = max(self.state.gap_seconds, gap.seconds)
+            return replace(kept, gaps=(*kept.gaps, gap))
+        if decided is not None and decided.state == "FAIL":
+            row = replace(row_of(decided), number=self.next_number())
+            return _decided(Kept(row, {}), decided)
+        return None
+
+    def _loaded(self, row: Row) -> Kept | None:
+        try:
+            return self._evidence.load(row.number)
+        except (DamagedError, StoreError, sqlite3.Error, ValueError, KeyError) as error:
+            self._lose(row, error)
+            return None
+
+    def unusable(self, row: Row, error: Exception) -> None:
+        """An experiment was read and makes no sense: it is ended, and that is told."""
+        self._lose(row, error)
+
+    def _lose(self, row: Row, error: Exception) -> None:
+        self.state.damaged = f"experiment {row.number} of {self.state.file}: {error}"
+        self._log.error("evidence_damaged", file=self.state.file, error=str(error))
+        self._rows = [
+            replace(r, ended="damaged") if r.number == row.number else r for r in self._rows
+        ]
+        with contextlib.suppress(DamagedError, sqlite3.Error):
+            self._evidence.end(row.number, "damaged")
+
+    def attempt(self, key: Key) -> int:
+        """Which attempt on its candidate a new experiment is."""
+        return attempt_of(self._decided, key)
+
+    # ---- while calls are seen: nothing here waits -----------------------------------------------
+
+    def put(self, batch: Sequence[Write]) -> bool:
+        """Hand over what has changed; False while the last is still being written."""
+        with self._work:
+            if self._batch is not None or self._closing:
+                return False
+            self._batch = batch
+            self._work.notify()
+            return True
+
+    @property
+    def idle(self) -> bool:
+        """Whether `put` would take a batch."""
+        return self._batch is None and not self._closing
+
+    def decided(self, row: Row, latches: Value) -> None:
+        """Write a decision down at once: into the page cache, which outlives the process."""
+        self._note(
+            Decided(
+                key=row.key,
+                attempt=row.attempt,
+                identity=self.identity,
+                number=row.number,
+                sequence=row.sequence,
+                unix_ns=row.decided_unix_ns or self._clock(),
+                state=row.state,
+                reason=row.reason,
+                latches=latches,
+            )
+        )
+
+    def _note(self, decided: Decided) -> None:
+        self._decided.append(decided)
+        try:
+            self._decisions.append(decided)
+        except OSError as error:
+            self._unwritten.append(decided)
+            self._failed(error)
+
+    def ended(self) -> list[int]:
+        """Numbers of experiments that somebody has ended since this was last asked."""
+        with self._work:
+            found, self._ended = self._ended, []
+        if found:
+            self._decided = [*self._decisions.read(), *self._unwritten]
+            gone = set(found)
+            self._rows = [
+                replace(row, ended="reset") if row.number in gone else row for row in self._rows
+            ]
+        return found
+
+    def begins_anew(self) -> bool:
+        """Whether the file is new, and must be told everything again; asked once."""
+        anew, self._anew = self._anew, False
+        return anew
+
+    def close(self, batch: Sequence[Write] = ()) -> None:
+        """Write what is left and end the thread."""
+        with self._work:
+            self._work.wait_for(lambda: self._batch is None, timeout=PATIENCE_SECONDS)
+            if batch and self._batch is None:
+                self._batch = batch
+            self._closing = True
+            self._work.notify_all()
+        self._thread.join(PATIENCE_SECONDS)
+        if not self._thread.is_alive():
+            self._evidence.close()
+        self._place.leave()
+
+    # ---- the thread -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            with self._work:
+                self._work.wait_for(lambda: self._batch is not None or self._closing)
+                batch = self._batch
+                if batch is None:
+                    return
+            self._commit(batch)
+            with self._work:
+                self._batch = None
+                self._work.notify_all()
+
+    def _commit(self, batch: Sequence[Write]) -> None:
+        began = time.monotonic()
+        now = self._clock()
+        try:
+            whole = [replace(write, pieces=self._merged(write)) for write in batch]
+            ended = self._evidence.write(whole, now)
+            while self._unwritten:
+                self._decisions.append(self._unwritten[0])
+                del self._unwritten[0]
+        except Exception as error:  # a defect of ours must not end the thread
+            self._failed(error)
+            if is_damage(error):
+                self._begin_anew()
+            return
+        for write in batch:
+            self._pending.pop(write.row.number, None)
+        state = self.state
+        if state.error:
+            self._log.info("state_kept_again", file=state.file, failures=state.failures)
+        state.writes, state.error, state.written_unix_ns = state.writes + 1, "", now
+        state.write_ms = (time.monotonic() - began) * 1e3
+        if ended:
+            with self._work:
+                self._ended += ended
+
+    def _merged(self, write: Write) -> dict[str, Value]:
+        """This write's pieces, with those of writes that failed."""
+        pending = self._pending.setdefault(write.row.number, {})
+        pending.update(write.pieces)
+        return pending
+
+    def _begin_anew(self) -> None:
+        path = Path(self.state.file)
+        try:
+            self._evidence.close()
+            aside = set_aside(path)
+            identity = self._evidence.identity
+            self._evidence, _, _ = open_evidence(path)
+            self._evidence.name(identity)  # the same counts go on
+        except Exception as error:
+            self._failed(error)
+            return
+        self._pending.clear()
+        self._aside(aside)
+        self._anew = True
+
+    # ---- telling --------------------------------------------------------------------------------
+
+    def _failed(self, error: Exception) -> None:
+        self.state.failures += 1
+        if str(error) != self.state.error:
+            self.state.error = str(error) or type(error).__name__
+            self._log.warning("state_not_kept", file=self.state.file, error=self.state.error)
+
+    def _aside(self, aside: Path) -> None:
+        self.state.damaged = str(aside)
+        self._log.error("damaged_state_set_aside", file=self.state.file, now=str(aside))
+
+
+def _decided(kept: Kept, decided: Decided) -> Kept:
+    """The experiment with a decision that was made after it was last written."""
+    row = replace(
+        kept.row,
+        state=decided.state,
+        reason=decided.reason,
+        decided_unix_ns=decided.unix_ns,
+        attempt=max(kept.row.attempt, decided.attempt),
+    )
+    return Kept(row, {**kept.pieces, "latches": decided.latches}, kept.gaps)

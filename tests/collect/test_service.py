@@ -1,0 +1,241 @@
+"""One verdict of many pods' counts: what adds up, what is missing, what stands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sidecar.collect.experiments import Experiment, Experiments
+from sidecar.collect.service import NOT_INJECTED, Heard, Service
+from sidecar.collect.told import Told
+from sidecar.judge.counts import SnapshotKey
+from sidecar.judge.evidence.attempts import alpha_of_attempt
+from sidecar.report.report import Report, ServiceFacts
+from tests.collect.pods import heard_of, part, pod
+from tests.house import DISAGREEMENT
+
+NEED: dict[str, Any] = {"min_calls": 150}
+SHADOW = "candidate"
+STRICTER: dict[str, Any] = {"criteria": [DISAGREEMENT | {"margin": 0.04}]}
+
+
+def heard(
+    service: Service, *told: Told, at: float = 1.0, missing: dict[str, str] | None = None
+) -> Report:
+    service.hear(Heard(at, list(told), missing or {}))
+    return service.report(SHADOW, at)
+
+
+def facts(report: Report) -> ServiceFacts:
+    assert report.service is not None
+    return report.service
+
+
+def test_pods_decide_together_what_none_of_them_can() -> None:
+    a, b = pod("a", 100, **NEED), pod("b", 100, **NEED)
+    assert heard(Service(), a).state == "WATCHING"
+    together = heard(Service(), a, b)
+    assert (together.state, together.verdict.calls) == ("PASS", 200)
+    assert facts(together).answering == 2
+
+
+def test_hearing_the_same_twice_or_late_changes_nothing() -> None:
+    service = Service()
+    early, late = pod("a", 50), pod("a", 100)
+    heard(service, late)
+    assert heard(service, late).verdict.calls == 100
+    assert heard(service, early).verdict.calls == 100
+
+
+def test_a_pod_that_does_not_answer_forbids_pass_and_is_named() -> None:
+    service = Service()
+    a, b = pod("a", 200), pod("b", 200)
+    assert heard(service, a, b).state == "PASS"
+    short = heard(service, a, missing={"b:9096": "no answer in time"})
+    assert short.state == "INCONCLUSIVE"
+    assert short.missing == {"b:9096": "no answer in time"}
+    allowed = Service(allow_missing=True)
+    assert heard(allowed, a, missing={"b:9096": "no answer in time"}).state == "PASS"
+
+
+def test_a_pod_that_asked_for_the_sidecar_and_has_none_forbids_pass_and_is_named() -> None:
+    service = Service()
+    service.hear(Heard(1.0, [pod("a", 200)], not_injected={"digits-x": "no port", "digits-y": ""}))
+    found = service.report(SHADOW, 1.0)
+    assert found.state == "INCONCLUSIVE"
+    assert found.missing == {"digits-x": f"{NOT_INJECTED}: no port", "digits-y": NOT_INJECTED}
+    assert facts(found).not_injected == {"digits-x": "no port", "digits-y": ""}
+
+
+def test_a_pod_that_is_gone_still_counts() -> None:
+    service = Service()
+    heard(service, pod("a", 100, **NEED))
+    later = heard(service, pod("b", 100, **NEED), at=2.0)
+    assert (later.state, later.verdict.calls) == ("PASS", 200)
+    assert facts(later).gone == 1
+
+
+def test_a_pod_that_is_gone_and_told_no_version_does_not() -> None:
+    """Whose evidence that was nobody knows: the candidate may have been another one."""
+    service = Service()
+    heard(service, pod("a", 100, version="", **NEED))
+    later = heard(service, pod("b", 100, version="", **NEED), at=2.0)
+    assert (later.state, later.verdict.calls) == ("WATCHING", 100)
+
+
+def test_a_pod_of_another_version_or_other_rules_forbids_pass_and_is_named() -> None:
+    new = pod("a", 200, version="2", began=9)
+    for other in (pod("b", 200), pod("b", 200, min_calls=2)):
+        found = heard(Service(), new, other)
+        assert found.state == "INCONCLUSIVE"
+        assert "b:9096" in found.verdict.reason
+        assert [row.source for row in found.sidecars if not row.counted] == ["b:9096"]
+        assert found.verdict.calls == 200
+
+
+def test_evidence_of_gone_pods_about_another_version_forbids_nothing() -> None:
+    service = Service()
+    heard(service, pod("old", 200))
+    assert heard(service, pod("new", 200, version="2", began=9), at=2.0).state == "PASS"
+
+
+def test_pods_that_are_there_lead_though_one_that_is_gone_began_later() -> None:
+    service = Service()
+    heard(service, pod("stays", 200), pod("canary", 20, version="2", began=9))
+    back = heard(service, pod("stays", 200), at=2.0)
+    assert (back.state, back.verdict.calls) == ("PASS", 200)
+
+
+def test_a_pod_without_the_shadow_is_missing_from_it() -> None:
+    other = heard_of(replace(part("b", 10), shadow="another"))
+    service = Service()
+    found = heard(service, pod("a", 200), other)
+    assert found.missing == {"b:9096": "has no shadow called 'candidate'"}
+    assert found.state == "INCONCLUSIVE"
+    assert service.shadows == ["another", "candidate"]
+
+
+def test_the_halves_of_a_rollout_may_have_other_shadows_than_each_other() -> None:
+    canary = heard_of(replace(part("b", 200), shadow="previous"))
+    service = Service(other_shadows=True)
+    found = heard(service, pod("a", 200), canary)
+    assert (found.state, found.missing) == ("PASS", {})
+    assert service.report("previous", 1.0).state == "PASS"
+    without = heard(service, canary, at=2.0)
+    assert without.state == "INCONCLUSIVE", "nobody has it any more"
+
+
+def test_a_fail_stands_whatever_comes_later() -> None:
+    service = Service()
+    assert heard(service, pod("a", 60, differing=True)).state == "FAIL"
+    diluted = heard(service, *(pod(f"p{n}", 400) for n in range(6)), at=2.0)
+    assert diluted.state == "FAIL"
+    kept = [Experiment.from_dict(e.key, e.to_dict()) for e in service.experiments]
+    again = Service(experiments=Experiments(kept))
+    assert heard(again, pod("b", 400)).state == "FAIL", "after a restart, too"
+
+
+def test_a_rollout_back_goes_on_where_the_old_pair_was() -> None:
+    service = Service()
+    first = heard(service, pod("a", 100, **NEED))
+    between = heard(service, pod("b", 20, version="2", began=5, **NEED), at=2.0)
+    back = heard(service, pod("c", 100, began=9, **NEED), at=3.0)
+    assert [r.verdict.calls for r in (first, between, back)] == [100, 20, 200]
+    experiments = [facts(r).experiment for r in (first, between, back)]
+    assert experiments[0] == experiments[2] != experiments[1]
+    assert [facts(r).attempt for r in (first, between, back)] == [1, 1, 1]
+    assert back.state == "PASS"
+
+
+def test_a_pod_that_goes_back_itself_goes_on_too() -> None:
+    service = Service()
+    one = part("a", 100, **NEED)
+    heard(service, heard_of(one))
+    other = part("a", 20, version="2", began=5, **NEED)
+    heard(service, heard_of(with_epoch(other, 1)), at=2.0)
+    again = heard(service, heard_of(with_epoch(part("a", 100, began=9, **NEED), 2)), at=3.0)
+    assert (again.state, again.verdict.calls) == ("PASS", 200)
+
+
+def with_epoch(part: Any, epoch: int) -> Any:
+    key = SnapshotKey(part.snapshot.key.instance, epoch)
+    return replace(part, snapshot=replace(part.snapshot, key=key))
+
+
+def test_another_margin_for_a_candidate_that_was_decided_is_an_attempt_that_may_err_less() -> None:
+    service = Service()
+    first = heard(service, pod("a", 200))
+    assert (first.state, facts(first).attempt) == ("PASS", 1)
+    second = heard(service, pod("b", 200, began=5, **STRICTER), at=2.0)
+    assert facts(second).attempt == 2
+    third = heard(service, pod("c", 200, began=6, version="2", **STRICTER), at=3.0)
+    assert facts(third).attempt == 1, "another candidate"
+    highs = [
+        r.verdict.criteria[0].interval[1] for r in (first, second) if r.verdict.criteria[0].interval
+    ]
+    assert highs[1] > highs[0], "the same counts, and less error allowed"
+    assert alpha_of_attempt(0.05, 2) == alpha_of_attempt(0.05, 1) / 4
+
+
+def test_a_version_that_becomes_known_later_does_not_make_a_fail_forgotten() -> None:
+    service = Service()
+    failed = part("a", 60, differing=True)
+    heard(service, heard_of(failed))
+    more = part("b", 400, began=2)
+    models = {**more.snapshot.models, "shadow other": "7", "production other": "7"}
+    grown = replace(more, snapshot=replace(more.snapshot, models=models))
+    assert heard(service, heard_of(grown), at=2.0).state == "FAIL"
+
+
+def test_a_pod_that_sees_no_call_is_named() -> None:
+    found = heard(Service(), pod("a", 200), pod("b", 0))
+    assert facts(found).silent == ("b:9096",)
+    assert "no call was seen by b:9096" in found.notices[-1]
+
+
+def test_without_a_round_since_the_start_nothing_passes() -> None:
+    service = Service()
+    service.remember([(1.0, part("a", 200))])
+    found = service.report(SHADOW, 5.0)
+    assert (found.state, found.verdict.reason) == (
+        "INCONCLUSIVE",
+        "no pod was asked since the start",
+    )
+
+
+@pytest.mark.parametrize("allow_missing", [False, True])
+def test_a_service_without_pods_is_no_pass(allow_missing: bool) -> None:
+    assert heard(Service(allow_missing=allow_missing)).state == "INCONCLUSIVE"
+    service = Service(allow_missing=allow_missing)
+    assert heard(service, pod("a", 200)).state == "PASS"
+    gone = heard(service, at=2.0)
+    assert (gone.state, gone.verdict.calls) == ("INCONCLUSIVE", 200)
+
+
+def test_evidence_that_had_to_go_forbids_pass() -> None:
+    service = Service(most_parts=2)
+    for number in range(3):
+        service.hear(Heard(float(number), [pod(f"p{number}", 200)]))
+    found = service.report(SHADOW, 3.0)
+    assert len(service.parts(SHADOW)) == 2
+    assert (found.state, found.verdict.calls) == ("INCONCLUSIVE", 400)
+    assert "older evidence was let go" in found.verdict.reason
+
+
+@pytest.mark.parametrize("pods", [1, 2, 7])
+def test_harm_in_one_pod_is_harm_of_the_service(pods: int) -> None:
+    told = [pod("bad", 200, differing=True), *(pod(f"p{n}", 30) for n in range(pods - 1))]
+    assert heard(Service(), *told).state == "FAIL"
+
+
+def test_one_pod_whose_criteria_are_not_those_of_its_digest_is_left_out_and_named() -> None:
+    honest, other = part("a", 200), part("b", 200, **STRICTER)
+    lies = replace(other, snapshot=replace(other.snapshot, rules=honest.snapshot.rules))
+    service = Service()
+    heard(service, heard_of(honest))
+    found = heard(service, heard_of(honest), heard_of(lies), at=2.0)
+    assert found.state == "INCONCLUSIVE"
+    assert list(found.missing) == ["b:9096"]
+    assert found.verdict.calls == 200

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.store.decisions import RESET, Decided, Decisions, attempt_of, standing
+from sidecar.store.kept import Key
+from tests.store.made import KEY
+
+OTHER_RULES = KEY._replace(digest="other")
+
+
+def line(
+    state: str, attempt: int = 1, key: Key = KEY, number: int = 1, identity: str = "a"
+) -> Decided:
+    return Decided(key, attempt, identity, number, 5, 9, state, "why", {"overall": [state, "why"]})
+
+
+def test_what_is_appended_is_read_again(tmp_path: Path) -> None:
+    file = Decisions(tmp_path)
+    assert file.read() == []
+    for state in ("PASS", "FAIL"):
+        file.append(line(state))
+    assert Decisions(tmp_path).read() == [line("PASS"), line("FAIL")]
+
+
+@given(st.data())
+def test_a_line_that_is_damaged_costs_no_other(data: st.DataObject) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Decisions(Path(folder))
+        lines = [line("PASS", attempt) for attempt in range(1, 6)]
+        for one in lines:
+            file.append(one)
+        text = bytearray(file.path.read_bytes())
+        at = data.draw(st.integers(0, len(text) - 1))
+        text[at] ^= data.draw(st.integers(1, 255))
+        file.path.write_bytes(text)
+        found = file.read()
+        assert len(found) >= 4
+        assert all(one in lines for one in found)
+
+
+def test_a_cut_line_costs_itself_only(tmp_path: Path) -> None:
+    file = Decisions(tmp_path)
+    file.append(line("FAIL"))
+    whole = file.path.read_bytes()
+    file.append(line("PASS"))
+    file.path.write_bytes(file.path.read_bytes()[: len(whole) + 30])
+    file.append(line("PASS", 3))
+    assert file.read() == [line("FAIL"), line("PASS", 3)]
+
+
+def test_a_fail_stands_whatever_is_decided_later_and_until_a_reset() -> None:
+    assert standing([], KEY) is None
+    assert standing([line("PASS"), line("FAIL"), line("PASS", number=2)], KEY) == line("FAIL")
+    assert standing([line("FAIL"), line(RESET)], KEY) is None
+    assert standing([line("FAIL", key=OTHER_RULES)], KEY) is None
+    # An observer that had not heard of the reset yet decides nothing for the next attempt.
+    assert standing([line("FAIL"), line(RESET), line("FAIL")], KEY) is None
+    assert standing([line(RESET), line("FAIL", number=2)], KEY) == line("FAIL", number=2)
+
+
+def test_what_was_decided_or_reset_was_an_attempt_on_the_candidate() -> None:
+    assert attempt_of([], KEY) == 1
+    decided = [line("PASS", key=OTHER_RULES)]
+    assert attempt_of(decided, KEY) == 2
+    assert attempt_of([*decided, line("FAIL", attempt=2)], KEY._replace(digest="third")) == 3
+    assert attempt_of([line(RESET)], KEY) == 2
+    assert attempt_of([line("FAIL"), line(RESET), line(RESET, number=4)], KEY) == 2
+    another = KEY._replace(shadow="8")
+    assert attempt_of([line("FAIL")], another) == 1
+
+
+def test_two_processes_that_ask_the_same_question_make_one_attempt() -> None:
+    assert attempt_of([line("PASS", identity="b", number=9)], KEY) == 1
