@@ -19,14 +19,19 @@ ENV PATH=/opt/shadow-sidecar/bin:$PATH \
 FROM python AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
- && apt-get install -y --no-install-recommends python3-venv \
+ && apt-get install -y --no-install-recommends gcc libc6-dev python3-dev python3-venv \
  && rm -rf /var/lib/apt/lists/* \
  && python3 -m venv /opt/shadow-sidecar
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY sidecar ./sidecar
-# Compiled here, because the root file system is read-only where it runs.
-RUN pip install --no-cache-dir --no-compile . \
+# Twice: first what it needs, so that mypyc knows its types, then itself with its hot path compiled.
+# The rest becomes bytecode here, because the root file system is read-only where it runs.
+# hadolint ignore=DL3013
+RUN pip install --no-cache-dir --no-compile '.[compiled]' \
+ && SHADOW_SIDECAR_COMPILED=1 pip install --no-cache-dir --no-compile --no-deps --force-reinstall \
+    --no-build-isolation . \
+ && pip uninstall -q -y ast-serialize librt mypy mypy_extensions pathspec wheel \
  && find /opt/shadow-sidecar -type d -name tests -prune -exec rm -r {} + \
  && python -m compileall -q -j 0 /opt/shadow-sidecar/lib
 
