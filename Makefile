@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := $(or $(VIRTUAL_ENV),.venv)
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-compiled compiled wheel bench bench-quick simulate lint format protos interop-environments clean help
+.PHONY: demo test test-compiled compiled wheel bench bench-quick simulate lint docs format protos interop-environments clean help
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ lint: $(VENV)/.shadow-dev ## ruff and mypy, strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.shadow-dev ## The site of docs/, into build/site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file .ci/mkdocs.yml
 
 format: $(VENV)/.shadow-dev ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .

@@ -16,7 +16,8 @@ from sidecar.compare.comparer import Comparer
 from sidecar.compare.readers.registry import Registry
 from sidecar.experiment.app import Experiment
 from sidecar.experiment.assembly import parts_of
-from sidecar.experiment.judging import Judged
+from sidecar.experiment.judged import Judged
+from sidecar.experiment.keeping import Keeping
 from sidecar.experiment.pair import Pair
 from sidecar.judge.report import State
 from sidecar.log import Log
@@ -57,6 +58,7 @@ class House:
         control: float = 0.0,
         instance: str = "pod",
         processes: int = 1,
+        keeping: Keeping | None = None,
         **shadow: Any,
     ) -> None:
         shadows = [{"name": "candidate", "address": "127.0.0.1:1", **shadow}]
@@ -95,6 +97,7 @@ class House:
             instance=instance,
             unix_offset_ns=5,
             listeners=[self.watchers.tell],
+            keeping=keeping,
         )
         self.ledger, self.judging = parts.ledger, parts.judging
         self.experiment = Experiment(

@@ -22,8 +22,8 @@ from sidecar.collect.told import Told
 from sidecar.judge.counts import Snapshot, SnapshotKey, Total, alike, counts_of, total
 from sidecar.judge.criteria.base import Plan
 from sidecar.judge.evidence.attempts import alpha_of_attempt
+from sidecar.judge.judge import declared_of
 from sidecar.judge.report import State, Verdict
-from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.verdict import decide, plans_of
 from sidecar.report.build import build, empty_report
 from sidecar.report.part import Part
@@ -95,7 +95,7 @@ class Service:
         """Two that name the same rules must have the same ones: else one of them is not true."""
         known = self._parts.get(part.shadow, {}).values()
         other = next((p for p in known if p.snapshot.rules == part.snapshot.rules), None)
-        if other is None or declared(other.settings) == declared(part.settings):
+        if other is None or declared_of(other.settings) == declared_of(part.settings):
             return None
         return "its criteria are others than its digest of rules says"
 
@@ -109,11 +109,13 @@ class Service:
             return replace(empty_report(missing, unix), shadow=shadow, service=facts)
         lead = next(p for p in chosen if p.snapshot.key == taken[0].key)
         experiment = self.experiments.of(shadow, taken)
-        attempt = experiment.attempt if experiment else 1
+        whole = total(counts_of(part.snapshot for part in chosen))
+        # Pods count attempts as far as their own directories go back, and so do we.
+        attempt = max(experiment.attempt if experiment else 1, whole.attempt)
+        whole = replace(whole, attempt=0)  # what is left of alpha is in the settings
         alpha = alpha_of_attempt(lead.settings.alpha, attempt)
         settings = lead.settings.model_copy(update={"alpha": alpha})
         plans = plans_of(settings, lead.control_fraction)
-        whole = total(counts_of(part.snapshot for part in chosen))
         verdict = self._standing(chosen, decide(settings, plans, whole), experiment, plans, whole)
         found = build(
             chosen, unix, verdict=verdict, missing=missing, allow_missing=self.allow_missing
@@ -251,11 +253,6 @@ class Service:
             if (experiment := self.experiments.of(shadow, [part.snapshot])) is not None:
                 self.dropped.add(experiment.key)
         return gone
-
-
-def declared(settings: JudgeSettings) -> str:
-    """What was declared, without what is only shown."""
-    return settings.model_dump_json(exclude={"examples"})
 
 
 def few(names: Sequence[str]) -> str:

@@ -12,25 +12,27 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sidecar.demo.again import Again
 from sidecar.demo.loop import Running
 from sidecar.demo.summary import ALPHA, ClassRow, Summary
 from sidecar.report.report import Report
 from sidecar.report.table import STYLES
 
-FLIPS_SHOWN = 5
+ACCURACY = "accuracy"  # the criterion, as `loop` declares it
 QUANTILES = ("p50", "p95", "p99")
 
 
 def render(summary: Summary) -> Group:
     """The whole report but for the addresses."""
     parts: list[RenderableType] = [_figures(summary), Text(), _by_class(summary)]
-    if summary.flips:
-        parts += [Text(), _flips(summary)]
     if summary.latency:
         parts += [Text(), _latency(summary)]
     parts += [Text(), _in_words(summary)]
     if summary.report:
-        parts += [Text(), *_verdict(summary.report)]
+        parts += [Text(), *_verdict(summary.report), Text(f"The gate says: {summary.gate}")]
+        parts += [Text(line, style="dim") for line in _why_calls(summary.report)]
+    if summary.again:
+        parts += [Text(), *_again(summary.again, summary.report)]
     return Group(*parts)
 
 
@@ -83,7 +85,9 @@ def _by_class(summary: Summary) -> Table:
     table.add_column("agree", justify="right")
     table.add_column("production right", justify="right")
     table.add_column("candidate right", justify="right")
+    table.add_column("verdict: lost", justify="right")
     worst = summary.worst_class
+    lost = _lost(summary.report)
     for row in summary.classes:
         style = "bold red" if row is worst and _loss(row) > 0 else ""
         table.add_row(
@@ -92,27 +96,39 @@ def _by_class(summary: Summary) -> Table:
             f"{row.agreeing / row.calls:.1%}",
             f"{row.production_right / row.calls:.1%}",
             f"{row.candidate_right / row.calls:.1%}",
+            _points(lost.get(str(row.label))),
             style=style,
         )
     ours, theirs = summary.accuracy
     total = sum(row.calls for row in summary.classes)
     agree = sum(row.agreeing for row in summary.classes) / max(1, total)
     table.add_section()
-    table.add_row("all", str(total), f"{agree:.1%}", f"{ours:.1%}", f"{theirs:.1%}")
+    everywhere = _points(lost.get(""))
+    table.add_row("all", str(total), f"{agree:.1%}", f"{ours:.1%}", f"{theirs:.1%}", everywhere)
     return table
 
 
-def _flips(summary: Summary) -> Table:
-    table = Table(title="What they say instead", title_justify="left")
-    table.add_column("production says", justify="right")
-    table.add_column("candidate says", justify="right")
-    table.add_column("calls", justify="right")
-    for flip in summary.flips[:FLIPS_SHOWN]:
-        table.add_row(str(flip.production), str(flip.candidate), str(flip.calls))
-    rest = sum(flip.calls for flip in summary.flips[FLIPS_SHOWN:])
-    if rest:
-        table.add_row("other", "", str(rest))
-    return table
+def _lost(report: Report | None) -> dict[str, tuple[float, float]]:
+    """What the verdict says of accuracy, by digit, "" for all: points lost, and of how many calls.
+
+    The sidecar's own figures, as on its page and at its gate. Evidence of a digit begins with the
+    call after its first, so it is one call fewer than were sent.
+    """
+    if report is None:
+        return {}
+    found = {
+        row.slice.partition("=")[2]: (row.estimate, row.n)
+        for row in report.verdict.slices
+        if row.criterion == ACCURACY and row.estimate is not None
+    }
+    for criterion in report.verdict.criteria:
+        if criterion.name == ACCURACY and criterion.estimate is not None:
+            found[""] = (criterion.estimate, criterion.n)
+    return found
+
+
+def _points(lost: tuple[float, float] | None) -> str:
+    return "" if lost is None else f"{100 * lost[0]:+.1f} pp of {lost[1]:,.0f}"
 
 
 def _latency(summary: Summary) -> Table:
@@ -160,12 +176,51 @@ def _in_words(summary: Summary) -> Text:
         text.append(str(worst.label), style="bold red")
         text.append(
             f" it is right {worst.candidate_right / worst.calls:.0%} of the time, "
-            f"production {worst.production_right / worst.calls:.0%}. "
-            "An average would have hidden that."
+            f"production {worst.production_right / worst.calls:.0%}"
         )
+        if lost := _lost(summary.report).get(str(worst.label)):
+            text.append(f" ({100 * lost[0]:.1f} pp lost in {lost[1]:,.0f} calls, by the verdict)")
+        text.append(". An average would have hidden that.")
     else:
         text.append(".")
     return text
+
+
+def _why_calls(report: Report) -> list[str]:
+    """What the evidence is made of, and why that is right here."""
+    told = [f"Evidence of {line}" for line in report.verdict.evidence]
+    if any("independent_calls" in line for line in told):
+        told.append(
+            "That is right here, for the images are shuffled and none comes twice: no call tells "
+            "of the next. Live traffic does; there the evidence is blocks of time."
+        )
+    return told
+
+
+def _again(again: Again, live: Report | None) -> list[RenderableType]:
+    """The captured calls: one query, and the verdict when they are asked again."""
+    table = Table(title=f"What they say instead, asked of {again.engine}", title_justify="left")
+    for name in ("production", "candidate", "calls"):
+        table.add_column(name, justify="right")
+    for row in again.rows:
+        table.add_row(*map(str, row))
+    state = again.report.state
+    text = Text.assemble(
+        f"Asked again: {again.calls:,} calls in {again.seconds:.1f} s: ",
+        (state, STYLES[state]),
+        f"  {again.report.verdict.reason}",
+    )
+    if live is not None and state is not live.state:
+        share = f"{live.verdict.coverage or 0.0:.1%} of the calls were compared"
+        text.append(f"\nNot as live ({live.state}), where {share}.")
+    return [
+        Text(f"Captured: {again.captured:,} pairs in {again.files} Parquet files", style="bold"),
+        Text(f"$ {again.command}", style="dim"),
+        text,
+        Text(),
+        Text(again.query, style="dim"),
+        table,
+    ]
 
 
 def _loss(row: ClassRow) -> int:

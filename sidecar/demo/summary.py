@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sidecar.call import INELIGIBLE
+from sidecar.demo.again import Again
 from sidecar.demo.client import Answer
 from sidecar.judge.evidence.interval import Interval, rate_interval
 from sidecar.report.report import Report
@@ -60,6 +61,8 @@ class Summary:
     agreeing_trace: str = ""
     differing_trace: str = ""
     report: Report | None = None
+    again: Again | None = None  # what was captured, asked again
+    gate: str = ""  # what the gate says
 
     @property
     def accuracy(self) -> tuple[float, float]:
@@ -83,6 +86,9 @@ def summarize(
     pairs: Sequence[dict[str, Any]],
     shadow: str,
     report: Report | None = None,
+    *,
+    again: Again | None = None,
+    gate: str = "",
 ) -> Summary:
     """Join what the client, the sidecar and the demo know.
 
@@ -93,6 +99,8 @@ def summarize(
         pairs: the sidecar's `/pairs`; all differing ones must be among them.
         shadow: the candidate's name in the sidecar.
         report: the sidecar's.
+        again: what came of asking the candidate again.
+        gate: what the gate says.
     """
     counts = status["shadows"][shadow]
     skipped = {reason: n for reason, n in counts["skipped"].items() if n}
@@ -119,6 +127,8 @@ def summarize(
         agreeing_trace=agreed[0] if agreed else "",
         differing_trace=differing[0] if differing else "",
         report=report,
+        again=again,
+        gate=gate,
     )
 
 

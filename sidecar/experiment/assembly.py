@@ -8,6 +8,7 @@ from sidecar.compare.comparer import Comparer
 from sidecar.experiment.app import Experiment
 from sidecar.experiment.capturing import Capturing, Writer
 from sidecar.experiment.judging import Judging
+from sidecar.experiment.keeping import Keeping
 from sidecar.experiment.ledger import Ledger
 from sidecar.experiment.link import WireLink
 from sidecar.experiment.operation import Operation
@@ -37,6 +38,7 @@ def assemble(
     listeners: Sequence[Callable[[str, JudgedPair], None]] = (),
     capture: Writer | None = None,
     tasks: Tasks | None = None,
+    keeping: Keeping | None = None,
 ) -> Experiment:
     """Build an experiment; the arguments are those of `parts_of`."""
     parts = parts_of(
@@ -52,6 +54,7 @@ def assemble(
         listeners=listeners,
         capture=capture,
         tasks=tasks,
+        keeping=keeping,
     )
     return Experiment(parts, now_ns, draw, log, unix_offset_ns=unix_offset_ns)
 
@@ -70,6 +73,7 @@ def parts_of(
     listeners: Sequence[Callable[[str, JudgedPair], None]] = (),
     capture: Writer | None = None,
     tasks: Tasks | None = None,
+    keeping: Keeping | None = None,
 ) -> Parts:
     """Build what an experiment is made of.
 
@@ -86,6 +90,7 @@ def parts_of(
         listeners: told of every pair that is judged, with its shadow's name.
         capture: takes rows of finished calls; None: nothing is captured.
         tasks: what is done beside; None: of its own.
+        keeping: has what an earlier life counted; None: nothing outlives the process.
     """
     wire = wire or WireLink()
     ledger = Ledger([(s.name, s.role) for s in settings.shadows])
@@ -97,8 +102,10 @@ def parts_of(
         log,
         instance=instance,
         unix_offset_ns=unix_offset_ns,
+        keeping=keeping,
     )
     judging.listeners += listeners
+    spans.verdict_of = judging.word
     capturing = None
     if capture is not None:
         capturing = Capturing(

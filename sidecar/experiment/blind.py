@@ -36,6 +36,21 @@ class BlindCalls:
         """Connections whose calls nobody has counted yet; a whole lost session is one of them."""
         return len(self._unreadable) + self._lost
 
+    def kept(self, in_flight: int) -> list[Any] | None:
+        """What another process has to know to go on with the books; None without a session.
+
+        Args:
+            in_flight: calls that were seen and whose fate is not known: they are lost with us.
+        """
+        if self._session is None:
+            return None
+        return [self._life, self._session, self._answered - in_flight]
+
+    def resume(self, kept: list[Any]) -> None:
+        """Go on with the books of a process that is gone: nobody knows yet what came after."""
+        self._life, self._session, self._answered = kept
+        self._lost = True
+
     def seen(self) -> None:
         """A call was seen here."""
         self._answered += 1

@@ -53,14 +53,14 @@ class OutputCounts:
 class EpochCounts:
     """Counts since the evidence began."""
 
-    def __init__(self, number: int, skipped: Mapping[SkipReason, int]) -> None:
+    def __init__(self, number: int) -> None:
         """Begin.
 
         Args:
             number: the judge's epoch.
-            skipped: the ledger's counts now; what was skipped before is not of this epoch.
         """
         self.number = number
+        self.skipped: dict[SkipReason, int] = {}
         self.outcomes: dict[Outcome, int] = {}
         self.outputs: dict[str, OutputCounts] = {}
         self.readers: dict[str, str] = {}  # by method: who read its answers
@@ -69,8 +69,8 @@ class EpochCounts:
         # latency. As the judge counts it.
         self.production_latency = Histogram()
         self.shadow_latency = Histogram()
+        self.control_latency = Histogram()
         self.timeline = Timeline()
-        self._skipped_before = dict(skipped)
 
     @property
     def unread(self) -> dict[str, int]:
@@ -85,7 +85,15 @@ class EpochCounts:
         self.timeline.add(unix_ns, differs=not comparison.agrees, failed=pair.failed)
         if pair.answered and (not pair.failed or pair.shadow_status == DEADLINE_EXCEEDED):
             self.production_latency.add(pair.production_latency_ns)
-            self.shadow_latency.add(pair.shadow_latency_ns)
+            if pair.failed:
+                self.shadow_latency.add_longer(pair.shadow_latency_ns)
+            else:
+                self.shadow_latency.add(pair.shadow_latency_ns)
+        control = pair.control_times
+        if control is not None and control.late:
+            self.control_latency.add_longer(control.answer)
+        elif control is not None and not control.failed:
+            self.control_latency.add(control.answer)
         if comparison.reader:
             self.readers[_bounded(self.readers, pair.method, METHODS)] = comparison.reader
         if comparison.reader == OPAQUE:
@@ -101,11 +109,6 @@ class EpochCounts:
             else:
                 counts.differ[output.outcome] = counts.differ.get(output.outcome, 0) + 1
                 counts.largest = max(counts.largest, output.score)
-
-    def skipped(self, now: Mapping[SkipReason, int]) -> dict[SkipReason, int]:
-        """What was skipped in this epoch, of the ledger's counts as they are now."""
-        found = {reason: n - self._skipped_before.get(reason, 0) for reason, n in now.items()}
-        return {reason: n for reason, n in found.items() if n}
 
 
 class BoundedCounts:

@@ -2,29 +2,29 @@
 
 Rule: a call is only counted here. Evidence is evaluated when somebody asks, and now and then so
 that decisions latch and a budget that is used up ends its shadow; never for a call. Nothing raises
-on the data path. Counterparts: `app`, which calls; `judging_pair`, which reads a call for the
-judge; `judging_blind`, which counts those that only the wire saw; `judge`, which is pure.
+on the data path. Counterparts: `app`, which calls; `pair_reader`, which reads a call for the judge;
+`blind`, which counts those that only the wire saw; `judged`, one shadow's experiments; `keeping`,
+which brings them from the store and to it; `judge`, which is pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sidecar.call import DRAWN, INELIGIBLE
 from sidecar.compare.comparer import Comparer, Examination
 from sidecar.compare.result import Comparison
 from sidecar.experiment.blind import BlindCalls, chance
-from sidecar.experiment.epoch import EpochCounts
-from sidecar.experiment.ledger import Ledger, ShadowCounts
+from sidecar.experiment.judged import Judged
+from sidecar.experiment.keeping import Keeping, digest_of
+from sidecar.experiment.ledger import Ledger
 from sidecar.experiment.pair_reader import PairReader
-from sidecar.judge.counts import Coverage
+from sidecar.experiment.row import Row
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
 from sidecar.judge.pair import JudgedPair
-from sidecar.judge.report import State, Verdict
 from sidecar.judge.settings import JudgeSettings
+from sidecar.judge.versions import Known
 from sidecar.log import Log
 from sidecar.settings.settings import Settings
 
@@ -33,73 +33,6 @@ if TYPE_CHECKING:
 
 EVALUATE_SECONDS = 1.0
 EVALUATE_SHARE = 200  # evaluating takes at most one part in so many of the process's time
-
-
-class Judged:
-    """One shadow with its judge."""
-
-    def __init__(self, counts: ShadowCounts, judge: Judge, now_ns: int) -> None:
-        self.counts = counts
-        self.judge = judge
-        self.epoch = EpochCounts(judge.epoch, counts.skipped)  # shown beside the verdict
-        self.blind = 0.0  # calls to be compared that only the wire saw
-        self.unsettled = 0  # connections whose calls the wire has not counted yet
-        self._lost: dict[str, int] = {}  # as the judge was last told
-        self.verdict = judge.verdict(now_ns, self.coverage)  # as last evaluated
-
-    @property
-    def name(self) -> str:
-        """The shadow's name."""
-        return self.counts.name
-
-    def begin(self, judge: Judge) -> None:
-        """Begin again with another judge: what was counted had other weights."""
-        self.judge = judge
-        self.judge.cover_from(self.coverage)
-        self.epoch = EpochCounts(judge.epoch, self.counts.skipped)
-
-    @property
-    def coverage(self) -> Coverage:
-        """Compared, of the calls whose fate is known and that were to be compared."""
-        counts = self.counts
-        known = counts.seen - counts.in_flight
-        chosen = sum(counts.skipped[reason] for reason in INELIGIBLE)
-        blind = round(self.blind)
-        return Coverage(counts.compared, known - chosen + blind, blind)
-
-    def observe(
-        self, pair: JudgedPair, now_ns: int, unix_ns: int, scores: dict[str, float] | None = None
-    ) -> None:
-        """Count one pair, as evidence and for what is shown beside it."""
-        counted = self.judge.observe(pair, now_ns, scores)
-        if self.judge.epoch != self.epoch.number:
-            self.epoch = EpochCounts(self.judge.epoch, self.counts.skipped)
-            before = self.coverage  # this call, compared a moment ago, is the epoch's first
-            self.judge.cover_from(before - Coverage(1, 1))
-        if counted:
-            self.epoch.add(pair, unix_ns)
-
-    @property
-    def _lost_now(self) -> dict[str, int]:
-        """Calls that should have been compared and were not, but for those that a draw left out."""
-        skipped = self.counts.skipped
-        found = {r.value: n for r, n in skipped.items() if n and r not in INELIGIBLE | DRAWN}
-        unseen = round(self.blind)
-        return found | ({"unseen": unseen} if unseen else {})
-
-    def evaluate(self, now_ns: int) -> Verdict:
-        """Judge what has been counted so far."""
-        lost = self._lost_now
-        new = {why: n - self._lost.get(why, 0) for why, n in lost.items()}
-        if any(n > 0 for n in new.values()):
-            self.judge.lose({why: n for why, n in new.items() if n > 0}, now_ns)
-            self._lost = lost
-        verdict = self.judge.verdict(now_ns, self.coverage)
-        if self.unsettled and verdict.state is State.PASS:
-            reason = f"calls of {self.unsettled} connections are not counted yet: {verdict.reason}"
-            verdict = replace(verdict, state=State.WATCHING, reason=reason)
-        self.verdict = verdict
-        return verdict
 
 
 class Judging:
@@ -115,8 +48,9 @@ class Judging:
         *,
         instance: str,
         unix_offset_ns: int,
+        keeping: Keeping | None = None,
     ) -> None:
-        """Begin to judge.
+        """Begin to judge, or go on.
 
         Args:
             settings: the whole configuration.
@@ -126,38 +60,59 @@ class Judging:
             log: told of every change of a verdict.
             instance: names this process's life among all pods and restarts.
             unix_offset_ns: what to add to that clock to get Unix time.
+            keeping: has what an earlier life counted, and takes what this one does; None: nothing
+                outlives the process.
         """
-        self.settings: JudgeSettings = settings.judge
-        self.instance = instance
+        self.settings: JudgeSettings = settings.judged
+        self.keeping = keeping or Keeping(None)
+        self.instance = self.keeping.instance or instance
         self.unix_offset_ns = unix_offset_ns
         self.failures = 0  # calls that could not be counted: a defect of ours
         self.listeners: list[Callable[[str, JudgedPair], None]] = []
         self._now_ns = now_ns
         self._log = log
         self._scored = bool(settings.capture.dir)  # whether somebody wants each call's scores
-        self._rules = settings.compare.model_dump_json()
         self._control = next((s.name for s in settings.shadows if s.role == "control"), None)
         self.control_fraction = self._fraction_of(settings, 0.0)
         self._reader = PairReader(settings, comparer, self._control)
         self._fractions = {s.name: s.fraction for s in settings.shadows}
         self.blind = BlindCalls()
-        self._lives = 0
+        self._ledger = ledger
+        self._numbers = self.keeping.numbers()
         self._next_ns = 0
-        self.shadows = {
-            counts.name: Judged(counts, self._new_judge(), now_ns())
-            for counts in ledger.shadows
-            if counts.role == "shadow"
-        }
+        self._rules = self._rules_of(settings)
+        self.shadows: dict[str, Judged] = {}
+        for counts in ledger.shadows:
+            if counts.role == "shadow":
+                digest = digest_of(self.settings, self.control_fraction, self._rules[counts.name])
+                rows = self.keeping.rows(counts.name, digest, now_ns(), self._new_row)
+                judged = Judged(counts, digest, self._begin, rows, now_ns())
+                self.shadows[counts.name] = judged
+        books = next((j.row.books for j in self.shadows.values() if j.row.books), None)
+        self._resumed = books is not None
+        if books is not None:
+            self.blind.resume(books)
+            self._miss(0, 0.0)
 
-    def _new_judge(self) -> Judge:
-        return Judge(
+    def _rules_of(self, settings: Settings) -> dict[str, str]:
+        """Beside what is declared: everything that changes what is counted about a shadow."""
+        shared = f"{settings.compare.model_dump_json()}\n{settings.match.model_dump_json()}"
+        return {s.name: f"{shared}\n{s.deadline_seconds!r}" for s in settings.shadows}
+
+    def _new_row(self, name: str, digest: str, known: Known, now_ns: int) -> Row:
+        judge = Judge(
             self.settings,
-            f"{self.instance}.{self._lives}" if self._lives else self.instance,
-            self._now_ns(),
+            self.instance,
+            now_ns,
             unix_offset_ns=self.unix_offset_ns,
             control_fraction=self.control_fraction,
-            rules=self._rules,
+            rules=self._rules[name],
+            numbers=self._numbers,
         )
+        return Row(name, digest, known, judge, now_ns, self.keeping.decided)
+
+    def _begin(self, name: str, digest: str, known: Known, now_ns: int) -> Row:
+        return self.keeping.begin(self._new_row(name, digest, known, now_ns), now_ns, self._new_row)
 
     def _fraction_of(self, settings: Settings, otherwise: float) -> float:
         return next((s.fraction for s in settings.shadows if s.name == self._control), otherwise)
@@ -180,6 +135,11 @@ class Judging:
             Exception: whatever a payload may cause; the caller counts it.
         """
         return self._reader.correlation_id(pair)
+
+    def word(self, name: str) -> str:
+        """The latest verdict on a shadow; empty for a control."""
+        judged = self.shadows.get(name)
+        return "" if judged is None else judged.verdict.state.value
 
     def judge(self, pair: Pair) -> None:
         """Count a call whose every fate is known."""
@@ -219,8 +179,13 @@ class Judging:
         self._miss(self.blind.since_last(figures), fraction)
 
     def attached(self, hello: Mapping[str, Any], fraction: float) -> None:
-        """Count the calls that were lost with the session before."""
-        self._miss(self.blind.attached(hello), fraction)
+        """Count the calls that were lost with the session before, of this process or the last."""
+        calls = self.blind.attached(hello)
+        self._miss(calls, fraction)
+        if self._resumed:
+            self._resumed = False
+            for judged in self.shadows.values():
+                judged.row.away_lost(calls)
 
     def detached(self) -> None:
         """No wire is there to tell."""
@@ -240,7 +205,8 @@ class Judging:
         for name, judged in self.shadows.items():
             judged.unsettled = self.blind.unsettled
             if calls:
-                judged.blind += calls * chance(judged.counts, fraction * self._fractions[name])
+                sampled = chance(judged.counts, fraction * self._fractions[name])
+                judged.blind(calls * sampled, self._now_ns())
 
     # ---- when somebody asks, and now and then ---------------------------------------------------
 
@@ -249,6 +215,7 @@ class Judging:
         start = self._now_ns()
         if start < self._next_ns:
             return
+        self._keep(start)
         for judged in self.shadows.values():
             before = judged.verdict.state
             verdict = judged.evaluate(start)
@@ -274,16 +241,28 @@ class Judging:
         now_ns = self._now_ns()
         for judged in self.shadows.values():
             if shadow in {None, judged.name}:
-                judged.judge.label(label, now_ns)
+                judged.label(label, now_ns)
 
     def change(self, settings: Settings) -> None:
-        """Follow a change of the control's fraction: what was counted had other weights."""
+        """Follow what is live and changes what is counted: evidence under each rules is its own."""
         self._fractions |= {s.name: s.fraction for s in settings.shadows}
-        fraction = self._fraction_of(settings, self.control_fraction)
-        if fraction == self.control_fraction:
-            return
-        self.control_fraction = fraction
-        self._lives += 1
+        self.control_fraction = self._fraction_of(settings, self.control_fraction)
+        self._rules |= self._rules_of(settings)
+        now_ns = self._now_ns()
+        for name, judged in self.shadows.items():
+            digest = digest_of(self.settings, self.control_fraction, self._rules[name])
+            if digest != judged.digest:
+                judged.follow(digest, now_ns)
+                self._log.info("rules_changed", shadow=name, calls=judged.judge.calls)
+
+    def _keep(self, now_ns: int) -> None:
+        books = self.blind.kept(self._ledger.calls.in_flight)
         for judged in self.shadows.values():
-            judged.begin(self._new_judge())
-        self._log.info("evidence_restarted", reason="the control's fraction has changed")
+            judged.row.books = books
+        self.keeping.sweep(self.shadows.values(), now_ns)
+
+    def close(self) -> None:
+        """Keep what was counted to the last call."""
+        for judged in self.shadows.values():
+            judged.row.books = self.blind.kept(0)
+        self.keeping.close(self.shadows.values(), self._now_ns())

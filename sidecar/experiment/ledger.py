@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from sidecar.call import Observation, SkipReason
 from sidecar.compare.result import Comparison, Outcome
 from sidecar.judge.evidence.histogram import Histogram
+from sidecar.judge.pair import DEADLINE_EXCEEDED
 
 OUTPUT_NAMES = 64  # names of differing outputs that are counted by themselves, for each shadow
 OTHER_OUTPUT = "other"
@@ -55,8 +56,7 @@ class ShadowCounts(Counts):
     def add(self, comparison: Comparison, production: Observation, shadow: Observation) -> None:
         """Count what one comparison found."""
         self.outcomes[comparison.outcome] += 1
-        self.production_latency.add(production.latency_ns)
-        self.latency.add(shadow.latency_ns)
+        self._time(production, shadow)
         for output in comparison.differing:
             name = output.name[:NAME]
             outcomes = self.output_outcomes.get(name)
@@ -66,6 +66,16 @@ class ShadowCounts(Counts):
                     name = OTHER_OUTPUT
                 outcomes = self.output_outcomes.setdefault(name, {})
             outcomes[output.outcome] = outcomes.get(output.outcome, 0) + 1
+
+    def _time(self, production: Observation, shadow: Observation) -> None:
+        """Both took, where both answered; how fast one failed is no latency."""
+        if production.status != 0 or shadow.status not in {0, DEADLINE_EXCEEDED}:
+            return
+        self.production_latency.add(production.latency_ns)
+        if shadow.status == 0:
+            self.latency.add(shadow.latency_ns)
+        else:
+            self.latency.add_longer(shadow.latency_ns)
 
 
 class Entry:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sidecar.capture.counts import CaptureCounts
-from sidecar.experiment.judging import Judged
+from sidecar.experiment.judged import Judged
 from sidecar.experiment.ledger import Ledger
 from sidecar.experiment.recent import RecentPairs
 from sidecar.experiment.skipped import SkipLog
 from sidecar.settings.settings import Settings
+from sidecar.store.keeper import KeeperState
 from sidecar.tee.settings import ShadowSettings
 from sidecar.telemetry.exporter import SpanCounts
 from sidecar.telemetry.pairs import Exemplar
@@ -90,6 +91,8 @@ class State:
     opaque: Mapping[str, int] = field(default_factory=dict)  # connections nobody reads, by reason
     wire: Mapping[str, Any] = field(default_factory=dict)  # the wire's own figures; empty: unknown
     spans: SpanCounts = field(default_factory=SpanCounts)
+    store: KeeperState | None = None  # None: nothing is kept
+    kept_nowhere: str = ""  # why nothing is kept, where it was to be
     capture: CaptureCounts | None = None  # None: nothing is captured
     exemplars: Mapping[tuple[str, str], Exemplar] = field(default_factory=dict)  # see `PairSpans`
 

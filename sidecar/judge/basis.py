@@ -7,6 +7,7 @@ calls are independent or a kind has no score of one call; and it is said which. 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -39,7 +40,7 @@ def by_blocks(plan: Plan, found: Measurement, blocks: Sequence[Blocks]) -> Measu
     if not blocks:
         return found
     told = [one.evidence() for one in blocks]
-    log_pass = min(one.log_pass for one in told)
+    log_pass = min(one.log_pass for one in told) if found.may_pass else -math.inf
     log_fail = average([one.log_fail for one in told], [1.0] * len(told))
     if plan.criterion.needs_labels:
         log_pass, log_fail = min(log_pass, found.log_pass), min(log_fail, found.log_fail)

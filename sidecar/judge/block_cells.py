@@ -48,9 +48,10 @@ class BlockCells:
         self._lost = 0.0
         self._lost_counted = dict.fromkeys(self._claims, 0.0)
         for name in self._claims:
-            self._of(CellKey(name, ALL))
+            self.of(CellKey(name, ALL))
 
-    def _of(self, key: CellKey) -> CellBlocks:
+    def of(self, key: CellKey) -> CellBlocks:
+        """The blocks of one cell, made if there are none."""
         found = self._cells.get(key)
         if found is None:
             found = self._cells[key] = self.fresh(key)
@@ -80,7 +81,7 @@ class BlockCells:
     def add(self, key: CellKey, unix_ns: int, scores: Scores) -> None:
         """Count what one call added to a cell."""
         n, sums = scores
-        for blocks, one in zip(self._of(key), sums, strict=False):
+        for blocks, one in zip(self.of(key), sums, strict=False):
             blocks.add(unix_ns, n, one)
 
     def lose(self, calls: float, unix_ns: int, judged: int) -> None:
@@ -93,7 +94,7 @@ class BlockCells:
         """
         self._lost += calls
         for name, claims in self._claims.items():
-            cell = self._of(CellKey(name, ALL))
+            cell = self.of(CellKey(name, ALL))
             counted = min(1.0, cell[0].calls / judged) if cell and judged else 0.0
             plan = self._plans[name]
             due = self._lost * plan.criterion.share_of_lost(plan, counted)

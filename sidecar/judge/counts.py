@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeAlias
 from sidecar.judge.evidence.blocks import Blocks
 
 ALL = ""  # the slice that every call belongs to
+SIDES = ("production", "shadow")
 READER = "reader "  # before a method's name, among the models: who read its payloads
 
 Cell: TypeAlias = dict[str, float]
@@ -68,6 +69,14 @@ class Snapshot:
     # The judge's own, for they are large: whoever keeps a snapshot writes them down at once.
     blocks: Mapping[CellKey, tuple[Blocks, ...]] = field(default_factory=dict)
     lost: Mapping[str, int] = field(default_factory=dict)  # calls, by why they were not compared
+    attempt: int = 0  # which experiment on this candidate; 0: nobody counts them
+    # When calls of these versions came up, the last time that they did; 0: when evidence began.
+    since_unix_ns: int = 0
+
+    @property
+    def came_up_unix_ns(self) -> int:
+        """Since when these versions are what is there."""
+        return self.since_unix_ns or self.began_unix_ns
 
 
 Counts: TypeAlias = Mapping[SnapshotKey, Snapshot]
@@ -104,12 +113,13 @@ class Total:
     blocks: Mapping[CellKey, tuple[Blocks, ...]] = field(default_factory=dict)
     lost: Mapping[str, int] = field(default_factory=dict)
     unix_ns: int = 0  # the latest moment that any of them counted
+    attempt: int = 0  # the latest of any
 
 
 def alike(counts: Counts, first: Container[SnapshotKey] = ()) -> list[Snapshot]:
     """Choose what belongs together: the newest evidence, and all that agrees with it.
 
-    The snapshot whose evidence began last leads; others follow if they obey the same rules and
+    The snapshot whose versions came up last leads; others follow if they obey the same rules and
     name no model version, and no reader of a method's payloads, that contradicts those already
     taken. Two epochs of one judge that agree are about different calls, and both count.
 
@@ -117,7 +127,10 @@ def alike(counts: Counts, first: Container[SnapshotKey] = ()) -> list[Snapshot]:
         counts: all there are.
         first: keys that lead before all others, however late those began: judges that are there.
     """
-    order = sorted(counts.values(), key=lambda s: (s.key not in first, -s.began_unix_ns, s.key))
+    order = sorted(
+        counts.values(),
+        key=lambda s: (s.key not in first, -s.came_up_unix_ns, -s.began_unix_ns, s.key),
+    )
     models: dict[str, str] = {}
     taken: list[Snapshot] = []
     for snapshot in order:
@@ -159,11 +172,20 @@ def total(counts: Counts) -> Total:
         models=models,
         events=events,
         judges=len(taken),
-        left_out=len(counts) - len(taken),
+        left_out=len(left_out(counts, taken)),
         blocks=_merged([s.blocks for s in taken]),
         lost=lost,
         unix_ns=max((s.began_unix_ns + s.elapsed_ns for s in taken), default=0),
+        attempt=max((s.attempt for s in taken), default=0),
     )
+
+
+def left_out(counts: Counts, taken: Iterable[Snapshot]) -> set[str]:
+    """Instances nothing of which is in a sum: other versions, other rules.
+
+    One that has counted several versions is in the sum with those that the sum is about.
+    """
+    return {key.instance for key in counts} - {s.key.instance for s in taken}
 
 
 def _merged(

@@ -1,22 +1,26 @@
 """The judge: told of every pair, asked for the verdict.
 
-Rule: observing only counts; evidence is evaluated on read. Evidence restarts when a model's
-version changes on either side, because what was counted was about another model, and when a
-method's payloads, compared as bytes so far, can be read. Counterparts:
-`criteria` (what a pair adds), `verdict` (what the sums say), `counts` (how sums of pods merge).
+Rule: observing only counts; evidence is evaluated on read. All pairs that one judge is told of are
+of the same versions on either side; its evidence restarts only when a method's payloads, compared
+as bytes so far, can be read. Counterparts:
+`criteria` (what a pair adds), `verdict` (what the sums say), `counts` (how sums of pods merge),
+`versions` (whose pairs these are), `pieces` (how a judge is kept).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import count
 
 from sidecar.compare.readers.opaque import OPAQUE
 from sidecar.judge.block_cells import BlockCells
 from sidecar.judge.counts import (
     ALL,
     READER,
+    SIDES,
     Cell,
     CellKey,
     Coverage,
@@ -35,9 +39,11 @@ from sidecar.judge.ranges import Ranges
 from sidecar.judge.repeats import Repeats
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.settings import JudgeSettings
-from sidecar.judge.slices import OTHER, Place, Slices
+from sidecar.judge.slices import OTHER, Place, Slices, named
 from sidecar.judge.verdict import decide, plans_of
 from sidecar.judge.worst import Example, Examples, identity_of, note_of, rank_of
+
+_NO_RULES = {"examples", "worst", "sample", "production_version", "version_metadata"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,40 +67,48 @@ class Judge:
         unix_offset_ns: int = 0,
         control_fraction: float = 0.0,
         rules: str = "",
+        numbers: Iterator[int] | None = None,
+        attempt: int = 0,
     ) -> None:
         """Start judging.
 
         Args:
             settings: what was declared.
-            instance: names this process's life among all pods and restarts.
+            instance: names what keeps these counts among all pods: a state directory's file, or a
+                process's life.
             now_ns: the present, on the monotonic clock; the budget of time begins here.
             unix_offset_ns: what to add to that clock for the time since 1970.
             control_fraction: share of the calls that also go to a control; 0 without one.
             rules: how outputs are compared, in any fixed form: evidence under different rules
                 is not added.
+            numbers: of epochs, each new within the instance; None counts from 0.
+            attempt: which experiment on this candidate it is, from 1; 0 when nobody counts them.
         """
         self._settings = settings
+        self.control_fraction = control_fraction
+        self._numbers = count() if numbers is None else numbers
+        self._attempt = attempt
+        self.since_unix_ns = 0  # see `Snapshot`
         self._instance = instance
-        self._unix_offset_ns = unix_offset_ns
+        self.unix_offset_ns = unix_offset_ns
         self._plans = plans_of(settings, control_fraction)
         self._labelled = [
             (plan, plan.criterion) for plan in self._plans if isinstance(plan.criterion, Labelled)
         ]
-        # Rules of the whole evidence, so that only like is added to like.
-        declared = settings.model_dump_json(exclude={"examples"})  # what is shown decides nothing
-        text = f"{declared}\n{control_fraction!r}\n{rules}"
-        self._rules = sha256(text.encode()).hexdigest()[:16]
+        self._rules = digest_of(settings, control_fraction, rules)
         self._labels: LabelStore[_Waiting] = LabelStore(settings.labels)
         self._sequence = 0
-        self._epoch = -1
-        self._coverage = Coverage(0, 0)  # as last told
+        self._restarts = -1
         self._versions: dict[str, str] = {}
+        self._latches = Latches()
         self._restart(now_ns)
 
     def _restart(self, now_ns: int) -> None:
-        self._epoch += 1
+        if self._latches.overall is not None and self._attempt:
+            self._attempt += 1
+        self._restarts += 1
+        self._epoch = next(self._numbers)
         self._began_ns = self._latest_ns = now_ns
-        self._before = self._coverage
         self._calls = 0
         self._repeated = 0
         self._cells: dict[CellKey, Cell] = {}
@@ -109,14 +123,19 @@ class Judge:
         self._examples = Examples(self._settings.worst, self._settings.sample)
         self._labels.forget()
 
-    def cover_from(self, coverage: Coverage) -> None:
-        """Count coverage from here: what came before this epoch's first call is not of it."""
-        self._before = self._coverage = coverage
-
     @property
     def epoch(self) -> int:
-        """How often the evidence has begun again."""
+        """The number of the evidence, which changes when it begins again."""
         return self._epoch
+
+    @property
+    def attempt(self) -> int:
+        """Which experiment on this candidate it is; 0 when nobody counts them."""
+        return self._attempt
+
+    @attempt.setter
+    def attempt(self, attempt: int) -> None:
+        self._attempt = attempt
 
     def observe(
         self, pair: JudgedPair, now_ns: int, scores: dict[str, float] | None = None
@@ -134,9 +153,8 @@ class Judge:
             return False  # compared byte by byte, just before it was known what the bytes mean
         if reader:
             self._versions[f"{READER}{pair.method}"] = reader
-        if self._changed(pair.comparison.models) or (
-            known == OPAQUE and reader not in {"", OPAQUE}
-        ):
+        self._learn(pair.comparison.models)
+        if known == OPAQUE and reader not in {"", OPAQUE}:
             self._restart(now_ns)
         self._sequence += 1
         self._latest_ns = max(self._latest_ns, now_ns)
@@ -149,7 +167,7 @@ class Judge:
             self._fold(name)
         identity = identity_of(pair)
         rank, note = rank_of(identity), None
-        arrived = pair.arrived_ns + self._unix_offset_ns
+        arrived = pair.arrived_ns + self.unix_offset_ns
         for plan in self._plans:
             counted = plan.increments(pair, self._ranges)
             if not counted:
@@ -174,7 +192,7 @@ class Judge:
         """
         for reason, calls in reasons.items():
             self._lost[reason] = self._lost.get(reason, 0) + calls
-        self._blocks.lose(sum(reasons.values()), now_ns + self._unix_offset_ns, self._calls)
+        self._blocks.lose(sum(reasons.values()), now_ns + self.unix_offset_ns, self._calls)
 
     def label(self, label: Label, now_ns: int) -> None:
         """Count what turned out to be true about a call, now or when its pair comes."""
@@ -194,41 +212,113 @@ class Judge:
         """What became of the labels so far, by `labels.Fate`."""
         return dict(self._labels.fates)
 
+    def knows(self, correlation_id: str) -> bool:
+        """Whether a call of that id waits for its label here, or did."""
+        return self._labels.knows(correlation_id)
+
     def wanted(self, most: int) -> list[str]:
         """Correlation ids of the disagreements whose labels would decide soonest."""
         return self._labels.wanted(most)
 
-    def verdict(self, now_ns: int, coverage: Coverage) -> Verdict:
+    def verdict(self, now_ns: int, coverage: Coverage, *, binding: bool = True) -> Verdict:
         """Judge what has been counted so far.
 
         Args:
             now_ns: the present.
-            coverage: of the whole life of the process; what preceded a restart is taken off.
+            coverage: of these pairs, since the evidence began.
+            binding: whether a decision that is reached stands from now on.
         """
         sums = total(counts_of([self.snapshot(now_ns, coverage)]))
-        return decide(self._settings, self._plans, sums, self._latches)
+        latches = self._latches if binding else deepcopy(self._latches)
+        return decide(self._settings, self._plans, sums, latches)
 
     def snapshot(self, now_ns: int, coverage: Coverage) -> Snapshot:
         """The counts so far, for merging with other pods'; arguments as for `verdict`."""
-        self._coverage = coverage
         self._latest_ns = max(self._latest_ns, now_ns)
         self._sequence += 1  # time and coverage are counted too
-        self._blocks.lose(0.0, now_ns + self._unix_offset_ns, self._calls)  # as more is labelled
-        self._blocks.advance(self._latest_ns + self._unix_offset_ns)
+        self._blocks.lose(0.0, now_ns + self.unix_offset_ns, self._calls)  # as more is labelled
+        self._blocks.advance(self._latest_ns + self.unix_offset_ns)
         return Snapshot(
             key=SnapshotKey(self._instance, self._epoch),
             sequence=self._sequence,
             rules=self._rules,
             models=dict(self._versions),
-            began_unix_ns=self._began_ns + self._unix_offset_ns,
+            began_unix_ns=self._began_ns + self.unix_offset_ns,
             elapsed_ns=self._latest_ns - self._began_ns,
             calls=self._calls,
-            coverage=coverage - self._before,
+            coverage=coverage,
+            attempt=self._attempt,
+            since_unix_ns=self.since_unix_ns,
             cells={key: dict(cell) for key, cell in self._cells.items()},
-            events={"repeats": self._repeated, "restarts": self._epoch, **self._labels.fates},
+            events={"repeats": self._repeated, "restarts": self._restarts, **self._labels.fates},
             blocks=self._blocks.cells,
             lost=dict(self._lost),
         )
+
+    # ---- what `pieces` needs --------------------------------------------------------------------
+
+    @property
+    def settings(self) -> JudgeSettings:
+        """What was declared."""
+        return self._settings
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """Every criterion, prepared."""
+        return self._plans
+
+    @property
+    def cells(self) -> dict[CellKey, Cell]:
+        """The counters themselves."""
+        return self._cells
+
+    @property
+    def block_cells(self) -> BlockCells:
+        """The blocks themselves."""
+        return self._blocks
+
+    @property
+    def examples(self) -> Examples:
+        """The calls worth a look themselves."""
+        return self._examples
+
+    @property
+    def label_store(self) -> LabelStore[_Waiting]:
+        """What waits for a label, and labels that wait, themselves."""
+        return self._labels
+
+    @property
+    def sequence(self) -> int:
+        """Grows with every change."""
+        return self._sequence
+
+    @property
+    def calls(self) -> int:
+        """That count, without repeats."""
+        return self._calls
+
+    @property
+    def began_unix_ns(self) -> int:
+        """When the evidence began."""
+        return self._began_ns + self.unix_offset_ns
+
+    @property
+    def decided_unix_ns(self) -> int:
+        """When the decision that stands was made; 0 without one."""
+        return self._latches.decided_unix_ns
+
+    @property
+    def latches(self) -> Latches:
+        """The decisions themselves."""
+        return self._latches
+
+    def continued(self, leap: int) -> None:
+        """Note that the counts are another life's.
+
+        Args:
+            leap: more than that life may have told of after what is here.
+        """
+        self._sequence += leap
 
     def worst(self, criterion: str, slice_: str = ALL) -> list[Example]:
         """The worst calls for a criterion, worst first."""
@@ -238,17 +328,12 @@ class Judge:
         """A uniform sample of the calls that a criterion counted."""
         return self._examples.sample(CellKey(criterion, slice_))
 
-    def _changed(self, models: tuple[str, str]) -> bool:
-        """Whether a known model has another version than before, on either side."""
-        changed = False
-        for side, model in zip(("production", "shadow"), models, strict=True):
+    def _learn(self, models: tuple[str, str]) -> None:
+        """Remember what either side says that it is."""
+        for side, model in zip(SIDES, models, strict=True):
             name, _, version = model.rpartition(":")
-            if not version:
-                continue  # not told in this answer
-            known = self._versions.get(f"{side} {name}")
-            changed = changed or known not in {None, version}
-            self._versions[f"{side} {name}"] = version
-        return changed
+            if version:
+                self._versions[f"{side} {name}"] = version
 
     def _keys(self, plan: Plan, places: Iterable[Place]) -> list[CellKey]:
         """The cells that a call counts in."""
@@ -281,7 +366,7 @@ class Judge:
             if (decided := criterion.remember(pair)) is not None
         ]
         interest = 0.0
-        arrived = pair.arrived_ns + self._unix_offset_ns
+        arrived = pair.arrived_ns + self.unix_offset_ns
         for plan, criterion, decided in rows:
             if decided.differ:
                 interest += 2.0 if criterion.required else 1.0
@@ -296,18 +381,45 @@ class Judge:
 
     def _use(self, waiting: _Waiting, label: Label) -> None:
         places = self._slices.settle(waiting.places)
+        truth = [
+            (
+                s.label,
+                named(label.value if isinstance(label.value, (str, int, float)) else None, s.bins),
+            )
+            for s in self._settings.slices
+            if s.source == "label"
+        ]
+        by_label, gone = self._slices.see(truth)
+        for name in gone:
+            self._fold(name)
         for plan, criterion, rows in waiting.decisions:
             counted = criterion.by_label(plan, rows, label)
             if counted is None:
                 self._labels.unusable()
                 continue
             scores = criterion.scored(plan, counted)
-            for key in self._keys(plan, places):
+            # Of a call that both sides decided alike no label may come: it is in no such slice.
+            own = [*places, *by_label] if criterion.labels_all else places
+            for key in self._keys(plan, own):
                 self._count(key, counted, scores, waiting.unix_ns)
 
     def _count(self, key: CellKey, counted: Increments, scores: Scores, unix_ns: int) -> None:
         add_all(self._cells.setdefault(key, {}), counted)
         self._blocks.add(key, unix_ns, scores)
+
+
+def declared_of(settings: JudgeSettings) -> str:
+    """What was declared and decides: neither what is only shown, nor versions."""
+    return settings.model_dump_json(exclude=_NO_RULES)
+
+
+def digest_of(settings: JudgeSettings, control_fraction: float, rules: str) -> str:
+    """Names the rules of the whole evidence, so that only like is added to like.
+
+    See `declared_of`.
+    """
+    text = f"{declared_of(settings)}\n{control_fraction!r}\n{rules}"
+    return sha256(text.encode()).hexdigest()[:16]
 
 
 def add_all(cell: Cell, counted: Increments) -> None:

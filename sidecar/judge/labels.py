@@ -9,11 +9,10 @@ pair.
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import Field
 
@@ -64,17 +63,86 @@ class Fate(StrEnum):
     UNUSABLE = "unusable"  # joined, but of no shape that any criterion can use
 
 
+class Entry(NamedTuple):
+    """Something under a correlation id."""
+
+    order: int  # of all entries of a store: the later the larger
+    time_ns: int | None  # when it came; None where that does not matter
+    value: Any
+
+
+class Noted:
+    """Entries in the order in which they came, and which have changed since somebody asked."""
+
+    __slots__ = ("_changed", "_entries", "what")
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self._entries: dict[str, Entry] = {}  # oldest first
+        self._changed: dict[str, None] | None = None  # None: nobody asks
+
+    def put(self, name: str, entry: Entry) -> None:
+        """Set an entry; one that was there before keeps its place."""
+        self._entries[name] = entry
+        if self._changed is not None:
+            self._changed[name] = None
+
+    def take(self, name: str) -> Entry | None:
+        """Take an entry out."""
+        entry = self._entries.pop(name, None)
+        if entry is not None and self._changed is not None:
+            self._changed[name] = None
+        return entry
+
+    def take_oldest(self) -> tuple[str, Entry]:
+        """Take the oldest entry out; there must be one."""
+        name = next(iter(self._entries))
+        entry = self.take(name)
+        assert entry is not None
+        return name, entry
+
+    def get(self, name: str) -> Entry | None:
+        """An entry."""
+        return self._entries.get(name)
+
+    @property
+    def oldest(self) -> Entry | None:
+        """The oldest entry."""
+        return next(iter(self._entries.values()), None)
+
+    def items(self) -> Iterable[tuple[str, Entry]]:
+        """Every entry with its id, oldest first."""
+        return self._entries.items()
+
+    def note(self) -> None:
+        """Begin to note what changes; what is there has changed."""
+        self._changed = dict.fromkeys(self._entries)
+
+    def changes(self) -> list[tuple[str, Entry | None]]:
+        """What has changed since this was last asked; None is gone."""
+        found = [(name, self._entries.get(name)) for name in self._changed or ()]
+        self._changed = {}
+        return found
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
 class LabelStore(Generic[W]):
     """Joins labels to what waits for them. Bounded in count and in age on every side."""
 
     def __init__(self, settings: LabelSettings) -> None:
         self._settings = settings
         self._max_age_ns = int(settings.max_age_seconds * 1e9)
-        self._waiting: OrderedDict[str, tuple[int, W, float]] = OrderedDict()
+        self._order = 0
+        self._waiting = Noted("waiting")  # values: (what waits, interest)
         self._wanted: dict[str, float] = {}
-        self._early: OrderedDict[str, tuple[int, Label]] = OrderedDict()
-        self._joined: OrderedDict[str, None] = OrderedDict()
-        self._gone: OrderedDict[str, None] = OrderedDict()
+        self._early = Noted("early")  # values: labels
+        self._joined = Noted("joined")
+        self._gone = Noted("gone")
         self.fates: dict[str, int] = {}
 
     def pair(self, correlation_id: str, waits: W, interest: float, now_ns: int) -> Label | None:
@@ -92,11 +160,12 @@ class LabelStore(Generic[W]):
         self._expire(now_ns)
         if correlation_id in self._waiting or correlation_id in self._joined:
             return None  # the id is not unique: the first call keeps it
-        early = self._early.pop(correlation_id, None)
+        early = self._early.take(correlation_id)
         if early is not None:
             self._join(correlation_id)
-            return early[1]
-        self._waiting[correlation_id] = (now_ns, waits, interest)
+            label: Label = early.value
+            return label
+        self._waiting.put(correlation_id, self._entry(now_ns, (waits, interest)))
         if interest > 0:
             self._wanted[correlation_id] = interest
         if len(self._waiting) > self._settings.pairs:
@@ -110,25 +179,32 @@ class LabelStore(Generic[W]):
         if name in self._joined:
             self._fate(Fate.DUPLICATE)
             return None
-        waiting = self._waiting.pop(name, None)
+        waiting = self._waiting.take(name)
         if waiting is not None:
             self._wanted.pop(name, None)
             self._join(name)
-            return waiting[1]
+            waits: W = waiting.value[0]
+            return waits
         if name in self._gone:
             self._fate(Fate.LATE)
             return None
         earlier = self._early.get(name)
-        if earlier is not None and (earlier[1] == label or earlier[1].time_ns > label.time_ns):
-            self._fate(Fate.DUPLICATE)
-            return None
         if earlier is None:
             self._fate(Fate.EARLY)
-        self._early[name] = (now_ns if earlier is None else earlier[0], label)
+            self._early.put(name, self._entry(now_ns, label))
+        elif earlier.value == label or earlier.value.time_ns > label.time_ns:
+            self._fate(Fate.DUPLICATE)
+            return None
+        else:
+            self._early.put(name, earlier._replace(value=label))
         if len(self._early) > self._settings.early:
-            self._early.popitem(last=False)
+            self._early.take_oldest()
             self._fate(Fate.UNMATCHED)
         return None
+
+    def knows(self, correlation_id: str) -> bool:
+        """Whether a pair of that id is or was here."""
+        return any(correlation_id in kept for kept in (self._waiting, self._joined, self._gone))
 
     def wanted(self, most: int) -> list[str]:
         """Correlation ids whose labels would tell most, of the calls that still wait."""
@@ -142,33 +218,71 @@ class LabelStore(Generic[W]):
         """Let every waiting pair go: evidence starts again. Early labels stay."""
         while self._waiting:
             self._drop_oldest()
-        self._joined.clear()
+        while self._joined:
+            self._joined.take_oldest()
 
     def __len__(self) -> int:
         """How many pairs wait."""
         return len(self._waiting)
+
+    # ---- keeping, see `pieces` ------------------------------------------------------------------
+
+    @property
+    def entries(self) -> int:
+        """Of every kind."""
+        return sum(map(len, self._all))
+
+    @property
+    def _all(self) -> tuple[Noted, ...]:
+        return self._waiting, self._early, self._joined, self._gone
+
+    def note(self) -> None:
+        """Begin to note what changes."""
+        for kept in self._all:
+            kept.note()
+
+    def changes(self) -> list[tuple[str, str, Entry | None]]:
+        """What, id and entry of all that has changed since this was last asked."""
+        return [(k.what, name, entry) for k in self._all for name, entry in k.changes()]
+
+    def restore(self, entries: Iterable[tuple[str, str, Entry]]) -> None:
+        """Take over entries, what, id and entry of each."""
+        by_name = {kept.what: kept for kept in self._all}
+        for what, name, entry in sorted(entries, key=lambda row: row[2].order):
+            by_name[what].put(name, entry)
+            self._order = max(self._order, entry.order)
+            if what == "waiting" and entry.value[1] > 0:
+                self._wanted[name] = entry.value[1]
+
+    def _entry(self, time_ns: int | None, value: Any) -> Entry:
+        self._order += 1
+        return Entry(self._order, time_ns, value)
 
     def _join(self, name: str) -> None:
         self._fate(Fate.JOINED)
         self._remember(self._joined, name)
 
     def _drop_oldest(self) -> None:
-        name, _ = self._waiting.popitem(last=False)
+        name, _ = self._waiting.take_oldest()
         self._wanted.pop(name, None)
         self._remember(self._gone, name)
 
-    def _remember(self, names: OrderedDict[str, None], name: str) -> None:
-        names[name] = None
+    def _remember(self, names: Noted, name: str) -> None:
+        names.put(name, names.get(name) or self._entry(None, None))
         if len(names) > self._settings.pairs:
-            names.popitem(last=False)
+            names.take_oldest()
 
     def _expire(self, now_ns: int) -> None:
         oldest = now_ns - self._max_age_ns
-        while self._waiting and next(iter(self._waiting.values()))[0] < oldest:
+        while _came_before(self._waiting.oldest, oldest):
             self._drop_oldest()
-        while self._early and next(iter(self._early.values()))[0] < oldest:
-            self._early.popitem(last=False)
+        while _came_before(self._early.oldest, oldest):
+            self._early.take_oldest()
             self._fate(Fate.UNMATCHED)
 
     def _fate(self, fate: Fate) -> None:
         self.fates[fate] = self.fates.get(fate, 0) + 1
+
+
+def _came_before(entry: Entry | None, time_ns: int) -> bool:
+    return entry is not None and entry.time_ns is not None and entry.time_ns < time_ns

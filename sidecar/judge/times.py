@@ -11,33 +11,24 @@ kinds in `criteria/`.
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
-from sidecar.judge.pair import JudgedPair
+from sidecar.judge.pair import ControlTimes, JudgedPair
 
 What: TypeAlias = Literal["answer", "first_message", "message_gap"]
 
+Times: TypeAlias = tuple[float, float, float, float]
+"""The reference's least and most, and the shadow's least and most, in nanoseconds.
 
-class Span(NamedTuple):
-    """The least and the most nanoseconds that something took."""
-
-    least: float
-    most: float
-
-    @property
-    def known(self) -> bool:
-        """Whether it was measured to its end."""
-        return self.least == self.most
+Least and most are equal where it was measured to its end; (0, inf) is where nothing is known.
+"""
 
 
-UNKNOWN = Span(0.0, math.inf)
-
-
-def times_of(pair: JudgedPair, what: What, by_control: bool) -> tuple[Span, Span] | None:
-    """The reference's time and the shadow's.
+def times_of(pair: JudgedPair, what: What, by_control: bool) -> Times | None:
+    """Both sides' time for a call.
 
     Args:
-        pair: the call.
+        pair: the call; production has answered it.
         what: the whole answer, its first message, or the mean time between its messages.
         by_control: the reference is the control; else production.
 
@@ -45,45 +36,29 @@ def times_of(pair: JudgedPair, what: What, by_control: bool) -> tuple[Span, Span
         None when the call is not about it: the control was not drawn for it, or what is to be
         timed is not there on either side.
     """
-    if not by_control:
-        reference = _span(_of_production(pair, what))
-    elif pair.control_times is None:
-        return None
-    else:
+    if by_control:
         control = pair.control_times
-        reference = _side(getattr(control, what), control.answer, control.failed, control.late)
-    late = pair.failed and not pair.failed_fast
-    shadow = _side(_of_shadow(pair, what), pair.shadow_latency_ns, pair.failed, late)
-    if reference is None or shadow is None:
+        if control is None:
+            return None
+        a: float | None = getattr(control, what)
+        least, most = _between(a, control)
+    else:
+        a = pair.production_latency_ns if what == "answer" else _messages(pair, what, 0)
+        least = most = a if a is not None else -1.0
+    b = pair.shadow_latency_ns if what == "answer" else _messages(pair, what, 1)
+    if pair.failed:
+        late = not pair.failed_fast
+        return None if least < 0 else (least, most, pair.shadow_latency_ns if late else 0, math.inf)
+    if b is None or least < 0:
         return None
-    return reference, shadow
+    return least, most, b, b
 
 
-def _of_production(pair: JudgedPair, what: What) -> float | None:
-    match what:
-        case "answer":
-            return pair.production_latency_ns
-        case "first_message":
-            return pair.first_message_ns[0]
-        case "message_gap":
-            return pair.message_gap_ns[0]
+def _between(value: float | None, control: ControlTimes) -> tuple[float, float]:
+    if control.failed:
+        return (control.answer, math.inf) if control.late else (0.0, math.inf)
+    return (-1.0, -1.0) if value is None else (value, value)
 
 
-def _of_shadow(pair: JudgedPair, what: What) -> float | None:
-    match what:
-        case "answer":
-            return pair.shadow_latency_ns
-        case "first_message":
-            return pair.first_message_ns[1]
-        case "message_gap":
-            return pair.message_gap_ns[1]
-
-
-def _side(value: float | None, waited: float, failed: bool, late: bool) -> Span | None:
-    if late:
-        return Span(float(waited), math.inf)
-    return UNKNOWN if failed else _span(value)
-
-
-def _span(value: float | None) -> Span | None:
-    return None if value is None else Span(float(value), float(value))
+def _messages(pair: JudgedPair, what: What, side: int) -> int | None:
+    return (pair.first_message_ns if what == "first_message" else pair.message_gap_ns)[side]

@@ -9,7 +9,7 @@ Counterpart: `judge`, which fills it.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -82,12 +82,13 @@ def rank_of(identity: str) -> int:
 class Examples:
     """The worst calls and the sample of every cell."""
 
-    __slots__ = ("_sample", "_sample_size", "_worst", "_worst_size")
+    __slots__ = ("_sample", "_sample_size", "_stamps", "_worst", "_worst_size")
 
     def __init__(self, worst: int, sample: int) -> None:
         self._worst_size, self._sample_size = worst, sample
         self._worst: dict[CellKey, list[tuple[float, int, Example]]] = {}
         self._sample: dict[CellKey, list[tuple[int, float, Example]]] = {}
+        self._stamps: dict[CellKey, int] = {}  # how often a cell has changed
 
     def wants(self, key: CellKey, magnitude: float, rank: int) -> bool:
         """Whether a call would be kept: asked first, because making a note costs more."""
@@ -100,6 +101,7 @@ class Examples:
 
     def add(self, key: CellKey, example: Example) -> None:
         """Keep a call if it is among the worst or in the sample."""
+        self._stamps[key] = self._stamps.get(key, 0) + 1
         if example.magnitude > 0:
             entry = (example.magnitude, example.rank, example)
             _push(self._worst.setdefault(key, []), entry, self._worst_size)
@@ -108,7 +110,7 @@ class Examples:
 
     def drop(self, slice_: str) -> None:
         """Forget a slice."""
-        for kept in (self._worst, self._sample):
+        for kept in (self._worst, self._sample, self._stamps):
             for key in [key for key in kept if key.slice == slice_]:
                 del kept[key]
 
@@ -119,6 +121,16 @@ class Examples:
     def sample(self, key: CellKey) -> list[Example]:
         """A uniform sample of a cell's calls, in the order of their hash."""
         return [entry[-1] for entry in sorted(self._sample.get(key, ()), key=_first, reverse=True)]
+
+    def kept(self) -> Iterator[tuple[CellKey, int, tuple[list[Any], list[Any]]]]:
+        """Every cell, how often it has changed, and what is to be given to `restore`."""
+        for key, stamp in self._stamps.items():
+            yield key, stamp, (self._worst.get(key, []), self._sample.get(key, []))
+
+    def restore(self, key: CellKey, kept: tuple[list[Any], list[Any]]) -> None:
+        """Take over what a cell had."""
+        self._stamps[key] = 1
+        self._worst[key], self._sample[key] = kept
 
 
 def merge_worst(parts: Iterable[Iterable[Example]], size: int) -> list[Example]:

@@ -23,6 +23,7 @@ HTTP_PORT_NAME = "shadow-http"
 TAP_MOUNT = "/run/shadow-sidecar"
 # Kubernetes opens the volume to everybody; the wire makes a folder in it that is its user's alone.
 TAP_PATH = f"{TAP_MOUNT}/tap/tap.sock"
+LEAVE_PATH = f"{TAP_MOUNT}/wire.pid"
 POD_PATH = "/etc/shadow-sidecar-pod"
 CONFIG_PATH = "/etc/shadow-sidecar/config.yaml"
 # A socket on [::] takes IPv4 as well; a pod without IPv4 addresses still has 127.0.0.1.
@@ -46,7 +47,9 @@ def wire_container(options: Options, listen: int, upstream: int, declare: bool) 
             f"--memory-bytes={wire_bytes(options)}",
             f"--drain-seconds={options.drain_seconds}",
             f"--resync={options.resync}",
+            *([f"--leave={LEAVE_PATH}"] if options.leave == "goaway" else []),
         ],
+        **_leaving(options),
         "startupProbe": accepting
         | {"periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 60},
         # Fails only if connections wait and nobody accepts them; opens none itself.
@@ -64,6 +67,20 @@ def wire_container(options: Options, listen: int, upstream: int, declare: bool) 
     if declare:
         container["ports"] = [_port(WIRE_PORT_NAME, listen)]
     return container
+
+
+def _leaving(options: Options) -> dict[str, Any]:
+    """What the wire does while the model sleeps in its own preStop: clients are asked to go.
+
+    Both hooks begin when the pod's end does. By then the pod leaves its service, but connections
+    that are open stay, and calls on them fail once the model has been told to end. Not at once,
+    for until every node knows, a new connection might lead back here.
+    """
+    if options.leave != "goaway" or options.pre_stop_seconds < 2:
+        return {}
+    pause = min(10, options.pre_stop_seconds // 2)
+    told = f'sleep {pause}; kill -USR1 "$(cat {LEAVE_PATH})"'
+    return {"lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", told]}}}}
 
 
 def wire_bytes(options: Options) -> int:

@@ -68,6 +68,7 @@ class Options:
     mesh: Literal["auto", "true", "false"] = "auto"  # another proxy takes the pod's inbound traffic
     ip_family: Literal["auto", "ipv4", "ipv6"] = "auto"
     resync: Literal["off", "goaway"] = "off"
+    leave: Literal["off", "goaway"] = "goaway"  # clients are asked to go before the model is told
     run_as_user: int = 10095
     drain_seconds: int = 10
     pre_stop_seconds: int = 5
@@ -186,6 +187,7 @@ READERS: dict[str, _Reader] = {
     "mesh": _one_of("auto", "true", "false"),
     "ip-family": _one_of("auto", "ipv4", "ipv6"),
     "resync": _one_of("off", "goaway"),
+    "leave": _one_of("off", "goaway"),
     "run-as-user": (_number(1, 2**31 - 1), "a user number that is not root's"),
     "drain-seconds": (_number(1, 3600), "whole seconds from 1 to 3600"),
     "pre-stop-seconds": (_number(0, 3600), "whole seconds from 0 to 3600"),

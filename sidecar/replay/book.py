@@ -18,7 +18,7 @@ from sidecar.experiment.state import State
 from sidecar.judge.labels import Label
 from sidecar.log import Log
 from sidecar.replay.recorded import Recorded
-from sidecar.report.live import part_of
+from sidecar.report.live import part_of, parts_of
 from sidecar.serve.convert import counts_message
 from sidecar.settings.settings import Settings
 
@@ -102,11 +102,12 @@ class Book:
         )
 
     def messages(self) -> list[bytes]:
-        """What was counted, one serialized `shadow.v1.ShadowCounts` for each candidate."""
+        """What was counted, serialized `shadow.v1.ShadowCounts`: of each pair of versions one."""
         now = self.state()
         return [
-            counts_message(part_of(now, judged)).SerializeToString(deterministic=True)
+            counts_message(part).SerializeToString(deterministic=True)
             for judged in now.judged.values()
+            for part in parts_of(now, judged)
         ]
 
     @property

@@ -39,7 +39,7 @@ def judge_file(
         labels: what turned out to be true, by correlation id.
 
     Returns:
-        One serialized `shadow.v1.ShadowCounts` for each shadow.
+        One serialized `shadow.v1.ShadowCounts` for each shadow and pair of versions.
 
     Raises:
         CapturedError: the file cannot be used, or a row has no payload.

@@ -12,13 +12,14 @@ from itertools import repeat
 
 from sidecar.experiment.epoch import OutputCounts
 from sidecar.experiment.timeline import Timeline
-from sidecar.judge.counts import CellKey, SnapshotKey, alike, counts_of, total
-from sidecar.judge.evidence.histogram import EDGES_NS, Histogram
+from sidecar.judge.counts import CellKey, SnapshotKey, Total, alike, counts_of, left_out, total
+from sidecar.judge.evidence.histogram import EDGES_NS, ENDLESS, Histogram
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.verdict import decide, plans_of
+from sidecar.judge.versions import Known
 from sidecar.judge.worst import Example, merge_sample, merge_worst
-from sidecar.report.notices import of_sums
-from sidecar.report.part import Part
+from sidecar.report.notices import of_attempt, of_away, of_sums, of_versions
+from sidecar.report.part import Away, Part
 from sidecar.report.report import (
     CallInput,
     CallOutput,
@@ -30,9 +31,11 @@ from sidecar.report.report import (
     Report,
     Side,
     SidecarRow,
+    VersionRow,
 )
 
 _BOTH_NONE = (None, None)
+MOST_VERSIONS = 32  # pairs of versions that are shown
 
 
 def build(
@@ -58,7 +61,8 @@ def build(
     if not parts:
         raise ValueError("a report needs at least one part")
     counts = counts_of(part.snapshot for part in parts)
-    keys = {snapshot.key: snapshot.sequence for snapshot in alike(counts)}
+    together = alike(counts)
+    keys = {snapshot.key: snapshot.sequence for snapshot in together}
     taken = list(
         {
             part.snapshot.key: part
@@ -69,22 +73,29 @@ def build(
     taken.sort(key=lambda part: part.snapshot.key)
     lead = taken[0]
     if verdict is None:
-        plans = plans_of(lead.settings, lead.control_fraction)
-        verdict = decide(lead.settings, plans, total(counts))
-        if len(counts) == 1 and lead.stands is not None:
-            # One sidecar's decision, once made, stands wherever it is shown.
-            verdict = replace(verdict, state=lead.stands[0], reason=lead.stands[1])
+        verdict = _judged(taken, total(counts))
     if missing and not allow_missing and verdict.state is State.PASS:
         reason = f"{_sidecars(len(missing))} could not be asked; the others: {verdict.reason}"
         verdict = replace(verdict, state=State.INCONCLUSIVE, reason=reason)
     if verdict.left_out and not allow_missing and verdict.state is State.PASS:
+        gone = left_out(counts, together)
         named = ", ".join(
             part.source or part.snapshot.key.instance
             for part in sorted(parts, key=lambda p: p.source)
-            if keys.get(part.snapshot.key) != part.snapshot.sequence
+            if part.snapshot.key.instance in gone
         )
         reason = f"left out, for other versions or rules: {named}; the others: {verdict.reason}"
         verdict = replace(verdict, state=State.INCONCLUSIVE, reason=reason)
+    failed = [part for part in taken if part.stands and part.stands[0] is State.FAIL]
+    if failed and len(taken) > 1 and verdict.state is State.PASS:
+        named = ", ".join(part.source or part.snapshot.key.instance for part in failed)
+        reason = f"by its own calls it failed at {named}; together: {verdict.reason}"
+        verdict = replace(verdict, state=State.INCONCLUSIVE, reason=reason)
+    rows = _version_rows(parts, verdict)
+    away = Away()
+    for part in taken:
+        away = away.plus(part.away)
+    attempt = max(part.snapshot.attempt for part in taken)
     outputs = _outputs(part.outputs for part in taken)
     unread = _summed(part.unread for part in taken)
     timeline = Timeline.merged(part.timeline for part in taken)
@@ -96,6 +107,7 @@ def build(
         latency=Latency(
             _side(part.production_latency for part in taken),
             _side(part.shadow_latency for part in taken),
+            _side(part.control_latency for part in taken),
         ),
         over_time=OverTime(
             timeline.width_seconds,
@@ -104,13 +116,69 @@ def build(
         outcomes=_summed(part.outcomes for part in taken),
         outputs=outputs,
         unread=unread,
-        notices=(*_own_notices(parts), *of_sums(outputs, unread)),
+        notices=(
+            *_own_notices(parts),
+            *of_versions(rows),
+            *of_attempt(attempt, lead.settings.alpha),
+            *of_away(away),
+            *of_sums(outputs, unread),
+        ),
+        versions=rows,
+        attempt=attempt,
         skipped=_summed(part.skipped for part in taken),
         worst=_examples([part.worst for part in taken], merge_worst, lead.settings.worst),
         sample=_examples([part.sample for part in taken], merge_sample, lead.settings.sample),
         sidecars=_rows(parts, taken),
         missing=dict(sorted((missing or {}).items())),
     )
+
+
+def _judged(taken: Sequence[Part], whole: Total) -> Verdict:
+    """The verdict on a sum of like parts; one sidecar's decision stands wherever it is shown."""
+    lead = taken[0]
+    verdict = decide(lead.settings, plans_of(lead.settings, lead.control_fraction), whole)
+    if len(taken) == 1 and not whole.left_out and lead.stands is not None:
+        verdict = replace(verdict, state=lead.stands[0], reason=lead.stands[1])
+    return verdict
+
+
+def _version_rows(parts: Sequence[Part], verdict: Verdict) -> tuple[VersionRow, ...]:
+    """One row for each pair of versions and rules, the one that the verdict is about first."""
+    left = counts_of(part.snapshot for part in parts)
+    by_key = {part.snapshot.key: part for part in parts}
+    rows: list[VersionRow] = []
+    while left and len(rows) < MOST_VERSIONS:
+        together = alike(left)
+        group = {snapshot.key: snapshot for snapshot in together}
+        taken = [by_key[key] for key in group]
+        found = verdict if not rows else _judged(taken, total(group))
+        models = total(group).models
+        rows.append(
+            VersionRow(
+                production=named_versions(models, "production"),
+                shadow=named_versions(models, "shadow"),
+                rules=together[0].rules,
+                current=not rows,
+                state=found.state.value,
+                reason=found.reason,
+                calls=sum(snapshot.calls for snapshot in together),
+                attempt=max(snapshot.attempt for snapshot in together),
+                began=min(snapshot.began_unix_ns for snapshot in together) / 1e9,
+                sidecars=len({key.instance for key in group}),
+            )
+        )
+        left = {key: snapshot for key, snapshot in left.items() if key not in group}
+    return tuple(rows)
+
+
+def named_versions(models: Mapping[str, str], side: str) -> str:
+    """What is known of one side's versions, as text; empty where nothing is."""
+    found = {
+        name.removeprefix(f"{side} "): version
+        for name, version in models.items()
+        if name.startswith(f"{side} ")
+    }
+    return str(Known(found).versions.production)
 
 
 def empty_report(missing: Mapping[str, str], generated: float, reason: str = "") -> Report:
@@ -150,9 +218,9 @@ def _side(parts: Iterable[Histogram]) -> Side:
         p95_ms=p95,
         p99_ms=p99,
         buckets=tuple(
-            (EDGES_NS[min(i, len(EDGES_NS) - 1)] / 1e6, count)
-            for i, count in sorted(whole.counts.items())
+            (EDGES_NS[i] / 1e6, count) for i, count in sorted(whole.counts.items()) if i < ENDLESS
         ),
+        endless=whole.endless,
     )
 
 
@@ -239,20 +307,23 @@ def call_row(key: CellKey, example: Example) -> CallRow:
 
 def _rows(parts: Sequence[Part], taken: Sequence[Part]) -> tuple[SidecarRow, ...]:
     """One row for each sidecar, however many addresses it was reached by."""
-    counted = {part.snapshot.key: part for part in taken}
-    groups: dict[SnapshotKey, list[Part]] = {}
+    counted = {part.snapshot.key for part in taken}
+    groups: dict[str, dict[SnapshotKey, list[Part]]] = {}
     for part in parts:
-        groups.setdefault(part.snapshot.key, []).append(part)
+        key = part.snapshot.key
+        groups.setdefault(key.instance, {}).setdefault(key, []).append(part)
     rows = []
-    for key, group in groups.items():
-        newest = max((part.snapshot for part in group), key=lambda s: s.sequence)
+    for instance, by_key in groups.items():
+        # Of what it counted, that which is in the sum; the rest are other versions' rows.
+        told = {key: found for key, found in by_key.items() if key in counted} or by_key
+        newest = [max((p.snapshot for p in f), key=lambda s: s.sequence) for f in told.values()]
         rows.append(
             SidecarRow(
-                source=", ".join(sorted({part.source for part in group})),
-                instance=key.instance,
-                calls=newest.calls,
-                began=newest.began_unix_ns / 1e9,
-                counted=key in counted,
+                source=", ".join(sorted({p.source for f in by_key.values() for p in f})),
+                instance=instance,
+                calls=sum(snapshot.calls for snapshot in newest),
+                began=min(snapshot.began_unix_ns for snapshot in newest) / 1e9,
+                counted=any(key in counted for key in told),
             )
         )
     return tuple(sorted(rows, key=lambda row: (row.source, row.instance)))

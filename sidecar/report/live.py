@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-from sidecar.experiment.judging import Judged
+from sidecar.experiment.judged import Judged
+from sidecar.experiment.row import Row
 from sidecar.experiment.state import State
 from sidecar.judge.counts import ALL
 from sidecar.report.build import build
 from sidecar.report.notices import of_state
-from sidecar.report.part import Part
+from sidecar.report.part import Away, Part
 from sidecar.report.report import Report
 
 SLICE_WORST = 3  # of a slice; of all traffic as many as the judge keeps
 
 
-def part_of(state: State, judged: Judged) -> Part:
-    """Read what was counted so far; histograms and timeline stay the observer's own."""
-    judge, epoch = judged.judge, judged.epoch
-    snapshot = judge.snapshot(state.now_ns, judged.coverage)
+def part_of(state: State, judged: Judged, row: Row | None = None) -> Part:
+    """Read what was counted so far; histograms and timeline stay the observer's own.
+
+    Args:
+        state: the experiment, now.
+        judged: the shadow.
+        row: of which versions; None: the current ones.
+    """
+    judged.account(state.now_ns)
+    row = row or judged.row
+    judge, epoch = row.judge, row.epoch
+    snapshot = row.snapshot(state.now_ns)
     worst = {key: judge.worst(*key) for key in snapshot.cells}
+    is_current = row is judged.row
     return Part(
         source="",
         shadow=judged.name,
-        settings=state.settings.judge,
-        control_fraction=state.control_fraction,
+        settings=judge.settings,
+        control_fraction=row.judge.control_fraction,
         snapshot=snapshot,
         outcomes={outcome.value: n for outcome, n in epoch.outcomes.items()},
-        skipped={reason.value: n for reason, n in epoch.skipped(judged.counts.skipped).items()},
+        skipped={reason.value: n for reason, n in epoch.skipped.items() if n},
         production_latency=epoch.production_latency,
         shadow_latency=epoch.shadow_latency,
+        control_latency=epoch.control_latency,
         timeline=epoch.timeline,
         outputs=epoch.outputs,
         unread=epoch.unread,
-        notices=tuple(of_state(state, judged.name)) if state.receivers else (),
+        notices=tuple(of_state(state, judged.name)) if is_current and state.receivers else (),
         worst={
             key: found if key.slice == ALL else found[:SLICE_WORST]
             for key, found in worst.items()
@@ -43,12 +54,22 @@ def part_of(state: State, judged: Judged) -> Part:
             if key.slice == ALL and (found := judge.sample(*key))
         },
         stands=judge.stands,
+        is_current=is_current,
+        away=Away(
+            len(row.gaps),
+            sum(gap.seconds for gap in row.gaps),
+            sum(gap.lost_calls or 0.0 for gap in row.gaps),
+        ),
         observers=state.settings.observer.processes,
     )
+
+
+def parts_of(state: State, judged: Judged) -> list[Part]:
+    """One for each pair of versions that was seen, the current one first."""
+    return [part_of(state, judged, row) for row in judged.rows]
 
 
 def report_of(state: State, judged: Judged) -> Report:
     """The report of a sidecar's own counts, with the verdict that stands."""
     verdict = judged.evaluate(state.now_ns)
-    part = part_of(state, judged)
-    return build([part], state.unix_seconds, verdict=verdict)
+    return build(parts_of(state, judged), state.unix_seconds, verdict=verdict)

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from sidecar.experiment.state import State
-from sidecar.report.report import OutputRow
+from sidecar.judge.evidence.attempts import alpha_of_attempt
+from sidecar.report.part import Away
+from sidecar.report.report import OutputRow, VersionRow
 
 NOISE_SHOWN = 5
 METHODS_SHOWN = 3
@@ -40,12 +42,77 @@ def of_state(now: State, shadow: str) -> list[str]:
         found.append(
             f"{_count(connections, 'connection')} cannot be read ({reason}): {TLS_OR_HTTP1}"
         )
+    found += _of_store(now)
     if now.configuration.needs_restart:
         keys = ", ".join(now.configuration.needs_restart)
         found.append(f"the configuration has changed and needs a restart: {keys}")
     if now.configuration.refused:
         found.append(f"the configuration is wrong now: {'; '.join(now.configuration.refused)}")
     return found
+
+
+def _of_store(now: State) -> list[str]:
+    """That evidence is not kept, or was lost."""
+    if now.kept_nowhere:
+        return [f"nothing is kept, so that an observer that is killed forgets: {now.kept_nowhere}"]
+    store = now.store
+    if store is None:
+        return []
+    found = []
+    if store.error:
+        found.append(
+            f"evidence was not kept for the last {_kept_ago(now)}: {store.error} ({store.file}); "
+            "counting goes on, and what a kill takes grows until there is room"
+        )
+    if store.damaged:
+        found.append(
+            f"kept evidence was damaged and does not count any more; a FAIL stands: {store.damaged}"
+        )
+    return found
+
+
+def _kept_ago(now: State) -> str:
+    assert now.store is not None
+    began = now.store.written_unix_ns or now.store.opened_unix_ns
+    return _span(max(0.0, now.unix_seconds - began / 1e9))
+
+
+def of_versions(rows: Sequence[VersionRow]) -> list[str]:
+    """Which of several pairs of versions verdict and gate are about."""
+    if len(rows) < 2:
+        return []
+    now = rows[0]
+    others = ", ".join(
+        f"{row.production or '?'} / {row.shadow or '?'} {row.state}" for row in rows[1:4]
+    )
+    more = f" and {len(rows) - 4} more" if len(rows) > 4 else ""
+    return [
+        f"verdict and gate are about production {now.production or '?'} and shadow "
+        f"{now.shadow or '?'}, which came up last; others are rows of their own: {others}{more}"
+    ]
+
+
+def of_attempt(attempt: int, alpha: float) -> list[str]:
+    """That a candidate was judged before, and what that costs."""
+    if attempt < 2:
+        return []
+    left = alpha_of_attempt(alpha, attempt)
+    return [
+        f"this is attempt {attempt} on this candidate: it may err with {left:.2g}, so that all "
+        f"attempts together err with at most {alpha:.2g}"
+    ]
+
+
+def of_away(away: Away) -> list[str]:
+    """That nobody watched for a while."""
+    if not away.times:
+        return []
+    times = "once" if away.times == 1 else f"{away.times} times"
+    lost = f"; {away.lost_calls:,.0f} calls of that time count as lost" if away.lost_calls else ""
+    return [
+        f"the observer was away {times}, {_span(away.seconds)} in all, and went on with what it "
+        f"had kept{lost}"
+    ]
 
 
 def of_sums(outputs: Sequence[OutputRow], unread: Mapping[str, int]) -> list[str]:
@@ -81,4 +148,10 @@ def _count(n: int, noun: str) -> str:
 
 
 def _span(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return (
+        f"{seconds:.2g} s"
+        if seconds < 10
+        else f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+    )

@@ -1,4 +1,4 @@
-"""What one sidecar tells about one shadow: everything that a report adds up.
+"""What one sidecar tells about one pair of versions: everything that a report adds up.
 
 Rule: every field is additive or mergeable, and no payload value is in it that the
 configuration does not reveal. Counterparts:
@@ -9,7 +9,7 @@ configuration does not reveal. Counterparts:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sidecar.experiment.epoch import OutputCounts
 from sidecar.experiment.timeline import Timeline
@@ -21,8 +21,25 @@ from sidecar.judge.worst import Example
 
 
 @dataclass(frozen=True, slots=True)
+class Away:
+    """Time in which nobody watched: an observer was killed, or ended, and another went on."""
+
+    times: int = 0
+    seconds: float = 0.0
+    lost_calls: float = 0.0  # of those to be compared, as far as the wire counted them
+
+    def plus(self, other: Away) -> Away:
+        """Both together."""
+        return Away(
+            self.times + other.times,
+            self.seconds + other.seconds,
+            self.lost_calls + other.lost_calls,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
-    """One sidecar's counts about one shadow."""
+    """One sidecar's counts about one shadow, in one pair of versions."""
 
     source: str  # where it was pulled from; empty for a sidecar's own
     shadow: str
@@ -38,6 +55,9 @@ class Part:
     unread: Mapping[str, int]  # calls compared as bytes, by method
     worst: Mapping[CellKey, Sequence[Example]]
     sample: Mapping[CellKey, Sequence[Example]]
+    control_latency: Histogram = field(default_factory=Histogram)
     notices: tuple[str, ...] = ()  # what the sidecar knows of itself: see `notices.of_state`
     stands: tuple[State, str] | None = None  # the sidecar's own decision, and why
+    is_current: bool = True  # of the pair of versions that answers now
+    away: Away = Away()  # when this sidecar watched nothing
     observers: int = 1  # processes that share the wire's connections, each with its own counts

@@ -17,7 +17,7 @@ EXIT_CODES = {State.PASS: 0, State.FAIL: 1, State.WATCHING: 3, State.INCONCLUSIV
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side's latencies of the calls that both answered, in milliseconds."""
+    """One side's latencies of the calls that both answered, in milliseconds; None: no such."""
 
     count: int = 0
     mean_ms: float | None = None
@@ -25,14 +25,17 @@ class Side:
     p95_ms: float | None = None
     p99_ms: float | None = None
     buckets: tuple[tuple[float, int], ...] = ()  # upper edge and count, ascending
+    # Of the count, those that met the deadline: beyond every quantile, clipped in the mean.
+    endless: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Both sides, of the same calls."""
+    """Both sides, of the same calls; and the control's, of those of them that it got."""
 
     production: Side = Side()
     shadow: Side = Side()
+    control: Side = Side()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,22 @@ class SidecarRow:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionRow:
+    """What is known of one pair of versions under one set of rules."""
+
+    production: str  # "7", or "digits:7 faces:2"; empty: it tells none
+    shadow: str
+    rules: str  # digest of everything that changes what is counted
+    current: bool  # it is what answers now: what verdict and gate are about
+    state: str
+    reason: str
+    calls: int
+    attempt: int  # which experiment on this candidate; 0: nobody counts them
+    began: float  # Unix seconds
+    sidecars: int
+
+
+@dataclass(frozen=True, slots=True)
 class VerdictChange:
     """A service's verdict that was not the one before."""
 
@@ -161,6 +180,8 @@ class Report:
     worst: tuple[CallRow, ...] = ()  # worst first within each criterion and slice
     sample: tuple[CallRow, ...] = ()  # a uniform sample of each criterion's calls
     sidecars: tuple[SidecarRow, ...] = ()
+    versions: tuple[VersionRow, ...] = ()  # the current pair first
+    attempt: int = 0  # which experiment on this candidate; 0: nobody counts them
     missing: Mapping[str, str] = field(default_factory=dict)  # address: why it could not be asked
     service: ServiceFacts | None = None  # None: no collector made it
 

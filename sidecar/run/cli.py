@@ -32,6 +32,7 @@ from sidecar.run.collect import collect as collect_command
 from sidecar.run.config import config as config_commands
 from sidecar.run.demo import demo as demo_command
 from sidecar.run.doctor import doctor as doctor_command
+from sidecar.run.experiment import experiment as experiment_commands
 from sidecar.run.flags import load_from, refuse, shared_flags, tree_of
 from sidecar.run.gate import gate as gate_command
 from sidecar.run.judge import judge as judge_command
@@ -198,6 +199,7 @@ app.command("gate")(gate_command)
 app.command("collect")(collect_command)
 app.command("doctor")(doctor_command)
 app.command("skipped")(skipped_command)
+app.add_typer(experiment_commands, name="experiment")
 app.add_typer(labels_commands, name="labels")
 app.command("captured")(captured_command)
 app.command("capacity")(capacity_command)

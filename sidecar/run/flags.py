@@ -67,6 +67,14 @@ Traces = Annotated[
     str | None,
     typer.Option(help="comparison, joined or off.", metavar="LAYOUT"),
 ]
+StateDir = Annotated[
+    str | None,
+    typer.Option(
+        "--state",
+        help="A directory of ours alone for evidence, decisions and labels; or: none.",
+        metavar="DIR",
+    ),
+]
 WaitShadow = Annotated[
     str | None,
     typer.Option(
@@ -91,6 +99,7 @@ def _flags(
     admin: Admin = None,
     tap: Tap = None,
     traces: Traces = None,
+    state: StateDir = None,
     wait_shadow: WaitShadow = None,
     settings: Set = None,
 ) -> None:
@@ -149,6 +158,7 @@ def tree_of(flags: Mapping[str, Any]) -> dict[str, Any]:
         ("sample", "sample", "fraction"),
         ("tap", "wire", "tap"),
         ("traces", "telemetry", "traces"),
+        ("state", "state", "dir"),
     ):
         if flags[flag] is not None:
             tree.setdefault(section, {})[key] = flags[flag]
@@ -190,7 +200,9 @@ def load_from(context: typer.Context) -> Settings:
         settings = load(context.params["config"], flags=tree_of(context.params))
     except ConfigError as error:
         refuse([*error.errors, *errors])
-    errors += [*untrusted_latency(settings), *file_errors(settings)]
+    from sidecar.run.state import state_errors
+
+    errors += [*untrusted_latency(settings), *file_errors(settings), *state_errors(settings)]
     if errors:
         refuse(errors)
     return settings

@@ -29,6 +29,7 @@ from sidecar.experiment.link import WireLink
 from sidecar.experiment.session import attach
 from sidecar.fields import ConfigError
 from sidecar.log import Log
+from sidecar.run.state import open_keeping
 from sidecar.serve.grpc import STOP_SECONDS, AdminService, serve_admin
 from sidecar.serve.http import Pages, serve
 from sidecar.serve.metrics import Metrics
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 SWEEP_SECONDS = 1.0
 ATTACH_SECONDS = 5.0
 EXIT_CANNOT_START = 1
+EXIT_CONFIG = 2
 EXIT_BROKEN = 70  # a part has died that the rest is nothing without; as sysexits.h has it
 
 
@@ -67,6 +69,9 @@ def main(
     log = Log("observer")
     try:
         return uvloop.run(_run(settings, file, again, on_ready, log))
+    except ConfigError as error:
+        log.error("cannot_start", error="; ".join(error.errors))
+        return EXIT_CONFIG
     except OSError as error:
         log.warning("cannot_start", error=str(error))
         return EXIT_CANNOT_START
@@ -119,6 +124,7 @@ async def _run(
         listeners=[watchers.tell],
         capture=capture,
         tasks=tasks,
+        keeping=open_keeping(settings, socket.gethostname(), log),
     )
     await experiment.start()
 

@@ -22,7 +22,7 @@ from sidecar.judge.report import State
 from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.worst import Example, Note
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
-from sidecar.report.part import Part
+from sidecar.report.part import Away, Part
 
 STATES: dict[State, pb.State] = {
     State.PASS: pb.STATE_PASS,
@@ -41,6 +41,10 @@ def counts_message(part: Part) -> pb.ShadowCounts:
         judge_settings=part.settings.model_dump_json(),
         control_fraction=part.control_fraction,
         observers=part.observers,
+        is_past=not part.is_current,
+        away_times=part.away.times,
+        away_seconds=part.away.seconds,
+        away_lost_calls=part.away.lost_calls,
         snapshot=_snapshot_message(part.snapshot),
         outcomes=part.outcomes,
         skipped=part.skipped,
@@ -48,6 +52,7 @@ def counts_message(part: Part) -> pb.ShadowCounts:
         notices=part.notices,
         production_latency=_latency_message(part.production_latency),
         shadow_latency=_latency_message(part.shadow_latency),
+        control_latency=_latency_message(part.control_latency),
         timeline=pb.Timeline(
             width_seconds=part.timeline.width_seconds,
             buckets=[
@@ -92,6 +97,7 @@ def part_of_message(message: pb.ShadowCounts, source: str) -> Part:
         skipped=dict(message.skipped),
         production_latency=_latency(message.production_latency),
         shadow_latency=_latency(message.shadow_latency),
+        control_latency=_latency(message.control_latency),
         timeline=Timeline(
             message.timeline.width_seconds or 1,
             {
@@ -105,6 +111,8 @@ def part_of_message(message: pb.ShadowCounts, source: str) -> Part:
         worst=_examples(message.worst, notes),
         sample=_examples(message.sample, notes),
         stands=(_STATES[message.stands], message.stands_because) if message.stands else None,
+        is_current=not message.is_past,
+        away=Away(message.away_times, message.away_seconds, message.away_lost_calls),
         observers=message.observers or 1,
     )
 
@@ -129,6 +137,8 @@ def _snapshot_message(snapshot: Snapshot) -> pb.Snapshot:
         events=snapshot.events,
         blocks=json.dumps(plain_of(snapshot.blocks)).encode(),
         lost=snapshot.lost,
+        attempt=snapshot.attempt,
+        since_unix_ns=snapshot.since_unix_ns,
     )
 
 
@@ -146,6 +156,8 @@ def _snapshot(message: pb.Snapshot) -> Snapshot:
         events=dict(message.events),
         blocks=cells_of(json.loads(message.blocks or b"[]")),
         lost=dict(message.lost),
+        attempt=message.attempt,
+        since_unix_ns=message.since_unix_ns,
     )
 
 

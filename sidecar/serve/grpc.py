@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha import reflection
 
 from sidecar.address import TCP, format_address, parse_address
 from sidecar.experiment.app import Experiment
-from sidecar.experiment.judging import Judged
+from sidecar.experiment.judged import Judged
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
 from sidecar.pb.shadow.v1 import admin_pb2_grpc
 from sidecar.report.as_json import to_json
@@ -121,10 +121,10 @@ class AdminService(admin_pb2_grpc.AdminServicer):
                 await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, f"labels[{i}]: {error}")
         response = pb.RecordLabelsResponse()
         for judged in chosen:
-            before = judged.judge.label_fates
+            before = judged.label_fates
             for label in labels:
                 self._experiment.label(label, judged.name)
-            after = judged.judge.label_fates
+            after = judged.label_fates
             changed = {fate: after.get(fate, 0) - before.get(fate, 0) for fate in _FATES}
             response.shadows[judged.name].CopyFrom(pb.LabelCounts(**changed))
         return response

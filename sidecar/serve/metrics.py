@@ -92,6 +92,7 @@ class _Observed(Collector):
         yield from _wire(now)
         yield from _spans(now)
         yield from _capture(now)
+        yield from _store(now)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -292,6 +293,23 @@ def _capture(now: State) -> Iterator[Metric]:
     yield _counter("capture_full", "Pairs with no room in the queue.", counts.capture_full)
     yield _counter("capture_failed", "Pairs that could not be written.", counts.failed)
     yield _gauge("capture_stopped", "Whether capturing has ended.", int(bool(counts.stopped)))
+
+
+def _store(now: State) -> Iterator[Metric]:
+    store = now.store
+    if store is None:
+        yield _gauge("store_failing", "Whether evidence is not kept.", int(bool(now.kept_nowhere)))
+        return
+    yield _counter("store_writes", "Transactions that kept evidence.", store.writes)
+    yield _counter("store_failures", "Transactions that could not be made.", store.failures)
+    yield _gauge("store_failing", "Whether evidence is not kept.", int(bool(store.error)))
+    yield _gauge("store_damaged", "Whether kept evidence was lost.", int(bool(store.damaged)))
+    yield _gauge(
+        "store_written_seconds",
+        "Unix time of the last transaction.",
+        store.written_unix_ns / 1e9,
+    )
+    yield _gauge("store_write_seconds", "What the last transaction took.", store.write_ms / 1e3)
 
 
 def _spans(now: State) -> Iterator[Metric]:

@@ -40,6 +40,8 @@ def status(now: State) -> dict[str, Any]:
         "background_died": now.background_died,
         "wire": dict(now.wire),
         "spans": asdict(now.spans),
+        "store": None if now.store is None else asdict(now.store),
+        "kept_nowhere": now.kept_nowhere,
         "capture": None if now.capture is None else asdict(now.capture),
         "not_judged": now.not_judged,
         "shadows": {

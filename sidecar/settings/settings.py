@@ -17,6 +17,7 @@ from sidecar.capture.settings import CaptureSettings
 from sidecar.compare.settings import CompareSettings
 from sidecar.fields import LIVE, Address, Count, Off, Seconds, Section
 from sidecar.judge.settings import JudgeSettings
+from sidecar.store.settings import StateSettings
 from sidecar.tee.settings import MatchSettings, PairSettings, SampleSettings, ShadowSettings
 from sidecar.telemetry.settings import TelemetrySettings
 from sidecar.wire.memory import CONNECTIONS, MEMORY_BYTES, TAP_BYTES, waiting_limit
@@ -122,7 +123,14 @@ class Settings(Section):
     compare: CompareSettings = CompareSettings()
     judge: JudgeSettings = JudgeSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    state: StateSettings = StateSettings()
     capture: CaptureSettings = CaptureSettings()
+
+    @property
+    def judged(self) -> JudgeSettings:
+        """The section `judge`, with how many shadows are tried at once."""
+        count = self.judge.candidates or sum(s.role == "shadow" for s in self.shadows)
+        return self.judge.model_copy(update={"candidates": max(1, count)})
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

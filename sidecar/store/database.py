@@ -22,6 +22,10 @@ _NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
+class ForeignError(StoreError):
+    """The file is another version's, or another program's; it is left as it is."""
+
+
 class DamagedError(Exception):
     """The file holds no such database, or one that contradicts itself."""
 
@@ -199,12 +203,12 @@ def is_no_room(error: Exception) -> bool:
 
 def _check(path: Path, schema: Schema, application: int, version: int) -> None:
     if application != schema.application:
-        raise StoreError(
+        raise ForeignError(
             f"{path} is no file of shadow-sidecar's: move it away, or give --state another "
             "directory"
         )
     if version != schema.version:
-        raise StoreError(
+        raise ForeignError(
             f"{path} was written by another version of shadow-sidecar (schema {version}; this one "
             f"reads {schema.version}): run that version, or move the file away to begin anew"
         )

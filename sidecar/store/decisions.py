@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ class Decided:
     unix_ns: int
     state: str  # "RESET" for a reset
     reason: str
-    latches: Any = None  # see `judge.latches`
+    pieces: Any = None  # those that the decision is in, by path
 
     @property
     def is_reset(self) -> bool:
@@ -106,19 +106,24 @@ def standing(found: Iterable[Decided], key: Key) -> Decided | None:
     return stands
 
 
-def attempt_of(found: Iterable[Decided], key: Key) -> int:
+def attempt_of(found: Iterable[Decided], key: Key, siblings: Container[str] = ()) -> int:
     """Which attempt on its candidate an experiment is that begins now.
 
     One that was decided, or reset, was an attempt; one that was neither is still the same look at
-    the same question. Processes that share the directory ask the same question once: the decision
-    of one on this very key is no attempt before the other's.
+    the same question.
+
+    Args:
+        found: every decision.
+        key: the experiment's.
+        siblings: files of other processes of the directory. They ask the same question at the same
+            time: the decision of one on this very key is no attempt before the other's.
     """
     most, own = 0, 0
     for decided in found:
         if decided.key.candidate != key.candidate:
             continue
         most = max(most, decided.attempt)
-        if decided.key == key:
+        if decided.key == key and (decided.is_reset or decided.identity in siblings):
             own = 0 if decided.is_reset else decided.attempt
     return own or most + 1
 

@@ -3,7 +3,6 @@
     about        identity: names this file among all pods' and processes' files, for ever
     experiments  a row each, with the number of its pieces and a checksum
     pieces       experiment, path, value, checksum
-    gaps         when an experiment was not watched
 
 Rule: what is read is what was written, or an error: every row and piece has its checksum, because
 a bit that flips inside a number is no damage that SQLite could see. Counterparts: `keeper`, which
@@ -17,6 +16,7 @@ import secrets
 import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from sidecar.store.database import (
     set_aside,
 )
 from sidecar.store.folder import StoreError
-from sidecar.store.kept import Gap, Kept, Key, Row, Value, Write
+from sidecar.store.kept import Kept, Key, Row, Value, Write
 
 MOST_EXPERIMENTS = 200  # the newest; decisions of older ones stay in `decisions`
 
@@ -53,10 +53,6 @@ CREATE TABLE pieces (
     experiment INTEGER NOT NULL, path TEXT NOT NULL, value NOT NULL, checksum INTEGER NOT NULL,
     PRIMARY KEY (experiment, path)
 ) WITHOUT ROWID;
-CREATE TABLE gaps (
-    experiment INTEGER NOT NULL, from_unix_ns INTEGER NOT NULL, to_unix_ns INTEGER NOT NULL
-);
-CREATE INDEX by_experiment ON gaps (experiment);
 """,
 )
 _COLUMNS = (
@@ -96,11 +92,7 @@ class Evidence:
 
     def _drop(self, numbers: Sequence[tuple[int]]) -> None:
         with self._database.transaction() as sql:
-            for table, column in (
-                ("pieces", "experiment"),
-                ("gaps", "experiment"),
-                ("experiments", "number"),
-            ):
+            for table, column in (("pieces", "experiment"), ("experiments", "number")):
                 sql.executemany(f"DELETE FROM {table} WHERE {column}=?", numbers)
 
     def name(self, identity: str) -> None:
@@ -139,12 +131,6 @@ class Evidence:
         with self._database.transaction() as sql:
             return [w.row.number for w in writes if not _write(sql, w, unix_ns)]
 
-    def continued(self, number: int, gap: Gap) -> None:
-        """Note that an experiment was not watched for a while."""
-        self._database.sql.execute(
-            "INSERT INTO gaps VALUES (?, ?, ?)", (number, gap.from_unix_ns, gap.to_unix_ns)
-        )
-
     def end(self, number: int, why: str) -> None:
         """End an experiment."""
         with self._database.transaction() as sql:
@@ -179,6 +165,28 @@ def open_evidence(path: Path) -> tuple[Evidence, list[Row], Path | None]:
     raise StoreError(f"{path} is damaged, and so is the one that was made in its place")
 
 
+def identities(path: Path) -> set[str]:
+    """Those of the other files beside one, as far as they can be read."""
+    found = set()
+    for other in path.parent.glob(f"{path.stem.rpartition('-')[0]}-*.db"):
+        if other != path:
+            with (
+                suppress(StoreError, sqlite3.Error, TypeError),
+                closing(attach(other, SCHEMA)) as sql,
+            ):
+                found.add(identity_of(sql))
+    return found
+
+
+def identity_of(sql: sqlite3.Connection) -> str:
+    """The identity of an open file.
+
+    Raises:
+        TypeError: it has none yet.
+    """
+    return str(sql.execute("SELECT value FROM about WHERE name='identity'").fetchone()[0])
+
+
 def load(path: Path, number: int) -> Kept:
     """One experiment, whole, by a connection of its own.
 
@@ -209,11 +217,7 @@ def load_from(sql: sqlite3.Connection, number: int) -> Kept:
         pieces[path] = _decoded(value)
     if len(pieces) != expected:
         raise DamagedError(f"experiment {number}: {len(pieces)} of {expected} pieces")
-    gaps = sql.execute(
-        "SELECT from_unix_ns, to_unix_ns FROM gaps WHERE experiment=? ORDER BY from_unix_ns",
-        (number,),
-    ).fetchall()
-    return Kept(row, pieces, tuple(Gap(*gap) for gap in gaps))
+    return Kept(row, pieces)
 
 
 def all_rows(sql: sqlite3.Connection) -> list[Row]:

@@ -20,9 +20,9 @@ from pathlib import Path
 from sidecar.log import Log
 from sidecar.store.database import DamagedError, is_damage, set_aside
 from sidecar.store.decisions import Decided, Decisions, attempt_of, row_of, standing
-from sidecar.store.evidence import open_evidence
+from sidecar.store.evidence import identities, open_evidence
 from sidecar.store.folder import PATIENCE_SECONDS, StoreError, claim
-from sidecar.store.kept import Gap, Kept, Key, Row, Value, Write
+from sidecar.store.kept import Kept, Key, Pieces, Row, Value, Write
 
 STEM = "evidence"
 
@@ -32,14 +32,13 @@ class KeeperState:
     """What `/status`, the metrics and the page tell of the store."""
 
     file: str
+    opened_unix_ns: int = 0
     writes: int = 0
     failures: int = 0  # transactions that could not be made
     error: str = ""  # of the latest failure; empty again after a success
     written_unix_ns: int = 0
     write_ms: float = 0.0  # that the latest transaction took, in its thread
     damaged: str = ""  # where a damaged file is now, or which experiment could not be read
-    gap_seconds: float = 0.0  # from the last transaction before this process to its start
-    lost_calls: int | None = None  # that nobody saw in it; None: not known
 
 
 class Keeper:
@@ -70,10 +69,10 @@ class Keeper:
         self._clock = clock
         self._place = claim(folder, STEM, places, patience)
         path = self._place.path
-        self.state = KeeperState(str(path))
+        self.state = KeeperState(str(path), opened_unix_ns=clock())
         self._decisions = Decisions(folder)
         try:
-            self._evidence, self._rows, aside = open_evidence(path)
+            self._evidence, rows, aside = open_evidence(path)
         except StoreError:
             self._place.leave()
             raise
@@ -81,7 +80,9 @@ class Keeper:
             self._aside(aside)
         self._decided = self._decisions.read()
         self._unwritten: list[Decided] = []  # decisions that the disk did not take yet
-        self._numbers = max((row.number for row in self._rows), default=0)
+        self._rows = {row.number: row for row in rows}  # as handed over last
+        self._numbers = max(self._rows, default=0)
+        self._before_unix_ns = max((row.written_unix_ns for row in rows), default=0)
         self._work = threading.Condition()
         self._batch: Sequence[Write] | None = None
         self._ended: list[int] = []
@@ -103,22 +104,27 @@ class Keeper:
         self._numbers += 1
         return self._numbers
 
+    @property
+    def before_unix_ns(self) -> int:
+        """The latest transaction before this process; 0 in a new file."""
+        return self._before_unix_ns
+
     def living(self, name: str, digest: str) -> list[Row]:
         """Experiments of a shadow under given rules that can be continued, latest seen first."""
         found = [
             row
-            for row in self._rows
+            for row in self._rows.values()
             if row.key.name == name and row.key.digest == digest and not row.ended
         ]
         return sorted(found, key=lambda row: (-row.seen_unix_ns, -row.number))
 
-    def load(self, key: Key, unix_ns: int) -> Kept | None:
-        """The experiment of that key to continue, if there is one; a gap until now is noted.
+    def load(self, key: Key) -> Kept | None:
+        """The experiment of that key to continue, if there is one.
 
         A FAIL whose evidence is lost, or that another process of the directory came to, stands
         without pieces. Reads the file: milliseconds, and once a key.
         """
-        living = [row for row in self._rows if row.key == key and not row.ended]
+        living = [row for row in self._rows.values() if row.key == key and not row.ended]
         kept = self._loaded(living[-1]) if living else None
         decided = standing(self._decided, key)
         if kept is not None:
@@ -130,11 +136,7 @@ class Keeper:
             fails = decided is not None and decided.state == "FAIL" and row.state != "FAIL"
             if decided is not None and ((ours and decided.sequence > row.sequence) or fails):
                 kept = _decided(kept, decided)
-            gap = Gap(row.written_unix_ns, unix_ns)
-            with contextlib.suppress(sqlite3.Error):
-                self._evidence.continued(row.number, gap)
-            self.state.gap_seconds = max(self.state.gap_seconds, gap.seconds)
-            return replace(kept, gaps=(*kept.gaps, gap))
+            return kept
         if decided is not None and decided.state == "FAIL":
             row = replace(row_of(decided), number=self.next_number())
             return _decided(Kept(row, {}), decided)
@@ -154,15 +156,13 @@ class Keeper:
     def _lose(self, row: Row, error: Exception) -> None:
         self.state.damaged = f"experiment {row.number} of {self.state.file}: {error}"
         self._log.error("evidence_damaged", file=self.state.file, error=str(error))
-        self._rows = [
-            replace(r, ended="damaged") if r.number == row.number else r for r in self._rows
-        ]
+        self._rows[row.number] = replace(row, ended="damaged")
         with contextlib.suppress(DamagedError, sqlite3.Error):
             self._evidence.end(row.number, "damaged")
 
     def attempt(self, key: Key) -> int:
         """Which attempt on its candidate a new experiment is."""
-        return attempt_of(self._decided, key)
+        return attempt_of(self._decided, key, identities(self._place.path))
 
     # ---- while calls are seen: nothing here waits -----------------------------------------------
 
@@ -173,14 +173,16 @@ class Keeper:
                 return False
             self._batch = batch
             self._work.notify()
-            return True
+        for write in batch:
+            self._rows[write.row.number] = write.row
+        return True
 
     @property
     def idle(self) -> bool:
         """Whether `put` would take a batch."""
         return self._batch is None and not self._closing
 
-    def decided(self, row: Row, latches: Value) -> None:
+    def decided(self, row: Row, pieces: Pieces) -> None:
         """Write a decision down at once: into the page cache, which outlives the process."""
         self._note(
             Decided(
@@ -192,7 +194,7 @@ class Keeper:
                 unix_ns=row.decided_unix_ns or self._clock(),
                 state=row.state,
                 reason=row.reason,
-                latches=latches,
+                pieces=pieces,
             )
         )
 
@@ -210,10 +212,9 @@ class Keeper:
             found, self._ended = self._ended, []
         if found:
             self._decided = [*self._decisions.read(), *self._unwritten]
-            gone = set(found)
-            self._rows = [
-                replace(row, ended="reset") if row.number in gone else row for row in self._rows
-            ]
+            for number in found:
+                if number in self._rows:
+                    self._rows[number] = replace(self._rows[number], ended="reset")
         return found
 
     def begins_anew(self) -> bool:
@@ -316,4 +317,4 @@ def _decided(kept: Kept, decided: Decided) -> Kept:
         decided_unix_ns=decided.unix_ns,
         attempt=max(kept.row.attempt, decided.attempt),
     )
-    return Kept(row, {**kept.pieces, "latches": decided.latches}, kept.gaps)
+    return Kept(row, {**kept.pieces, **(decided.pieces or {})})

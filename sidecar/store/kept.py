@@ -60,22 +60,8 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
-    """A stretch of time that an experiment was not watched in."""
-
-    from_unix_ns: int
-    to_unix_ns: int
-
-    @property
-    def seconds(self) -> float:
-        """How long; never negative, whatever clocks do."""
-        return max(0, self.to_unix_ns - self.from_unix_ns) / 1e9
-
-
-@dataclass(frozen=True, slots=True)
 class Kept:
     """One experiment, whole."""
 
     row: Row
     pieces: Pieces
-    gaps: tuple[Gap, ...] = ()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sidecar.store.database import DamagedError, attach
 from sidecar.store.decisions import RESET, Decided, Decisions
-from sidecar.store.evidence import SCHEMA, all_rows, end, load_from
+from sidecar.store.evidence import SCHEMA, all_rows, end, identity_of, load_from
 from sidecar.store.folder import StoreError
 from sidecar.store.kept import Kept, Row
 
@@ -40,17 +40,15 @@ def listed(folder: Path) -> list[Found]:
     for path in _files(folder):
         with closing(attach(path, SCHEMA)) as sql:
             try:
-                (identity,) = sql.execute(
-                    "SELECT value FROM about WHERE name='identity'"
-                ).fetchone()
-                found += [Found(path, str(identity), row) for row in all_rows(sql)]
+                identity = identity_of(sql)
+                found += [Found(path, identity, row) for row in all_rows(sql)]
             except (DamagedError, sqlite3.Error, TypeError) as error:
                 raise StoreError(f"{path}: {error}") from None
     return sorted(found, key=lambda f: (-f.row.seen_unix_ns, f.file, -f.row.number))
 
 
 def whole(found: Found) -> Kept:
-    """One of them with its pieces and gaps.
+    """One of them with its pieces.
 
     Raises:
         StoreError: it cannot be read.

@@ -36,9 +36,9 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the wire until SIGTERM or SIGINT; returns the exit code."""
     options, ready_fd = read_arguments(sys.argv[1:] if argv is None else argv)
-    # SIGHUP asks observers to reload, and SIGTTOU comes of logging to a terminal that is not ours:
-    # neither is a reason to end or to stop what production flows through.
-    for number in (signal.SIGHUP, signal.SIGTTOU):
+    # SIGHUP asks observers to reload, SIGUSR1 is for `--leave`, and SIGTTOU comes of logging to a
+    # terminal that is not ours: none is a reason to end or to stop what production flows through.
+    for number in (signal.SIGHUP, signal.SIGTTOU, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
     _allow_files()
     return run(lambda poller: _run(options, poller, ready_fd))
@@ -77,6 +77,7 @@ def read_arguments(argv: Sequence[str]) -> tuple[Options, int | None]:
         linger_seconds=_seconds("--linger-seconds", given.linger_seconds, errors),
         drain_seconds=_seconds("--drain-seconds", given.drain_seconds, errors),
         resync=given.resync == "goaway",
+        leave=Path(given.leave) if given.leave else None,
     )
     if not errors:
         try:
@@ -159,6 +160,11 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--resync", metavar="off|goaway", default="off", help="whether observers may ask for GOAWAY"
     )
+    add(
+        "--leave",
+        metavar="PATH",
+        help="write our pid there; from SIGUSR1 on clients are asked to go elsewhere (GOAWAY)",
+    )
     add("--ready-fd", metavar="N", help="gets one line of JSON with the bound addresses")
     return parser
 
@@ -219,6 +225,12 @@ async def _run(options: Options, poller: Poller, ready_fd: int | None) -> int:
     if errors:
         _print(errors)
         return 2
+    if options.leave is not None:
+        loop.add_signal_handler(signal.SIGUSR1, wire.leave)
+        try:
+            options.leave.write_text(f"{os.getpid()}\n", encoding="ascii")
+        except OSError as error:  # production goes on; its end is only less graceful
+            log("cannot be asked to leave", path=str(options.leave), error=str(error))
     gc.freeze()  # what exists now stays; the collector need not look at it again
     log("listening", listen=wire.listening, tap=str(options.tap) if options.tap else None)
     if ready_fd is not None:

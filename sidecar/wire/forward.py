@@ -299,6 +299,7 @@ class Connection:
         "_closed",
         "_first_end",
         "_half_closed",
+        "_leaving",
         "counters",
         "goaway_wanted",
         "pipes",
@@ -323,6 +324,7 @@ class Connection:
         self.watch = watch
         self.goaway_wanted = False  # and waits until it fits in
         self._asked = False
+        self._leaving = False  # whoever it is, blind or not, is to go
         self._closed: Callable[[Connection], None] | None = closed
         self._first_end: tuple[int, Literal["eof", "reset"]] | None = None
         here = Pipe(self, CLIENT, client, upstream, limit)
@@ -369,14 +371,20 @@ class Connection:
             self.watch.close(*(self._first_end or (SERVER, "reset")))
         closed(self)
 
+    def leave(self) -> None:
+        """Ask the client to go elsewhere: production will not be here much longer."""
+        self._leaving = True
+        self.goaway()
+
     def goaway(self) -> None:
         """Ask the client to reconnect, as soon as that fits in.
 
-        Only for a connection that is blind: on its successor everything is seen from the start.
+        Only for a connection that is blind, on whose successor everything is seen from the start,
+        or that is to leave.
         """
         watch = self.watch
         self.goaway_wanted = False
-        if watch is None or not watch.blind or self._asked:
+        if watch is None or self._asked or not (watch.blind or (self._leaving and watch.walked)):
             return
         if not watch.goaway_fits or self.pipes[SERVER].held:
             self.goaway_wanted = True

@@ -38,6 +38,7 @@ from sidecar.wire.tap import NO_FILES_SECONDS, Tap
 from sidecar.wire.watch import Watch
 
 TAP_RETRY_SECONDS: Final = 1.0
+LEAVE_SECONDS: Final = 0.5  # between two rounds of asking clients to go elsewhere
 _ACCEPTS: Final = 64  # in one go, before the open connections have their turn
 
 
@@ -63,6 +64,7 @@ class Options:
     linger_seconds: float = 30.0
     drain_seconds: float = 30.0
     resync: bool = False
+    leave: Path | None = None  # where our pid is found; SIGUSR1 asks clients to go elsewhere
 
 
 class Wire:
@@ -105,6 +107,7 @@ class Wire:
             self._strange,
         )
         self._tap_retry: asyncio.TimerHandle | None = None
+        self._leaving: asyncio.TimerHandle | None = None
         self._tap_error = ""
         self._connections: dict[Connection, int] = {}
         self._connecting: set[asyncio.Task[None]] = set()
@@ -136,6 +139,20 @@ class Wire:
             self._loop.add_reader(sock.fileno(), self._accept, sock, route)
         return []
 
+    def leave(self) -> None:
+        """Ask every client to go elsewhere, from now on.
+
+        Production is about to be told to end, and from then until the client knows, calls that are
+        under way to it fail: a wire that has to wait for a core makes that longer. Asked before
+        that, a client opens another connection, which the service leads to another pod. New
+        connections may still come for a while, so it is asked again and again.
+        """
+        if self._leaving is None:
+            self._log("leaving", connections=len(self._connections))
+        for connection in list(self._connections):
+            connection.leave()
+        self._leaving = self._loop.call_later(LEAVE_SECONDS, self.leave)
+
     async def drain(self, ending: asyncio.Event) -> None:
         """Accept no more, and wait until all connections have closed or `ending` is set."""
         for listener, route in list(self._listeners):
@@ -157,8 +174,9 @@ class Wire:
             task.cancel()
         for connection in list(self._connections):
             connection.close()
-        if self._tap_retry is not None:
-            self._tap_retry.cancel()
+        for timer in (self._tap_retry, self._leaving):
+            if timer is not None:
+                timer.cancel()
         self._tap.close()
 
     def snapshot(self) -> Snapshot:
@@ -318,7 +336,7 @@ class Wire:
                 self._tap.orphans,
                 self._counters,
                 self._later,
-                resync=self._options.resync,
+                resync=self._options.resync or self._options.leave is not None,
             )
         connection = Connection(
             self._poller,

@@ -102,6 +102,11 @@ class Watch:
         return self._state is State.BLIND
 
     @property
+    def walked(self) -> bool:
+        """Whether it is known where frames end."""
+        return self._state < State.OPAQUE
+
+    @property
     def goaway_fits(self) -> bool:
         """Whether a GOAWAY may follow what the server has sent so far.
 

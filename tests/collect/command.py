@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.processes import Process, free_port, http_json, is_ready, python
+from tests.scenarios.stack import Sidecar
+from tests.scenarios.verdicts import predict
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,16 @@ class Collecting:
     def wait_decided(self, shadow: str = "") -> None:
         """Until it says PASS or FAIL."""
         self.process.wait_until(lambda: self.verdict(shadow)["state"] in {"PASS", "FAIL"})
+
+
+def enough(pod: Sidecar, calls: int) -> int:
+    """Predictions until it has judged so many: a busy machine leaves some out. How many then."""
+    asked = 0
+    while (judged := int(http_json(pod.http, "/verdict")["calls"])) < calls:
+        asyncio.run(predict(pod.address, range(asked, asked + calls - judged)))
+        asked += calls - judged
+        pod.settled(asked)
+    return judged
 
 
 def is_up(address: str) -> bool:

@@ -23,11 +23,11 @@ from sidecar.log import Log
 from sidecar.report.as_json import from_json
 from sidecar.report.report import VerdictChange
 from sidecar.serve.client import Reach
-from tests.collect.command import Collecting, collecting
+from tests.collect.command import Collecting, collecting, enough
 from tests.house import House, told
 from tests.processes import free_port, http_json, http_text, python
 from tests.scenarios.stack import Sidecar, servers, sidecar
-from tests.scenarios.verdicts import MODEL, SAME, command, infer, judge, predict
+from tests.scenarios.verdicts import MODEL, SAME, command, judge
 from tests.serve.test_grpc import serving
 from tests.tee.certificates import Authority
 
@@ -49,20 +49,18 @@ def test_pods_and_the_collector_come_and_go_and_the_sum_stays(tmp_path: Path) ->
             stack.enter_context(sidecar(production, shadow, settings=settings)) for _ in range(2)
         ]
         names = [f"http://{pod.http}" for pod in pods]
-        for pod in pods:
-            infer(pod, 250)
+        seen = [enough(pod, 250) for pod in pods]
         with collecting(tmp_path / "l", names) as it:
-            it.process.wait_until(lambda: it.verdict()["calls"] == 500)
+            it.process.wait_until(lambda: it.verdict()["calls"] == sum(seen))
             assert it.verdict()["state"] == "WATCHING"
             assert gate(it, "wait=true") == 503
             pods[1].process.stop()
             it.process.wait_until(lambda: len(it.verdict()["missing"]) == 1)
             now = it.verdict()
-            assert now["calls"] == 500, "what the dead one told is still counted"
+            assert now["calls"] == sum(seen), "what the dead one told is still counted"
             assert list(now["missing"]) == [names[1]]
-            asyncio.run(predict(pods[0].address, range(250)))
-            pods[0].settled(500)
-            it.process.wait_until(lambda: it.verdict()["calls"] == 750)
+            seen[0] = enough(pods[0], 500)
+            it.process.wait_until(lambda: it.verdict()["calls"] == sum(seen))
             assert it.verdict()["state"] == "INCONCLUSIVE", "one does not answer"
             assert gate(it, "hook=confirm-promotion", "POST") == 409
             it.process.send(signal.SIGKILL)
@@ -72,7 +70,7 @@ def test_pods_and_the_collector_come_and_go_and_the_sum_stays(tmp_path: Path) ->
         with collecting(tmp_path / "l", names[:1], *listening) as it:
             it.process.wait_until(lambda: it.verdict()["state"] == "PASS")
             now = it.verdict()
-            assert (now["calls"], now["service"]["gone"]) == (750, 1)
+            assert (now["calls"], now["service"]["gone"]) == (sum(seen), 1)
             assert gate(it, "wait=true") == 200
             assert gate(it, "hook=confirm-promotion", "POST") == 200
             page = http_text(it.address, "/")
@@ -125,16 +123,16 @@ def test_a_collector_that_is_killed_forgets_nothing_of_pods_that_are_gone(tmp_pa
     draw = random.Random(7)
     with servers(MODEL, MODEL) as (production, shadow):
         with sidecar(production, shadow, settings=settings) as gone:
-            infer(gone, 200)
+            seen = enough(gone, 200)
             with collecting(tmp_path / "l", [f"http://{gone.http}"]) as it:
-                it.process.wait_until(lambda: it.verdict()["calls"] == 200)
+                it.process.wait_until(lambda: it.verdict()["calls"] == seen)
                 it.process.send(signal.SIGKILL)
                 it.process.wait(30)
         with sidecar(production, shadow, settings=settings) as stays:
-            infer(stays, 100)
+            seen += enough(stays, 100)
             for _ in range(2):
                 with collecting(tmp_path / "l", [f"http://{stays.http}"]) as it:
-                    it.process.wait_until(lambda: it.verdict()["calls"] == 300)
+                    it.process.wait_until(lambda: it.verdict()["calls"] == seen)
                     for _ in range(draw.randrange(5)):
                         assert it.verdict()["service"]["gone"] == 1
                     it.process.send(signal.SIGKILL)

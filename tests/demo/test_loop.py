@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,9 @@ from rich.console import Console
 from sidecar.demo import loop
 from sidecar.demo.data import digits
 from sidecar.demo.models import WEAK_CLASS, candidate, production
+from sidecar.demo.render import render
 from sidecar.demo.summary import Summary
+from sidecar.report.page import render_html
 
 COMMAND = "import typer; from sidecar.run.demo import demo; typer.run(demo)"
 
@@ -26,7 +29,7 @@ def found() -> Iterator[tuple[Summary, loop.Running]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_TRACES_EXPORTER", "none")
         with loop.running(console) as (stand, model):
-            yield loop.drive(console, stand, model, rate=400), stand
+            yield loop.drive(console, stand, model), stand
 
 
 def test_every_call_is_compared(found: tuple[Summary, loop.Running]) -> None:
@@ -61,6 +64,50 @@ def test_the_verdict_is_that_the_candidate_is_better_but_not_on_one_digit(
     assert flagged == [f"digit={WEAK_CLASS}"]
     assert verdict.state == "FAIL"
     assert verdict.events["joined"] == 1000
+
+
+def test_terminal_page_gate_and_replay_tell_the_same_of_the_digit_by_its_true_value(
+    found: tuple[Summary, loop.Running],
+) -> None:
+    summary, _ = found
+    assert summary.report is not None
+    assert summary.again is not None
+    rows = [
+        next(r for r in report.verdict.slices if r.flagged and r.required)
+        for report in (summary.report, summary.again.report)
+    ]
+    assert rows[0] == rows[1], "asked again, it is the same evidence"
+    row = rows[0]
+    truth = summary.classes[WEAK_CLASS]
+    assert (row.slice, row.n) == (f"digit={WEAK_CLASS}", truth.calls - 1)
+    lost = truth.production_right - truth.candidate_right
+    assert row.estimate is not None
+    assert abs(row.estimate * row.n - lost) < 2, "but for the call that the slice was found by"
+    figure = f"{100 * row.estimate:.1f} pp"
+    console = Console(file=StringIO(), width=200)
+    console.print(render(summary))
+    terminal = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    assert f"({figure} lost in {row.n:.0f} calls, by the verdict)" in terminal
+    assert f"+{figure} of {row.n:.0f}" in terminal
+    assert "no call tells of the next" in terminal, "why each call is evidence here"
+    assert f"accuracy in digit={WEAK_CLASS}: accuracy is {figure} lower" in summary.gate
+    page = re.sub(r"<[^>]*>", "", render_html(summary.report))
+    assert f"{figure} lower" in " ".join(page.split())
+    assert summary.again.report.state == summary.report.state == "FAIL"
+    assert summary.again.report.verdict.reason == summary.report.verdict.reason
+
+
+def test_what_is_captured_is_all_that_was_compared_and_the_query_finds_where_they_differ(
+    found: tuple[Summary, loop.Running],
+) -> None:
+    summary, stand = found
+    assert summary.again is not None
+    assert summary.again.captured == summary.again.calls == 1000
+    told = {(flip.production, flip.candidate): flip.calls for flip in summary.flips}
+    assert len(summary.again.rows) == 5
+    for ours, theirs, calls in summary.again.rows:
+        assert told[ours, theirs] == calls
+    assert str(stand.calls) in summary.again.query
 
 
 def test_the_report_has_latencies_of_both_sides_and_a_trace_of_either_kind(

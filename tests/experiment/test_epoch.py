@@ -62,6 +62,10 @@ def test_how_fast_a_dead_shadow_fails_is_no_latency() -> None:
     assert shown["latency"]["shadow"]["count"] == 1  # a missed deadline took at least as long
     by_name = {c["name"]: c for c in shown["verdict"]["criteria"]}
     assert by_name["p50"]["n"] == 1
+    assert by_name["p50"]["estimate"] is None  # and has no end
+    assert shown["latency"]["shadow"]["endless"] == 1
+    assert shown["latency"]["shadow"]["p50_ms"] is None
+    assert house.ledger.shadows[0].latency.count == 1  # of /status and the metrics likewise
 
 
 def test_a_new_fraction_of_the_control_begins_coverage_again_too() -> None:
@@ -91,7 +95,7 @@ def test_what_differs_in_every_call_is_named_as_noise_and_what_differs_in_some_i
 
 
 def test_answers_that_were_compared_as_bytes_are_counted_by_method_and_are_no_outputs() -> None:
-    counts = EpochCounts(0, {})
+    counts = EpochCounts(0)
     for number in range(3 * METHODS):
         found = Comparison(Outcome.VALUE, reader="opaque")
         counts.add(JudgedPair(CallKey(1, 1), f"/p.S/M{number}", 0, found), 0)

@@ -8,8 +8,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from sidecar.capture.settings import CaptureSettings
+from sidecar.capture.writer import Capture
+from sidecar.demo.again import QUERY, with_pyarrow
+from sidecar.log import Log
+from tests.capture.rows import row
 from tests.interop.environments import ENVIRONMENTS, PEERS, ROOT, make
 from tests.scenarios.stack import servers, sidecar
 from tests.scenarios.test_payload_values import CALLS, predict
@@ -49,6 +55,20 @@ def _run(environment: str, *words: object) -> str:
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
+
+
+def test_the_demos_query_finds_the_same_with_duckdb_and_without(tmp_path: Path) -> None:
+    capture = Capture(CaptureSettings(dir=str(tmp_path)), "life", Log("test"))
+    for number in range(200):
+        said = np.array([number % 7]), np.array([number % 3])
+        capture.offer(row(number, differs=number % 2 == 1, outputs={"class": said}))
+    capture.close()
+    ask = "import duckdb, json, sys; print(json.dumps(duckdb.sql(sys.argv[1]).fetchall()))"
+    query = QUERY.format(files=f"{tmp_path}/*.parquet")
+    command = [str(make("engines").python), "-c", ask, query]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert [tuple(found) for found in json.loads(done.stdout)] == with_pyarrow(tmp_path)
 
 
 def test_duckdb_and_polars_read_what_was_captured_without_our_code(folder: Path) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.environments import PEERS
 from tests.interop.harness import (
     EXAMPLES,
     Traffic,
@@ -69,7 +68,12 @@ def test_a_service_of_ones_own_is_compared_by_its_fields_and_noise_is_left_out(
     subprocess.run([*make, f"--descriptor_set_out={descriptors}", str(proto)], check=True)
 
     def peer(*arguments: str) -> list[str]:
-        return [sys.executable, str(PEERS / "scorer.py"), str(descriptors), *arguments]
+        return [
+            sys.executable,
+            str(EXAMPLES / "own-proto" / "scorer.py"),
+            str(descriptors),
+            *arguments,
+        ]
 
     def send(address: str) -> Traffic:
         done = subprocess.run(peer("send", address), text=True, capture_output=True, timeout=60)

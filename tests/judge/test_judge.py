@@ -185,16 +185,22 @@ def test_low_coverage_is_inconclusive_until_it_recovers() -> None:
     assert judged(judge, 1000).state is State.PASS
 
 
-def test_a_decision_stands_however_the_figures_drift() -> None:
+def test_a_fail_stands_however_the_figures_drift_and_a_pass_until_there_is_proof_of_harm() -> None:
     judge = Judge(settings(DISAGREEMENT), "pod", 0)
     for i in range(1000):
         judge.observe(pair(i), i * MS)
     assert judged(judge, 1000).state is State.PASS
-    for i in range(1000, 2000):
+    for i in range(1000, 1010):
+        judge.observe(pair(i, differs=True), i * MS)
+    assert judged(judge, 1010).state is State.PASS
+    for i in range(1010, 2000):
         judge.observe(pair(i, differs=True), i * MS)
     later = judged(judge, 2000)
-    assert later.state is State.PASS
-    assert later.criteria[0].estimate == 0.5
+    assert later.state is State.FAIL
+    assert "passed at" in later.reason
+    for i in range(2000, 60_000):
+        judge.observe(pair(i), i * MS)
+    assert judged(judge, 60_000).state is State.FAIL
 
 
 def test_a_pass_waits_for_the_minimum_time_and_a_failure_does_not() -> None:
@@ -237,18 +243,26 @@ def test_the_budget_of_calls_ends_the_watch() -> None:
     assert judged(judge, 3000).state is State.INCONCLUSIVE
 
 
-@pytest.mark.parametrize("models", [("m:1", "m:3"), ("m:2", "m:2")])
-def test_evidence_restarts_when_a_version_changes_on_either_side(models: tuple[str, str]) -> None:
-    judge = Judge(settings(DISAGREEMENT), "pod", 0)
-    for i in range(1000):
-        judge.observe(pair(i), i * MS)
-    assert judge.verdict(SECOND, Coverage(1000, 1100)).state is State.PASS
-    judge.observe(pair(1000, comparison=compared(models=models)), SECOND)
-    verdict = judge.verdict(2 * SECOND, Coverage(1001, 1101))
-    assert verdict.state is State.WATCHING
-    assert (verdict.calls, verdict.events["restarts"]) == (1, 1)
-    assert verdict.elapsed_seconds == 1.0
-    assert verdict.coverage == 1.0
+def test_an_attempt_spends_its_share_of_alpha() -> None:
+    needed = []
+    for attempt in (0, 1, 2, 5):
+        judge = Judge(settings(DISAGREEMENT), "pod", 0, attempt=attempt)
+        calls = 0
+        while judged(judge, calls).state is State.WATCHING:
+            for i in range(calls, calls + 20):
+                judge.observe(pair(i), i * MS)
+            calls += 20
+        needed.append(calls)
+    assert needed == sorted(set(needed))  # each attempt asks for more evidence than the one before
+
+
+def test_what_begins_again_after_a_decision_is_another_attempt() -> None:
+    judge = Judge(settings(DISAGREEMENT), "pod", 0, attempt=1)
+    for i in range(300):
+        judge.observe(opaque(i), i * MS)
+    assert judged(judge, 300).state is State.FAIL
+    judge.observe(understood(300), 300 * MS)
+    assert judge.attempt == 2
 
 
 def test_an_answer_that_names_no_version_changes_nothing() -> None:

@@ -23,7 +23,7 @@ from sidecar.judge.report import State, Verdict
 from tests.judge.pairs import MS, compared, failed, judged, pair, required, settings
 
 CALLS = 3000
-LEARNED = {"m", "u", "v"}
+LEARNED = set("msuv")
 NAN = math.nan
 
 

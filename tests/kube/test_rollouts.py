@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from sidecar.serve.gate import CONFLICT, HOOKS
-from tests.collect.command import Collecting, collecting
+from tests.collect.command import Collecting, collecting, enough
 from tests.kube.argo import filled, measured, patience
 from tests.kube.manifests_in import K8S
 from tests.scenarios.stack import Sidecar, servers, sidecar
@@ -101,9 +101,8 @@ def test_the_gate_waits_then_passes_on_what_the_pods_have_seen_together() -> Non
         pods = [stack.enter_context(sidecar(production, same, settings=both)) for _ in range(2)]
         with collected(*pods) as gate:
             waiting = web(gate), web(gate, "shadow-guard")
-            for number, pod in enumerate(pods):
-                infer(pod, 400)
-                gate.wait_calls(400 * (number + 1))
+            seen = [enough(pod, 400) for pod in pods]  # neither is enough alone
+            gate.wait_calls(sum(seen))
             passed = web(gate), web(gate, "shadow-guard")
             pods[1].process.stop()
             gate.process.wait_until(lambda: bool(gate.verdict()["missing"]))
@@ -118,7 +117,7 @@ def test_the_gate_fails_at_once_and_pauses_when_its_budget_is_used_up() -> None:
     with servers(MODEL, MODEL, WRONG) as (production, same, wrong):
         with sidecar(production, wrong, settings=judge(SAME)) as it, collected(it) as gate:
             infer(it, 400)
-            gate.wait_calls(400)
+            gate.wait_decided()
             failed = web(gate), web(gate, "shadow-guard")
         with sidecar(production, same, settings=ended) as it, collected(it) as gate:
             infer(it, 2)

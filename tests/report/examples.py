@@ -137,6 +137,15 @@ def full() -> dict[str, Any]:
             {"source": "10.0.0.2:9096", "instance": "b", "calls": 321, "began": 2.0,
              "counted": False},
         ],
+        "versions": [
+            {"production": "6", "shadow": "8", "rules": "abcdef0123456789", "current": True,
+             "state": "FAIL", "reason": "same: too many", "calls": 4321, "attempt": 2,
+             "began": 1_700_000_000.0, "sidecars": 2},
+            {"production": "6", "shadow": "<7>", "rules": "abcdef0123456789", "current": False,
+             "state": "PASS", "reason": "every required criterion passes: same", "calls": 99,
+             "attempt": 1, "began": 1_600_000_000.0, "sidecars": 1},
+        ],
+        "attempt": 2,
         "missing": {"10.0.0.3:9096": "connection refused"},
         "service": {
             "names": ["sidecars.prod"], "experiment": "abcdef0123456789", "attempt": 2,

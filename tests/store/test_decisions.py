@@ -76,4 +76,7 @@ def test_what_was_decided_or_reset_was_an_attempt_on_the_candidate() -> None:
 
 
 def test_two_processes_that_ask_the_same_question_make_one_attempt() -> None:
-    assert attempt_of([line("PASS", identity="b", number=9)], KEY) == 1
+    decided = [line("PASS", identity="b", number=9)]
+    assert attempt_of(decided, KEY, {"b"}) == 1
+    # One whose file is not there any more is no process beside us, but an attempt before us.
+    assert attempt_of(decided, KEY, {"c"}) == 2

@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar.store.folder import StoreError
-from sidecar.store.kept import Gap
 from sidecar.store.reading import listed, reset, whole
 from tests.store.made import KEY, SECOND, Opened, row, write
 
@@ -42,19 +41,19 @@ def test_what_was_kept_is_read_to_the_last_bit(
     one.keep(write(row(number), pieces))
     one.keeper.close()
     again = Opened(folder)
-    kept = again.keeper.load(KEY, 12 * SECOND)
+    kept = again.keeper.load(KEY)
     again.keeper.close()
     assert kept is not None
     assert kept.pieces == pieces
     assert kept.row == row(number, written_unix_ns=10 * SECOND)
-    assert kept.gaps == (Gap(10 * SECOND, 12 * SECOND),)
+    assert again.keeper.before_unix_ns == 10 * SECOND
 
 
 def test_numbers_that_are_not_finite_are_kept_too(folder: Path) -> None:
     one = Opened(folder)
     one.keep(write(row(), {"a": [math.inf, -math.inf, math.nan, -0.0, 5e-324]}))
     one.keeper.close()
-    kept = Opened(folder).keeper.load(KEY, 0)
+    kept = Opened(folder).keeper.load(KEY)
     assert kept is not None
     assert repr(kept.pieces["a"]) == "[inf, -inf, nan, -0.0, 5e-324]"
 
@@ -100,12 +99,12 @@ def test_a_decision_outlives_a_process_that_is_killed_before_its_transaction(fol
     one = Opened(folder)
     one.keep(write(row(), {"a": 1}))
     decided = row(state="FAIL", reason="too many", sequence=9, decided_unix_ns=7)
-    one.keeper.decided(decided, {"overall": ["FAIL", "too many"]})
+    one.keeper.decided(decided, {"latches": "failed"})
     one.keeper._place.leave()  # as a kill does; nothing else of it was written
-    kept = Opened(folder).keeper.load(KEY, 0)
+    kept = Opened(folder).keeper.load(KEY)
     assert kept is not None
     assert (kept.row.state, kept.row.reason, kept.row.decided_unix_ns) == ("FAIL", "too many", 7)
-    assert kept.pieces == {"a": 1, "latches": {"overall": ["FAIL", "too many"]}}
+    assert kept.pieces == {"a": 1, "latches": "failed"}
 
 
 def test_a_fail_outlives_its_evidence_and_a_pass_does_not(folder: Path) -> None:
@@ -120,7 +119,7 @@ def test_a_fail_outlives_its_evidence_and_a_pass_does_not(folder: Path) -> None:
         again = Opened(place)
         assert "damaged-" in again.keeper.state.damaged
         assert "damaged_state_set_aside" in again.told.getvalue()
-        kept = again.keeper.load(KEY, 0)
+        kept = again.keeper.load(KEY)
         assert (kept is not None) is stands
         assert kept is None or (kept.row.state, kept.row.calls) == ("FAIL", 0)
         again.keeper.close()
@@ -131,11 +130,11 @@ def test_a_fail_of_one_process_stands_for_another_of_the_directory(folder: Path)
     assert one.keeper.identity != two.keeper.identity
     for opened in (one, two):
         opened.keep(write(row(), {"a": 1}))
-    one.keeper.decided(row(state="FAIL", sequence=1), {"overall": ["FAIL", ""]})
+    one.keeper.decided(row(state="FAIL", sequence=1), {})
     two.keeper.close()
     again = Opened(folder, places=2)
     assert again.keeper.identity == two.keeper.identity
-    kept = again.keeper.load(KEY, 0)
+    kept = again.keeper.load(KEY)
     assert kept is not None
     assert kept.row.state == "FAIL"
 
@@ -172,7 +171,7 @@ def test_a_byte_that_changed_anywhere_is_told_or_harmless(folder: Path, seed: in
         again = Opened(folder)
     except StoreError:  # the eight bytes that name application and schema
         return
-    kept = again.keeper.load(KEY, 0)
+    kept = again.keeper.load(KEY)
     if kept is None:
         assert again.keeper.state.damaged
     else:
@@ -202,7 +201,7 @@ def test_a_file_that_breaks_while_it_is_written_is_set_aside_and_told_everything
     one.keeper.close()
     again = Opened(folder)
     assert again.keeper.identity == identity
-    kept = again.keeper.load(KEY, 0)
+    kept = again.keeper.load(KEY)
     assert kept is not None
     assert kept.pieces == {"a": 1}
 
@@ -217,7 +216,7 @@ def test_a_reset_is_noticed_by_who_counts_and_is_an_attempt(folder: Path) -> Non
     one.keep(write(row(calls=99), {"a": 2}))
     assert one.keeper.ended() == [1]
     assert one.keeper.attempt(KEY) == 2
-    assert one.keeper.load(KEY, 0) is None
+    assert one.keeper.load(KEY) is None
     one.keep(write(row(2, attempt=2), {"a": 3}))
     assert [(f.row.number, f.row.ended, f.row.calls) for f in listed(folder)] == [
         (2, "", 10),
@@ -231,7 +230,7 @@ import sys
 from pathlib import Path
 from tests.store.made import KEY, Opened, row, write
 one = Opened(Path(sys.argv[1]), patience=5.0)
-kept = one.keeper.load(KEY, 0)
+kept = one.keeper.load(KEY)
 for i in range(kept.row.calls + 1 if kept else 1, 100000):
     one.keep(write(row(calls=i), {"a": i, "b": ["x" * 1000, i], f"c{i % 50}": i}, 2 + min(i, 50)))
     print(i, flush=True)
@@ -255,7 +254,7 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_committed(folder: Path) -> 
         child.wait()
         child.stdout.close()
         one = Opened(folder, patience=5.0)
-        kept = one.keeper.load(KEY, 0)
+        kept = one.keeper.load(KEY)
         one.keeper.close()
         assert kept is not None
         i = kept.row.calls

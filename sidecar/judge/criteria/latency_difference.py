@@ -9,7 +9,6 @@ of which nothing is known, for they were lost or failed otherwise.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
@@ -51,15 +50,14 @@ class LatencyDifference(OfTimes, Mean):
         found = self.times(plan, pair)
         if found is None:
             return [("n", 1.0)] if by_control(plan) else []
-        reference, shadow = found
+        a, a_most, b, b_most = found
         counted = [("n", 1.0)]
-        if reference.known:
+        if a == a_most:
             counted.append(("controls", 1.0))
-        most = _seconds(shadow.most - reference.least)
-        least = _seconds(shadow.least - reference.most)
-        if reference.known and shadow.known:
+        most, least = (b_most - a) / 1e9, (b - a_most) / 1e9
+        if a == a_most and b == b_most:
             return counted + splatted(most, plan.edges)
-        if min(reference.least, shadow.least) <= 0:
+        if min(a, b) <= 0:
             return [*counted, ("l", 1.0)]
         counted += [(f"w{name}", weight) for name, weight in splatted(most, plan.edges)]
         return counted + [(f"g{name}", weight) for name, weight in splatted(least, plan.edges)]
@@ -121,7 +119,3 @@ class LatencyDifference(OfTimes, Mean):
 
 def _counts(plan: Plan, cell: Mapping[str, float], prefix: str) -> Floats:
     return np.array([cell.get(f"{prefix}{i}", 0.0) for i in range(len(plan.edges))])
-
-
-def _seconds(ns: float) -> float:
-    return 0.0 if math.isnan(ns) else ns / 1e9

@@ -22,11 +22,11 @@ from sidecar.judge.criteria.base import NOTHING, Increments, Measurement, Plan, 
 from sidecar.judge.criteria.of_times import OfTimes, by_control
 from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.blocks import Blocks
+from sidecar.judge.evidence.histogram import ENDLESS
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.mixtures import Side, rate_evidence, threshold
 from sidecar.judge.evidence.quantile import (
-    ENDLESS,
     bucket,
     quantile_estimate,
     quantile_interval,
@@ -62,18 +62,18 @@ class LatencyPerCall(OfTimes):
         found = self.times(plan, pair)
         if found is None:
             return [("n", 1.0)] if by_control(plan) else []
-        reference, shadow = found
+        a, a_most, b, b_most = found
         counted = [("n", 1.0), ("m", 1.0)]
-        if reference.known:
+        if a == a_most:
             counted.append(("controls", 1.0))
         slow = 1 + self.margin
-        if shadow.most > slow * reference.least:
+        if b_most > slow * a:
             counted.append(("k", 1.0))
-        if shadow.least > slow * reference.most:
+        if b > slow * a_most:
             counted.append(("k0", 1.0))
-        if reference.known and shadow.known:
-            counted.append((f"r{bucket(ONE * shadow.least / max(reference.least, 1.0))}", 1.0))
-        elif reference.known and shadow.least > 0:
+        if a == a_most and b == b_most:
+            counted.append((f"r{bucket(ONE * b / max(a, 1.0))}", 1.0))
+        elif a == a_most and b > 0:
             counted.append((f"r{ENDLESS}", 1.0))
         return counted
 

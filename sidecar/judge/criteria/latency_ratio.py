@@ -1,19 +1,22 @@
 """A quantile of the shadow's latency against the reference's; a margin of 0.1 is +10 %.
 
-The claim is about Q_B(p) <= (1 + d) Q_A(p), the p-quantiles of the reference A and the shadow B.
-In blocks of time it is a claim about a mean: for any fixed x,
+The claim is Q_B(p) <= (1 + d) Q_A(p), about the p-quantiles of the reference A and the shadow B. In
+blocks of time it is a claim about a mean. Let f be 0 below a level x and 1 above it; then for any x
 
-    X = 1{B > (1 + d) x} - 1{A > x},   in [-1, 1],   E X <= 0   if and only if
+    X = f(B / (1 + d)) - f(A),   in [-1, 1],   E X <= 0   if and only if
     Q_B(p') <= (1 + d) Q_A(p')   at p' = P(A <= x),
 
-so that the mean of X over calls, in blocks as every bounded score, is evidence about the quantile
-p'. For p' to be near p, x follows the reference's p-quantile as `levels` has learned it from
-earlier calls. It is fixed before the call that it is held against, which is all that the betting
-martingale needs; that it is not exactly the p-quantile costs no error, it only shifts p'. Both
-terms are of the same call: what makes calls slow for a while, the night, a burst or the observer's
-machine, is in both and cancels. And where A and B are exchangeable, as two identical servers beside
-a control are, E X <= 0 at every x, whatever the machine does. (E X at all x is the ordinal
-dominance, or P-P, curve of the two: Bamber 1975; the test is `evidence.betting`'s.)
+so the mean of X, in blocks as every bounded score, is evidence about the quantile p'. The level is
+the reference's p-quantile as `levels` has learned it from earlier calls: fixed before the call
+that is held against it, which is all that the betting martingale needs, and p' is near p. Both
+terms are of the same call: what makes calls slow for a while, the night, a burst or a busy machine,
+is in both. Where A and B are exchangeable, as two identical servers beside a control are, f(B / (1
++ d)) is at most f(B) and E X <= 0 at every level: so a FAIL of identical servers needs chance, and
+that is bounded. (E X over all levels is the distance of the ordinal dominance, or P-P, curve from
+its diagonal: Bamber 1975. Betting on the mean of a bounded score: `evidence.betting`.)
+
+PASS also asks that the share of the reference above its levels was about 1 - p: where everything
+has changed since they were learned, another quantile would have been compared.
 
 A call that met the shadow's deadline is infinitely slow for PASS, and as slow as it waited for
 FAIL; one that failed otherwise counts at its worst for PASS and at its best for FAIL.
@@ -21,9 +24,10 @@ FAIL; one that failed otherwise counts at its worst for PASS and at its best for
 Where calls are taken as independent the evidence is `quantile.ratio_evidence`, of bounds on both
 quantiles, which needs no level.
 
-Counters: n, controls; a<i> and b<i>, the reference's and the shadow's time by bucket; y<i> and
-z<i>, the same of those that are longer than that, nobody knows how much (`cut`); and of the calls
-with a level m, their number, and u and v, the sum of X at its most and at its least.
+Counters: a<i> and b<i>, the reference's and the shadow's time by bucket; y<i> and z<i>, the same of
+those that are longer than that, nobody knows how much; of calls with a level m, their number, s,
+the sum of f(A), and u and v, the sums of 1 + X at its most and at its least; and beside a control
+n, and controls, of which its time is known.
 """
 
 from __future__ import annotations
@@ -38,11 +42,11 @@ from sidecar.judge.criteria.base import NOTHING, Increments, Measurement, Plan, 
 from sidecar.judge.criteria.of_times import OfTimes, by_control
 from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.blocks import Blocks
+from sidecar.judge.evidence.histogram import ENDLESS
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.mixtures import Side, threshold
 from sidecar.judge.evidence.quantile import (
-    ENDLESS,
     bucket,
     quantile_estimate,
     quantile_interval,
@@ -51,7 +55,9 @@ from sidecar.judge.evidence.quantile import (
 from sidecar.judge.number import number
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.ranges import Ranges
-from sidecar.judge.times import Span
+
+OFF = 0.5  # how far the share above the levels may lie from 1 - p, as a part of the tail
+_A, _B, _Y, _Z = (tuple(f"{side}{i}" for i in range(ENDLESS + 1)) for side in "abyz")
 
 
 class LatencyRatio(OfTimes):
@@ -75,16 +81,23 @@ class LatencyRatio(OfTimes):
         if found is None:
             # A control that no draw gave the call; else there is nothing to be timed.
             return [("n", 1.0)] if by_control(plan) and self.of == "answer" else []
-        reference, shadow = found
-        counted = [("n", 1.0), _counted("a", "y", reference), _counted("b", "z", shadow)]
-        if reference.known:
-            counted.append(("controls", 1.0))
-        level = ranges.levels.at(self.name, self.quantile, reference)
+        a, a_most, b, b_most = found
+        i = bucket(a)
+        counted = [
+            ((_A if a == a_most else _Y)[i], 1.0),
+            ((_B if b == b_most else _Z)[bucket(b)], 1.0),
+        ]
+        if plan.control_fraction > 0:
+            counted.append(("n", 1.0))
+            if a == a_most:
+                counted.append(("controls", 1.0))
+        level = ranges.levels.at(self.name, self.quantile, i if a else None)
         if level is not None:
-            slow = level * (1 + self.margin)
-            most = (shadow.most > slow) - (reference.least > level)
-            least = (shadow.least > slow) - (reference.most > level)
-            counted += [("m", 1.0), ("u", float(most)), ("v", float(least))]
+            above, slow = level.above, 1 + self.margin
+            share = above(a)
+            most = above(b_most / slow) - share
+            least = above(b / slow) - (share if a == a_most else above(a_most))
+            counted += [("s", share), ("m", 1.0), ("u", 1.0 + most), ("v", 1.0 + least)]
         return counted
 
     def claims(self, plan: Plan) -> tuple[Bets, ...]:
@@ -93,8 +106,9 @@ class LatencyRatio(OfTimes):
 
     def scored(self, plan: Plan, counted: Increments) -> Scores:
         """See `Criterion.scored`."""
-        found = dict(counted)
-        return found.get("m", 0.0), ((found.get("u", 0.0), found.get("v", 0.0)),)
+        if len(counted) < 4 or counted[-1][0] != "v":
+            return 0.0, ()  # there was no level yet
+        return 1.0, ((counted[-2][1] - 1.0, counted[-1][1] - 1.0),)
 
     def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
         """See `Criterion.measure`."""
@@ -108,7 +122,13 @@ class LatencyRatio(OfTimes):
             math.inf if math.isinf(before) else after / before - 1,
             ratio_evidence(a.least, b.most, p, ratio, Side.PASS),
             ratio_evidence(a.most, b.least, p, ratio, Side.FAIL),
+            self._is_near(cell),
         )
+
+    def _is_near(self, cell: Mapping[str, float]) -> bool:
+        """Whether the quantile that blocks are about is near the one that was asked for."""
+        n, p = cell.get("m", 0.0), self.quantile
+        return n <= 0 or abs(cell.get("s", 0.0) / n - (1 - p)) <= OFF * min(p, 1 - p)
 
     def interval(self, plan: Plan, cell: Mapping[str, float], alpha: float) -> Interval | None:
         """See `Criterion.interval`."""
@@ -157,10 +177,6 @@ class LatencyRatio(OfTimes):
     def said(self, plan: Plan, figure: str) -> str:
         """See `Criterion.said`."""
         return f"{self.about} is {figure}"
-
-
-def _counted(known: str, cut: str, span: Span) -> tuple[str, float]:
-    return (f"{known if span.known else cut}{bucket(span.least)}", 1.0)
 
 
 class _Times:

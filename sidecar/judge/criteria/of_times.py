@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from sidecar.judge.criteria.base import Criterion, Plan
 from sidecar.judge.pair import JudgedPair
-from sidecar.judge.times import Span, What, times_of
+from sidecar.judge.times import Times, What, times_of
 
 DIRECT_BIAS = "identical servers differed by {bias} there"
 MEASURED_BIAS = "0 to 10 % at p50"
@@ -26,14 +26,14 @@ class OfTimes(Criterion):
     of: ClassVar[What] = "answer"
     noun: ClassVar[str] = "latency"
 
-    def times(self, plan: Plan, pair: JudgedPair) -> tuple[Span, Span] | None:
+    def times(self, plan: Plan, pair: JudgedPair) -> Times | None:
         """The reference's time and the shadow's; None where the call is not about it."""
-        return times_of(pair, self.of, by_control(plan))
+        return times_of(pair, self.of, plan.control_fraction > 0)
 
     def magnitude(self, plan: Plan, pair: JudgedPair, counted: object) -> float:
         """See `Criterion.magnitude`: seconds that it took longer, as far as is known."""
         found = self.times(plan, pair)
-        return (found[1].least - found[0].least) / 1e9 if found else 0.0
+        return (found[2] - found[0]) / 1e9 if found else 0.0
 
     def share_of_lost(self, plan: Plan, counted: float) -> float:
         """See `Criterion.share_of_lost`: the control is drawn for a share of the calls."""

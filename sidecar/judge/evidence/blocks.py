@@ -208,6 +208,11 @@ class Blocks:
     # Reading
 
     @property
+    def levels(self) -> list[Level]:
+        """Closed blocks, by length."""
+        return self._levels
+
+    @property
     def total(self) -> list[float]:
         """Calls and sums of everything."""
         now = self._open[0]

@@ -32,6 +32,7 @@ def _edges() -> tuple[int, ...]:
 
 
 EDGES_NS = _edges()
+ENDLESS = len(EDGES_NS)
 """Bucket i counts latencies above edge i-1 and at or below edge i; one more bucket has no end."""
 
 
@@ -51,6 +52,20 @@ class Histogram:
         self.counts[bucket] = self.counts.get(bucket, 0) + 1
         self.count += 1
         self.total_ns += ns
+
+    def add_longer(self, ns: int) -> None:
+        """Count one that took longer than that, nobody knows how much: in the bucket without end.
+
+        In the mean it is clipped.
+        """
+        self.counts[ENDLESS] = self.counts.get(ENDLESS, 0) + 1
+        self.count += 1
+        self.total_ns += ns
+
+    @property
+    def endless(self) -> int:
+        """How many took longer than anybody waited."""
+        return self.counts.get(ENDLESS, 0)
 
     def merge(self, other: Histogram) -> None:
         """Add another histogram's counts to this one's."""
@@ -83,8 +98,8 @@ class Histogram:
     def quantile(self, p: float) -> int | None:
         """Give an upper bound of the p-quantile in nanoseconds, at most `BASE` above it.
 
-        Above the last edge nothing is known but that: such a quantile is the last edge. None when
-        nothing was counted.
+        None when nothing was counted, and where it lies among those that are longer than anybody
+        waited.
 
         Raises:
             ValueError: for p outside [0, 1].
@@ -98,8 +113,9 @@ class Histogram:
         for bucket, count in sorted(self.counts.items()):
             seen += count
             if seen >= rank:
-                return EDGES_NS[min(bucket, len(EDGES_NS) - 1)]
-        return EDGES_NS[-1]  # p * count may round above count
+                return EDGES_NS[bucket] if bucket < ENDLESS else None
+        # p * count may round above count
+        return EDGES_NS[-1] if not self.endless else None
 
     @classmethod
     def of(cls, counts: Mapping[int, int], total_ns: int) -> Histogram:

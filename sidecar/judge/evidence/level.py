@@ -39,8 +39,8 @@ class Sums:
 class Level:
     """Closed blocks of one length."""
 
-    __slots__ = ("_bets", "_changed", "_keep", "_new", "_sums", "first", "last", "old", "rows",
-                 "seconds")  # fmt: skip
+    __slots__ = ("_bets", "_changed", "_keep", "_new", "_sums", "changes", "first", "last", "old",
+                 "rows", "seconds")  # fmt: skip
 
     def __init__(self, bets: Bets, seconds: float, keep: int) -> None:
         """Start without blocks.
@@ -59,11 +59,13 @@ class Level:
         self.old = Sums(np.zeros(bets.width))  # over the blocks that left it
         self._sums = Sums(np.zeros(bets.width))  # over all, but for:
         self._new = 0  # so many of the window's last, which are not in the sums yet
+        self.changes = 0  # how often a block was added or changed
         self._changed = False  # and those that were changed: everything is to be summed again
 
     def close(self, number: int, row: Row) -> None:
         """Count one more block that has calls; later than every one before."""
         self.rows[number] = row
+        self.changes += 1
         self._new += 1
         self.first = number if self.first is None else self.first
         self.last = number
@@ -80,6 +82,7 @@ class Level:
         else:
             for i, x in enumerate(row):
                 known[i] += x
+        self.changes += 1
         self._changed = True
         return True
 

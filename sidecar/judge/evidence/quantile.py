@@ -21,7 +21,6 @@ from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Floats, Side, rate_evidence, threshold
 
 LAST = len(EDGES_NS) - 1  # ten minutes; slower calls are counted as if they took as long
-ENDLESS = LAST + 1  # the bucket of what never ended, as far as anybody knows
 
 
 def bucket(latency_ns: float) -> int:

@@ -77,8 +77,19 @@ def test_nothing_has_no_quantile() -> None:
     assert Histogram().quantile(0.5) is None
 
 
-def test_above_the_last_edge_the_last_edge_is_all_that_is_known() -> None:
-    assert histogram([EDGES_NS[-1] + 1]).quantile(1.0) == EDGES_NS[-1]
+def test_above_the_last_edge_no_quantile_is_known() -> None:
+    assert histogram([EDGES_NS[-1] + 1]).quantile(1.0) is None
+
+
+def test_one_that_took_longer_than_anybody_waited_is_beyond_every_quantile() -> None:
+    found = histogram([1_000_000] * 9)
+    found.add_longer(5_000_000)
+    assert (found.count, found.endless, found.total_ns) == (10, 1, 14_000_000)
+    assert found.quantile(0.9) == 1_000_000
+    assert found.quantile(0.95) is None
+    again = Histogram()
+    again.merge(found)
+    assert again.endless == 1
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])

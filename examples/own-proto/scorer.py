@@ -1,8 +1,11 @@
-"""The service of `examples/own-proto`, in grpcio, from its descriptors alone.
+"""The service of scorer.proto, from its descriptors alone, and a client for it.
 
-`python scorer.py DESCRIPTORS serve THRESHOLD` says "yes" from that score on; its id, time and
-version differ in every answer. It prints one JSON line with `ready` and `address`.
-`python scorer.py DESCRIPTORS send ADDRESS` sends 200 requests and prints how many were answered.
+    python -m grpc_tools.protoc -I. --include_imports --descriptor_set_out=scorer.pb scorer.proto
+    python scorer.py scorer.pb serve THRESHOLD [PORT]    says "yes" from that score on
+    python scorer.py scorer.pb send HOST:PORT [CALLS]    sends scores from 0 to 1
+
+Its answers carry an id, a time and a version, which differ in every call. `serve` prints one JSON
+line with `ready` and `address`; `send` prints how many calls were answered.
 """
 
 from __future__ import annotations
@@ -20,7 +23,6 @@ import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 METHOD = "/example.scorer.v1.Scorer/Score"
-CALLS = 200
 
 
 def messages(descriptors: str) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def messages(descriptors: str) -> dict[str, Any]:
     }
 
 
-def serve(request: Any, response: Any, threshold: float) -> None:
+def serve(request: Any, response: Any, threshold: float, port: int) -> None:
     """Serve until SIGTERM."""
 
     def score(asked: Any, context: grpc.ServicerContext) -> Any:
@@ -55,22 +57,22 @@ def serve(request: Any, response: Any, threshold: float) -> None:
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(service, {method: handler}),)
     )
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     signal.signal(signal.SIGTERM, lambda *_: server.stop(0.5))
     print(json.dumps({"ready": True, "address": f"127.0.0.1:{port}"}), flush=True)
     server.wait_for_termination()
 
 
-def send(request: Any, response: Any, address: str) -> None:
+def send(request: Any, response: Any, address: str, calls: int) -> None:
     """Send scores from 0 to 1, and say how many were answered."""
     with grpc.insecure_channel(address) as channel:
         call = channel.unary_unary(
             METHOD, request_serializer=_bytes, response_deserializer=response.FromString
         )
-        for i in range(CALLS):
-            call(request(country="de" if i % 3 else "at", features=[i / CALLS]), timeout=10)
-    print(CALLS)
+        for i in range(calls):
+            call(request(country="de" if i % 3 else "at", features=[i / calls]), timeout=10)
+    print(calls)
 
 
 def _bytes(message: Any) -> bytes:
@@ -81,6 +83,6 @@ def _bytes(message: Any) -> bytes:
 if __name__ == "__main__":
     asked, answered = messages(sys.argv[1]).values()
     if sys.argv[2] == "serve":
-        serve(asked, answered, float(sys.argv[3]))
+        serve(asked, answered, float(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else 0)
     else:
-        send(asked, answered, sys.argv[3])
+        send(asked, answered, sys.argv[3], int(sys.argv[4]) if len(sys.argv) > 4 else 200)

@@ -1,0 +1,225 @@
+"""One shadow with its experiments: a row for each pair of versions that answered.
+
+Rule: a call counts in the row of its versions, and only there; what tells no version, and what was
+skipped or lost, in the current row. Nothing is begun again because other versions were seen, and
+rows are bounded: of many, the one that was longest not seen goes from memory, never from the store.
+Counterparts: `judging`, which makes rows; `judge.versions`, the rules; `row`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sidecar.call import SkipReason
+from sidecar.experiment.epoch import EpochCounts
+from sidecar.experiment.ledger import ShadowCounts
+from sidecar.experiment.row import Row
+from sidecar.judge.counts import Coverage
+from sidecar.judge.judge import Judge
+from sidecar.judge.labels import Label
+from sidecar.judge.pair import JudgedPair
+from sidecar.judge.report import Verdict
+from sidecar.judge.versions import GONE_NS, Known, current, told_by
+
+MOST_ROWS = 16
+REST_NS = 10 * 10**9  # a row that was seen so lately stays
+
+
+class Judged:
+    """One shadow and its judges."""
+
+    def __init__(
+        self,
+        counts: ShadowCounts,
+        digest: str,
+        begin: Callable[[str, str, Known, int], Row],
+        rows: list[Row],
+        now_ns: int,
+    ) -> None:
+        """Begin.
+
+        Args:
+            counts: the ledger's.
+            digest: of everything that changes what is counted.
+            begin: makes the row of a name, a digest and versions, or finds it in the store.
+            rows: those to go on with.
+            now_ns: the present.
+        """
+        self.counts = counts
+        self.digest = digest
+        self.unsettled = 0  # connections whose calls the wire has not counted yet
+        self._latest_ns = now_ns
+        self.crowded = 0  # calls of versions for which there was no room
+        self._begin = begin
+        self._all = list(rows) or [begin(counts.name, digest, Known(), now_ns)]
+        self._choose()
+        self._told: dict[SkipReason, int] = dict(counts.skipped)  # as was last accounted for
+
+    # ---- what most readers want: the current row ------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The shadow's name."""
+        return self.counts.name
+
+    @property
+    def rows(self) -> list[Row]:
+        """Every row under the rules in force, the current one first, then as they came up."""
+        here = [row for row in self._all if row.digest == self.digest and row is not self.row]
+        return [self.row, *sorted(here, key=lambda row: -row.came_up_ns)]
+
+    @property
+    def every_row(self) -> list[Row]:
+        """Those under other rules, too."""
+        return list(self._all)
+
+    @property
+    def judge(self) -> Judge:
+        """The current row's."""
+        return self.row.judge
+
+    @property
+    def epoch(self) -> EpochCounts:
+        """The current row's."""
+        return self.row.epoch
+
+    @property
+    def verdict(self) -> Verdict:
+        """The current row's, as last evaluated."""
+        return self.row.verdict
+
+    @property
+    def coverage(self) -> Coverage:
+        """The current row's, now."""
+        self.account()
+        return self.row.coverage
+
+    @property
+    def label_fates(self) -> dict[str, int]:
+        """What became of labels, in all rows."""
+        found: dict[str, int] = {}
+        for row in self.rows:
+            for fate, n in row.judge.label_fates.items():
+                found[fate] = found.get(fate, 0) + n
+        return found
+
+    def evaluate(self, now_ns: int) -> Verdict:
+        """Judge what has been counted so far of the current versions."""
+        self.account(now_ns)
+        return self.row.evaluate(now_ns, self.unsettled)
+
+    # ---- counting -------------------------------------------------------------------------------
+
+    def observe(
+        self, pair: JudgedPair, now_ns: int, unix_ns: int, scores: dict[str, float] | None = None
+    ) -> None:
+        """Count one pair in the row of its versions."""
+        self._row_of(pair.comparison.models, now_ns).observe(pair, now_ns, unix_ns, scores)
+
+    def label(self, label: Label, now_ns: int) -> None:
+        """Count a label where its call is; one that came first waits with the current versions."""
+        rows = self.rows
+        row = next((r for r in rows if r.judge.knows(label.correlation_id)), rows[0])
+        row.has_changed = True
+        row.judge.label(label, now_ns)
+
+    def blind(self, calls: float, now_ns: int) -> None:
+        """Count calls that only the wire saw."""
+        self.row.miss({}, calls, now_ns)
+
+    def account(self, now_ns: int | None = None) -> None:
+        """Have what was skipped since the last time counted in the current row."""
+        if now_ns is not None:
+            self._latest_ns = max(self._latest_ns, now_ns)
+        told = self._told
+        new = {r: n - told[r] for r, n in self.counts.skipped.items() if n != told[r]}
+        if new:
+            told.update(self.counts.skipped)
+            self.row.miss(new, 0.0, self._latest_ns)
+
+    def follow(self, digest: str, now_ns: int) -> None:
+        """Other rules are in force: count under them, from where they were if they were before."""
+        if digest == self.digest:
+            return
+        self.account(now_ns)
+        known, self.digest = self.row.known, digest
+        if not any(row.digest == digest for row in self._all):
+            self._add(self._begin(self.name, digest, Known(*known.named), now_ns), now_ns)
+        self._choose()
+
+    def replace(self, row: Row, now_ns: int) -> None:
+        """A row was ended by hand: one without calls takes its place."""
+        self._all.remove(row)
+        if row is self.row or not self._here:
+            self._all.append(self._begin(self.name, row.digest, row.known, now_ns))
+        self._choose()
+
+    # ---- whose a call is ------------------------------------------------------------------------
+
+    @property
+    def _here(self) -> list[Row]:
+        return [row for row in self._all if row.digest == self.digest]
+
+    def _choose(self) -> None:
+        here = self._here
+        self.row = here[current((row.came_up_ns, row.seen_ns) for row in here)]
+        self._lately: dict[tuple[str, str], Row] = {}  # by what was told; the row may be touched
+
+    def _row_of(self, models: tuple[str, str], now_ns: int) -> Row:
+        row = self._lately.get(models)
+        if row is None:
+            row = self._find(models, now_ns)
+            if len(self._lately) < MOST_ROWS * 4:
+                self._lately[models] = row
+        told_shadow = ":" in models[1] or not row.known.named[1]
+        if told_shadow:
+            if now_ns - row.seen_ns > GONE_NS:
+                row.came_up_ns = now_ns
+                row.seen_ns = now_ns
+                self._turn()
+            row.seen_ns = max(row.seen_ns, now_ns)
+            if row is not self.row and now_ns - self.row.seen_ns > GONE_NS:
+                self._turn()
+        return row
+
+    def _turn(self) -> None:
+        """Another pair of versions may be the current one now."""
+        self.account()
+        self._choose()
+
+    def _find(self, models: tuple[str, str], now_ns: int) -> Row:
+        told, row = told_by(models), self.row
+        if row.known.has(told):
+            return row
+        wanted = row.known.plus(told)
+        for other in self._here:
+            if other.known == wanted:
+                return other
+        self.account(now_ns)
+        adopts = row.known.fits(told) and not (row.is_decided and row.known.extends(told))
+        made = self._begin(self.name, self.digest, wanted, now_ns)
+        if adopts and not made.judge.calls and not made.is_decided:
+            # Nothing is known of these versions but that they are what is here already.
+            row.known = wanted
+            row.judge.attempt = max(row.judge.attempt, made.judge.attempt)
+            row.has_changed = True
+            self._lately.clear()
+            return row
+        if not self._add(made, now_ns):
+            self.crowded += 1
+            return row
+        # It has just come up, whenever it was here before.
+        made.came_up_ns = made.seen_ns = now_ns
+        self._choose()
+        return made
+
+    def _add(self, row: Row, now_ns: int) -> bool:
+        """Make room for a row; False where all are in use."""
+        if len(self._all) >= MOST_ROWS:
+            others = [r for r in self._all if r is not self.row]
+            oldest = min(others, key=lambda r: r.seen_ns)
+            if now_ns - oldest.seen_ns < REST_NS or oldest.has_changed:
+                return False
+            self._all.remove(oldest)
+        self._all.append(row)
+        return True

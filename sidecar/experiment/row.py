@@ -1,0 +1,238 @@
+"""One experiment of a shadow: a pair of versions under given rules, its judge and what is shown.
+
+Rule: what is here is about the calls of these versions and no others, and goes on where it was when
+they come back, in this process or the next. A decision is written down before anybody hears of it.
+Counterparts: `judged`, which says whose a call is; `judge.pieces` and `store`, which keep it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from sidecar.call import DRAWN, INELIGIBLE, SkipReason
+from sidecar.experiment.epoch import EpochCounts
+from sidecar.judge.codec import Codec, names_of
+from sidecar.judge.counts import Coverage, Snapshot
+from sidecar.judge.evidence.histogram import Histogram
+from sidecar.judge.judge import Judge
+from sidecar.judge.pair import JudgedPair
+from sidecar.judge.pieces import Cutter, restore
+from sidecar.judge.report import State, Verdict
+from sidecar.judge.versions import Known
+from sidecar.store.kept import Kept, Key, Write
+from sidecar.store.kept import Row as KeptRow
+
+MOST_GAPS = 50  # the latest
+_PLAIN = Codec({})
+UNSEEN = "unseen"  # why calls are lost that only the wire saw
+
+
+class Gap(NamedTuple):
+    """A stretch of time in which nobody watched: an observer was killed, or ended."""
+
+    from_unix_ns: int
+    to_unix_ns: int
+    lost_calls: float | None = None  # by the wire's own count, of those to be compared
+
+    @property
+    def seconds(self) -> float:
+        """How long; never negative, whatever clocks do."""
+        return max(0, self.to_unix_ns - self.from_unix_ns) / 1e9
+
+
+class Row:
+    """Counts, evidence and verdict of one pair of versions."""
+
+    def __init__(
+        self,
+        name: str,
+        digest: str,
+        known: Known,
+        judge: Judge,
+        now_ns: int,
+        decided: Callable[[Row], None] = lambda _: None,
+    ) -> None:
+        """Begin.
+
+        Args:
+            name: the shadow's.
+            digest: of everything that changes what is counted.
+            known: the versions.
+            judge: of no call yet.
+            now_ns: the present, on the monotonic clock.
+            decided: told of a decision, before anybody else.
+        """
+        self.name, self.digest, self.known, self.judge = name, digest, known, judge
+        self.epoch = EpochCounts(judge.epoch)
+        self.compared = 0
+        self.blind = 0.0  # calls to be compared that only the wire saw
+        self.gaps: tuple[Gap, ...] = ()
+        self.books: list[Any] | None = None  # of the wire's calls, see `blind`
+        self.seen_ns = now_ns  # when a call of these versions was last seen
+        self.came_up_ns = now_ns  # and since when they are seen without a long pause
+        self.has_changed = True
+        self._decided = decided
+        self._stands: State | None = None
+        self._cutter = Cutter(judge)
+        self._marks: dict[str, Any] = {}
+        self.verdict = judge.verdict(now_ns, self.coverage)  # as last evaluated
+
+    @property
+    def key(self) -> Key:
+        """What it is kept under."""
+        return Key(self.name, *self.known.versions, self.digest)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether a decision stands."""
+        return self.judge.stands is not None
+
+    @property
+    def coverage(self) -> Coverage:
+        """Compared, of the calls whose fate is known and that were to be compared."""
+        missed = sum(n for reason, n in self.epoch.skipped.items() if reason not in INELIGIBLE)
+        blind = round(self.blind)
+        return Coverage(self.compared, self.compared + missed + blind, blind)
+
+    # ---- counting -------------------------------------------------------------------------------
+
+    def observe(
+        self, pair: JudgedPair, now_ns: int, unix_ns: int, scores: dict[str, float] | None = None
+    ) -> None:
+        """Count one pair, as evidence and for what is shown beside it."""
+        self.has_changed = True
+        counted = self.judge.observe(pair, now_ns, scores)
+        if self.judge.epoch != self.epoch.number:
+            self.epoch = EpochCounts(self.judge.epoch)
+            self.compared, self.blind, self._stands = 0, 0.0, None
+            self._marks.clear()
+            self._cutter.anew()
+        self.compared += 1
+        if counted:
+            self.epoch.add(pair, unix_ns)
+
+    def miss(self, skipped: Mapping[SkipReason, int], blind: float, now_ns: int) -> None:
+        """Count calls that were not compared, by why; of the blind ones only the wire knows."""
+        self.has_changed = True
+        before = round(self.blind)
+        self.blind += blind
+        for reason, n in skipped.items():
+            self.epoch.skipped[reason] = self.epoch.skipped.get(reason, 0) + n
+        lost = {r.value: n for r, n in skipped.items() if r not in INELIGIBLE | DRAWN}
+        unseen = round(self.blind) - before
+        if unseen > 0:
+            lost[UNSEEN] = unseen
+        if lost:
+            self.judge.lose(lost, now_ns)
+
+    def evaluate(self, now_ns: int, unsettled: int = 0) -> Verdict:
+        """Judge what has been counted so far.
+
+        Args:
+            now_ns: the present.
+            unsettled: connections whose calls nobody has counted yet: until then nothing passes
+                that has not passed before.
+        """
+        self.has_changed = True
+        if unsettled and not self.is_decided:
+            verdict = self.judge.verdict(now_ns, self.coverage, binding=False)
+            if verdict.state is State.PASS:
+                reason = f"calls of {unsettled} connections are not counted yet: {verdict.reason}"
+                self.verdict = replace(verdict, state=State.WATCHING, reason=reason)
+                return self.verdict
+        self.verdict = self.judge.verdict(now_ns, self.coverage)
+        stands = self.judge.stands
+        if stands is not None and stands[0] is not self._stands:
+            self._stands = stands[0]
+            self._decided(self)
+        return self.verdict
+
+    def snapshot(self, now_ns: int) -> Snapshot:
+        """What the judge has counted, for merging with others'."""
+        self.judge.since_unix_ns = self.came_up_ns + self.judge.unix_offset_ns
+        return self.judge.snapshot(now_ns, self.coverage)
+
+    def away(self, gap: Gap) -> None:
+        """Note that nobody watched."""
+        self.has_changed = True
+        self.gaps = (*self.gaps, gap)[-MOST_GAPS:]
+
+    def away_lost(self, calls: float) -> None:
+        """Learn how many calls came while nobody watched the last time, by the wire's count."""
+        if self.gaps:
+            self.has_changed = True
+            self.gaps = (*self.gaps[:-1], self.gaps[-1]._replace(lost_calls=calls))
+
+    # ---- keeping --------------------------------------------------------------------------------
+
+    def kept_row(self) -> KeptRow:
+        """As a line of the store."""
+        offset, stands = self.judge.unix_offset_ns, self.judge.stands
+        return KeptRow(
+            key=self.key,
+            number=self.judge.epoch,
+            attempt=self.judge.attempt,
+            sequence=self.judge.sequence,
+            began_unix_ns=self.judge.began_unix_ns,
+            seen_unix_ns=self.seen_ns + offset,
+            calls=self.judge.calls,
+            state=(stands[0] if stands else self.verdict.state).value,
+            reason=stands[1] if stands else self.verdict.reason,
+            decided_unix_ns=self.judge.decided_unix_ns,
+        )
+
+    def latches(self) -> dict[str, Any]:
+        """The piece that a decision is in."""
+        return self._cutter.latches()
+
+    def anew(self) -> None:
+        """Nothing of it is kept any more."""
+        self.has_changed = True
+        self._marks.clear()
+        self._cutter.anew()
+
+    def write(self) -> Write:
+        """What has changed since this was last asked."""
+        self.has_changed = False
+        pieces = self._cutter.changed()
+        offset = self.judge.unix_offset_ns
+        own = {
+            "row/counts": [self.compared, self.blind],
+            "row/seen": [self.came_up_ns + offset, self.seen_ns + offset],
+            "row/gaps": [list(gap) for gap in self.gaps],
+            "row/books": self.books or [],
+        }
+        for path, value in own.items():
+            if self._marks.get(path) != value:
+                pieces[path] = self._marks[path] = value
+        for name in names_of(self.epoch):
+            value = getattr(self.epoch, name)
+            path = f"row/{name}"
+            mark = value.count if isinstance(value, Histogram) else _PLAIN.plain(value)
+            if path not in self._marks or self._marks[path] != mark:
+                self._marks[path] = mark
+                pieces[path] = _PLAIN.plain(value) if isinstance(value, Histogram) else mark
+        return Write(self.kept_row(), pieces, self._cutter.count + len(self._marks))
+
+    def restore(self, kept: Kept, now_ns: int) -> None:
+        """Take over what was kept.
+
+        Raises:
+            ValueError, KeyError, TypeError, AttributeError: it is another version's, or damaged.
+        """
+        restore(self.judge, kept.pieces, now_ns)
+        self.judge.attempt = kept.row.attempt
+        own = {p.removeprefix("row/"): v for p, v in kept.pieces.items() if p.startswith("row/")}
+        if own:
+            offset = self.judge.unix_offset_ns
+            self.compared, self.blind = own.pop("counts")
+            self.gaps = tuple(Gap(*gap) for gap in own.pop("gaps"))
+            self.books = own.pop("books") or None
+            self.came_up_ns, self.seen_ns = (at - offset for at in own.pop("seen"))
+            _PLAIN.restore(self.epoch, own)
+        self.epoch.number = self.judge.epoch
+        stands = self.judge.stands
+        self._stands = stands[0] if stands else None
+        self.verdict = self.judge.verdict(now_ns, self.coverage)

@@ -1,0 +1,279 @@
+"""What an observer counted is there for the next one, and its decisions stand."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.experiment.keeping import Keeping
+from sidecar.judge.labels import Label
+from sidecar.judge.report import State
+from sidecar.log import Log
+from sidecar.report.live import report_of
+from sidecar.store.keeper import Keeper
+from sidecar.store.reading import listed, reset
+from tests.house import FAILED, MS, House, told
+
+SECOND = 1_000 * MS
+
+
+class Life:
+    """One observer's life over a directory."""
+
+    def __init__(self, folder: Path, judge: dict[str, Any] | None = None, **given: Any) -> None:
+        self.told = io.StringIO()
+        places = given.pop("places", 1)
+        self.keeper = Keeper(folder, Log("test", self.told), patience=0.0, places=places)
+        self.house = House(judge or {}, keeping=Keeping(self.keeper, "host"), **given)
+
+    def serve(self, calls: int, score: float = 1.0, version: str = "7") -> None:
+        for _ in range(calls):
+            self.house.call(told(score, version=version))
+
+    def second(self) -> State:
+        """A second passes; what is there is written."""
+        self.house.now_ns += SECOND
+        self.house.judging.sweep()
+        with self.keeper._work:
+            assert self.keeper._work.wait_for(lambda: self.keeper._batch is None, 30)
+        return self.house.judged.verdict.state
+
+    def kill(self) -> None:
+        """As SIGKILL: nothing is written any more, and the file is free."""
+        self.keeper._place.leave()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+def test_a_killed_observer_goes_on_where_it_was(folder: Path) -> None:
+    one = Life(folder)
+    one.serve(60)
+    one.second()
+    one.second()
+    one.kill()
+    two = Life(folder)
+    verdict = two.house.judged.evaluate(two.house.now_ns)
+    assert (verdict.calls, verdict.coverage, verdict.state) == (60, 1.0, State.WATCHING)
+    assert two.house.judging.instance == one.house.judging.instance
+    two.serve(240)
+    assert two.second() is State.PASS
+    report = report_of(two.house.experiment.state(), two.house.judged)
+    assert (report.verdict.calls, report.outcomes, report.attempt) == (300, {"equal": 300}, 1)
+    assert report.latency.shadow.count == 300
+    assert any(n.startswith("the observer was away once, ") for n in report.notices)
+
+
+def test_a_decision_is_kept_though_the_observer_is_killed_in_that_moment(folder: Path) -> None:
+    one = Life(folder)
+    one.serve(60)
+    one.second()
+    one.serve(240, 2.0)
+    assert one.house.state() is State.FAIL  # somebody asked; no second has passed
+    one.kill()
+    two = Life(folder)
+    assert two.house.state() is State.FAIL
+    two.serve(3000)
+    assert two.second() is State.FAIL
+    (row,) = [found.row for found in listed(folder)]
+    assert (row.state, row.attempt) == ("FAIL", 1)
+    assert row.decided_unix_ns > 0
+
+
+def test_what_is_not_kept_yet_is_a_second_of_calls_and_no_more(folder: Path) -> None:
+    one = Life(folder)
+    one.serve(60)
+    one.second()
+    one.second()
+    one.serve(7)
+    one.kill()
+    assert Life(folder).house.judged.evaluate(2 * SECOND).calls == 60
+
+
+def test_a_fail_of_7_stays_7s_and_8_begins_with_a_clean_slate(folder: Path) -> None:
+    one = Life(folder)
+    one.serve(300, 2.0, "7")
+    one.second()
+    one.kill()
+    two = Life(folder)
+    two.serve(10, 1.0, "8")
+    two.second()
+    assert [r.verdict.state for r in two.house.judged.rows] == [State.WATCHING, State.FAIL]
+    two.kill()
+    three = Life(folder)
+    assert [r.known.versions.shadow for r in three.house.judged.rows] == ["m:8", "m:7"]
+    assert [r.judge.calls for r in three.house.judged.rows] == [10, 300]
+
+
+def test_other_criteria_are_another_experiment_and_another_attempt(folder: Path) -> None:
+    one = Life(folder)
+    one.serve(300, 2.0)
+    one.second()
+    one.kill()
+    looser = {"criteria": [{"name": "same", "kind": "disagreement", "margin": 0.1}]}
+    two = Life(folder, looser)
+    two.serve(10)
+    two.second()
+    report = report_of(two.house.experiment.state(), two.house.judged)
+    assert (report.attempt, report.verdict.calls) == (2, 10)
+    assert any("attempt 2 on this candidate" in notice for notice in report.notices)
+    two.kill()
+    # Back to the old ones: the FAIL is there.
+    three = Life(folder)
+    assert (three.house.state(), three.house.judged.judge.attempt) == (State.FAIL, 1)
+
+
+def test_what_was_never_decided_is_no_attempt(folder: Path) -> None:
+    for margin in (0.1, 0.2, 0.3):
+        row = {"name": "same", "kind": "disagreement", "margin": margin, "required": True}
+        life = Life(folder, {"criteria": [row]})
+        life.serve(5)
+        life.second()
+        assert life.house.judged.judge.attempt == 1
+        life.kill()
+
+
+def test_a_reset_begins_anew_while_the_observer_runs_and_is_an_attempt(folder: Path) -> None:
+    life = Life(folder)
+    life.serve(300, 2.0)
+    assert life.second() is State.FAIL
+    reset(folder, lambda row: row.key.name == "candidate")
+    life.second()  # its transaction is refused
+    life.second()  # and it begins anew
+    verdict = life.house.judged.evaluate(life.house.now_ns)
+    assert (verdict.state, verdict.calls, life.house.judged.judge.attempt) == (State.WATCHING, 0, 2)
+    life.serve(600)
+    life.second()
+    assert life.second() is State.PASS
+    life.kill()
+    again = Life(folder)
+    assert (again.house.state(), again.house.judged.judge.attempt) == (State.PASS, 2)
+
+
+def test_labels_wait_through_a_kill(folder: Path) -> None:
+    accuracy = {"name": "right", "kind": "accuracy", "margin": 0.05, "decision": {"threshold": 0.5}}
+    one = Life(folder, {"criteria": [accuracy]})
+    for _ in range(3):
+        one.house.call(told(0.9), production=told(0.1))
+    one.house.judging.label(Label("request-2", 0))
+    one.house.judging.label(Label("not-here-yet", 0))
+    one.second()
+    one.kill()
+    two = Life(folder, {"criteria": [accuracy]})
+    judge = two.house.judged.judge
+    assert judge.wanted(9) == ["request-1", "request-3"]
+    for name in ("request-1", "request-2"):
+        two.house.judging.label(Label(name, 0))
+    assert judge.label_fates == {"joined": 2, "early": 1, "duplicate": 1}
+
+
+def test_a_pass_whose_evidence_was_lost_is_no_pass_and_a_fail_stands(folder: Path) -> None:
+    for score, before, after in ((1.0, State.PASS, State.WATCHING), (2.0, State.FAIL, State.FAIL)):
+        place = folder / str(score)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        one = Life(place)
+        one.serve(300, score)
+        assert one.second() is before
+        one.keeper.close()
+        (place / "evidence-0.db").write_bytes(b"no database" * 999)
+        for end in ("-wal", "-shm"):
+            (place / f"evidence-0.db{end}").unlink(missing_ok=True)
+        two = Life(place)
+        two.serve(1)
+        assert two.second() is after
+        report = report_of(two.house.experiment.state(), two.house.judged)
+        assert report.attempt == (2 if before is State.PASS else 1)
+        two.keeper.close()
+
+
+def test_evidence_that_this_version_cannot_read_is_told_and_does_not_count(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Life(folder)
+    one.serve(30)
+    one.second()
+    one.kill()
+    monkeypatch.setattr("sidecar.judge.pieces._OF_THIS_LIFE", frozenset())
+    two = Life(folder)
+    assert two.house.judged.evaluate(SECOND).calls == 0
+    assert "not written by this version" in two.keeper.state.damaged
+    assert "evidence_damaged" in two.told.getvalue()
+    two.serve(5)
+    two.second()
+    two.kill()
+    assert Life(folder).house.judged.evaluate(SECOND).calls == 5
+
+
+def test_a_decision_that_the_disk_does_not_take_stands_and_is_written_later(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = Life(folder)
+    life.serve(10)
+    life.second()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sidecar.store.decisions.Decisions.append", full)
+        life.serve(300, 2.0)
+        assert life.second() is State.FAIL
+        assert "No space left" in life.keeper.state.error
+    life.second()
+    assert life.keeper.state.error == ""
+    life.kill()
+    (folder / "evidence-0.db").unlink()
+    assert Life(folder).house.judged.evaluate(SECOND).state in {State.FAIL, State.WATCHING}
+    assert len(life.keeper._decisions.read()) == 1
+
+
+def test_two_observers_share_a_directory_and_each_finds_its_own(folder: Path) -> None:
+    one, two = Life(folder, places=2), Life(folder, places=2)
+    assert one.house.judging.instance != two.house.judging.instance
+    for life, calls in ((one, 20), (two, 30)):
+        life.serve(calls)
+        life.second()
+    one.kill()
+    again = Life(folder, places=2)
+    assert again.house.judged.evaluate(SECOND).calls == 20
+    two.serve(300, 2.0)
+    assert two.second() is State.FAIL
+    again.kill()
+    # What one of them has found out, the other need not find out again.
+    assert Life(folder, places=2).house.state() is State.FAIL
+
+
+def test_an_error_before_the_first_version_goes_to_whom_the_last_life_knew(folder: Path) -> None:
+    one = Life(folder)
+    one.serve(5)
+    one.second()
+    one.kill()
+    two = Life(folder)
+    two.house.call(FAILED)
+    assert [(r.known.versions.shadow, r.judge.calls) for r in two.house.judged.rows] == [("m:7", 6)]
+
+
+def test_a_file_that_breaks_while_the_observer_runs_costs_nothing_that_it_holds(
+    folder: Path,
+) -> None:
+    life = Life(folder)
+    life.serve(200)
+    life.second()
+    sql = life.keeper._evidence._database.sql
+    sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    sql.execute("PRAGMA cache_size=0")
+    path = folder / "evidence-0.db"
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    life.serve(5)
+    for _ in range(3):
+        life.second()
+    assert "damaged-" in life.keeper.state.damaged
+    life.kill()
+    assert Life(folder).house.judged.evaluate(SECOND).calls == 205

@@ -1,0 +1,226 @@
+"""Answers of several versions under one name make several rows, and never a restart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sidecar.call import SkipReason
+from sidecar.experiment.judged import MOST_ROWS
+from sidecar.judge.labels import Label
+from sidecar.judge.report import State
+from sidecar.judge.versions import GONE_NS, Known, Versions, current
+from sidecar.report.live import parts_of, report_of
+from sidecar.serve.convert import counts_message, part_of_message
+from tests.house import FAILED, MS, House, told
+
+
+def rows(house: House) -> list[tuple[str, str, int]]:
+    """Versions and calls of each row, the current one first."""
+    found = []
+    for row in house.judged.rows:
+        verdict = row.evaluate(house.now_ns)
+        found.append((*row.known.versions, verdict.calls))
+    return found
+
+
+def serve(house: House, version: str, calls: int = 300, score: float = 1.0) -> None:
+    for _ in range(calls):
+        house.call(told(score, version=version))
+
+
+def test_a_fail_of_one_version_stays_that_ones() -> None:
+    house = House({})
+    serve(house, "7", score=2.0)
+    assert house.state() is State.FAIL
+    serve(house, "8", 10)
+    assert house.state() is State.WATCHING
+    assert rows(house) == [("m:1", "m:8", 10), ("m:1", "m:7", 300)]
+    serve(house, "8", 300)
+    assert house.state() is State.PASS
+    assert [row.verdict.state for row in house.judged.rows] == [State.PASS, State.FAIL]
+
+
+def test_versions_that_answer_by_turns_are_counted_each_by_itself() -> None:
+    house = House({})
+    for i in range(400):
+        house.call(told(2.0 if i % 2 else 1.0, version="8" if i % 2 else "7"))
+    assert rows(house) == [("m:1", "m:8", 200), ("m:1", "m:7", 200)]
+    assert [row.verdict.state for row in house.judged.rows] == [State.FAIL, State.PASS]
+
+
+def test_productions_version_makes_a_row_too() -> None:
+    house = House({})
+    house.call(told(1.0, version="7"), production=told(1.0, version="1"))
+    house.call(told(1.0, version="7"), production=told(1.0, version="2"))
+    assert rows(house) == [("m:2", "m:7", 1), ("m:1", "m:7", 1)]
+
+
+def test_going_back_to_an_old_pair_goes_on_where_it_was() -> None:
+    house = House({})
+    serve(house, "7", 40)
+    serve(house, "8", 5)
+    serve(house, "7", 40)
+    # 8 may only be quiet: it is asked about until it has not answered for ten minutes.
+    assert rows(house)[0] == ("m:1", "m:8", 5)
+    house.now_ns += GONE_NS + MS
+    serve(house, "7", 1)
+    assert rows(house) == [("m:1", "m:7", 81), ("m:1", "m:8", 5)]
+
+
+def test_an_answer_without_a_version_counts_with_the_current_pair() -> None:
+    house = House({})
+    serve(house, "7", 5)
+    house.call(FAILED)
+    serve(house, "8", 5)
+    house.call(FAILED)
+    house.call(told(1.0, version=""))
+    assert rows(house) == [("m:1", "m:8", 7), ("m:1", "m:7", 6)]
+
+
+def test_calls_before_any_version_was_told_belong_to_the_first_that_is() -> None:
+    house = House({})
+    house.call(FAILED, production=told(1.0, version=""))
+    house.call(told(1.0, version=""), production=told(1.0, version="1"))
+    serve(house, "7", 3)
+    assert rows(house) == [("m:1", "m:7", 5)]
+
+
+def test_a_decision_about_nobody_knows_whom_is_not_the_first_versions() -> None:
+    house = House({})
+    for _ in range(300):
+        house.call(told(2.0, version=""))
+    assert house.state() is State.FAIL
+    serve(house, "7", 3)
+    assert rows(house) == [("m:1", "m:7", 3), ("m:1", "", 300)]
+
+
+def test_what_was_skipped_counts_with_the_pair_that_was_current_then() -> None:
+    house = House({})
+    serve(house, "7", 3)
+    for _ in range(2):
+        house.ledger.refuse(SkipReason.TAP_GAP)
+    serve(house, "8", 5)
+    house.ledger.refuse(SkipReason.QUEUE_FULL)
+    house.judged.account()
+    seen = [
+        (row.known.versions.shadow, row.coverage, row.epoch.skipped) for row in house.judged.rows
+    ]
+    assert seen == [
+        ("m:8", (5, 6, 0), {"queue_full": 1}),
+        ("m:7", (3, 5, 0), {"tap_gap": 2}),
+    ]
+
+
+def test_a_label_finds_its_call_in_the_row_of_its_version() -> None:
+    accuracy = {"name": "right", "kind": "accuracy", "margin": 0.05, "decision": {"threshold": 0.5}}
+    house = House({"criteria": [accuracy]})
+    house.call(told(0.9, version="7"), production=told(0.1))
+    house.call(told(0.9, version="8"), production=told(0.1))
+    house.judging.label(Label("request-1", 0))
+    assert [row.judge.label_fates for row in house.judged.rows] == [{}, {"joined": 1}]
+    assert house.judged.label_fates == {"joined": 1}
+
+
+def test_a_version_that_is_a_clock_neither_fills_memory_nor_hides_calls() -> None:
+    house = House({})
+    for i in range(3 * MOST_ROWS):
+        house.call(told(1.0, version=f"at-{i}"))
+    assert len(house.judged.every_row) == MOST_ROWS
+    assert house.judged.crowded == 2 * MOST_ROWS
+    assert sum(row.judge.calls for row in house.judged.rows) == 3 * MOST_ROWS
+
+
+def test_the_report_shows_each_row_and_is_about_the_first() -> None:
+    house = House({})
+    serve(house, "7", score=2.0)
+    house.state()
+    serve(house, "8")
+    report = report_of(house.experiment.state(), house.judged)
+    assert report.state is State.PASS
+    assert [(v.production, v.shadow, v.state, v.calls, v.current) for v in report.versions] == [
+        ("m:1", "m:8", "PASS", 300, True),
+        ("m:1", "m:7", "FAIL", 300, False),
+    ]
+    assert report.versions[1].reason.startswith("same: ")
+    assert len(report.sidecars) == 1
+    assert report.verdict.left_out == 0
+    assert "verdict and gate are about production m:1 and shadow m:8" in report.notices[0]
+    # The same by way of the message that collectors pull.
+    for part in parts_of(house.experiment.state(), house.judged):
+        again = part_of_message(counts_message(part), "")
+        assert (again.is_current, again.away) == (part.is_current, part.away)
+        assert again.snapshot.came_up_unix_ns == part.snapshot.came_up_unix_ns
+
+
+def test_evidence_under_other_rules_is_its_own_and_waits() -> None:
+    house = House({})
+    serve(house, "7", 30)
+    (shadow,) = house.settings.shadows
+    slower = house.settings.model_copy(
+        update={"shadows": (shadow.model_copy(update={"deadline_seconds": 9.0}),)}
+    )
+    house.judging.change(slower)
+    assert rows(house) == [("m:1", "m:7", 0)]
+    serve(house, "7", 3)
+    assert rows(house) == [("m:1", "m:7", 3)]
+    house.judging.change(house.settings)
+    assert rows(house) == [("m:1", "m:7", 30)]
+    serve(house, "7", 1)
+    assert rows(house) == [("m:1", "m:7", 31)]
+
+
+@pytest.mark.parametrize(
+    ("production", "shadow", "text"),
+    [
+        ({}, {}, ("", "")),
+        ({"": "7"}, {"m": "8"}, ("7", "m:8")),
+        ({"b": "2", "a": "1"}, {"a:b": "3"}, ("a:1 b:2", "a:b:3")),
+    ],
+)
+def test_versions_as_text_and_back(
+    production: dict[str, str], shadow: dict[str, str], text: tuple[str, str]
+) -> None:
+    known = Known(production, shadow)
+    assert known.versions == text
+    assert Known.of(Versions(*text)) == known
+
+
+@pytest.mark.parametrize(
+    ("seen", "chosen"),
+    [
+        ([(0, 9)], 0),
+        ([(0, 9), (5, 9)], 1),
+        ([(5, 9), (5, 9)], 0),
+        ([(0, GONE_NS + 10), (5, 9)], 0),
+        ([(0, GONE_NS + 9), (5, 9)], 1),
+    ],
+)
+def test_the_current_pair_came_up_last_and_still_answers(
+    seen: list[tuple[int, int]], chosen: int
+) -> None:
+    assert current(seen) == chosen
+
+
+def test_several_models_behind_one_server_are_one_pair_until_one_changes() -> None:
+    house = House({})
+
+    def call(name: str, version: str) -> None:
+        house.call(_answer(name, version), production=_answer(name, "1"))
+
+    for name, version in (("a", "7"), ("b", "7"), ("a", "7"), ("b", "7")):
+        call(name, version)
+    assert rows(house) == [("a:1 b:1", "a:7 b:7", 4)]
+    call("a", "8")
+    call("b", "7")
+    call("a", "7")
+    assert rows(house) == [("a:1 b:1", "a:8 b:7", 2), ("a:1 b:1", "a:7 b:7", 5)]
+
+
+def _answer(name: str, version: str) -> Any:
+    from sidecar.call import Observation
+    from sidecar.pb.inference import open_inference_pb2 as oip
+
+    message = oip.ModelInferResponse(model_name=name, model_version=version)
+    return Observation(0, "", (message.SerializeToString(),), 0, MS)
