@@ -5,6 +5,14 @@
 #   docker build -t shadow-sidecar:0.1.0 .
 #   docker build -t shadow-sidecar-demo:0.1.0 --target demo .
 #   docker build -t shadow-sidecar-capture:0.1.0 --target capture .
+#
+# For an image that is the same again, name the base by its digest, which `docker buildx imagetools
+# inspect debian:bookworm-slim` tells:
+#
+#   docker build --build-arg BASE=debian:bookworm-slim@sha256:... -t shadow-sidecar:0.1.0 .
+#
+# Python packages are those of requirements.lock, by hash (`make lock` renews it). What is in the image
+# is told by itself, as CycloneDX: docker run --rm --entrypoint cat IMAGE /opt/shadow-sidecar/sbom.json
 ARG BASE=debian:bookworm-slim
 
 # hadolint ignore=DL3006
@@ -25,15 +33,15 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && python3 -m venv /opt/shadow-sidecar
 WORKDIR /src
+COPY requirements.lock ./
+RUN pip install --no-cache-dir --no-compile --require-hashes -r requirements.lock
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY sidecar ./sidecar
-# Twice: first what it needs, so that mypyc knows its types, then itself with its hot path compiled.
-# The rest becomes bytecode here, because the root file system is read-only where it runs.
-# hadolint ignore=DL3013
-RUN pip install --no-cache-dir --no-compile '.[compiled]' \
- && SHADOW_SIDECAR_COMPILED=1 pip install --no-cache-dir --no-compile --no-deps --force-reinstall \
+# The hot path becomes machine code, and the rest bytecode, here, because the root file system is
+# read-only where it runs.
+RUN SHADOW_SIDECAR_COMPILED=1 pip install --no-cache-dir --no-compile --no-deps \
     --no-build-isolation . \
- && pip uninstall -q -y ast-serialize librt mypy mypy_extensions pathspec wheel \
+ && pip uninstall -q -y ast-serialize librt mypy mypy-extensions pathspec wheel \
  && find /opt/shadow-sidecar -type d -name tests -prune -exec rm -r {} + \
  && python -m compileall -q -j 0 /opt/shadow-sidecar/lib
 
@@ -65,8 +73,17 @@ CMD ["--help"]
 FROM build AS trimmed
 RUN pip uninstall -q -y pip setuptools
 
+# The bill of materials, by a tool that stays out of the image.
+FROM build AS sbom
+COPY --from=trimmed /opt/shadow-sidecar /opt/trimmed
+RUN python3 -m venv /opt/tool \
+ && /opt/tool/bin/pip install --no-cache-dir cyclonedx-bom==7.5.0 \
+ && /opt/tool/bin/cyclonedx-py environment /opt/trimmed/bin/python --output-reproducible \
+    --of JSON -o /sbom.json
+
 FROM python AS sidecar
 COPY --from=trimmed /opt/shadow-sidecar /opt/shadow-sidecar
+COPY --from=sbom /sbom.json /opt/shadow-sidecar/sbom.json
 USER 10095:10095
 # No init process: each role's first process waits for its own children and takes SIGTERM itself.
 ENTRYPOINT ["shadow-sidecar"]

@@ -84,5 +84,11 @@ format: $(VENV)/.shadow-dev ## Let ruff mend what it can
 protos: $(VENV)/.shadow-dev ## Generate sidecar/pb from protos/
 	$(BIN)/python protos/generate.py
 
+lock: ## Renew requirements.lock: the image's packages, by hash
+	$(PYTHON) -m venv .venvs/lock
+	.venvs/lock/bin/pip install --quiet uv
+	echo 'setuptools>=77' | .venvs/lock/bin/uv pip compile pyproject.toml - --extra compiled --universal --upgrade \
+	  --generate-hashes --python-version 3.11 --no-header --no-annotate -q -o requirements.lock
+
 clean: ## Remove everything that was made
 	rm -rf .venv .venvs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

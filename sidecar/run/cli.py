@@ -33,6 +33,7 @@ from sidecar.run.config import config as config_commands
 from sidecar.run.demo import demo as demo_command
 from sidecar.run.doctor import doctor as doctor_command
 from sidecar.run.experiment import experiment as experiment_commands
+from sidecar.run.finish import finish as finish_command
 from sidecar.run.flags import load_from, refuse, shared_flags, tree_of
 from sidecar.run.gate import gate as gate_command
 from sidecar.run.judge import judge as judge_command
@@ -198,6 +199,7 @@ app.command("report")(report_command)
 app.command("gate")(gate_command)
 app.command("collect")(collect_command)
 app.command("doctor")(doctor_command)
+app.command("finish")(finish_command)
 app.command("skipped")(skipped_command)
 app.add_typer(experiment_commands, name="experiment")
 app.add_typer(labels_commands, name="labels")
