@@ -53,6 +53,7 @@ class Row:
         judge: Judge,
         now_ns: int,
         decided: Callable[[Row], None] = lambda _: None,
+        is_kept: Callable[[Row], bool] = lambda _: True,
     ) -> None:
         """Begin.
 
@@ -63,6 +64,8 @@ class Row:
             judge: of no call yet.
             now_ns: the present, on the monotonic clock.
             decided: told of a decision, before anybody else.
+            is_kept: whether what a decision rests on would outlive us. A PASS waits for it, a
+                second at most: else a kill would leave a PASS without a call.
         """
         self.name, self.digest, self.known, self.judge = name, digest, known, judge
         self.epoch = EpochCounts(judge.epoch)
@@ -73,7 +76,7 @@ class Row:
         self.seen_ns = now_ns  # when a call of these versions was last seen
         self.came_up_ns = now_ns  # and since when they are seen without a long pause
         self.has_changed = True
-        self._decided = decided
+        self._decided, self._is_kept = decided, is_kept
         self._stands: State | None = None
         self._cutter = Cutter(judge)
         self._marks: dict[str, Any] = {}
@@ -136,10 +139,14 @@ class Row:
                 that has not passed before.
         """
         self.has_changed = True
-        if unsettled and not self.is_decided:
+        kept = self._is_kept(self)
+        if (unsettled or not kept) and not self.is_decided:
             verdict = self.judge.verdict(now_ns, self.coverage, binding=False)
             if verdict.state is State.PASS:
-                reason = f"calls of {unsettled} connections are not counted yet: {verdict.reason}"
+                why = "the evidence is being written down"
+                if unsettled:
+                    why = f"calls of {unsettled} connections are not counted yet"
+                reason = f"{why}: {verdict.reason}"
                 self.verdict = replace(verdict, state=State.WATCHING, reason=reason)
                 return self.verdict
         self.verdict = self.judge.verdict(now_ns, self.coverage)
