@@ -43,12 +43,13 @@ class SkipReason(StrEnum):
     ENDED = "ended"  # the experiment's budget of calls or time is used up
     NOT_SAMPLED = "not_sampled"  # left out by the sampling fraction or the sticky key
     NO_SHADOW = "no_shadow"  # no shadow is configured, or it is still waited for
-    RATE_LIMITED = "rate_limited"  # the token bucket of calls or bytes a second was empty
+    RATE_LIMITED = "rate_limited"  # the token bucket of calls a second was empty
     # Decided before either answer is known, but not by choice: lost coverage.
     SHED = "shed"  # left out at random, for observer or shadow had no time for all
     PAIRS_FULL = "pairs_full"  # as many calls in flight as the observer may hold (count or bytes)
     BREAKER_OPEN = "breaker_open"
     QUEUE_FULL = "queue_full"  # the shadow's queue is at its bound in calls
+    BYTES_LIMITED = "bytes_limited"  # the token bucket of bytes a second: it asks for the size
     REQUEST_TOO_LARGE = "request_too_large"  # which no header tells, hence after what one does
     QUEUE_BYTES = "queue_bytes"  # the shadow's queue is at its bound in bytes
     EXPIRED = "expired"  # waited in the queue past its usefulness

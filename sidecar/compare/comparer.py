@@ -1,17 +1,19 @@
 """Lays two observations of one call side by side.
 
-Rule: never raises. Status comes first, then the number of messages, then outputs by name, in any
-order; the whole is the worst of its parts. Whole messages that are byte for byte the same are
-equal without looking further. Counterparts: `registry` (who reads), `rules` (how outputs compare),
-`judge` (what the results add up to).
+Rule: never raises. Status comes first, then texts in pieces (`joined`), then the number of
+messages, then outputs by name, in any order; the whole is the worst of its parts. Whole messages
+that are byte for byte the same are equal without looking further. Counterparts: `registry` (who
+reads), `rules` (how outputs compare), `judge` (what the results add up to).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Final, NamedTuple
 
 from sidecar.call import Observation
+from sidecar.compare.joined import joined
 from sidecar.compare.payload import Decoded, Output, Reader, UndecodableError
 from sidecar.compare.readers.registry import Registry
 from sidecar.compare.result import Comparison, Outcome, OutputResult
@@ -86,24 +88,7 @@ class Comparer:
             return Examination(_errors(production.status, shadow.status))
         reader = self.registry.reader(method)
         ours, theirs = production.messages, shadow.messages
-        if len(ours) != len(theirs):
-            detail = f"{len(ours)} messages against {len(theirs)}"
-            found = Comparison(Outcome.MESSAGE_COUNT, reader=reader.name, detail=detail)
-            return Examination(found)
-        read_a: list[Decoded] = []
-        read_b: list[Decoded] = []
-        problems: list[str] = []
-        for a, b in zip(ours, theirs, strict=True):
-            one = _read(reader, a)
-            other = one if a == b else _read(reader, b)
-            if isinstance(one, Decoded):
-                read_a.append(one)
-            elif a != b:
-                problems.append(f"production: {one}")
-            if isinstance(other, Decoded):
-                read_b.append(other)
-            elif a != b:
-                problems.append(f"shadow: {other}")
+        read_a, read_b, problems = _read_both(reader, ours, theirs)
         models = (_first_model(read_a), _first_model(read_b))
         if problems:
             found = Comparison(
@@ -118,21 +103,49 @@ class Comparer:
             model = _first_model(self.read_request(method, request))
         outcomes: list[Outcome] = []
         outputs: list[OutputResult] = []
-        for i, (read, other) in enumerate(zip(read_a, read_b, strict=True)):
-            if read.error or other.error:
-                outcomes.append(_in_band(read.error, other.error))
-            else:
-                outputs += self._outputs(method, model, f"[{i}]" if i else "", read, other)
+        named_a: Sequence[Mapping[str, Output]]
+        named_b: Sequence[Mapping[str, Output]]
+        named_a, named_b = ([_by_name(one.outputs) for one in side] for side in (read_a, read_b))
+        texts: list[dict[str, Output]] = [{}, {}]
+        if len(ours) > 1 or len(theirs) > 1:
+            texts, (named_a, named_b) = joined(
+                (named_a, named_b), lambda name: self._rules.find(method, model, name)
+            )
+            outputs += self._outputs(method, model, "", *texts)
+        if len(ours) == len(theirs):
+            for i, (read, other) in enumerate(zip(read_a, read_b, strict=True)):
+                if read.error or other.error:
+                    outcomes.append(_in_band(read.error, other.error))
+                else:
+                    prefix = f"[{i}]" if i else ""
+                    outputs += self._outputs(method, model, prefix, named_a[i], named_b[i])
+        elif any(one.error for one in (*read_a, *read_b)):
+            errors = (next((o.error for o in side if o.error), "") for side in (read_a, read_b))
+            outcomes.append(_in_band(*errors))
+        elif not any(texts) or self._left(method, model, (*named_a, *named_b)):
+            detail = f"{len(ours)} messages against {len(theirs)}"
+            found = Comparison(Outcome.MESSAGE_COUNT, reader=reader.name, detail=detail)
+            return Examination(found)
         outcomes += (output.outcome for output in outputs)
         worst = min(outcomes, key=_RANK.__getitem__, default=Outcome.EQUAL)
         found = Comparison(worst, tuple(outputs), reader.name, _tell(worst, outputs), models)
         return Examination(found, tuple(read_a), tuple(read_b))
 
+    def _left(self, method: str, model: str, messages: Iterable[Mapping[str, Output]]) -> bool:
+        """Whether there are outputs that would have to be laid side by side message by message."""
+        names = {name for message in messages for name in message}
+        return any(self._rules.find(method, model, name).rule != IGNORE for name in names)
+
     def _outputs(
-        self, method: str, model: str, prefix: str, a: Decoded, b: Decoded
+        self,
+        method: str,
+        model: str,
+        prefix: str,
+        a: Mapping[str, Output],
+        b: Mapping[str, Output],
     ) -> Iterable[OutputResult]:
-        theirs = _by_name(b.outputs)
-        for name, output in _by_name(a.outputs).items():
+        theirs = dict(b)
+        for name, output in a.items():
             other = theirs.pop(name, None)
             rule = self._rules.find(method, model, name)
             if rule.rule == IGNORE:
@@ -145,6 +158,27 @@ class Comparer:
             rule = self._rules.find(method, model, name)
             if rule.rule != IGNORE:
                 yield OutputResult(prefix + name, Outcome.EXTRA_OUTPUT, rule.rule, 1.0)
+
+
+def _read_both(
+    reader: Reader, ours: Sequence[bytes], theirs: Sequence[bytes]
+) -> tuple[list[Decoded], list[Decoded], list[str]]:
+    """Both sides' messages, and what is wrong with those that cannot be read.
+
+    Messages that are the same byte for byte need not be readable.
+    """
+    read_a: list[Decoded] = []
+    read_b: list[Decoded] = []
+    problems: list[str] = []
+    for a, b in zip_longest(ours, theirs):
+        one = None if a is None else _read(reader, a)
+        other = one if a == b else None if b is None else _read(reader, b)
+        for side, found, into in (("production", one, read_a), ("shadow", other, read_b)):
+            if isinstance(found, Decoded):
+                into.append(found)
+            elif found is not None and a != b:
+                problems.append(f"{side}: {found}")
+    return read_a, read_b, problems
 
 
 def _read(reader: Reader, message: bytes) -> Decoded | UndecodableError:

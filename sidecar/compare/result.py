@@ -46,6 +46,7 @@ class OutputResult:
     score: float
     raw: dict[str, float] = field(default_factory=dict)
     allowed: float = 0.0  # what the rule lets pass, in what it measures: elements, or a distance
+    limits: dict[str, float] = field(default_factory=dict)  # the rule's, where it found one
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,9 @@ class OutputRule(Section):
     max_outside: Fraction = 0.0  # share of elements that may be outside the tolerance
     max_score: Fraction = 1e-6  # distance up to which rankings, vectors and texts agree
     k: Count = 10  # how far down a ranking topk and rbo look
+    # Pieces that several messages of an answer bring are one text; nothing: where the rule is text,
+    # tokens, edit or json
+    join: bool | None = None
     persistence: Annotated[float, Field(gt=0, lt=1)] = 0.9  # of rbo's reader
 
     @model_validator(mode="after")

@@ -133,7 +133,7 @@ class Experiment:
         size = self._pairs.hold_request(pair, event.messages)
         pair.plan = self._spans.plan(pair.call)
         self._read_calls += 1
-        self._traced_calls += bool(pair.plan.parent or pair.plan.passed)
+        self._traced_calls += pair.plan.parent is not None
         for name in self._receivers.in_turn(self._draw):
             if pair.undecided(name):
                 reason = self._receivers.offer(name, pair.call, event, pair.plan, size)
@@ -238,6 +238,7 @@ class Experiment:
         for key in self._pairs.begun_before(oldest):
             self._lost(Lost(key, SkipReason.ABANDONED))
         self._judging.sweep()
+        self._spans.look(self._now_ns())
         if self._judging.all_ended:
             self.end()
 

@@ -105,6 +105,7 @@ def parts_of(
         keeping=keeping,
     )
     judging.listeners += listeners
+    spans.verdict_of = judging.word
     capturing = None
     if capture is not None:
         capturing = Capturing(

@@ -69,6 +69,7 @@ class EpochCounts:
         # latency. As the judge counts it.
         self.production_latency = Histogram()
         self.shadow_latency = Histogram()
+        self.control_latency = Histogram()
         self.timeline = Timeline()
 
     @property
@@ -88,6 +89,11 @@ class EpochCounts:
                 self.shadow_latency.add_longer(pair.shadow_latency_ns)
             else:
                 self.shadow_latency.add(pair.shadow_latency_ns)
+        control = pair.control_times
+        if control is not None and control.late:
+            self.control_latency.add_longer(control.answer)
+        elif control is not None and not control.failed:
+            self.control_latency.add(control.answer)
         if comparison.reader:
             self.readers[_bounded(self.readers, pair.method, METHODS)] = comparison.reader
         if comparison.reader == OpaqueReader.name:

@@ -63,7 +63,7 @@ class Judging:
             keeping: has what an earlier life counted, and takes what this one does; None: nothing
                 outlives the process.
         """
-        self.settings: JudgeSettings = settings.judge
+        self.settings: JudgeSettings = settings.judged
         self.keeping = keeping or Keeping(None)
         self.instance = self.keeping.instance or instance
         self.unix_offset_ns = unix_offset_ns
@@ -135,6 +135,11 @@ class Judging:
             Exception: whatever a payload may cause; the caller counts it.
         """
         return self._reader.correlation_id(pair)
+
+    def word(self, name: str) -> str:
+        """The latest verdict on a shadow; empty for a control."""
+        judged = self.shadows.get(name)
+        return "" if judged is None else judged.verdict.state.value
 
     def judge(self, pair: Pair) -> None:
         """Count a call whose every fate is known."""

@@ -145,8 +145,9 @@ class Receivers:
         )
 
     def _metadata(self, name: str, callers: Metadata, plan: SpanPlan) -> GrpcMetadata:
-        traceparent = plan.traceparent_for(name) or dict(callers).get("traceparent", "")
-        return self._policies[name].outgoing(plan.metadata_for(name, callers), traceparent)
+        return self._policies[name].outgoing(
+            plan.metadata_for(name, callers), plan.trace_for(name, callers)
+        )
 
     def cancel(self, name: str, key: CallKey) -> None:
         """Forget a call that nobody waits for any more."""

@@ -95,6 +95,7 @@ def _row(
                 "rule": o.rule,
                 "score": o.score,
                 "raw": o.raw,
+                "limits": o.limits,
             }
             for o in comparison.outputs
         ],

@@ -39,7 +39,7 @@ from sidecar.judge.ranges import Ranges
 from sidecar.judge.repeats import Repeats
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.settings import JudgeSettings
-from sidecar.judge.slices import OTHER, Place, Slices
+from sidecar.judge.slices import OTHER, Place, Slices, named
 from sidecar.judge.verdict import decide, plans_of
 from sidecar.judge.worst import Example, Examples, identity_of, note_of, rank_of
 
@@ -382,13 +382,26 @@ class Judge:
 
     def _use(self, waiting: _Waiting, label: Label) -> None:
         places = self._slices.settle(waiting.places)
+        truth = [
+            (
+                s.label,
+                named(label.value if isinstance(label.value, (str, int, float)) else None, s.bins),
+            )
+            for s in self._settings.slices
+            if s.source == "label"
+        ]
+        by_label, gone = self._slices.see(truth)
+        for name in gone:
+            self._fold(name)
         for plan, criterion, rows in waiting.decisions:
             counted = criterion.by_label(plan, rows, label)
             if counted is None:
                 self._labels.unusable()
                 continue
             scores = criterion.scored(plan, counted)
-            for key in self._keys(plan, places):
+            # Of a call that both sides decided alike no label may come: it is in no such slice.
+            own = [*places, *by_label] if criterion.labels_all else places
+            for key in self._keys(plan, own):
                 self._count(key, counted, scores, waiting.unix_ns)
 
     def _count(self, key: CellKey, counted: Increments, scores: Scores, unix_ns: int) -> None:

@@ -14,10 +14,21 @@ from datetime import UTC, datetime
 from sidecar.judge.counts import ALL, CellKey, Total
 from sidecar.judge.criteria.base import Plan
 from sidecar.judge.evidence.blocks import Blocks
+from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.watch import Watch
 from sidecar.judge.report import State
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 10.0, 600.0  # of the blocks that a PASS is watched by
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What the figures were when something was decided."""
+
+    unix_ns: int
+    n: float
+    estimate: float | None
+    interval: Interval | None
 
 
 @dataclass(slots=True)
@@ -27,6 +38,8 @@ class Latches:
     overall: tuple[State, str] | None = None
     criteria: dict[str, State] = field(default_factory=dict)
     decided_unix_ns: int = 0  # when
+    figures: dict[str, Decided] = field(default_factory=dict)  # by criterion, then
+    slices: dict[CellKey, Decided] = field(default_factory=dict)  # those that were found worse
     watches: dict[str, list[Watch]] = field(default_factory=dict)  # by criterion, one a claim
 
 
@@ -45,9 +58,10 @@ def harm(latches: Latches, plans: Sequence[Plan], total: Total) -> str | None:
         blocks = total.blocks.get(CellKey(name, ALL), ())
         for watch, one in zip(latches.watches.get(name, ()), blocks, strict=False):
             if watch.follow(one):
+                latches.criteria[name] = State.FAIL
                 since = watch.worse_since_ns or total.unix_ns
-                passed = _time(latches.decided_unix_ns)
-                return f"{name}: passed at {passed}, worse since {_time(since)}"
+                passed = moment(latches.decided_unix_ns)
+                return f"{name}: passed at {passed}, worse since {moment(since)}"
     return None
 
 
@@ -69,5 +83,6 @@ def _watch(blocks: Blocks, alpha: float) -> Watch:
     return watch
 
 
-def _time(unix_ns: int) -> str:
+def moment(unix_ns: int) -> str:
+    """A time, to the second."""
     return datetime.fromtimestamp(unix_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -50,6 +50,11 @@ class CriterionVerdict:
     blocks: int | None = None  # closed blocks of that length; None: calls
     effective_calls: float | None = None  # how many independent calls they are worth
     bounds: Interval | None = None  # the mean with what was lost at its best, and at its worst
+    # The same figures when it was decided; 0 seconds: it was not.
+    decided_unix: float = 0.0
+    decided_n: float = 0.0
+    decided_estimate: float | None = None
+    decided_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +70,17 @@ class SliceVerdict:
     log_fail: float
     interval: Interval | None = None
     share: float = 0.0  # of the criterion's calls
+    blocks: int | None = None  # closed blocks; None: calls
+    decided_unix: float = 0.0  # when it was found worse; 0: it was not
 
     @property
     def effect(self) -> float:
         """The least it can be, times its share of the traffic: what to look at first."""
         return self.interval[0] * self.share if self.interval else 0.0
 
-    def bounded(self, interval: Interval | None, share: float) -> SliceVerdict:
-        """The same with its interval and its share of the traffic."""
-        return replace(self, interval=interval, share=share)
+    def bounded(self, interval: Interval | None, share: float, blocks: int | None) -> SliceVerdict:
+        """The same with its interval, its share of the traffic, and how many blocks it has."""
+        return replace(self, interval=interval, share=share, blocks=blocks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ Counterpart: `sidecar.settings.settings`, which holds these settings as its sect
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -25,7 +26,7 @@ from sidecar.judge.labels import LabelSettings
 class SliceSettings(Section):
     """One way of dividing the traffic."""
 
-    source: Annotated[str, Field(pattern=r"^(method|model|metadata:.+|field:.+|class:.+)$")]
+    source: Annotated[str, Field(pattern=r"^(method|model|label|metadata:.+|field:.+|class:.+)$")]
     name: Annotated[str, Field(pattern=r"^[^=]*$")] = ""  # empty: the part after the colon
     bins: Edges | None = None  # numbers become ranges between these edges
 
@@ -85,10 +86,17 @@ class JudgeSettings(Section):
     min_duration_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3600.0  # for PASS
     min_blocks: Annotated[int, Field(ge=0)] = 30  # of the length that is decided at, for PASS
     min_calls: Count = 100
+    min_effective_calls: Annotated[float, Field(ge=0)] = 100.0  # calls that count as new, for PASS
+    # How many shadows are tried at once, for with each one a false PASS is likelier: PASS of each
+    # takes its part of alpha. 0: as many as are configured.
+    candidates: Annotated[int, Field(ge=0, le=1000)] = 0
     max_duration_seconds: Seconds | None = None
     max_calls: Count | None = None
     slices: tuple[SliceSettings, ...] = ()
     max_slices: Count = 64
+    # Blocks of a slice (calls, where those are independent) without which PASS says "not shown for"
+    # it, unless its interval lies within the criterion's slice_margin.
+    slice_min_blocks: Annotated[int, Field(ge=0)] = 30
     # A slice of a required criterion that is found worse: say so, forbid PASS, or make it FAIL.
     flagged: Literal["report", "hold", "fail"] = "fail"
     labels: LabelSettings = LabelSettings()
@@ -107,6 +115,7 @@ class JudgeSettings(Section):
         problems = [
             *_twice("criteria", [criterion.name for criterion in self.criteria]),
             *_twice("slices", [s.label for s in self.slices]),
+            *(p for s in self.slices for p in self._misleading(s)),
         ]
         if self.max_calls is not None and self.max_calls < self.min_calls:
             problems.append("max_calls must be at least min_calls")
@@ -120,6 +129,28 @@ class JudgeSettings(Section):
         if problems:
             raise ValueError("; ".join(sorted(problems)))
         return self
+
+    def _misleading(self, divided: SliceSettings) -> list[str]:
+        """What is wrong with a division of the traffic, a line each."""
+        by_labels = [c for c in self.criteria if c.needs_labels and c.watches(divided.label)]
+        if divided.source.startswith("class:") and by_labels:
+            return [
+                f"slices: {divided.source} divides by what production said, and among those calls "
+                "production is right more often than a candidate that is as good: "
+                f"{_names(by_labels)} would find it worse. Divide by the truth (`source: label`) "
+                f'or by an input (`field:NAME`), or leave "{divided.label}" out of `slices` of '
+                "these criteria"
+            ]
+        if divided.source == "label" and not any(c.labels_all for c in by_labels):
+            return [
+                "slices: source: label needs a criterion with `labels: sample`, for the label of a "
+                "call is known only where one is given"
+            ]
+        return []
+
+
+def _names(criteria: Iterable[AnyCriterion]) -> str:
+    return ", ".join(f"{c.name} ({c.kind})" for c in criteria)
 
 
 def untrusted(settings: JudgeSettings, has_control: bool) -> list[str]:

@@ -129,6 +129,8 @@ def slices_of(
     found = []
     for s in settings:
         source, _, name = s.source.partition(":")
+        if source == "label":
+            continue  # known when it comes
         value: Value | None
         match source:
             case "method":

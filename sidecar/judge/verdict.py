@@ -36,12 +36,15 @@ from sidecar.judge.basis import (
     words_of,
 )
 from sidecar.judge.counts import ALL, Cell, CellKey, Total
-from sidecar.judge.criteria.base import NOTHING, Measurement, Plan, limits
+from sidecar.judge.criteria.base import NOTHING, Criterion, Measurement, Plan, limits
 from sidecar.judge.evidence.attempts import alpha_of_attempt
+from sidecar.judge.evidence.combine import pass_alpha
+from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Side, average, discoveries, threshold
-from sidecar.judge.latches import Latches, begin_watch, harm
+from sidecar.judge.latches import Decided, Latches, begin_watch, harm, moment
 from sidecar.judge.report import CriterionVerdict, SliceVerdict, State, Verdict
 from sidecar.judge.settings import JudgeSettings
+from sidecar.judge.slices import OTHER
 from sidecar.judge.words import compared, margin, measured
 
 SLICE_SHARE = 0.5  # of the rejecting alpha, where slices may fail a shadow
@@ -73,12 +76,13 @@ def decide(
     settings = spent(settings, total.attempt)
     covered = _is_covered(settings, total)
     criteria = [_criterion(settings, plan, total, latches, covered) for plan in plans]
-    slices = _slices(settings, plans, total)
+    slices = _slices(settings, plans, total, latches)
     decision, reason = latches.overall or _overall(settings, plans, criteria, slices, total)
     if latches.overall is not None and decision is State.PASS:
-        later = harm(latches, plans, total)
+        later = harm(latches, plans, total) or _since(settings, plans, criteria, slices, latches)
         if later is not None:
             decision, reason = State.FAIL, later
+            criteria = [replace(c, state=latches.criteria.get(c.name, c.state)) for c in criteria]
     ended = _is_spent(settings, total)
     if ended and decision in {State.WATCHING, State.INCONCLUSIVE} and latches.overall is None:
         decision, reason = State.INCONCLUSIVE, f"the budget is used up: {reason}"
@@ -106,6 +110,24 @@ def decide(
         hours_of_day=seen(total)[0],
         days_of_week=seen(total)[1],
     )
+
+
+def _since(
+    settings: JudgeSettings,
+    plans: Sequence[Plan],
+    criteria: Sequence[CriterionVerdict],
+    slices: Sequence[SliceVerdict],
+    latches: Latches,
+) -> str | None:
+    """Why a PASS no longer stands: what all calls together say by now; None while it does."""
+    passed = f"passed at {moment(latches.decided_unix_ns)}, since then"
+    for criterion in criteria:
+        if criterion.required and latches.criteria.get(criterion.name) is State.FAIL:
+            return f"{passed} {criterion.name}: {criterion.reason}"
+    worse = [s for s in slices if s.flagged and s.required]
+    if worse and settings.flagged == "fail":
+        return f"{passed} {_worse(plans, worse)}"
+    return None
 
 
 def spent(settings: JudgeSettings, attempt: int) -> JudgeSettings:
@@ -136,10 +158,21 @@ def _criterion(
     blocks = blocks_of(settings, total, plan)
     found = _fair(by_blocks(plan, plan.measure(cell), blocks), short)
     interval = interval_of(plan, cell, blocks, settings.alpha)
-    bounds = limits(settings.alpha / 2, settings.alpha / 2)
+    bounds = _limits(settings, criterion)
     state, needed = latches.criteria.get(criterion.name, State.WATCHING), None
+    if state is State.PASS and found.log_fail >= bounds[Side.FAIL] and found.n > 0:
+        state = State.WATCHING  # FAIL stands, PASS does not
+        del latches.criteria[criterion.name]
+        latches.figures.pop(criterion.name, None)
+    then = latches.figures.get(criterion.name)
     if state is not State.WATCHING:
         reason = f"decided before; now {measured(plan, found.estimate, interval)}"
+        if then is not None:
+            was = measured(plan, then.estimate, then.interval)
+            reason = (
+                f"decided {moment(then.unix_ns)} on {then.n:,.0f} calls: {was}, margin "
+                f"{margin(criterion)}; now {measured(plan, found.estimate, interval)}"
+            )
     elif found.n <= 0:
         reason = short or "no data"
     elif found.log_pass >= bounds[Side.PASS]:
@@ -158,6 +191,9 @@ def _criterion(
         reason = f"undecided: {now}, margin {margin(criterion)}; {more}"
     if state is not State.WATCHING and covered:
         latches.criteria.setdefault(criterion.name, state)
+        then = latches.figures.setdefault(
+            criterion.name, Decided(total.unix_ns, found.n, found.estimate, interval)
+        )
     return CriterionVerdict(
         name=criterion.name,
         kind=criterion.kind,
@@ -180,7 +216,30 @@ def _criterion(
         blocks=blocks[0].chosen().blocks if blocks else None,
         effective_calls=blocks[0].effective_calls if blocks and found.n > 0 else None,
         bounds=bounds_of(plan, blocks),
+        decided_unix=then.unix_ns / 1e9 if then else 0.0,
+        decided_n=then.n if then else 0.0,
+        decided_estimate=then.estimate if then else None,
+        decided_interval=then.interval if then else None,
     )
+
+
+def _is_sliced(settings: JudgeSettings) -> bool:
+    """Whether a slice may fail the shadow, so that a part of the rejecting alpha is theirs."""
+    required = any(c.required and c.slices for c in settings.criteria)
+    return settings.flagged == "fail" and bool(settings.slices) and required
+
+
+def _limits(settings: JudgeSettings, criterion: Criterion) -> dict[Side, float]:
+    """The ln E at which each claim is made.
+
+    A required criterion FAILs by its part of the rejecting alpha, so that its FAIL is the shadow's.
+    """
+    alpha = settings.alpha / 2
+    weights = math.fsum(c.weight for c in settings.criteria if c.required)
+    part = 1.0
+    if criterion.required:
+        part = criterion.weight / weights * (1 - SLICE_SHARE if _is_sliced(settings) else 1)
+    return limits(pass_alpha(alpha, settings.candidates), alpha * part)
 
 
 def _short_of_controls(settings: JudgeSettings, plan: Plan, cell: Cell) -> str | None:
@@ -212,8 +271,7 @@ def _overall(
     covered = _is_covered(settings, total)
     fails = settings.flagged == "fail"
     worse = [s for s in slices if s.flagged and s.required]
-    sliced = fails and settings.slices and any(c.required and c.slices for c in settings.criteria)
-    alpha = settings.alpha / 2 * (1 - SLICE_SHARE if sliced else 1)
+    alpha = settings.alpha / 2 * (1 - SLICE_SHARE if _is_sliced(settings) else 1)
     against = average(
         [c.log_fail if covered or c.of_failures else -math.inf for c in required],
         [c.weight for c in required],
@@ -243,6 +301,11 @@ def _overall(
     if few:
         blocks = f"{few[0].blocks:,} of at least {settings.min_blocks:,} blocks"
         return State.WATCHING, f"every required criterion passes; {few[0].name} on {blocks}"
+    few = [c for c in required if (c.effective_calls or math.inf) < settings.min_effective_calls]
+    if few and not settings.independent_calls:
+        worth = f"{few[0].effective_calls:,.0f} of at least {settings.min_effective_calls:,.0f}"
+        why = f"the calls of {few[0].name} are alike and worth {worth} independent ones"
+        return State.WATCHING, f"every required criterion passes; {why}"
     if total.elapsed_ns < settings.min_duration_seconds * 1e9:
         left = settings.min_duration_seconds - total.elapsed_ns / 1e9
         return State.WATCHING, f"every required criterion passes; {left:,.0f} s to go"
@@ -250,6 +313,8 @@ def _overall(
     hours, _ = seen(total)
     if not settings.independent_calls and 0 < hours < HOURS:
         passed += f"; seen in {hours} of {HOURS} hours of a day"
+    if unshown := _not_shown(settings, plans, total):
+        passed += f"; not shown for: {_some(unshown)}"
     return State.PASS, passed
 
 
@@ -275,17 +340,56 @@ def _worse(plans: Sequence[Plan], worse: Sequence[SliceVerdict]) -> str:
     return f"{first.criterion} in {_named(worse)}: {compared(plan, 'above', first.estimate, None)}"
 
 
+def _not_shown(settings: JudgeSettings, plans: Sequence[Plan], total: Total) -> list[str]:
+    """Slices of which too little was seen, and that no interval shows not to be worse."""
+    found: dict[str, str] = {}
+    for key, cell in sorted(total.cells.items()):
+        plan = next((p for p in plans if p.criterion.name == key.criterion), None)
+        declared = key.slice != ALL and key.slice.partition("=")[2] != OTHER
+        if plan is None or not declared or not plan.criterion.required:
+            continue
+        blocks = blocks_of(settings, total, plan, key.slice)
+        n = plan.measure(cell).n
+        enough = settings.min_calls if not blocks else settings.slice_min_blocks
+        if (blocks[0].chosen().blocks if blocks else n) >= enough:
+            continue
+        interval = interval_of(plan, cell, blocks, settings.alpha)
+        if not _is_within(plan.criterion, interval):
+            found.setdefault(key.slice, f"{key.slice} ({n:,.0f} calls)")
+    return list(found.values())
+
+
+def _is_within(criterion: Criterion, interval: Interval | None) -> bool:
+    """Whether an interval lies within what a slice may be."""
+    if interval is None:
+        return False
+    most = criterion.slice_margin
+    most = 2 * criterion.margin if most is None else most
+    low, high = interval
+    if criterion.is_two_sided:
+        return -most <= low and high <= most
+    return -most <= low if criterion.is_downward else high <= most
+
+
 def _named(slices: Iterable[SliceVerdict]) -> str:
-    names = list(dict.fromkeys(s.slice for s in slices))
+    return _some(list(dict.fromkeys(s.slice for s in slices)))
+
+
+def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
 
 
-def _slices(settings: JudgeSettings, plans: Sequence[Plan], total: Total) -> list[SliceVerdict]:
-    """Evidence in every slice; flagged by e-BH, required and informative criteria apart."""
+def _slices(
+    settings: JudgeSettings, plans: Sequence[Plan], total: Total, latches: Latches
+) -> list[SliceVerdict]:
+    """Evidence in every slice; flagged by e-BH, required and informative criteria apart.
+
+    What was flagged once stays so: the verdict that it may have led to does, too.
+    """
     by_name = {plan.criterion.name: plan for plan in plans}
     cells = [
-        (by_name[key.criterion], key.slice, cell)
+        (by_name[key.criterion], key, cell)
         for key, cell in sorted(total.cells.items())
         if key.slice != ALL and key.criterion in by_name
     ]
@@ -294,29 +398,32 @@ def _slices(settings: JudgeSettings, plans: Sequence[Plan], total: Total) -> lis
         group = [c for c in cells if c[0].criterion.required is required]
         measured = [
             _fair(
-                by_blocks(plan, plan.measure(cell), blocks_of(settings, total, plan, name)),
+                by_blocks(plan, plan.measure(cell), blocks_of(settings, total, plan, key.slice)),
                 _short_of_controls(settings, plan, cell),
             )
-            for plan, name, cell in group
+            for plan, key, cell in group
         ]
         share = SLICE_SHARE if required and settings.flagged == "fail" else 1.0
-        flagged = set(discoveries([m.log_fail for m in measured], settings.alpha / 2 * share))
+        for i in discoveries([m.log_fail for m in measured], settings.alpha / 2 * share):
+            m = measured[i]
+            latches.slices.setdefault(group[i][1], Decided(total.unix_ns, m.n, m.estimate, None))
         found += [
-            _slice(plan, name, m, i in flagged)
-            for i, ((plan, name, _), m) in enumerate(zip(group, measured, strict=True))
+            _slice(plan, key.slice, m, latches.slices.get(key))
+            for (plan, key, _), m in zip(group, measured, strict=True)
         ]
     return sorted(found, key=lambda s: (not s.flagged, -s.log_fail, s.criterion, s.slice))
 
 
-def _slice(plan: Plan, name: str, found: Measurement, flagged: bool) -> SliceVerdict:
+def _slice(plan: Plan, name: str, found: Measurement, worse: Decided | None) -> SliceVerdict:
     return SliceVerdict(
         criterion=plan.criterion.name,
         slice=name,
         required=plan.criterion.required,
-        flagged=flagged,
+        flagged=worse is not None,
         n=found.n,
         estimate=found.estimate,
         log_fail=found.log_fail,
+        decided_unix=worse.unix_ns / 1e9 if worse else 0.0,
     )
 
 
@@ -333,5 +440,5 @@ def _shown(
         interval = interval_of(plan, cell, blocks, settings.alpha)
         whole = plan.measure(cells.get(CellKey(s.criterion, ALL), {})) if s.n else NOTHING
         share = min(1.0, s.n / whole.n) if whole.n else 0.0
-        shown.append(s.bounded(interval, share))
+        shown.append(s.bounded(interval, share, blocks[0].chosen().blocks if blocks else None))
     return tuple(sorted(shown, key=lambda s: (not s.flagged, -s.effect)))

@@ -81,7 +81,7 @@ class Candidate:
                 raise
 
     def _metadata(self, call: Recorded) -> GrpcMetadata:
-        return self._policy.outgoing(call.metadata, "")
+        return self._policy.outgoing(call.metadata)
 
     async def close(self) -> None:
         """Close the connections."""

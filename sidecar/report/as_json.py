@@ -7,7 +7,8 @@ The schema, version 1 (ratios in [0, 1], null where nothing is known); keys are 
     verdict       `judge.report.Verdict.to_dict()`: state, reason, ended, calls, coverage,
                   elapsed_seconds, judges, left_out, models {side and name: version},
                   events {name: count}, criteria [...], slices [...]
-    latency       {"production": side, "shadow": side}, a side's buckets as [[edge in ms, count]]
+    latency       {"production": side, "shadow": side, "control": side}, a side's buckets as
+                  [[edge in ms, count]]
     service       of a collector's report: `report.ServiceFacts`; else null
     worst, sample outputs have production and shadow only where `judge.examples` allows values
 
@@ -39,6 +40,7 @@ from sidecar.report.report import (
 )
 
 SCHEMA = 1
+_SIDES = ("production", "shadow", "control")
 T = TypeVar("T")
 
 
@@ -73,7 +75,7 @@ def _report(plain: Mapping[str, Any]) -> Report:
         generated=plain["generated"],
         verdict=_verdict(plain["verdict"]),
         declared=plain.get("declared") or {},
-        latency=Latency(*(_side(latency.get(side) or {}) for side in ("production", "shadow"))),
+        latency=Latency(*(_side(latency.get(side) or {}) for side in _SIDES)),
         over_time=OverTime(
             over_time.get("width_seconds", 1),
             tuple(_made(Point, row) for row in over_time.get("points", ())),

@@ -107,6 +107,7 @@ def build(
         latency=Latency(
             _side(part.production_latency for part in taken),
             _side(part.shadow_latency for part in taken),
+            _side(part.control_latency for part in taken),
         ),
         over_time=OverTime(
             timeline.width_seconds,

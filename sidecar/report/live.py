@@ -38,6 +38,7 @@ def part_of(state: State, judged: Judged, row: Row | None = None) -> Part:
         skipped={reason.value: n for reason, n in epoch.skipped.items() if n},
         production_latency=epoch.production_latency,
         shadow_latency=epoch.shadow_latency,
+        control_latency=epoch.control_latency,
         timeline=epoch.timeline,
         outputs=epoch.outputs,
         unread=epoch.unread,

@@ -20,7 +20,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sidecar.report import criteria, layout, sections, service, traffic, versions
+from sidecar.report import criteria, layout, sections, service, side_by_side, traffic, versions
 from sidecar.report.figures import instant
 from sidecar.report.markup import Child, Markup, join, raw, tag
 from sidecar.report.report import Report
@@ -34,9 +34,9 @@ def _digest(text: str) -> str:
     return "'sha256-" + b64encode(sha256(text.encode()).digest()).decode() + "'"
 
 
-_STYLE = _own("page.css")
+STYLE = _own("page.css")
 _SCRIPT = _own("page.js")
-_POLICY = f"default-src 'none'; style-src {_digest(_STYLE)}; img-src data:; base-uri 'none'"
+_POLICY = f"default-src 'none'; style-src {_digest(STYLE)}; img-src data:; base-uri 'none'"
 
 CONTENT_SECURITY_POLICY = (
     f"{_POLICY}; script-src {_digest(_SCRIPT)}; connect-src 'self'; form-action 'none'; "
@@ -54,6 +54,7 @@ def render_html(
     trace_url: str = "",
     status: Mapping[str, Any] | None = None,
     shadows: Sequence[str] = (),
+    beside: Sequence[Report] = (),
 ) -> str:
     """Write a report as a page.
 
@@ -63,6 +64,7 @@ def render_html(
         trace_url: where a trace can be opened, with `{trace_id}` in it; empty: no links.
         status: the sidecar's own, as `admin.status` makes it.
         shadows: the names of all shadows of this sidecar, to choose among.
+        beside: the reports of all of them, this one included, to be shown side by side.
     """
     name, state = report.shadow or "shadow", report.state.value
     head = tag(
@@ -74,7 +76,7 @@ def render_html(
         tag("meta", name="referrer", content="no-referrer"),
         tag("title", f"{state} · {name} · shadow-sidecar"),
         tag("link", rel="icon", href=_icon(state)),
-        tag("style", _STYLE),
+        tag("style", STYLE),
     )
     body = tag(
         "body",
@@ -82,6 +84,7 @@ def render_html(
         _top(report, name, live=live, shadows=shadows),
         tag(
             "main",
+            side_by_side.as_section(beside, name),
             sections.verdict(report),
             versions.versions(report),
             service.service(report),

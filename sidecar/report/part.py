@@ -9,7 +9,7 @@ configuration does not reveal. Counterparts:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sidecar.experiment.epoch import OutputCounts
 from sidecar.experiment.timeline import Timeline
@@ -55,6 +55,7 @@ class Part:
     unread: Mapping[str, int]  # calls compared as bytes, by method
     worst: Mapping[CellKey, Sequence[Example]]
     sample: Mapping[CellKey, Sequence[Example]]
+    control_latency: Histogram = field(default_factory=Histogram)
     notices: tuple[str, ...] = ()  # what the sidecar knows of itself: see `notices.of_state`
     stands: tuple[State, str] | None = None  # the sidecar's own decision, and why
     is_current: bool = True  # of the pair of versions that answers now

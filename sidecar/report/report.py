@@ -31,10 +31,11 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Both sides, of the same calls."""
+    """Both sides, of the same calls; and the control's, of those of them that it got."""
 
     production: Side = Side()
     shadow: Side = Side()
+    control: Side = Side()
 
 
 @dataclass(frozen=True, slots=True)

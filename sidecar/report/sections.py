@@ -121,31 +121,42 @@ def _missing(missing: Mapping[str, str]) -> Child:
 
 
 def latency(report: Report) -> Child:
-    """Both sides' latencies."""
+    """Both sides' latencies, and the control's; the change is against whom the judge compares."""
     sides = {"production": report.latency.production, "shadow": report.latency.shadow}
     if not any(side.count for side in sides.values()):
         return None
     names = {"production": "production", "shadow": report.shadow or "shadow"}
-    a, b = sides["production"], sides["shadow"]
+    control = report.latency.control
+    shown = [*sides.values(), *([control] if control.count else [])]
+    b, reference = sides["shadow"], shown[-1] if control.count else sides["production"]
     rows = [
         tag(
             "tr",
             tag("th", title, scope="row"),
-            [tag("td", milliseconds(getattr(s, key)), class_="number") for s in (a, b)],
-            tag("td", against(getattr(b, key), getattr(a, key)), class_="number"),
+            [tag("td", milliseconds(getattr(s, key)), class_="number") for s in shown],
+            tag("td", against(getattr(b, key), getattr(reference, key)), class_="number"),
         )
         for title, key in (
             ("p50", "p50_ms"), ("p95", "p95_ms"), ("p99", "p99_ms"), ("mean", "mean_ms")
         )
     ]  # fmt: skip
-    if a.endless or b.endless:
-        cells = [tag("td", count(side.endless), class_="number") for side in (a, b)]
-        head = tag(
-            "th", "met the deadline: beyond every quantile, clipped in the mean", scope="row"
-        )
+    if any(side.endless for side in shown):
+        cells = [tag("td", count(side.endless), class_="number") for side in shown]
+        said = "met the deadline: beyond every quantile, clipped in the mean"
+        head = tag("th", said, scope="row")
         rows.append(tag("tr", head, cells, tag("td", "", class_="number")))
     key = [tag("span", names[side], class_=f"key {side}") for side in ("production", "shadow")]
     heads = ["", "#Production", f"#{names['shadow']}", "#Change"]
+    note = (
+        f"Of the {count(b.count)} calls that both sides answered, each from its complete "
+        "request to the end of its answer."
+    )
+    if control.count:
+        heads[3:] = ["#Control", "#Change"]
+        note += (
+            f" Of {count(control.count)} of them the control's too; the change is against it, for"
+            " the same client asks both."
+        )
     return section(
         "latency",
         "Latency",
@@ -155,8 +166,7 @@ def latency(report: Report) -> Child:
             table(heads, rows, "Latency quantiles"),
             class_="beside",
         ),
-        note=f"Of the {count(b.count)} calls that both sides answered, each from its complete "
-        "request to the end of its answer.",
+        note=note,
     )
 
 

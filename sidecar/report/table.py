@@ -1,16 +1,32 @@
-"""A report for a terminal. Counterparts: `build`, which makes it; `page`, for a browser."""
+"""A report for a terminal, 80 columns wide.
+
+Rule: the page's figures and units, no word broken, each call once. Counterparts: `build`, which
+makes a report; `page`, for a browser; `look`, which calls come first.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sidecar.judge.evidence.interval import Interval
-from sidecar.judge.report import Verdict
-from sidecar.report.figures import OUTCOMES
+from sidecar.judge.report import CriterionVerdict, SliceVerdict, Verdict
+from sidecar.report import look, side_by_side
+from sidecar.report.charts import between
+from sidecar.report.figures import (
+    OUTCOMES,
+    UNKNOWN,
+    against,
+    count,
+    instant,
+    milliseconds,
+    percent,
+    significant,
+    unit_of,
+)
 from sidecar.report.report import CallRow, Latency, OutputRow, Report, VersionRow
 
 STYLES = {
@@ -19,31 +35,29 @@ STYLES = {
     "WATCHING": "bold yellow",
     "INCONCLUSIVE": "bold magenta",
 }
-WORST_SHOWN = 5
+CALLS_SHOWN = 8
 OUTPUTS_SHOWN = 12
-NUMBERS = frozenset(
-    [
-        "agree",
-        "differ",
-        "largest",
-        "margin",
-        "estimate",
-        "calls",
-        "attempt",
-        "share",
-        "p50",
-        "p95",
-        "p99",
-        "mean",
-    ]
-)
 SLICES_SHOWN = 10
-NOTHING = "-"
+NAME = 30  # characters of a name
+ID = 40  # of a call's
 
 
 def render(report: Report) -> RenderableType:
     """Lay a report out."""
     return Group(*_sections(report))
+
+
+def render_all(reports: Sequence[Report]) -> RenderableType:
+    """Lay the reports of several candidates out, beside each other first."""
+    if len(reports) < 2:
+        return Group(*map(render, reports))
+    table = _table("Candidates side by side", "", *(f">{report.shadow}" for report in reports))
+    for title, cells in side_by_side.rows(reports):
+        table.add_row(_cut(title), *map(_cell, cells))
+    parts: list[RenderableType] = [table]
+    for report in reports:
+        parts += [Text(), render(report)]
+    return Group(*parts)
 
 
 def line(report: Report) -> str:
@@ -56,8 +70,9 @@ def line(report: Report) -> str:
 def _basis(report: Report) -> str:
     verdict = report.verdict
     sidecars = verdict.judges
+    coverage = "unknown" if verdict.coverage is None else _plain(percent(verdict.coverage))
     return (
-        f"{verdict.calls:,} calls, coverage {_share(verdict.coverage)}, "
+        f"{verdict.calls:,} calls, coverage {coverage}, "
         f"{sidecars} sidecar{'' if sidecars == 1 else 's'}"
     )
 
@@ -68,27 +83,24 @@ def _sections(report: Report) -> Iterator[RenderableType]:
     yield Text(f"{verdict.reason}\n{_basis(report)}")
     for notice in report.notices:
         yield Text(f"! {notice}", style="yellow")
-    if len(report.versions) > 1:
-        yield Text()
-        yield _versions(report.versions)
     if verdict.criteria:
         yield Text()
-        yield _criteria(verdict)
-        for told in verdict.evidence:
-            yield Text(f"Evidence of {told}" if ":" in told else told, style="dim")
+        yield from _criteria(verdict)
     if verdict.slices:
         yield Text()
-        yield _slices(verdict)
+        yield from _slices(verdict)
     if any(row.differ for row in report.outputs):
         yield Text()
-        yield _outputs(report.outputs)
+        yield from _outputs(report.outputs)
+    if len(report.versions) > 1:
+        yield Text()
+        yield from _versions(report.versions)
     if report.latency.production.count:
         yield Text()
         yield _latency(report.latency)
-    worst = [row for row in report.worst if not row.slice]
-    if worst:
+    if report.worst:
         yield Text()
-        yield _worst(worst)
+        yield from _calls(report)
     left_out = [row for row in report.sidecars if not row.counted]
     if left_out:
         names = ", ".join(row.source or row.instance for row in left_out)
@@ -105,117 +117,170 @@ def _sections(report: Report) -> Iterator[RenderableType]:
 
 
 def _table(title: str, *columns: str) -> Table:
+    """A table; a column whose name begins with ">" is about numbers."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in columns:
-        right = column in NUMBERS
-        table.add_column(column, justify="right" if right else "left", overflow="fold")
+        right = column.startswith(">")
+        table.add_column(column.removeprefix(">"), justify="right" if right else "left")
     return table
 
 
-def _outputs(outputs: Sequence[OutputRow]) -> Table:
-    table = _table("Outputs", "output", "agree", "differ", "how", "largest")
-    for row in [row for row in outputs if row.differ][:OUTPUTS_SHOWN]:
-        how = ", ".join(f"{OUTCOMES.get(name, name)} {n:,}" for name, n in row.how.items())
-        table.add_row(
-            row.name + (" (noise?)" if row.noise else ""),
-            f"{row.agree:,}",
-            f"{row.differ:,}",
-            how,
-            _number(row.largest),
-        )
-    return table
-
-
-def _versions(rows: Sequence[VersionRow]) -> Table:
-    table = _table(
-        "Versions; verdict and gate are about the first",
-        "production",
-        "shadow",
-        "verdict",
-        "calls",
-        "attempt",
-        "reason",
-    )
-    for row in rows:
-        table.add_row(
-            row.production or NOTHING,
-            row.shadow or NOTHING,
-            Text(row.state, style=STYLES[row.state]),
-            f"{row.calls:,}",
-            str(row.attempt or NOTHING),
-            row.reason,
-        )
-    return table
-
-
-def _criteria(verdict: Verdict) -> Table:
-    table = _table(
-        "Criteria", "criterion", "verdict", "margin", "estimate", "interval", "calls", "reason"
-    )
+def _criteria(verdict: Verdict) -> Iterator[RenderableType]:
+    table = _table("Criteria", "", "", ">estimate", ">margin", ">calls")
     for row in verdict.criteria:
         table.add_row(
-            row.name + ("" if row.required else " (informative)"),
+            _cut(row.name) + ("" if row.required else " (informative)"),
             Text(row.state, style=STYLES[row.state]),
-            _number(row.margin),
-            _number(row.estimate),
-            _interval(row.interval),
-            f"{row.n:,.0f}",
-            row.reason,
+            _plain(unit_of(row.unit)(row.estimate)),
+            _plain(unit_of(row.unit)(row.margin)),
+            count(row.n),
         )
-    return table
+    yield table
+    for row in verdict.criteria:
+        if said := _why(row):
+            yield Padding(Text(f"{row.name}: {said}", style="dim"), (0, 0, 0, 2))
+    for told in verdict.evidence:
+        yield Padding(
+            Text(f"Evidence of {told}" if ":" in told else told, style="dim"), (0, 0, 0, 2)
+        )
 
 
-def _slices(verdict: Verdict) -> Table:
-    table = _table("Slices", "slice", "criterion", "", "estimate", "interval", "calls", "share")
-    for row in verdict.slices[:SLICES_SHOWN]:
+def _why(row: CriterionVerdict) -> str:
+    """A criterion's reason, or where it can be."""
+    if row.reason:
+        return row.reason
+    return _plain(between(row.interval, unit_of(row.unit))) if row.interval else ""
+
+
+def _slices(verdict: Verdict) -> Iterator[RenderableType]:
+    criteria = {c.name: c for c in verdict.criteria}
+    # What stands for nothing by itself comes last.
+    rows = sorted(verdict.slices, key=lambda s: look.is_other(s.slice))
+    table = _table("Where it differs", "", "", "", ">estimate", ">of calls")
+    for row in rows[:SLICES_SHOWN]:
         table.add_row(
-            row.slice,
-            row.criterion,
+            _cut(row.slice),
+            _cut(row.criterion),
             Text("worse", style=STYLES["FAIL"]) if row.flagged else "",
-            _number(row.estimate),
-            _interval(row.interval),
-            f"{row.n:,.0f}",
-            _share(row.share),
+            _estimate(row, criteria.get(row.criterion)),
+            _plain(percent(row.share)),
         )
-    return table
+    yield table
+    yield from _more(len(rows) - SLICES_SHOWN)
+
+
+def _estimate(row: SliceVerdict, criterion: CriterionVerdict | None) -> str:
+    unit = unit_of(criterion.unit if criterion is not None else "")
+    return _plain(unit(row.estimate))
+
+
+def _versions(rows: Sequence[VersionRow]) -> Iterator[RenderableType]:
+    title = "Versions; verdict and gate are about the first"
+    table = _table(title, "production", "shadow", "", ">calls", ">attempt")
+    for row in rows:
+        table.add_row(
+            _cut(row.production) or UNKNOWN,
+            _cut(row.shadow) or UNKNOWN,
+            Text(row.state, style=STYLES[row.state]),
+            count(row.calls),
+            str(row.attempt or UNKNOWN),
+        )
+    yield table
+    for row in rows:
+        if row.reason:
+            said = f"{row.shadow or UNKNOWN}: {row.reason}"
+            yield Padding(Text(said, style="dim"), (0, 0, 0, 2))
+
+
+def _outputs(outputs: Sequence[OutputRow]) -> Iterator[RenderableType]:
+    differing = [row for row in outputs if row.differ]
+    table = _table("Outputs", "", ">agree", ">differ", ">largest", "how")
+    for row in differing[:OUTPUTS_SHOWN]:
+        how = ", ".join(f"{OUTCOMES.get(name, name)} {n:,}" for name, n in row.how.items())
+        table.add_row(
+            _cut(row.name) + (" (noise?)" if row.noise else ""),
+            count(row.agree),
+            count(row.differ),
+            significant(row.largest),
+            how,
+        )
+    yield table
+    yield from _more(len(differing) - OUTPUTS_SHOWN)
 
 
 def _latency(latency: Latency) -> Table:
-    sides = (("production", latency.production), ("shadow", latency.shadow))
+    sides = [("production", latency.production), ("shadow", latency.shadow)]
+    if latency.control.count:
+        sides.append(("control", latency.control))
     # Who met the deadline is beyond every quantile, and clipped in the mean.
-    late = ["met deadline"] if any(side.endless for _, side in sides) else []
-    table = _table("Latency in ms, of the same calls", "side", "p50", "p95", "p99", "mean", *late)
+    late = [">met deadline"] if any(side.endless for _, side in sides) else []
+    table = _table("Latency of the same calls", "", ">p50", ">p95", ">p99", ">mean", *late)
     for name, side in sides:
         figures = (side.p50_ms, side.p95_ms, side.p99_ms, side.mean_ms)
-        table.add_row(name, *map(_number, figures), *(f"{side.endless:,}" for _ in late))
+        table.add_row(
+            name,
+            *(_plain(milliseconds(figure)) for figure in figures),
+            *(count(side.endless) for _ in late),
+        )
+    a, b = latency.production, latency.shadow
+    apart = (
+        (b.p50_ms, a.p50_ms),
+        (b.p95_ms, a.p95_ms),
+        (b.p99_ms, a.p99_ms),
+        (b.mean_ms, a.mean_ms),
+    )
+    table.add_row("apart", *(_plain(against(value, base)) for value, base in apart))
     return table
 
 
-def _worst(rows: list[CallRow]) -> Table:
-    table = _table("Worst calls", "criterion", "call", "outcome", "outputs", "trace")
-    shown: dict[str, int] = {}
-    for row in rows:
-        shown[row.criterion] = shown.get(row.criterion, 0) + 1
-        if shown[row.criterion] <= WORST_SHOWN:
-            table.add_row(
-                row.criterion,
-                row.correlation_id,
-                row.outcome,
-                ", ".join(output.name for output in row.outputs) or row.detail or NOTHING,
-                row.trace_id or NOTHING,
-            )
-    return table
+def _calls(report: Report) -> Iterator[RenderableType]:
+    yield Text("Calls to look at", style="bold")
+    found = look.groups(report)
+    every = [(row, criterion, part) for criterion, part, rows in found for row in rows]
+    named = {
+        id(row): f"{criterion} in {part}" if part else criterion for row, criterion, part in every
+    }
+    rows = look.once(row for row, _, _ in every)
+    for row in rows[:CALLS_SHOWN]:
+        moment = instant(row.unix_seconds)
+        when = "" if moment is None else f"{moment:%H:%M:%S} UTC, "
+        yield Text(f"{row.correlation_id[:ID] or 'a call'}, {when}{named[id(row)]}")
+        yield Padding(Text(_difference(row)), (0, 0, 0, 2))
+        if trace := row.shadow_trace_id or row.trace_id:
+            yield Padding(Text(f"trace {trace}", style="dim"), (0, 0, 0, 2))
+    yield from _more(len(rows) - CALLS_SHOWN)
 
 
-def _number(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.4g}"
+def _difference(row: CallRow) -> str:
+    if not row.outputs:
+        said = OUTCOMES.get(row.outcome, row.outcome)
+        return f"{said}: {row.detail}" if row.detail else said
+    told = []
+    for output in row.outputs:
+        values = ""
+        if output.production is not None:
+            values = f", {output.production or 'none'} \u2192 {output.shadow or 'none'}"
+        found = OUTCOMES.get(output.outcome, output.outcome)
+        told.append(f"{_cut(output.name)}: {found} ({significant(output.score)}{values})")
+    return "; ".join(told)
 
 
-def _share(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.1%}"
+def _more(left: int) -> Iterator[RenderableType]:
+    if left > 0:
+        yield Padding(Text(f"{left:,} more; --html FILE has them", style="dim"), (0, 0, 0, 2))
 
 
-def _interval(interval: Interval | None) -> str:
-    if interval is None:
-        return NOTHING
-    return f"{_number(interval[0])} to {_number(interval[1])}"
+def _cell(cell: side_by_side.Cell) -> Text:
+    said = Text(_plain(cell.said))
+    if cell.state:
+        said = Text.assemble((cell.state, STYLES[cell.state]), " " if cell.said else "", said)
+    return said
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= NAME else f"{name[: NAME - 1]}\u2026"
+
+
+def _plain(said: str) -> str:
+    """Without the page's narrow space, which terminals draw as they like."""
+    return said.replace("\u202f", " ")

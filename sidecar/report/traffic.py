@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sidecar.report import look
 from sidecar.report.figures import (
     OUTCOMES,
     SKIPS,
@@ -38,21 +39,15 @@ _LINK = re.compile(r"https?://")
 
 def worst(report: Report, trace_url: str) -> Child:
     """The calls to look at, by criterion and slice."""
-    groups: dict[tuple[str, str], list[CallRow]] = {}
-    for row in report.worst:
-        groups.setdefault((row.criterion, row.slice), []).append(row)
-    if not groups:
+    found = look.groups(report)
+    if not found:
         return None
-    found = report.verdict
-    required = {c.name for c in found.criteria if c.required}
-    flagged = [(s.criterion, s.slice) for s in found.slices if s.flagged]
-    chosen = [*(key for key in groups if not key[1]), *(key for key in flagged if key in groups)]
-    chosen.sort(key=lambda key: (key[0] not in required, key[1] != ""))
+    required = {c.name for c in report.verdict.criteria if c.required}
     day = instant(report.generated)
     blocks = []
-    for i, (criterion, part) in enumerate(chosen[:MOST_GROUPS]):
+    for i, (criterion, part, all_rows) in enumerate(found[:MOST_GROUPS]):
         most = MOST_ROWS if criterion in required or i == 0 else MOST_INFORMATIVE
-        rows = groups[criterion, part][:most]
+        rows = all_rows[:most]
         blocks.append(
             tag(
                 "details",
@@ -140,10 +135,11 @@ def _traces(row: CallRow, trace_url: str) -> Child:
     ids = [("comparison", row.shadow_trace_id), ("production", row.trace_id)]
     if ids[0][1] == ids[1][1]:
         ids = [("trace", ids[0][1])]
-    return [tag("div", _trace(name, trace_id, trace_url)) for name, trace_id in ids if trace_id]
+    return [tag("div", trace_link(name, trace_id, trace_url)) for name, trace_id in ids if trace_id]
 
 
-def _trace(name: str, trace_id: str, trace_url: str) -> Markup:
+def trace_link(name: str, trace_id: str, trace_url: str) -> Markup:
+    """A trace to open, or its id where nobody knows where that can be done."""
     known = _TRACE_ID.fullmatch(trace_id) is not None and _LINK.match(trace_url) is not None
     if not known:
         return tag("span", tag("span", f"{name} ", class_="quiet"), tag("code", _cut(trace_id)))

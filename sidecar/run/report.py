@@ -60,6 +60,8 @@ ServerName = Annotated[
     str | None, typer.Option(help="The name in the sidecars' certificates.", metavar="NAME")
 ]
 
+_WORST = (0, 3, 4, 1)  # exit codes of PASS, WATCHING, INCONCLUSIVE and FAIL
+
 
 def report(
     addresses: Addresses = None,
@@ -89,7 +91,8 @@ def report(
 
     Exit code: 0 PASS, 1 FAIL, 2 a mistake, 3 WATCHING, 4 INCONCLUSIVE, 5 no sidecar could be asked.
     Without an address the sidecar on this machine is asked, with all its observers. A service's
-    collector is asked before its pods, for it knows what pods that are gone have told.
+    collector is asked before its pods, for it knows what pods that are gone have told. Several
+    shadows are told side by side, and the exit code is the worst of theirs.
     """
     from sidecar.report.build import empty_report
 
@@ -97,13 +100,17 @@ def report(
         usage(f"--trace-url {trace_url!r}: where a trace opens, with {{trace_id}} in it")
 
     reach = reach_by(timeout, ca, cert, key, server_name)
-    reports, missing = reports_from(addresses, service, shadow, reach, collector, allow_missing)
+    # Several candidates are told beside each other; a machine asks for one of them.
+    reports, missing = reports_from(
+        addresses, service, shadow, reach, collector, allow_missing, several=not as_json
+    )
     found = reports[0] if reports else empty_report(missing, time.time())
     if html is not None:
         from sidecar.report.page import render_html
 
         try:
-            html.write_text(render_html(found, trace_url=trace_url), encoding="utf-8")
+            text = render_html(found, trace_url=trace_url, beside=reports)
+            html.write_text(text, encoding="utf-8")
         except OSError as error:
             usage(f"--html {html}: {error.strerror}")
     if as_json:
@@ -113,10 +120,12 @@ def report(
     else:
         from rich.console import Console
 
-        from sidecar.report.table import render
+        from sidecar.report.table import render_all
 
-        Console().print(render(found))
-    raise typer.Exit(found.exit_code if reports else EXIT_UNASKED)
+        Console().print(render_all(reports or [found]))
+    if not reports:
+        raise typer.Exit(EXIT_UNASKED)
+    raise typer.Exit(max((each.exit_code for each in reports), key=_WORST.index))
 
 
 def reports_from(

@@ -52,6 +52,7 @@ def counts_message(part: Part) -> pb.ShadowCounts:
         notices=part.notices,
         production_latency=_latency_message(part.production_latency),
         shadow_latency=_latency_message(part.shadow_latency),
+        control_latency=_latency_message(part.control_latency),
         timeline=pb.Timeline(
             width_seconds=part.timeline.width_seconds,
             buckets=[
@@ -96,6 +97,7 @@ def part_of_message(message: pb.ShadowCounts, source: str) -> Part:
         skipped=dict(message.skipped),
         production_latency=_latency(message.production_latency),
         shadow_latency=_latency(message.shadow_latency),
+        control_latency=_latency(message.control_latency),
         timeline=Timeline(
             message.timeline.width_seconds or 1,
             {

@@ -19,6 +19,7 @@ from sidecar.experiment.app import Experiment
 from sidecar.experiment.judged import Judged
 from sidecar.report.as_json import to_json
 from sidecar.report.build import empty_report
+from sidecar.report.call import render_call
 from sidecar.report.live import report_of
 from sidecar.report.page import CONTENT_SECURITY_POLICY, render_html
 from sidecar.serve import gate
@@ -33,6 +34,7 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 PAIRS_SHOWN = 50
 PAIRS_LIMIT = 1000
+TRACE_ID = 64  # characters of one that is asked for
 COMPRESSION = 5
 
 PAGE_HEADERS = {
@@ -77,6 +79,7 @@ class Pages:
         application.router.add_get("/metrics", self.metrics)
         application.router.add_get("/status", self.status)
         application.router.add_get("/pairs", self.pairs)
+        application.router.add_get("/call/{trace_id}", self.call)
         application.router.add_get("/skipped", self.skipped)
         application.router.add_get("/verdict", self.verdict)
         application.router.add_get("/report.json", self.report)
@@ -102,15 +105,17 @@ class Pages:
     def _rendered(self, name: str, names: list[str]) -> tuple[bytes, bytes]:
         now = self._experiment.state()
         if names:
-            report = report_of(now, now.judged[name])
+            beside = [report_of(now, judged) for judged in now.judged.values()]
+            report = next(each for each in beside if each.shadow == name)
         else:
-            report = empty_report({}, now.unix_seconds, "no shadow is configured")
+            report, beside = empty_report({}, now.unix_seconds, "no shadow is configured"), []
         text = render_html(
             report,
             live=True,
             trace_url=now.settings.telemetry.trace_url,
             status=status(now),
             shadows=names,
+            beside=beside,
         )
         body = text.encode()
         return body, gzip.compress(body, COMPRESSION)
@@ -145,6 +150,18 @@ class Pages:
         now = self._experiment.state()
         trace_id = request.query.get("trace_id", "")
         return web.json_response(now.recent.rows(int(text), now.unix_offset_ns, trace_id))
+
+    async def call(self, request: web.Request) -> web.Response:
+        """One call for people, by production's trace or the comparison's; see `report.call`."""
+        now = self._experiment.state()
+        trace_id = request.match_info["trace_id"][:TRACE_ID]
+        rows = now.recent.rows(PAIRS_LIMIT, now.unix_offset_ns, trace_id) if trace_id else []
+        return web.Response(
+            status=200 if rows else 404,
+            text=render_call(rows, trace_id, now.settings.telemetry.trace_url),
+            content_type="text/html",
+            headers=PAGE_HEADERS,
+        )
 
     async def skipped(self, request: web.Request) -> web.Response:
         """The latest calls that were not compared; `?reason=R`, `?limit=N`, `?after=NUMBER`."""

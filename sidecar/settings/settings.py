@@ -126,6 +126,12 @@ class Settings(Section):
     state: StateSettings = StateSettings()
     capture: CaptureSettings = CaptureSettings()
 
+    @property
+    def judged(self) -> JudgeSettings:
+        """The section `judge`, with how many shadows are tried at once."""
+        count = self.judge.candidates or sum(s.role == "shadow" for s in self.shadows)
+        return self.judge.model_copy(update={"candidates": max(1, count)})
+
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         problems = []

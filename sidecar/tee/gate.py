@@ -52,7 +52,7 @@ class Gate:
             return SkipReason.NOT_SAMPLED
         if starting:
             return SkipReason.NO_SHADOW
-        if not self._limit.has_room(0, now_ns):
+        if not self._limit.has_call(now_ns):
             return SkipReason.RATE_LIMITED
         if lost is not None:
             return lost
@@ -72,12 +72,14 @@ class Gate:
             now_ns: the monotonic clock.
         """
         settings = self._settings
-        if not self._limit.has_room(size, now_ns):
+        if not self._limit.has_call(now_ns):
             return SkipReason.RATE_LIMITED
         if not self.breaker.would_admit(now_ns):
             return SkipReason.BREAKER_OPEN
         if queued_calls >= settings.queue.calls:
             return SkipReason.QUEUE_FULL
+        if not self._limit.has_bytes(size, now_ns):
+            return SkipReason.BYTES_LIMITED
         if size > self._max_request_bytes:
             return SkipReason.REQUEST_TOO_LARGE
         if queued_bytes + size > settings.queue.bytes:

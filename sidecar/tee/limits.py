@@ -52,9 +52,15 @@ class RateLimit:
 
     def has_room(self, size: int, now_ns: int) -> bool:
         """Whether one call of `size` bytes would be taken; charges nothing."""
-        return (self._calls is None or self._calls.has_room(1, now_ns)) and (
-            self._bytes is None or self._bytes.has_room(size, now_ns)
-        )
+        return self.has_call(now_ns) and self.has_bytes(size, now_ns)
+
+    def has_call(self, now_ns: int) -> bool:
+        """Whether there is room for one more call, of whatever size."""
+        return self._calls is None or self._calls.has_room(1, now_ns)
+
+    def has_bytes(self, size: int, now_ns: int) -> bool:
+        """Whether there is room for so many bytes."""
+        return self._bytes is None or self._bytes.has_room(size, now_ns)
 
     def take(self, size: int, now_ns: int) -> bool:
         """Take one call of `size` bytes, or nothing."""

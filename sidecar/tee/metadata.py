@@ -1,6 +1,6 @@
 """What of the caller's metadata a shadow may see, and what is put on top.
 
-Rule: copied is what is neither gRPC's or the connection's own, nor denied; `traceparent` and
+Rule: copied is what is neither gRPC's or the connection's own, nor denied; what names a trace and
 `x-shadow` are always ours, so that a shadow can always refuse side effects. A field that grpcio
 would refuse is left out, because it would fail the whole call. Nothing flows the other way: what a
 shadow answers ends in its `Observation`.
@@ -33,6 +33,30 @@ OWNED = (
     "http2-settings",
     "trailer",
 )
+TRACE_FIELDS = frozenset(
+    {
+        "traceparent",
+        "b3",
+        "x-b3-traceid",
+        "x-b3-spanid",
+        "x-b3-parentspanid",
+        "x-b3-sampled",
+        "x-b3-flags",
+        "uber-trace-id",
+        "x-amzn-trace-id",
+        "x-cloud-trace-context",
+        "ot-tracer-traceid",
+        "ot-tracer-spanid",
+        "ot-tracer-sampled",
+        "x-datadog-trace-id",
+        "x-datadog-parent-id",
+        "x-datadog-sampling-priority",
+        "sw8",
+    }
+)
+"""Fields that name a trace in one format or another. With the caller's own a shadow's
+spans would stand in production's trace."""
+
 MAX_NAMES = 1024  # names come from clients: what is remembered of them has a bound
 
 # Legal in gRPC: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md (Header-Name,
@@ -51,7 +75,7 @@ class MetadataPolicy:
         self._denied = _any_glob(settings.deny_metadata)
         self._copied: dict[str, bool] = {}
         added = [(name.lower(), value) for name, value in settings.add_metadata.items()]
-        ours = {"traceparent", "x-shadow"}
+        ours = {*TRACE_FIELDS, "x-shadow"}
         self._added: GrpcMetadata = tuple(
             field
             for name, value in added
@@ -60,17 +84,16 @@ class MetadataPolicy:
         )
         self._added += (("x-shadow", settings.name),)
 
-    def outgoing(self, metadata: Metadata, traceparent: str) -> GrpcMetadata:
+    def outgoing(self, metadata: Metadata, trace: GrpcMetadata = ()) -> GrpcMetadata:
         """Build what the shadow receives.
 
         Args:
             metadata: the caller's, as read from the wire; `-bin` values are base64.
-            traceparent: names the shadow's span; "" sends none.
+            trace: the fields that name the shadow's span.
         """
         copied = [
             field for name, value in metadata if self._copies(name) for field in _legal(name, value)
         ]
-        trace = (("traceparent", traceparent),) if traceparent else ()
         return (*copied, *self._added, *trace)
 
     def _copies(self, name: str) -> bool:
@@ -79,7 +102,7 @@ class MetadataPolicy:
             if len(self._copied) >= MAX_NAMES:
                 self._copied.clear()
             known = self._copied[name] = not (
-                name == "traceparent"
+                name in TRACE_FIELDS
                 or self._owned(name)
                 or self._denied(name)
                 or any(name == added for added, _ in self._added)

@@ -11,15 +11,17 @@ import socket
 import uuid
 from collections.abc import Mapping
 
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
 import sidecar
 from sidecar.fields import ConfigError
 from sidecar.log import Log
-from sidecar.telemetry.exporter import SpanQueue
+from sidecar.telemetry.exporter import OTLPExporter, SpanQueue
+from sidecar.telemetry.otlp import Envelope
+from sidecar.telemetry.propagation import Propagation, names_in
 
 _BATCH = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
+_PROPAGATORS = "OTEL_PROPAGATORS"
 _DELAY = "OTEL_BSP_SCHEDULE_DELAY"
 _POD = {
     "k8s.pod.name": "POD_NAME",
@@ -56,6 +58,10 @@ def environment_errors(environ: Mapping[str, str]) -> list[str]:
     exporter = environ.get("OTEL_TRACES_EXPORTER", "").strip()
     if exporter not in ("", "otlp", "none"):
         errors.append(f"OTEL_TRACES_EXPORTER: {exporter!r}: must be otlp or none")
+    try:
+        Propagation(names_in(environ.get(_PROPAGATORS, "")))
+    except ValueError as error:
+        errors.append(f"{_PROPAGATORS}: {error}")
     if _disabled(environ):
         return errors
     name = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
@@ -71,7 +77,21 @@ def environment_errors(environ: Mapping[str, str]) -> list[str]:
     return errors
 
 
-def make_queue(environ: Mapping[str, str], *, capacity: int, log: Log | None = None) -> SpanQueue:
+def make_propagation(environ: Mapping[str, str]) -> Propagation:
+    """Read OTEL_PROPAGATORS.
+
+    Raises:
+        ConfigError: it names what is not there.
+    """
+    try:
+        return Propagation(names_in(environ.get(_PROPAGATORS, "")))
+    except ValueError as error:
+        raise ConfigError([f"{_PROPAGATORS}: {error}"]) from None
+
+
+def make_queue(
+    environ: Mapping[str, str], resource: Resource, *, capacity: int, log: Log | None = None
+) -> SpanQueue:
     """Build the span queue, with an OTLP/gRPC exporter unless the environment says none.
 
     The exporter itself reads OTEL_EXPORTER_OTLP_* from the process's own environment.
@@ -89,7 +109,7 @@ def make_queue(environ: Mapping[str, str], *, capacity: int, log: Log | None = N
     quiet.addHandler(logging.NullHandler())
     quiet.propagate = False
     return SpanQueue(
-        OTLPSpanExporter(),
+        OTLPExporter(Envelope(resource)),
         capacity=capacity,
         batch=int(environ.get(_BATCH, "").strip() or 512),
         delay_seconds=int(environ.get(_DELAY, "").strip() or 1000) / 1000,

@@ -15,15 +15,39 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace.export import SpanExportResult
 
 from sidecar.log import Log
+from sidecar.telemetry.otlp import EncodedSpan, Envelope
 
-Sink: TypeAlias = Callable[[ReadableSpan], None]
+Sink: TypeAlias = Callable[[EncodedSpan], None]
 """Hears of every span that is offered, in the caller's thread; must be quick and never raise."""
+
+
+class Exporter(Protocol):
+    """What sends a batch."""
+
+    def export(self, spans: Any, /) -> SpanExportResult:
+        """Send; may block, and may raise."""
+
+    def shutdown(self) -> None:
+        """Cut short what is being sent."""
+
+
+class OTLPExporter(OTLPSpanExporter):
+    """OpenTelemetry's own exporter (its variables, TLS, retries) over spans that are encoded."""
+
+    def __init__(self, envelope: Envelope) -> None:
+        """Read OTEL_EXPORTER_OTLP_* from the process's environment."""
+        super().__init__()
+        self._envelope = envelope
+
+    def _translate_data(self, data: Sequence[Any]) -> ExportTraceServiceRequest:
+        return self._envelope.request(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +68,7 @@ class SpanQueue:
 
     def __init__(
         self,
-        exporter: SpanExporter | None,
+        exporter: Exporter | None,
         *,
         capacity: int,
         batch: int = 512,
@@ -67,7 +91,7 @@ class SpanQueue:
         self._sinks: list[Sink] = []
         self._log = log
         self._changed = threading.Condition()
-        self._calls: deque[tuple[ReadableSpan, ...]] = deque()
+        self._calls: deque[tuple[EncodedSpan, ...]] = deque()
         self._waiting = 0  # spans in _calls
         self._held = self._exported = self._failed = self._dropped = 0
         self._hurry = self._closing = self._given_up = False
@@ -87,7 +111,7 @@ class SpanQueue:
         """Let `sink` hear of every span from now on."""
         self._sinks.append(sink)
 
-    def offer(self, spans: Sequence[ReadableSpan]) -> bool:
+    def offer(self, spans: Sequence[EncodedSpan]) -> bool:
         """Hand over the spans of one call; False when they were dropped."""
         if not spans:
             return True
@@ -141,7 +165,7 @@ class SpanQueue:
                 self._changed.notify_all()
             self._tell(taken)
 
-    def _next(self) -> list[ReadableSpan]:
+    def _next(self) -> list[EncodedSpan]:
         """Wait for a batch; empty at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
@@ -154,7 +178,7 @@ class SpanQueue:
                 self._waiting = 0
                 self._calls.clear()
                 self._changed.notify_all()
-            batch: list[ReadableSpan] = []
+            batch: list[EncodedSpan] = []
             while self._calls and (not batch or len(batch) + len(self._calls[0]) <= self._batch):
                 batch += self._calls.popleft()
             self._waiting -= len(batch)
@@ -162,7 +186,7 @@ class SpanQueue:
                 self._hurry = False
             return batch
 
-    def _send(self, batch: list[ReadableSpan]) -> bool:
+    def _send(self, batch: list[EncodedSpan]) -> bool:
         assert self._exporter is not None
         try:
             return self._exporter.export(batch) is SpanExportResult.SUCCESS

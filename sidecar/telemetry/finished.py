@@ -27,11 +27,20 @@ class Copy:
     comparison: Comparison | None = None
     skip: SkipReason | None = None
     sent_ns: int | None = None  # None, without an answer: nothing was sent
+    version: str = ""  # as configured
+    verdict: str = ""  # the judge's latest on this shadow
 
     @property
     def was_sent(self) -> bool:
         """Whether the shadow knows of the call, and of the span that it was told."""
         return self.answer is not None or self.sent_ns is not None
+
+    def times_ns(self, now_ns: int) -> tuple[int, int]:
+        """When a copy was sent, and when its answer came or nobody waited for it any more."""
+        if self.answer is not None:
+            return self.answer.started_ns, max(self.answer.started_ns, self.answer.ended_ns)
+        sent = now_ns if self.sent_ns is None else self.sent_ns
+        return sent, max(sent, now_ns)
 
     @property
     def speaks(self) -> bool:
@@ -55,6 +64,7 @@ class Finished:
     correlation_id: str = ""
     slices: tuple[tuple[str, str], ...] = ()
     page_url: str = ""
+    trace_url: str = ""  # where a trace can be opened, with `{trace_id}` in it
     instrumented: bool = False  # production sends a span of its own
 
     @property
@@ -72,6 +82,12 @@ class Finished:
     def sent(self) -> list[Copy]:
         """Those that a copy was sent to."""
         return [copy for copy in self.copies if copy.was_sent]
+
+    @property
+    def control(self) -> Comparison | None:
+        """What production's own second replica answered, beside shadows."""
+        found = [copy.comparison for copy in self.copies if copy.role == "control"]
+        return found[0] if found and len(found) < len(self.copies) else None
 
     @property
     def worst(self) -> Copy | None:

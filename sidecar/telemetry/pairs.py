@@ -8,6 +8,7 @@ which calls; `plan`, `spans` and `exporter`, which do the work.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import NamedTuple
@@ -17,20 +18,17 @@ from sidecar.compare.result import Comparison, Outcome
 from sidecar.judge.pair import JudgedPair
 from sidecar.log import Log
 from sidecar.tee.settings import ShadowSettings
-from sidecar.telemetry.environment import make_queue, make_resource
+from sidecar.telemetry.environment import make_propagation, make_queue, make_resource
 from sidecar.telemetry.exporter import SpanCounts, SpanQueue
 from sidecar.telemetry.finished import Copy, Finished
-from sidecar.telemetry.ids import (
-    TraceContext,
-    caller_traceparent,
-    new_span_id,
-    new_trace_id,
-    parse_traceparent,
-)
+from sidecar.telemetry.instrumented import Neighbours
 from sidecar.telemetry.plan import SpanPlan, plan
 from sidecar.telemetry.settings import TelemetrySettings
 from sidecar.telemetry.spans import SpanBuilder, exported_trace
 
+LOOK_NS, LOOK_SELDOM_NS = 1_000_000_000, 60_000_000_000
+"""Between two looks for spans of production's own, at first and in the end."""
+UPSTREAMS = 16  # addresses that are looked for
 REFUSED_EVERY_NS = 1_000_000_000  # one call of each reason is told so often
 TRACE_RESPONSE = "traceresponse"
 """An answer's field by which a server names its own span (W3C Trace Context, level 2)."""
@@ -76,20 +74,25 @@ class PairSpans:
         self._upstreams: dict[int, str] = {}
         versions = {shadow.name: shadow.version for shadow in shadows}
         self._unix_offset_ns = unix_offset_ns
-        self._builder = SpanBuilder(
-            make_resource(environ, versions), unix_offset_ns, draw.getrandbits, settings.workload
-        )
+        resource = make_resource(environ, versions)
+        self._propagation = make_propagation(environ)
+        self._builder = SpanBuilder(unix_offset_ns, draw.getrandbits, settings.workload)
         self._instrumented = settings.production_span == "internal"
-        self._watching = settings.production_span == "auto"
+        self._watching = settings.production_span == "auto" and settings.traces != "off"
+        self._neighbours = Neighbours(environ)
+        self._log = log
+        self._look_at_ns, self._look_every_ns = 0, LOOK_NS
+        self._servers: set[str] = set()
         # A control is told last, wherever the configuration has it.
         self._order = sorted(self._shadows.values(), key=lambda s: s.role != "shadow")
         self._refused: dict[SkipReason, int] = {}  # when one of them was last told
         self.exemplars: dict[tuple[str, str], Exemplar] = {}  # latest by shadow and outcome
         self.page_url = settings.page_url
+        self.verdict_of: Callable[[str], str] = lambda _: ""  # the judge's latest on a shadow
         self.queue = (
             SpanQueue(None, capacity=settings.queue_spans)
             if settings.traces == "off"
-            else make_queue(environ, capacity=settings.queue_spans, log=log)
+            else make_queue(environ, resource, capacity=settings.queue_spans, log=log)
         )
 
     @property
@@ -100,6 +103,8 @@ class PairSpans:
     def upstream(self, connection: int, address: str) -> None:
         """Remember which server a connection's calls are for."""
         self._upstreams[connection] = address
+        if len(self._servers) < UPSTREAMS:
+            self._servers.add(address)
 
     def gone(self, connection: int) -> None:
         """Forget a connection."""
@@ -115,6 +120,8 @@ class PairSpans:
             agreeing_fraction=self._settings.agreeing_fraction,
             draw_bits=self._draw.getrandbits,
             upstream=self._upstreams.get(call.key.connection, ""),
+            propagation=self._propagation,
+            follow_unsampled=self._settings.unsampled_callers == "follow",
         )
 
     def tell(
@@ -146,11 +153,11 @@ class PairSpans:
             judged: what the judge was told of the call.
         """
         if self._watching and production is not None and _answers_its_span(production):
-            self._instrumented, self._watching = True, False
+            self._found("its answers name a span")
         if planned.production is None:
             return
         if production is None and not sent:
-            self._refuse(call, planned.production, planned.parent, skipped)
+            self._refuse(call, planned, skipped)
             return
         if not planned.sampled and all(c.outcome is Outcome.EQUAL for c in compared.values()):
             return  # most calls: the builder would find nothing to tell either
@@ -163,6 +170,8 @@ class PairSpans:
                 compared.get(shadow.name),
                 skipped.get(shadow.name),
                 sent.get(shadow.name),
+                shadow.version,
+                self.verdict_of(shadow.name),
             )
             for shadow in self._order
         ]
@@ -177,6 +186,7 @@ class PairSpans:
             correlation_id="" if about is None else about.correlation_id,
             slices=() if about is None else about.slices,
             page_url=self.page_url,
+            trace_url=self._settings.trace_url,
             instrumented=self._instrumented,
         )
         spans = self._builder.build(finished)
@@ -189,28 +199,20 @@ class PairSpans:
         """Tell of a call that nobody got a copy of, if it was lost and it is its reason's turn."""
         if self._settings.traces == "off" or not self._turn(reason, call.started_ns):
             return
-        parent = parse_traceparent(caller_traceparent(call.metadata))
-        trace_id = new_trace_id(self._draw.getrandbits) if parent is None else parent.trace_id
-        own = TraceContext(trace_id, new_span_id(self._draw.getrandbits), True)
-        self._tell_refused(call, own, parent, reason)
+        planned = self.plan(call)
+        if planned.production is not None:
+            self._tell_refused(call, planned, reason)
 
-    def _refuse(
-        self,
-        call: Started,
-        own: TraceContext,
-        parent: TraceContext | None,
-        skipped: Mapping[str, SkipReason],
-    ) -> None:
+    def _refuse(self, call: Started, planned: SpanPlan, skipped: Mapping[str, SkipReason]) -> None:
         """The same, of a call whose spans had been planned."""
         reason = next((r for r in skipped.values() if r not in INELIGIBLE), None)
         if reason is not None and self._turn(reason, call.started_ns):
-            self._tell_refused(call, own, parent, reason)
+            self._tell_refused(call, planned, reason)
 
-    def _tell_refused(
-        self, call: Started, own: TraceContext, parent: TraceContext | None, reason: SkipReason
-    ) -> None:
-        recorded = parent if parent is not None and parent.sampled else None
-        self.queue.offer([self._builder.refused(call, own, recorded, reason)])
+    def _tell_refused(self, call: Started, planned: SpanPlan, reason: SkipReason) -> None:
+        assert planned.production is not None
+        span = self._builder.refused(call, planned.production, planned.above, reason)
+        self.queue.offer([span])
 
     def _turn(self, reason: SkipReason, started_ns: int) -> bool:
         if reason in INELIGIBLE:
@@ -220,6 +222,23 @@ class PairSpans:
             return False
         self._refused[reason] = started_ns
         return True
+
+    def look(self, now_ns: int) -> None:
+        """Find out now and then, beside, whether production sends spans itself."""
+        if self._watching and self._servers and now_ns >= self._look_at_ns:
+            self._look_at_ns = now_ns + self._look_every_ns
+            self._look_every_ns = min(2 * self._look_every_ns, LOOK_SELDOM_NS)
+            servers = frozenset(self._servers)
+            threading.Thread(target=self._look, args=(servers,), name="look", daemon=True).start()
+
+    def _look(self, servers: frozenset[str]) -> None:
+        if self._neighbours.send_spans(servers):
+            self._found("it has a connection to a collector")
+
+    def _found(self, why: str) -> None:
+        self._instrumented, self._watching = True, False
+        if self._log is not None:
+            self._log.info("production_sends_spans", why=why, our_span="internal")
 
     def close(self) -> None:
         """Send what is held, for two seconds at most."""

@@ -11,16 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from sidecar.call import Metadata
-from sidecar.telemetry.ids import (
-    DrawBits,
-    TraceContext,
-    caller_traceparent,
-    format_traceparent,
-    new_span_id,
-    new_trace_id,
-    parse_traceparent,
-)
+from sidecar.call import GrpcMetadata, Metadata
+from sidecar.tee.metadata import TRACE_FIELDS
+from sidecar.telemetry.ids import DrawBits, TraceContext, new_span_id, new_trace_id
+from sidecar.telemetry.propagation import W3C, Propagation
 
 Layout: TypeAlias = Literal["comparison", "joined", "off"]
 
@@ -31,6 +25,7 @@ class SpanPlan:
 
     Comparison: production's span is in the caller's trace, every shadow's in a trace of this call.
     Joined: every shadow's span is in production's trace, below production's span.
+    A call that came without a trace has none of its own: its production stands in the comparison.
     """
 
     layout: Layout
@@ -38,20 +33,30 @@ class SpanPlan:
     production: TraceContext | None  # None: no spans are made
     shadows: Mapping[str, TraceContext]  # by the shadow's name
     upstream: str = ""  # production's server; kept here, for the connection may end first
-    passed: str = ""  # with traces off: what the caller sent
+    propagation: Propagation = W3C
 
     @property
     def sampled(self) -> bool:
         """Whether the call's spans are exported even if every pair agrees."""
         return self.production is not None and self.production.sampled
 
-    def traceparent_for(self, shadow: str) -> str:
-        """Give the `traceparent` that a shadow is sent; empty for none.
+    @property
+    def above(self) -> TraceContext | None:
+        """The span that production's hangs below: a caller that records nothing has none."""
+        own, parent = self.production, self.parent
+        if own is None or parent is None or not parent.sampled:
+            return None
+        return parent if parent.trace_id == own.trace_id else None
+
+    def trace_for(self, shadow: str, metadata: Metadata) -> GrpcMetadata:
+        """Give the fields by which a shadow learns of its span.
 
         With traces off the sidecar is no part of the trace, and hands on what the caller sent.
         """
         context = self.shadows.get(shadow)
-        return self.passed if context is None else format_traceparent(context)
+        if context is None:
+            return tuple([field for field in metadata if field[0] in TRACE_FIELDS])
+        return self.propagation.write(context)
 
     def metadata_for(self, shadow: str, metadata: Metadata) -> Metadata:
         """Give of the caller's metadata what holds in the shadow's trace.
@@ -86,6 +91,8 @@ def plan(
     agreeing_fraction: float,
     draw_bits: DrawBits,
     upstream: str = "",
+    propagation: Propagation = W3C,
+    follow_unsampled: bool = True,
 ) -> SpanPlan:
     """Plan a call's spans.
 
@@ -97,19 +104,25 @@ def plan(
         agreeing_fraction: share of agreeing calls whose spans are kept.
         draw_bits: where new ids come from.
         upstream: address of production's server.
+        propagation: reads and writes contexts.
+        follow_unsampled: whether production's span stands in its caller's trace although the
+            caller does not record that.
     """
+    parent = propagation.read(caller_metadata)
     if layout == "off":
-        return SpanPlan("off", None, None, {}, upstream, caller_traceparent(caller_metadata))
-    parent = parse_traceparent(caller_traceparent(caller_metadata))
+        return SpanPlan("off", parent, None, {}, upstream, propagation)
     # A caller that records its trace is owed all of it.
     sampled = draw < agreeing_fraction or (parent is not None and parent.sampled)
-    trace_id = new_trace_id(draw_bits) if parent is None else parent.trace_id
-    production = TraceContext(trace_id, new_span_id(draw_bits), sampled)
-    theirs = trace_id if layout == "joined" else new_trace_id(draw_bits)
+    followed = parent is not None and (parent.sampled or follow_unsampled)
+    theirs = new_trace_id(draw_bits)
+    own = parent.trace_id if parent is not None and followed else theirs
+    if layout == "joined":
+        theirs = own
     return SpanPlan(
         layout,
         parent,
-        production,
+        TraceContext(own, new_span_id(draw_bits), sampled),
         {name: TraceContext(theirs, new_span_id(draw_bits), sampled) for name in shadows},
         upstream,
+        propagation,
     )

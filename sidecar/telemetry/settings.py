@@ -19,6 +19,9 @@ class TelemetrySettings(Section):
     workload: str = ""  # what is shadowed, for spans' names; empty: the method's last part
     # Production's span where production sends one itself; auto: internal once its answers say so.
     production_span: Literal["auto", "server", "internal"] = "auto"
+    # Calls whose caller does not record its trace. follow: production's span goes into that trace
+    # all the same; leave: nothing of ours does, and the comparison holds production's span too.
+    unsampled_callers: Literal["follow", "leave"] = "follow"
     queue_spans: Count = 4096  # waiting to be exported; beyond it spans are dropped and counted
     # Where people open this sidecar's page, for the spans' links; empty: where it listens.
     page_url: Annotated[str, Field(pattern=r"^(https?://\S*)?$")] = ""

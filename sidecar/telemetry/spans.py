@@ -8,66 +8,81 @@
                                             │ └ the candidate's own spans
                                             └ control noise: equal
 
+A call that came without a trace has no other: its production stands in the comparison, once.
+Where production sends a span itself, ours beside it has no length and tells what was found, so
+that the critical path stays production's own.
+
 Joined: the shadows' spans are CONSUMERs, each below a PRODUCER below production's span, the one
 edge over which Jaeger's page draws no critical path.
 
 Rule: a span is made only when it will be exported, with the ids that `plan` drew; production's span
 never has a link into its own trace, each half of a pair names the other, and no payload value is on
 any. Times are whole microseconds, as Jaeger keeps them: an event at a span's end stays inside.
-Counterparts: `plan`, which drew the ids; `words` and `attributes`, what spans say; `exporter`.
+Counterparts: `plan`, which drew the ids; `words` and `attributes`, what spans say; `otlp`, which
+writes them; `exporter`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
-
-import sidecar
-from sidecar.call import Observation, SkipReason, Started
-from sidecar.status import status_name
+from sidecar.call import SkipReason, Started
 from sidecar.telemetry import attributes as say
-from sidecar.telemetry import rpc, words
+from sidecar.telemetry import words
 from sidecar.telemetry.finished import Copy, Finished
 from sidecar.telemetry.ids import DrawBits, TraceContext, new_span_id
+from sidecar.telemetry.otlp import (
+    Encoded,
+    EncodedSpan,
+    Kind,
+    Told,
+    encode,
+    encode_known,
+    write,
+)
 from sidecar.telemetry.plan import SpanPlan
 
 QUEUED_NS = 1_000_000  # a shorter wait is an attribute and no bar
 
-_SCOPE = InstrumentationScope("shadow-sidecar", sidecar.__version__, rpc.SCHEMA_URL)
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-_UNSET = Status(StatusCode.UNSET)
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What the spans of one call share. Every attribute is encoded once."""
+
+    finished: Finished
+    own: TraceContext  # production's
+    method: str
+    offset: int  # one reading, so that their distances are the clock's own
+    about: Encoded  # what all of them say
+    to_production: Encoded  # names production's span
+    found: dict[str, Encoded]  # what was found, by the shadow's name
+
+    def at(self, *times_ns: int) -> tuple[int, ...]:
+        """Times of the monotonic clock as Unix time."""
+        return tuple(time + self.offset for time in times_ns)
 
 
 class SpanBuilder:
     """Turns a finished call into its spans."""
 
     def __init__(
-        self,
-        resource: Resource,
-        unix_offset_ns: Callable[[], int],
-        draw_bits: DrawBits,
-        workload: str = "",
+        self, unix_offset_ns: Callable[[], int], draw_bits: DrawBits, workload: str = ""
     ) -> None:
         """Prepare what all spans share.
 
         Args:
-            resource: who is telling.
             unix_offset_ns: what to add to a time of the monotonic clock to get Unix time, now.
             draw_bits: where the ids come from that nobody had to be told before.
             workload: what is shadowed; empty: spans are named after the method.
         """
-        self._resource = resource
         self._unix_offset_ns = unix_offset_ns
         self._draw_bits = draw_bits
         self._workload = workload
-        self._peer: dict[str, rpc.Value] = {"service.peer.name": workload} if workload else {}
+        self._peer = encode({"service.peer.name": workload} if workload else {})
         self._methods = words.Methods()
 
-    def build(self, finished: Finished) -> list[ReadableSpan]:
+    def build(self, finished: Finished) -> list[EncodedSpan]:
         """Build production's span, and the others if any shadow was sent a copy.
 
         Nothing is built for a call whose pairs are all equal, or were skipped, unless it was
@@ -79,281 +94,196 @@ class SpanBuilder:
         sent = finished.sent
         if finished.production is None and not sent:
             return []  # nobody saw how it ended, and nobody was told of it
-        # All spans of a call share one reading, so that their distances are the clock's own.
-        offset = self._unix_offset_ns()
-        if not sent:
-            return [self._production(finished, own, (), offset)]
-        if plan.layout == "joined":
-            spans = [self._production(finished, own, (), offset)]
-            for copy in sent:
-                spans += self._joined(finished, copy, own, offset)
-            return spans
-        whole = TraceContext(
-            plan.shadows[sent[0].name].trace_id, new_span_id(self._draw_bits), own.sampled
+        call = _Call(
+            finished,
+            own,
+            self._methods.name(finished.call.method),
+            self._unix_offset_ns(),
+            encode(say.of_call(finished)),
+            encode(say.peer(own, finished.trace_url)),
+            {copy.name: encode(say.of_comparison(copy)) for copy in sent},
         )
-        spans = [
-            self._production(finished, own, (_link(whole),), offset),
-            self._whole(finished, whole, own, offset),
-            self._mirrored(finished, whole, own, offset),
-        ]
+        if not sent:
+            return [self._production(call, None)]
+        if plan.layout == "joined":
+            spans = [self._production(call, None)]
+            for copy in sent:
+                spans += self._joined(call, copy)
+            return spans
+        trace_id = plan.shadows[sent[0].name].trace_id
+        whole = TraceContext(trace_id, new_span_id(self._draw_bits), own.sampled)
+        if trace_id == own.trace_id:
+            spans = [self._whole(call, whole), self._inner_production(call, own, whole)]
+        else:
+            spans = [
+                self._production(call, whole),
+                self._whole(call, whole),
+                self._inner_production(call, self._new(whole), whole),
+            ]
         for copy in sent:
-            spans += self._compared(finished, copy, whole, own, offset)
+            spans += self._compared(call, copy, whole)
         return spans
 
     def refused(
         self, call: Started, context: TraceContext, parent: TraceContext | None, reason: SkipReason
-    ) -> ReadableSpan:
+    ) -> EncodedSpan:
         """Build the span of a call that was left out when its header was read.
 
         Its answer is not read, so nobody knows how long it took: the span has no length.
         """
         method = self._methods.name(call.method)
         start = call.started_ns + self._unix_offset_ns()
-        return self._span(
-            f"not shadowed ({reason.value})",
+        return write(
+            Told(f"not shadowed ({reason.value})", Kind.INTERNAL, (start, start)),
             context,
             parent,
-            {
-                **say.of_rpc(method, None, "", call.peer, error=False),
-                "shadow.role": "production",
-                "shadow.skip_reason": reason.value,
-            },
-            SpanKind.INTERNAL,
-            (start, start),
+            encode(
+                {
+                    **say.of_rpc(method, None, "", call.peer, error=False),
+                    "shadow.role": "production",
+                    "shadow.skip_reason": reason.value,
+                }
+            ),
         )
 
-    def _production(
-        self, finished: Finished, own: TraceContext, links: Sequence[Link], offset: int
-    ) -> ReadableSpan:
-        call, answer, plan = finished.call, finished.production, finished.plan
-        method = self._methods.name(call.method)
-        status, error = _status(answer, server=True)
-        worst = finished.worst
-        # A caller that records nothing has no span that ours could hang below.
-        parent = plan.parent if plan.parent is not None and plan.parent.sampled else None
-        return self._span(
-            method,
-            own,
-            parent,
-            {
-                **say.of_rpc(method, answer, plan.upstream, call.peer, error=error),
-                **self._peer,
-                **say.of_call(finished),
-                **say.of_production(finished),
-                **({} if worst is None else _outcome(worst)),
-            },
-            SpanKind.INTERNAL if finished.instrumented else SpanKind.SERVER,
-            (call.started_ns + offset, finished.ended_ns + offset),
-            status=status,
-            links=links,
+    def _new(self, beside: TraceContext) -> TraceContext:
+        return TraceContext(beside.trace_id, new_span_id(self._draw_bits), beside.sampled)
+
+    def _production(self, call: _Call, whole: TraceContext | None) -> EncodedSpan:
+        """Production's span where its caller looks for it."""
+        finished, worst = call.finished, call.finished.worst
+        status, error = say.status_of(finished.production, server=True)
+        start, end = call.at(finished.call.started_ns, finished.ended_ns)
+        told = Told(call.method, Kind.SERVER, (start, end), status)
+        if finished.instrumented and finished.plan.above is not None:
+            # Beside production's own span: no second length, no second error.
+            name = f"shadowed: {words.verdict(finished)}"
+            told = Told(name, Kind.INTERNAL, (start, start))
+        return write(
+            told,
+            call.own,
+            finished.plan.above,
+            self._of_production(call, error=error)
+            + call.about
+            + encode(say.of_production(finished))
+            + (b"" if worst is None else encode_known(say.outcome(worst))),
+            links=() if whole is None else (whole,),
             remote=True,
         )
 
-    def _whole(
-        self, finished: Finished, whole: TraceContext, own: TraceContext, offset: int
-    ) -> ReadableSpan:
+    def _of_production(self, call: _Call, *, error: bool) -> Encoded:
+        finished = call.finished
+        told = say.of_rpc(
+            call.method,
+            finished.production,
+            finished.plan.upstream,
+            finished.call.peer,
+            error=error,
+        )
+        return encode_known(tuple(told.items())) + self._peer
+
+    def _whole(self, call: _Call, whole: TraceContext) -> EncodedSpan:
         """The root of a comparison: its name says what was found."""
-        worst = finished.worst
+        finished, worst = call.finished, call.finished.worst
         assert worst is not None
-        method = self._methods.name(finished.call.method)
-        subject = words.subject(self._workload, method)
+        subject = words.subject(self._workload, call.method)
         ends = [copy.answer.ended_ns for copy in finished.sent if copy.answer is not None]
         ends += [finished.now_ns for copy in finished.sent if copy.answer is None]
-        return self._span(
-            f"{subject}: {words.verdict(finished)}",
+        start, end = call.at(finished.call.started_ns, max(finished.ended_ns, *ends))
+        return write(
+            Told(f"{subject}: {words.verdict(finished)}", Kind.INTERNAL, (start, end)),
             whole,
             None,
-            {
-                "rpc.method": method,
-                **self._peer,
-                **say.of_call(finished),
-                "shadow.role": "comparison",
-                "shadow.name": worst.name,
-                **say.peer(own),
-                **say.of_comparison(worst),
-            },
-            SpanKind.INTERNAL,
-            (finished.call.started_ns + offset, max(finished.ended_ns, *ends) + offset),
+            encode_known((("rpc.method", call.method), ("shadow.role", "comparison")))
+            + self._peer
+            + call.about
+            + call.to_production
+            + call.found[worst.name],
         )
 
-    def _mirrored(
-        self, finished: Finished, whole: TraceContext, own: TraceContext, offset: int
-    ) -> ReadableSpan:
-        """Production's bar in a comparison: the same times as production's own span."""
-        answer = finished.production
-        status, error = _status(answer, server=True)
-        method = self._methods.name(finished.call.method)
-        upstream = finished.plan.upstream
-        return self._span(
-            words.production(finished),
-            TraceContext(whole.trace_id, new_span_id(self._draw_bits), whole.sampled),
+    def _inner_production(self, call: _Call, own: TraceContext, whole: TraceContext) -> EncodedSpan:
+        """Production's bar in a comparison: its only one, or with the same times as that."""
+        finished = call.finished
+        only = own == call.own
+        status, error = say.status_of(finished.production, server=True)
+        start, end = call.at(finished.call.started_ns, finished.ended_ns)
+        kind = Kind.INTERNAL
+        if only and not finished.instrumented:
+            kind = Kind.SERVER
+        said = self._of_production(call, error=error)
+        if only:
+            said += call.about + encode(say.of_production(finished))
+        else:
+            said += encode(say.of_mirrored(finished)) + call.to_production
+        return write(
+            Told(words.production(finished), kind, (start, end), status),
+            own,
             whole,
-            {
-                **say.of_rpc(method, answer, upstream, finished.call.peer, error=error),
-                **self._peer,
-                **({} if answer is None else {"shadow.response.bytes": _size(answer)}),
-                "shadow.role": "mirrored",
-                **say.peer(own),
-            },
-            SpanKind.INTERNAL,
-            (finished.call.started_ns + offset, finished.ended_ns + offset),
-            status=status,
-            links=(_link(own),),
+            said,
+            links=() if only else (call.own,),
         )
 
-    def _compared(
-        self,
-        finished: Finished,
-        copy: Copy,
-        whole: TraceContext,
-        own: TraceContext,
-        offset: int,
-    ) -> list[ReadableSpan]:
+    def _compared(self, call: _Call, copy: Copy, whole: TraceContext) -> list[EncodedSpan]:
         spans = []
-        start, _ = _times(finished, copy)
-        asked = finished.asked_ns
+        start, _ = copy.times_ns(call.finished.now_ns)
+        asked = call.finished.asked_ns
         if asked is not None and start - asked >= QUEUED_NS:
+            begin, end = call.at(asked, start)
             spans.append(
-                self._span(
-                    f"{words.who(copy)}: queued",
-                    TraceContext(whole.trace_id, new_span_id(self._draw_bits), whole.sampled),
+                write(
+                    Told(f"{words.who(copy)}: queued", Kind.INTERNAL, (begin, end)),
+                    self._new(whole),
                     whole,
-                    {"shadow.name": copy.name},
-                    SpanKind.INTERNAL,
-                    (asked + offset, start + offset),
+                    encode_known((("shadow.name", copy.name),)),
                 )
             )
-        return [*spans, self._shadow(finished, copy, whole, own, SpanKind.CLIENT, offset)]
+        return [*spans, self._shadow(call, copy, whole, Kind.CLIENT)]
 
-    def _joined(
-        self, finished: Finished, copy: Copy, own: TraceContext, offset: int
-    ) -> list[ReadableSpan]:
-        start, _ = _times(finished, copy)
+    def _joined(self, call: _Call, copy: Copy) -> list[EncodedSpan]:
+        finished = call.finished
+        start, _ = copy.times_ns(finished.now_ns)
         # Within production's span, however long the copy waited.
-        at = min(start if finished.asked_ns is None else finished.asked_ns, finished.ended_ns)
-        copied = TraceContext(own.trace_id, new_span_id(self._draw_bits), own.sampled)
-        sender = self._span(
-            f"copy to {words.who(copy)}",
+        asked = finished.asked_ns
+        at = min(start if asked is None else asked, finished.ended_ns)
+        if finished.instrumented and finished.plan.above is not None:
+            at = finished.call.started_ns
+        (at,) = call.at(at)
+        copied = self._new(call.own)
+        sender = write(
+            Told(f"copy to {words.who(copy)}", Kind.PRODUCER, (at, at)),
             copied,
-            own,
-            {"shadow.name": copy.name},
-            SpanKind.PRODUCER,
-            (at + offset, at + offset),
+            call.own,
+            encode_known((("shadow.name", copy.name),)),
         )
-        return [sender, self._shadow(finished, copy, copied, own, SpanKind.CONSUMER, offset)]
+        return [sender, self._shadow(call, copy, copied, Kind.CONSUMER)]
 
-    def _shadow(
-        self,
-        finished: Finished,
-        copy: Copy,
-        parent: TraceContext,
-        own: TraceContext,
-        kind: SpanKind,
-        offset: int,
-    ) -> ReadableSpan:
-        answer = copy.answer
-        status, error = _status(answer, server=False)
-        start, end = _times(finished, copy)
-        end_ns = _whole_us(end + offset)
-        return self._span(
-            f"{words.who(copy)}: {words.found(copy)}",
-            finished.plan.shadows[copy.name],
+    def _shadow(self, call: _Call, copy: Copy, parent: TraceContext, kind: Kind) -> EncodedSpan:
+        finished, context = call.finished, call.finished.plan.shadows[copy.name]
+        status, error = say.status_of(copy.answer, server=False)
+        start, end = call.at(*copy.times_ns(finished.now_ns))
+        asked = say.of_rpc(call.method, copy.answer, copy.address, copy.address, error=error)
+        asked["service.peer.name"] = copy.name
+        alone = finished.plan.layout == "comparison" and context.trace_id == call.own.trace_id
+        return write(
+            Told(
+                f"{words.who(copy)}: {words.found(copy)}",
+                kind,
+                (start, end),
+                status,
+                say.differences(copy, end // 1000 * 1000),
+            ),
+            context,
             parent,
-            {
-                **say.of_rpc(
-                    self._methods.name(finished.call.method),
-                    answer,
-                    copy.address,
-                    copy.address,
-                    error=error,
-                ),
-                "service.peer.name": copy.name,
-                **say.of_call(finished),
-                **say.of_shadow(finished, copy),
-                **say.peer(own),
-                **say.of_comparison(copy),
-            },
-            kind,
-            (start + offset, end_ns),
-            status=status,
-            links=(_link(own),),
-            events=say.differences(copy, end_ns),
-        )
-
-    def _span(
-        self,
-        name: str,
-        context: TraceContext,
-        parent: TraceContext | None,
-        attributes: Mapping[str, rpc.Value],
-        kind: SpanKind,
-        times_ns: tuple[int, int],
-        *,
-        status: Status = _UNSET,
-        links: Sequence[Link] = (),
-        events: Sequence[Event] = (),
-        remote: bool = False,
-    ) -> ReadableSpan:
-        return ReadableSpan(
-            name=name,
-            context=_context(context),
-            parent=None if parent is None else _context(parent, remote=remote),
-            resource=self._resource,
-            attributes=attributes,
-            events=events,
-            links=links,
-            kind=kind,
-            status=status,
-            start_time=_whole_us(times_ns[0]),
-            end_time=_whole_us(times_ns[1]),
-            instrumentation_scope=_SCOPE,
+            encode_known(tuple(asked.items()))
+            + call.about
+            + encode(say.of_shadow(finished, copy))
+            + call.to_production
+            + call.found[copy.name],
+            links=() if alone else (call.own,),
         )
 
 
-def exported_trace(plan: SpanPlan, spans: Sequence[ReadableSpan]) -> str:
+def exported_trace(plan: SpanPlan, spans: list[EncodedSpan]) -> str:
     """The trace in which a call's comparison can be opened, in hexadecimal; empty for none."""
     context = next(iter(plan.shadows.values()), None)
     return "" if context is None or len(spans) < 2 else context.trace_hex
-
-
-def _times(finished: Finished, copy: Copy) -> tuple[int, int]:
-    """When a copy was sent, and when its answer came or nobody waited for it any more."""
-    if copy.answer is not None:
-        return copy.answer.started_ns, max(copy.answer.started_ns, copy.answer.ended_ns)
-    sent = finished.now_ns if copy.sent_ns is None else copy.sent_ns
-    return sent, max(sent, finished.now_ns)
-
-
-def _outcome(copy: Copy) -> dict[str, rpc.Value]:
-    """What production's trace says of the shadows: enough to be searched for."""
-    if copy.comparison is None:
-        return {}
-    return {
-        "shadow.name": copy.name,
-        "shadow.outcome": copy.comparison.outcome.value,
-        "shadow.agrees": copy.comparison.agrees,
-    }
-
-
-def _whole_us(nanoseconds: int) -> int:
-    return nanoseconds // 1000 * 1000
-
-
-def _context(context: TraceContext, *, remote: bool = False) -> SpanContext:
-    # What is exported is sampled, however the call began.
-    return SpanContext(context.trace_id, context.span_id, remote, _SAMPLED)
-
-
-def _link(context: TraceContext) -> Link:
-    return Link(_context(context))
-
-
-def _status(answer: Observation | None, *, server: bool) -> tuple[Status, bool]:
-    if answer is None or not rpc.failed(name := status_name(answer.status), server=server):
-        return _UNSET, False
-    said = answer.detail[: say.TEXT]
-    return Status(StatusCode.ERROR, f"{name}: {said}" if said else name), True
-
-
-def _size(answer: Observation) -> int:
-    return sum(map(len, answer.messages))

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from sidecar.call import Observation
 from sidecar.compare.comparer import MAX_NAME, MAX_OUTPUTS, Comparer
-from sidecar.compare.payload import Decoded
+from sidecar.compare.payload import Array, Decoded, bytes_array
 from sidecar.compare.readers.protocols import READERS
 from sidecar.compare.readers.registry import Registry
 from sidecar.compare.result import AGREEING, Comparison, Outcome
@@ -56,6 +56,62 @@ def test_a_failed_call_is_told_by_its_status_alone(
     found = _compare(answer(b"\xff", status=production), answer(b"\xfe", status=shadow))
     assert (found.outcome, found.outputs) == (outcome, ())
     assert found.agrees == (outcome is Outcome.BOTH_ERROR_SAME)
+
+
+TEXT = {"rules": [{"output": "text", "rule": "text"}, {"output": "index", "rule": "ignore"}]}
+
+
+def _chunks(*pieces: str, **more: Array) -> tuple[bytes, ...]:
+    return tuple(infer({"text": bytes_array([p.encode()]), **more}) for p in pieces)
+
+
+def _streams(a: tuple[bytes, ...], b: tuple[bytes, ...], **settings: Any) -> Comparison:
+    rules = CompareSettings.model_validate(settings or TEXT).rules
+    return _compare(answer(*a), answer(*b), *rules, method=MODEL_STREAM_INFER)
+
+
+@pytest.mark.parametrize(
+    "other", [("Hel", "lo wor", "ld"), ("Hello world",), ("", "Hello", " ", "world", "")]
+)
+def test_another_chunking_of_the_same_text_is_no_difference(other: tuple[str, ...]) -> None:
+    found = _streams(_chunks("Hello ", "world"), _chunks(*other))
+    assert (found.outcome, [o.name for o in found.outputs]) == (Outcome.EQUAL, ["text"])
+
+
+def test_another_text_is_a_difference_however_it_is_cut() -> None:
+    for other in (("Hello ", "word"), ("Hello word",), ("Hello ", "world", "!"), ()):
+        found = _streams(_chunks("Hello ", "world"), _chunks(*other))
+        assert not found.agrees, other
+
+
+def test_what_comes_beside_a_text_is_counted_by_message_unless_it_is_ignored() -> None:
+    one, two = floats(1), floats(2)
+    same = _streams(_chunks("a", "b", index=one), _chunks("ab", index=two))
+    assert same.outcome is Outcome.EQUAL
+    found = _streams(_chunks("a", "b", score=one), _chunks("ab", score=one))
+    assert found.outcome is Outcome.MESSAGE_COUNT
+    differs = _streams(_chunks("a", "b", score=one), _chunks("", "ab", score=two))
+    assert {o.name for o in differs.differing} == {"score", "[1]score"}
+
+
+def test_bytes_are_joined_where_that_is_declared_and_texts_apart_likewise() -> None:
+    a, b = _chunks("a", "b"), _chunks("ab")
+    assert _streams(a, b, rules=[]).outcome is Outcome.MESSAGE_COUNT
+    assert _streams(a, b, rules=[{"rule": "exact", "join": True}]).outcome is Outcome.EQUAL
+    apart = _streams(a, b, rules=[{"rule": "text", "join": False}])
+    assert apart.outcome is Outcome.MESSAGE_COUNT
+
+
+def test_pieces_that_change_their_shape_are_no_text() -> None:
+    two = infer({"text": bytes_array([b"a", b"b"])})
+    found = _streams((*_chunks("a"), two), _chunks("a", "ab"))
+    assert [o.outcome for o in found.differing] == [Outcome.SHAPE]
+
+
+def test_an_error_inside_one_of_the_messages_is_an_error_of_the_answer() -> None:
+    broken = v2.ModelStreamInferResponse(error_message="out of memory").SerializeToString()
+    found = _streams(_chunks("a", "b"), (*_chunks("ab"), broken, broken))
+    assert found.outcome is Outcome.SHADOW_ERROR
 
 
 def test_another_number_of_messages_is_not_looked_into() -> None:

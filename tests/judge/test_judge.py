@@ -185,16 +185,22 @@ def test_low_coverage_is_inconclusive_until_it_recovers() -> None:
     assert judged(judge, 1000).state is State.PASS
 
 
-def test_a_decision_stands_however_the_figures_drift() -> None:
+def test_a_fail_stands_however_the_figures_drift_and_a_pass_until_there_is_proof_of_harm() -> None:
     judge = Judge(settings(DISAGREEMENT), "pod", 0)
     for i in range(1000):
         judge.observe(pair(i), i * MS)
     assert judged(judge, 1000).state is State.PASS
-    for i in range(1000, 2000):
+    for i in range(1000, 1010):
+        judge.observe(pair(i, differs=True), i * MS)
+    assert judged(judge, 1010).state is State.PASS
+    for i in range(1010, 2000):
         judge.observe(pair(i, differs=True), i * MS)
     later = judged(judge, 2000)
-    assert later.state is State.PASS
-    assert later.criteria[0].estimate == 0.5
+    assert later.state is State.FAIL
+    assert "passed at" in later.reason
+    for i in range(2000, 60_000):
+        judge.observe(pair(i), i * MS)
+    assert judged(judge, 60_000).state is State.FAIL
 
 
 def test_a_pass_waits_for_the_minimum_time_and_a_failure_does_not() -> None:

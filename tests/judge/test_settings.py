@@ -107,3 +107,23 @@ def test_only_outputs_that_are_asked_for_are_taken_from_a_payload() -> None:
     assert values_of((), [message("score")], []) == {}
     assert not needs_request(JudgeSettings())
     assert fields_of([]) == {}
+
+
+def test_slices_of_one_sides_answer_are_refused_for_labels_with_what_to_write_instead() -> None:
+    accuracy = {"name": "right", "kind": "accuracy", "margin": 0.05, "decision": {"argmax": True}}
+    by_class = {"source": "class:digit", "name": "digit"}
+    with pytest.raises(ValueError, match=r"right \(accuracy\).*source: label.*field:NAME"):
+        JudgeSettings.model_validate({"criteria": [accuracy], "slices": [by_class]})
+    apart = {**accuracy, "slices": []}
+    JudgeSettings.model_validate({"criteria": [apart], "slices": [by_class]})
+    with pytest.raises(ValueError, match="labels: sample"):
+        JudgeSettings.model_validate({"criteria": [accuracy], "slices": [{"source": "label"}]})
+    sampled = {**accuracy, "labels": "sample"}
+    JudgeSettings.model_validate({"criteria": [sampled], "slices": [{"source": "label"}]})
+
+
+def test_blocks_have_lengths_that_fit() -> None:
+    with pytest.raises(ValueError, match="block_seconds: lengths must ascend"):
+        JudgeSettings(block_seconds=(10, 25))
+    with pytest.raises(ValueError, match="at most 5"):
+        JudgeSettings(block_seconds=(1, 2, 4, 8, 16, 32))

@@ -141,7 +141,11 @@ def test_a_reason_has_its_figures_in_their_units() -> None:
         reason(5000, 5) == "0.1 % of calls disagree, below the margin of 1 % (0.0158 % to 0.315 %)"
     )
     assert reason(500, 50, latches).startswith("10 % of calls disagree, above the margin of 1 % (")
-    assert reason(500, 0, latches).startswith("decided before; now 0 % of calls disagree (0 % to ")
+    later = reason(500, 0, latches)
+    assert later.startswith(
+        "decided 1970-01-01 00:00:00 UTC on 500 calls: 10 % of calls disagree ("
+    )
+    assert "; now 0 % of calls disagree (0 % to " in later
     undecided = reason(400, 2)
     assert undecided.startswith("undecided: 0.5 % of calls disagree (")
     assert ", margin 1 %; about " in undecided

@@ -12,7 +12,7 @@ from sidecar.report.as_json import from_json, to_json
 from sidecar.report.build import empty_report
 from sidecar.report.page import CONTENT_SECURITY_POLICY, render_html
 from sidecar.report.report import Report
-from tests.report.examples import STATUS, TRACES, call, full
+from tests.report.examples import STATUS, TRACES, call, full, side
 from tests.report.reader import Page
 
 HOSTILE = """"'><script>owned()</script><img src=x onerror=owned()>&lt;\x00\ud800</style>"""
@@ -66,6 +66,22 @@ def test_slices_latencies_time_calls_and_traffic_have_their_sections() -> None:
     assert "Connections open 12" in traffic
     assert "Shadow's breaker half open" in traffic
     assert "10.0.0.2:9096 b 321 no: older or other rules" in traffic
+
+
+def test_beside_a_control_the_change_of_a_latency_is_against_it() -> None:
+    report = full()
+    report["latency"]["control"] = side((2.0, 10))
+    shown = page(report).section("latency")
+    assert "Control Change" in shown
+    assert "p50 1 ms 3 ms 2 ms +50 %" in shown
+    assert "the change is against it" in shown
+
+
+def test_who_met_the_deadline_is_told_and_has_no_quantile() -> None:
+    report = full()
+    report["latency"]["shadow"] |= {"p50_ms": None, "endless": 7}
+    shown = page(report).section("latency")
+    assert "met the deadline: beyond every quantile, clipped in the mean 0 7" in shown
 
 
 @pytest.mark.parametrize("part", ["declared", "latency", "over_time", "outcomes", "skipped",

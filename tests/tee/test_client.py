@@ -251,7 +251,7 @@ def test_the_shadow_sees_the_policy_and_its_own_metadata_stays_in_the_observatio
     )
     ours = "00-" + "a" * 32 + "-" + "c" * 16 + "-01"
 
-    seen = ask_grpc(notes, b"x", metadata=policy.outgoing(caller, ours))
+    seen = ask_grpc(notes, b"x", metadata=policy.outgoing(caller, (("traceparent", ours),)))
 
     agent = received.pop("user-agent")
     assert isinstance(agent, str)
@@ -375,3 +375,70 @@ def test_a_tls_file_that_cannot_be_read_fails_at_start(
 
     with pytest.raises(OSError, match=r"ca\.pem"):
         asyncio.run(main())
+
+
+async def _late_by(seconds: float, delay: float) -> Observation:
+    """Ask a server that takes `delay`; our own event loop stands still for `seconds`."""
+
+    async def slow(requests: AsyncIterator[bytes], _: Any) -> AsyncIterator[bytes]:
+        async for message in requests:
+            await asyncio.sleep(delay)
+            yield message
+
+    async def main() -> Observation:
+        client = ShadowClient(ShadowSettings(address=address))
+        observation: asyncio.Future[Observation] = asyncio.get_running_loop().create_future()
+
+        def done(seen: Observation, _: object) -> None:
+            if not observation.done():
+                observation.set_result(seen)
+
+        def call() -> None:
+            client.call(
+                "/p.S/M", (b"x",), (), deadline_seconds=LATE, now=time.monotonic_ns, done=done
+            )
+
+        try:
+            call()
+            await observation  # connected
+            observation = asyncio.get_running_loop().create_future()
+            call()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # it is sent
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                pass
+            return await observation
+        finally:
+            await client.close()
+
+    async with grpc_server(slow) as address:
+        return await asyncio.to_thread(asyncio.run, main())
+
+
+def test_what_the_observer_adds_is_no_part_of_a_shadows_latency() -> None:
+    """Its loop stands still for a second after it has asked; the answer came long before."""
+    seen = asyncio.run(_late_by(1.0, 0.05))
+    assert seen.status == OK
+    assert 50_000_000 <= seen.latency_ns < 900_000_000
+
+
+def test_a_streamed_answer_tells_when_its_messages_came() -> None:
+    async def slowly(_: AsyncIterator[bytes], __: Any) -> AsyncIterator[bytes]:
+        for i in range(3):
+            await asyncio.sleep(0.05)
+            yield bytes([i])
+
+    seen = ask_grpc(slowly, b"x")
+    assert seen.first_message_latency_ns is not None
+    assert seen.message_gap_ns is not None
+    assert seen.first_message_latency_ns >= 50_000_000
+    assert seen.message_gap_ns >= 45_000_000
+    assert seen.first_message_ns <= seen.last_message_ns <= seen.ended_ns
+
+
+def test_an_answer_of_one_message_has_nothing_between() -> None:
+    seen = ask_grpc(last, b"x")
+    assert seen.message_gap_ns is None
+    assert seen.first_message_latency_ns is not None
+    assert ask_raw(resets_connection).first_message_latency_ns is None

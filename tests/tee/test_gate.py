@@ -57,6 +57,7 @@ WRONGS: dict[SkipReason, dict[str, Any]] = {
     SkipReason.RATE_LIMITED: {},
     SkipReason.SHED: {"lost": SkipReason.SHED},
     SkipReason.BREAKER_OPEN: {},
+    SkipReason.BYTES_LIMITED: {},
     SkipReason.REQUEST_TOO_LARGE: {"size": MAX_REQUEST + 1},
     SkipReason.QUEUE_FULL: {"queued_calls": 4},
     SkipReason.QUEUE_BYTES: {"queued_bytes": 1991},
@@ -65,9 +66,13 @@ WRONGS: dict[SkipReason, dict[str, Any]] = {
 
 def with_wrongs(reasons: set[SkipReason]) -> SkipReason | None:
     """Ask a gate about a call for which exactly these reasons hold."""
-    target, call = gate(), dict(FINE)
-    if SkipReason.RATE_LIMITED in reasons:
-        assert ask(target, FINE) is None
+    slow = RateSettings(calls_per_second=1, bytes_per_second=1e-9)
+    target = gate(rate=slow) if SkipReason.BYTES_LIMITED in reasons else gate()
+    call = dict(FINE)
+    if {SkipReason.RATE_LIMITED, SkipReason.BYTES_LIMITED} & reasons:
+        assert ask(target, FINE) is None  # takes the call of this second, and a debt of bytes
+    if SkipReason.RATE_LIMITED not in reasons:
+        call["now_ns"] = NANOSECONDS
     if SkipReason.BREAKER_OPEN in reasons:
         open_breaker(target)
     for reason in reasons:

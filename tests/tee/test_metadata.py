@@ -20,8 +20,9 @@ OURS = "00-" + "a" * 32 + "-" + "c" * 16 + "-01"
 def sent(metadata: Metadata, traceparent: str = "", **settings: Any) -> GrpcMetadata:
     """What goes out besides `x-shadow`."""
     policy = MetadataPolicy(ShadowSettings(name="next", address="h:1", **settings))
-    outgoing = policy.outgoing(metadata, traceparent)
-    assert outgoing == policy.outgoing(metadata, traceparent)
+    trace = (("traceparent", traceparent),) if traceparent else ()
+    outgoing = policy.outgoing(metadata, trace)
+    assert outgoing == policy.outgoing(metadata, trace)
     assert outgoing.count(("x-shadow", "next")) == 1
     return tuple(field for field in outgoing if field != ("x-shadow", "next"))
 
@@ -39,7 +40,7 @@ def test_the_callers_fields_are_copied_in_order_and_repeats_are_kept() -> None:
         *("grpc-timeout", "grpc-encoding", "grpc-accept-encoding", "grpc-trace-bin"),
         *("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"),
         *DENIED_METADATA,
-        *("x-shadow", "traceparent"),
+        *("x-shadow", "traceparent", "b3", "x-b3-traceid", "x-b3-sampled", "uber-trace-id"),
     ],
 )
 def test_what_is_not_the_shadows_business_stays_here(name: str) -> None:
@@ -114,5 +115,5 @@ def test_what_is_remembered_of_names_is_bounded() -> None:
     policy = MetadataPolicy(ShadowSettings(address="h:1"))
     metadata = tuple((f"k{i}", "v") for i in range(2 * MAX_NAMES + 1))
 
-    assert policy.outgoing(metadata, "")[:-1] == metadata
+    assert policy.outgoing(metadata)[:-1] == metadata
     assert len(policy._copied) <= MAX_NAMES

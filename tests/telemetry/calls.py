@@ -11,6 +11,7 @@ from sidecar.telemetry.plan import Layout, SpanPlan, plan
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
 UPSTREAM = "127.0.0.1:9000"
 OFFSET_NS = 1_700_000_000_000_000_000
+CALLER = (("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"),)
 STARTED = Started(
     key=CallKey(1, 1),
     method=METHOD,
@@ -46,9 +47,10 @@ def observation(
 def planned(
     *shadows: str,
     layout: Layout = "comparison",
-    metadata: Metadata = (),
+    metadata: Metadata = CALLER,
     sampled: bool = False,
     seed: int = 0,
+    follow_unsampled: bool = True,
 ) -> SpanPlan:
     return plan(
         metadata,
@@ -58,4 +60,5 @@ def planned(
         agreeing_fraction=1.0 if sampled else 0.0,
         draw_bits=Random(seed).getrandbits,
         upstream=UPSTREAM,
+        follow_unsampled=follow_unsampled,
     )

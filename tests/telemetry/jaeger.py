@@ -63,6 +63,11 @@ class Trace:
             ]
         return found
 
+    def unconsumed(self) -> list[ReceivedSpan]:
+        """Spans below a PRODUCER that are no CONSUMER: the critical path would run into them."""
+        above = [(s, self.parent(s)) for s in self.spans if s.kind != "CONSUMER"]
+        return [span for span, parent in above if parent is not None and parent.kind == "PRODUCER"]
+
     def critical_path(self, root: ReceivedSpan) -> list[ReceivedSpan]:
         """The spans that the black line runs through: from the end back, the last that ended.
 
@@ -83,6 +88,34 @@ class Trace:
             until = min(until, at.end_ns)
             path.append(at)
         return path
+
+
+def faults(spans: Iterable[ReceivedSpan]) -> set[str]:
+    """The rules that exported spans break, by name; a link leads to a span that came, too."""
+    received = list(spans)
+    known = {(span.trace_id, span.span_id) for span in received}
+    found = set()
+    for shown in traces(received).values():
+        broken = {
+            "event outside": shown.events_outside(),
+            "circle": shown.circles(),
+            "orphan": shown.orphans(),
+            "unconsumed": shown.unconsumed(),
+            "no single root": [] if len(shown.roots) == 1 else shown.spans,
+            "link to nowhere": [
+                link
+                for span in shown.spans
+                for link in span.links
+                if (link.trace_id, link.span_id) not in known
+            ],
+        }
+        found |= {rule for rule, where in broken.items() if where}
+        if not shown.roots or shown.roots[0].role == "comparison":
+            continue
+        path = shown.critical_path(shown.roots[0])
+        if any(span.role in {"shadow", "control"} for span in path):
+            found.add("shadow on the critical path")
+    return found
 
 
 def traces(spans: Iterable[ReceivedSpan]) -> dict[str, Trace]:

@@ -7,20 +7,20 @@ from collections import deque
 from collections.abc import Sequence
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import SpanExportResult
 
 from sidecar.log import Log
 from sidecar.telemetry.exporter import SpanCounts, SpanQueue
+from sidecar.telemetry.otlp import EncodedSpan
 
 PATIENCE = 30.0
 
 
-def call(name: str, spans: int = 2) -> list[ReadableSpan]:
-    return [ReadableSpan(name) for _ in range(spans)]
+def call(name: str, spans: int = 2) -> list[EncodedSpan]:
+    return [name.encode() for _ in range(spans)]
 
 
-class Held(SpanExporter):
+class Held:
     """An exporter that waits for the test before it answers a batch."""
 
     def __init__(self) -> None:
@@ -30,8 +30,8 @@ class Held(SpanExporter):
         self._go = threading.Semaphore(0)
         self._over = False
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self.batches.append([span.name for span in spans])
+    def export(self, spans: Sequence[EncodedSpan]) -> SpanExportResult:
+        self.batches.append([span.decode() for span in spans])
         self.entered.release()
         self._go.acquire()
         if self._over:
@@ -157,12 +157,12 @@ def test_after_shutdown_spans_are_dropped() -> None:
 
 
 def test_without_an_exporter_spans_reach_the_sinks_only() -> None:
-    latest: deque[ReadableSpan] = deque(maxlen=3)
+    latest: deque[EncodedSpan] = deque(maxlen=3)
     queue = SpanQueue(None, capacity=1)
     queue.add_sink(latest.append)
     for name in ("a", "b", "c"):
         assert queue.offer(call(name))
-    assert [span.name for span in latest] == ["b", "c", "c"]
+    assert [span.decode() for span in latest] == ["b", "c", "c"]
     assert queue.counts == SpanCounts()
     queue.shutdown()
 

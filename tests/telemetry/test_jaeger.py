@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
+from typing import Any
 
 import pytest
 from opentelemetry import trace
@@ -17,12 +18,15 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from sidecar.call import CallKey, Observation, SkipReason, Started
 from sidecar.compare.result import Comparison, Outcome
 from sidecar.tee.settings import ShadowSettings
+from sidecar.telemetry import attributes as say
+from sidecar.telemetry.otlp import Kind
 from sidecar.telemetry.pairs import PairSpans
 from sidecar.telemetry.plan import Layout, SpanPlan
 from sidecar.telemetry.settings import TelemetrySettings
-from tests.collector import Collector, ReceivedSpan
+from sidecar.telemetry.spans import SpanBuilder
+from tests.collector import Collector
 from tests.telemetry.calls import DIFFERS, EQUAL, METHOD, OFFSET_NS, UPSTREAM, observation
-from tests.telemetry.jaeger import Trace, dependencies, traces
+from tests.telemetry.jaeger import Trace, dependencies, faults, traces
 
 SHADOWS = (
     ShadowSettings(name="noise", address="127.0.0.1:9004", role="control"),
@@ -85,7 +89,7 @@ class Stand:
         call = Started(CallKey(1, self.calls), METHOD, "m", metadata, "10.0.0.7:5", 1_000_001)
         plan = self.spans.plan(call)
         for name in found or ({"a"} if skipped else {}):
-            self._serve(plan.traceparent_for(name))
+            self._serve(str(dict(plan.trace_for(name, ()))["traceparent"]))
         answer = None if skipped else production or observation(ended_ns=5_000_999)
         self.spans.tell(
             call,
@@ -136,31 +140,88 @@ def test_no_call_breaks_a_rule_of_jaegers_page(collector: Collector, layout: Lay
     exported = stand.spans.counts.exported
     # The client's own and, for all shadows that were sent a recorded copy, the candidate's.
     received = collector.spans(at_least=exported + 8 + 10)
-    found = traces(received)
-    for shown in found.values():
-        assert shown.events_outside() == []
-        assert shown.circles() == []
-        assert shown.orphans() == []
-        assert len(shown.roots) == 1
+    assert faults(received) == set()
     assert sum(len(span.events) for span in received) == 3
 
-    called = [t for t in found.values() if any(s.role == "production" for s in t.spans)]
+    called = [t for t in traces(received).values() if any(s.role == "production" for s in t.spans)]
     assert len(called) == 8
     for shown in called:
         path = shown.critical_path(shown.roots[0])
-        assert all(span.role in {"", "production"} for span in path)
         assert path[-1].role == "production"
         if layout == "comparison":
             assert len(shown.spans) == (2 if shown.roots[0].name == "checkout" else 1)
             assert all(span.name != "a: value" for span in shown.spans)
-    _links_lead_somewhere(received)
 
 
-def _links_lead_somewhere(received: list[ReceivedSpan]) -> None:
-    known = {(span.trace_id, span.span_id) for span in received}
-    for span in received:
-        for link in span.links:
-            assert (link.trace_id, link.span_id) in known
+def _late_events(patch: pytest.MonkeyPatch) -> None:
+    right = say.differences
+    patch.setattr(say, "differences", lambda copy, at: right(copy, at + 2_000))
+
+
+def _production_links_into_its_own_trace(patch: pytest.MonkeyPatch) -> None:
+    right = SpanBuilder._production
+
+    def wrong(self: SpanBuilder, call: Any, _: object) -> bytes:
+        return right(self, call, call.finished.plan.shadows["a"])
+
+    patch.setattr(SpanBuilder, "_production", wrong)
+
+
+def _without(place: int) -> Callable[[pytest.MonkeyPatch], None]:
+    def broken(patch: pytest.MonkeyPatch) -> None:
+        right = SpanBuilder.build
+
+        def wrong(self: SpanBuilder, finished: Any) -> list[bytes]:
+            spans = right(self, finished)
+            return spans[:place] + spans[place + 1 :]
+
+        patch.setattr(SpanBuilder, "build", wrong)
+
+    return broken
+
+
+def _shadow_below_production(patch: pytest.MonkeyPatch) -> None:
+    def wrong(self: SpanBuilder, call: Any, copy: Any) -> list[bytes]:
+        return [self._shadow(call, copy, call.own, Kind.CLIENT)]
+
+    patch.setattr(SpanBuilder, "_joined", wrong)
+
+
+def _a_client_below_a_producer(patch: pytest.MonkeyPatch) -> None:
+    right = SpanBuilder._shadow
+
+    def wrong(self: SpanBuilder, call: Any, copy: Any, parent: Any, _: Kind) -> bytes:
+        return right(self, call, copy, parent, Kind.CLIENT)
+
+    patch.setattr(SpanBuilder, "_shadow", wrong)
+
+
+@pytest.mark.parametrize(
+    ("layout", "defect", "rule"),
+    [
+        ("comparison", _late_events, "event outside"),
+        ("joined", _production_links_into_its_own_trace, "circle"),
+        ("comparison", _without(1), "orphan"),
+        ("comparison", _without(0), "link to nowhere"),
+        ("comparison", _without(1), "no single root"),
+        ("joined", _shadow_below_production, "shadow on the critical path"),
+        ("joined", _a_client_below_a_producer, "unconsumed"),
+    ],
+)
+def test_each_rule_is_broken_by_the_defect_that_it_stands_for(
+    collector: Collector,
+    monkeypatch: pytest.MonkeyPatch,
+    layout: Layout,
+    defect: Callable[[pytest.MonkeyPatch], None],
+    rule: str,
+) -> None:
+    defect(monkeypatch)
+    stand = Stand(collector, layout)
+    stand.call({"a": (DIFFERS, SLOW)})
+    stand.call({"a": (DIFFERS, SLOW)}, sampled=False)  # production's span is a root
+    stand.close()
+    received = collector.spans(at_least=stand.spans.counts.exported + 3)
+    assert rule in faults(received)
 
 
 def test_the_candidates_own_spans_stand_below_its_bar(collector: Collector) -> None:

@@ -179,7 +179,9 @@ def test_the_shadow_was_sent_the_span_that_the_collector_got(collector: Collecto
     (shadow,) = by_role(collector.spans(at_least=4), "shadow").values()
     (production,) = by_role(collector.spans(), "production").values()
     spans.close()
-    assert plan.traceparent_for("candidate") == f"00-{shadow.trace_id}-{shadow.span_id}-00"
+    assert plan.trace_for("candidate", ()) == (
+        ("traceparent", f"00-{shadow.trace_id}-{shadow.span_id}-00"),
+    )
     assert plan.ids("candidate")["span_id"] == production.span_id
     assert production.attributes["server.address"] == "127.0.0.1"
 
@@ -275,13 +277,14 @@ def test_of_each_reason_that_calls_are_refused_for_one_a_second_is_told(
 def test_a_production_that_answers_its_own_span_gets_an_internal_one(collector: Collector) -> None:
     spans = pair_spans()
     answer = observation()._replace(headers=(("traceresponse", f"00-{1:032x}-{2:016x}-01"),))
-    tell(spans, started(0), DIFFERS)
-    tell(spans, started(1), DIFFERS, production=answer)
-    tell(spans, started(2), DIFFERS)
-    received = collector.spans(at_least=12)
+    tell(spans, started(0, sampled=True), DIFFERS)
+    tell(spans, started(1, sampled=True), DIFFERS, production=answer)
+    tell(spans, started(2, sampled=True), DIFFERS)
+    tell(spans, started(3), DIFFERS)  # whose caller does not record, and production neither
+    received = collector.spans(at_least=16)
     spans.close()
     kinds = {int(s.trace_id, 16): s.kind for s in by_role(received, "production").values()}
-    assert kinds == {1: "SERVER", 2: "INTERNAL", 3: "INTERNAL"}
+    assert kinds == {1: "SERVER", 2: "INTERNAL", 3: "INTERNAL", 4: "SERVER"}
 
 
 def test_exemplars_are_of_comparisons_that_can_be_opened(collector: Collector) -> None:
@@ -302,7 +305,7 @@ def test_with_traces_off_the_callers_trace_goes_on_and_nothing_is_told() -> None
     told: list[object] = []
     spans.queue.add_sink(told.append)
     call = started(0, sampled=True)
-    assert spans.plan(call).traceparent_for("candidate") == call.metadata[0][1]
+    assert spans.plan(call).trace_for("candidate", call.metadata) == call.metadata
     tell(spans, call, DIFFERS)
     assert told == []
     spans.close()

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from sidecar.call import Metadata
-from sidecar.telemetry.ids import parse_traceparent
+from sidecar.telemetry.ids import format_traceparent
 from sidecar.telemetry.plan import Layout, SpanPlan, plan
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -89,7 +89,7 @@ def test_all_spans_have_ids_of_their_own(layout: Layout) -> None:
 def test_a_shadow_is_told_its_own_span_as_parent(layout: Layout) -> None:
     it = planned(SAMPLED, layout)
     for name, context in it.shadows.items():
-        assert parse_traceparent(it.traceparent_for(name)) == context
+        assert it.trace_for(name, ()) == (("traceparent", format_traceparent(context)),)
 
 
 @pytest.mark.parametrize(
@@ -110,14 +110,15 @@ def test_an_agreeing_call_is_kept_by_the_draw_or_because_the_caller_keeps_its_tr
     it = planned(metadata, draw=draw, fraction=fraction)
     assert it.sampled is sampled
     assert {context.sampled for context in it.shadows.values()} == {sampled}
-    assert it.traceparent_for("candidate")[-2:] == ("01" if sampled else "00")
+    assert it.trace_for("candidate", metadata)[0][1][-2:] == ("01" if sampled else "00")
 
 
 def test_with_traces_off_the_callers_field_goes_on_as_it_is() -> None:
-    it = planned((("traceparent", "ff-what-ever"),), "off", draw=0.0, fraction=1.0)
-    assert it.traceparent_for("candidate") == "ff-what-ever"
+    sent = (("traceparent", "ff-what-ever"), ("b3", "0"), ("x-tenant", "acme"))
+    it = planned(sent, "off", draw=0.0, fraction=1.0)
+    assert it.trace_for("candidate", sent) == sent[:2]
     assert (it.sampled, it.production, it.ids("candidate")) == (False, None, {})
-    assert planned((), "off").traceparent_for("candidate") == ""
+    assert planned((), "off").trace_for("candidate", ()) == ()
 
 
 def test_the_ids_for_people_name_both_halves() -> None:

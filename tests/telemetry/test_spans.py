@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
@@ -18,6 +18,7 @@ from sidecar.telemetry.plan import Layout, SpanPlan
 from sidecar.telemetry.spans import SpanBuilder
 from sidecar.telemetry.words import METHODS
 from tests.telemetry.calls import (
+    CALLER,
     DIFFERS,
     EQUAL,
     OFFSET_NS,
@@ -25,11 +26,10 @@ from tests.telemetry.calls import (
     observation,
     planned,
 )
+from tests.telemetry.readable import readable
 
 ADDRESS = "127.0.0.1:9001"
-CALLER = (("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"),)
 RECORDING = (("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),)
-RESOURCE = Resource({"service.name": "test"})
 ANSWER = observation(started_ns=1_300_000, ended_ns=7_000_000)
 
 
@@ -50,10 +50,11 @@ def build(
     workload: str = "digits",
     **more: Any,
 ) -> list[ReadableSpan]:
-    builder = SpanBuilder(RESOURCE, lambda: OFFSET_NS, Random(2).getrandbits, workload)
+    builder = SpanBuilder(lambda: OFFSET_NS, Random(2).getrandbits, workload)
     ordered = sorted(copies, key=lambda copy: copy.role != "shadow")
     answer = production or observation()
-    return builder.build(Finished(STARTED, plan, answer, ordered, 9_000_000, **more))
+    finished = Finished(STARTED, plan, answer, ordered, 9_000_000, **more)
+    return [readable(span) for span in builder.build(finished)]
 
 
 def context(span: ReadableSpan) -> SpanContext:
@@ -195,12 +196,12 @@ def test_a_whole_call_is_named_after_its_worst_shadow_and_not_after_a_control() 
 
 
 def test_without_a_workload_the_method_names_the_call_and_methods_have_a_bound() -> None:
-    builder = SpanBuilder(RESOURCE, lambda: 0, Random(1).getrandbits)
+    builder = SpanBuilder(lambda: 0, Random(1).getrandbits)
     names = set()
     for number in range(200):
         call = STARTED._replace(method=f"/made.Up/Method{number}")
         finished = Finished(call, planned(sampled=True), observation(), [a_copy()], 9_000_000)
-        names |= {span.name for span in builder.build(finished)}
+        names |= {readable(span).name for span in builder.build(finished)}
     assert "Method0: candidate agrees" in names
     assert "_OTHER: candidate agrees" in names
     assert len(names) == 2 * (METHODS + 1) + 2
@@ -255,7 +256,7 @@ def test_a_call_is_found_by_its_id_slice_and_page_and_its_sizes_are_told() -> No
         assert told["shadow.correlation_id"] == "order-4711"
         assert told["shadow.slice.region"] == "eu"
         assert told["shadow.request.bytes"] == 7
-        assert told["shadow.url"] == f"http://here:9095/pairs?trace_id={trace}"
+        assert told["shadow.url"] == f"http://here:9095/call/{trace}"
     assert attributes(spans[-1])["shadow.response.bytes"] == len(b"secret payload")
 
 
@@ -273,9 +274,95 @@ def test_productions_span_continues_the_callers_trace() -> None:
     assert f"{context(production).trace_id:032x}" == "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-def test_productions_span_is_a_root_where_there_is_no_caller() -> None:
-    production, _ = pair(build(planned(sampled=True), a_copy()))
-    assert production.parent is None
+def test_a_call_that_came_without_a_trace_has_one_and_production_stands_in_it_once() -> None:
+    whole, production, shadow = build(planned(metadata=(), sampled=True), a_copy())
+    assert {context(span).trace_id for span in (whole, production, shadow)} == {
+        context(whole).trace_id
+    }
+    assert whole.parent is None
+    for span in (production, shadow):
+        assert span.parent is not None
+        assert span.parent.span_id == context(whole).span_id
+        assert links(span) == []  # into its own trace it would lead in a circle
+    assert (production.name, production.kind) == ("production", SpanKind.SERVER)
+    assert attributes(whole)["shadow.peer.span_id"] == f"{context(production).span_id:016x}"
+    assert attributes(shadow)["shadow.peer.span_id"] == f"{context(production).span_id:016x}"
+    assert attributes(production)["shadow.peer.span_id"] == f"{context(shadow).span_id:016x}"
+
+
+def test_an_unsampled_callers_trace_can_be_left_alone() -> None:
+    for layout, each in (("comparison", 3), ("joined", 3)):
+        left = planned(layout=layout, follow_unsampled=False)  # type: ignore[arg-type]  # both are
+        spans = build(left, a_copy(DIFFERS))
+        assert len(spans) == each
+        theirs = "4bf92f3577b34da6a3ce929d0e0e4736"
+        assert theirs not in {f"{context(span).trace_id:032x}" for span in spans}
+        assert attributes(spans[0])["shadow.caller.trace_id"] == theirs
+
+
+@pytest.mark.parametrize("layout", ["comparison", "joined"])
+def test_beside_productions_own_span_ours_has_no_length_and_no_error(layout: Layout) -> None:
+    failed = observation(13)
+    found = a_copy(Comparison(Outcome.PRODUCTION_ERROR))
+    plan = planned(layout=layout, metadata=RECORDING)
+    production, *_ = build(plan, found, production=failed, instrumented=True)
+    assert production.kind is SpanKind.INTERNAL
+    assert production.start_time == production.end_time == OFFSET_NS + STARTED.started_ns
+    assert production.status.status_code is StatusCode.UNSET
+    assert production.name == "shadowed: production failed (INTERNAL), candidate did not"
+
+
+def test_a_difference_is_told_in_a_sentence_with_what_is_allowed() -> None:
+    raw = {"max_abs": 0.8, "max_rel": 40.0, "nothing": 0.0}
+    output = OutputResult("p", Outcome.VALUE, "tolerance", 1.0, raw, 0.0, {"atol": 0.001})
+    _, whole, *_ = build(planned(), a_copy(Comparison(Outcome.VALUE, (output,))))
+    assert attributes(whole)["shadow.difference.1"] == (
+        "p: value by tolerance: max_abs 0.8, max_rel 40; allowed: atol 0.001"
+    )
+
+
+def test_what_the_control_answered_tells_noise_from_a_difference() -> None:
+    plan = planned("candidate", "noise")
+    spans = build(plan, a_copy(DIFFERS), a_copy(EQUAL, "noise", "control"))
+    for span in (spans[0], spans[1], spans[-1]):
+        assert attributes(span)["shadow.control.outcome"] == "equal"
+        assert attributes(span)["shadow.control.agrees"] is True
+    assert "shadow.control.outcome" not in attributes(build(planned(), a_copy(DIFFERS))[0])
+
+
+def test_the_other_half_can_be_opened_by_its_url() -> None:
+    url = "http://jaeger/trace/{trace_id}"
+    production, whole, mirrored, shadow = build(planned(), a_copy(DIFFERS), trace_url=url)
+    theirs, ours = context(production).trace_id, context(shadow).trace_id
+    assert attributes(production)["shadow.peer.url"] == f"http://jaeger/trace/{ours:032x}"
+    for span in (whole, mirrored, shadow):
+        assert attributes(span)["shadow.peer.url"] == f"http://jaeger/trace/{theirs:032x}"
+
+
+def test_who_of_several_was_not_compared_is_told_by_name() -> None:
+    skipped = Copy("b", "shadow", ADDRESS, skip=SkipReason.QUEUE_FULL)
+    production, whole, *_ = build(planned("candidate", "b"), a_copy(DIFFERS), skipped)
+    for span in (production, whole):
+        assert attributes(span)["shadow.skip_reason.b"] == "queue_full"
+        assert "shadow.skip_reason" not in attributes(span)
+
+
+def test_version_and_verdict_stand_on_the_shadow() -> None:
+    judged = replace(a_copy(DIFFERS), version="2.1", verdict="WATCHING")
+    _, whole, _, shadow = build(planned(), judged)
+    assert attributes(shadow)["shadow.version"] == "2.1"
+    assert attributes(shadow)["shadow.verdict"] == attributes(whole)["shadow.verdict"] == "WATCHING"
+
+
+def test_text_that_is_no_unicode_does_not_lose_its_batch() -> None:
+    call = STARTED._replace(method="/half\udce9")
+    answer = ANSWER._replace(status=13, detail="\udcff and \x00 and <script>\n")
+    builder = SpanBuilder(lambda: 0, Random(1).getrandbits)
+    found = a_copy(Comparison(Outcome.SHADOW_ERROR), answer=answer)
+    finished = Finished(call, planned(), observation(), [found], 9, correlation_id="\ud800")
+    spans = [readable(span) for span in builder.build(finished)]
+    assert spans[-1].status.description == "INTERNAL: ? and \x00 and <script>\n"
+    assert attributes(spans[0])["shadow.correlation_id"] == "?"
 
 
 def test_production_is_seen_as_a_server_and_the_shadow_by_its_client() -> None:

@@ -17,6 +17,7 @@ from typing import Final
 
 from sidecar.compare.payload import Output
 from sidecar.compare.result import Outcome, OutputResult
+from sidecar.compare.rules.finding import tolerances
 from sidecar.compare.rules.registry import RULES
 from sidecar.compare.settings import CompareSettings, OutputRule
 
@@ -67,8 +68,27 @@ def compare_outputs(name: str, a: Output, b: Output, rule: OutputRule) -> Output
         if differs:
             return OutputResult(name, outcome, chosen, 1.0)
     finding = RULES[chosen].compare(a, b, rule)
-    allowed = 0.0 if finding.outcome is Outcome.EQUAL else _allowed(chosen, rule)
-    return OutputResult(name, finding.outcome, chosen, finding.score, finding.raw, allowed)
+    if finding.outcome is Outcome.EQUAL:
+        return OutputResult(name, finding.outcome, chosen, finding.score, finding.raw)
+    return OutputResult(
+        name,
+        finding.outcome,
+        chosen,
+        finding.score,
+        finding.raw,
+        _allowed(chosen, rule),
+        _limits(chosen, a.dtype, rule),
+    )
+
+
+def _limits(chosen: str, dtype: str, rule: OutputRule) -> dict[str, float]:
+    """The settings by which a rule found a difference, by name."""
+    used = RULES[chosen].settings
+    found: dict[str, float] = {}
+    if "atol" in used:
+        found["atol"], found["rtol"] = tolerances(dtype, rule)
+    others = [name for name in ("max_outside", "max_score") if name in used]
+    return found | {name: getattr(rule, name) for name in others}
 
 
 def _allowed(chosen: str, rule: OutputRule) -> float:

@@ -75,8 +75,7 @@ class Plan:
 
     def covers(self, slice_name: str) -> bool:
         """Whether the criterion is watched in the slices of that name."""
-        globs = self.criterion.slices
-        return "*" in globs or any(fnmatchcase(slice_name, glob) for glob in globs)
+        return self.criterion.watches(slice_name)
 
     def increments(self, pair: JudgedPair, ranges: Ranges) -> Increments:
         """What one pair adds to the criterion's cells; nothing when it is not about the call.
@@ -126,6 +125,9 @@ class Criterion(Section):
     weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0  # share of the rejecting alpha
     methods: Glob = "*"
     slices: tuple[Glob, ...] = ("*",)  # names of the slices in which it is watched too
+    # How bad a slice may be for PASS to count it as shown, in the unit of margin; none: twice the
+    # margin.
+    slice_margin: Finite | None = None
 
     needs_labels: ClassVar[bool] = False
     needs_values: ClassVar[bool] = False  # reads values of outputs, beside what the comparison told
@@ -138,6 +140,15 @@ class Criterion(Section):
         if problems := self.problems():
             raise ValueError("; ".join(problems))
         return self
+
+    def watches(self, slice_name: str) -> bool:
+        """Whether it is watched in the slices of that name."""
+        return "*" in self.slices or any(fnmatchcase(slice_name, glob) for glob in self.slices)
+
+    @property
+    def labels_all(self) -> bool:
+        """Whether it counts a call only with its label, whatever both sides said."""
+        return False
 
     @property
     def reads_outputs(self) -> str:

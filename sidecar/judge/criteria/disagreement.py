@@ -1,7 +1,9 @@
 """Share, or mean score, of calls whose outputs disagree; net of a control's, where there is one.
 
 Counters: n, k (sum of scores); net of a control also controls (calls to which it gave an answer)
-and a splat histogram of the score less the control's, weighted by the control's fraction.
+and a splat histogram of the score less the control's, weighted by the control's fraction; where a
+control that was asked gave none, two: of the score at its worst (w before the edge), and at its
+best (g).
 """
 
 from __future__ import annotations
@@ -48,12 +50,17 @@ class Disagreement(Rate, Mean):
         counted = [("n", 1.0), ("k", score)] if score else [("n", 1.0)]
         if not plan.net:
             return counted
-        floor = 0.0
-        if pair.control is not None and pair.control.outcome is not Outcome.SHADOW_ERROR:
-            # A control that gave no answer excuses nothing.
-            floor = score_of(pair.control, self.outputs, mean=mean) or 0.0
+        control, drawn = pair.control, pair.control_times is not None
+        if control is not None and control.outcome is not Outcome.SHADOW_ERROR:
+            floor = score_of(control, self.outputs, mean=mean) or 0.0
             counted.append(("controls", 1.0))
-        return counted + splatted(score - floor / plan.control_fraction, plan.edges)
+            return counted + splatted(score - floor / plan.control_fraction, plan.edges)
+        if control is None and not drawn:
+            return counted + splatted(score, plan.edges)
+        # It was asked and gave no answer: for PASS that excuses nothing, for FAIL everything.
+        best = score - 1 / plan.control_fraction
+        counted += [(f"w{name}", weight) for name, weight in splatted(score, plan.edges)]
+        return counted + [(f"g{name}", weight) for name, weight in splatted(best, plan.edges)]
 
     def magnitude(self, plan: Plan, pair: JudgedPair, counted: Increments) -> float:
         """See `Criterion.magnitude`: of calls that disagree alike, those further apart first."""

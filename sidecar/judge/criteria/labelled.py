@@ -87,6 +87,11 @@ class Labelled(Mean):
             return []
         return [("n", 1.0), ("differing", 1.0)] if rows.differ else [("n", 1.0)]
 
+    @property
+    def labels_all(self) -> bool:
+        """See `Criterion.labels_all`."""
+        return self.labels == "sample"
+
     def share_of_lost(self, plan: Plan, counted: float) -> float:
         """See `Criterion.share_of_lost`: where labels are of a sample, as many as of the others."""
         return counted if self.labels == "sample" else 1.0

@@ -1,7 +1,7 @@
 """Kinds that keep a splat histogram of a bounded score: counters "0", "1", ... by edge.
 
-Counts of calls whose score is not known yet lie at either end: for PASS at the worst, for FAIL at
-the best (`_ends`).
+Scores that are not known, or not to their end, are in two histograms of their own, at their worst
+for PASS ("w0", ...) and at their best for FAIL ("g0", ...).
 """
 
 from __future__ import annotations
@@ -31,15 +31,21 @@ class Mean(Criterion):
 
     def scored(self, plan: Plan, counted: Increments) -> Scores:
         """See `Criterion.scored`."""
-        n = k = 0.0
+        n = worst = best = 0.0
         edges = plan.edges
         for name, weight in counted:
             if name.isdigit():
                 n += weight
-                k += edges[int(name)] * weight
+                worst += edges[int(name)] * weight
+                best += edges[int(name)] * weight
+            elif name[0] == "w" and name[1:].isdigit():
+                n += weight
+                worst += edges[int(name[1:])] * weight
+            elif name[0] == "g" and name[1:].isdigit():
+                best += edges[int(name[1:])] * weight
         if self.is_two_sided:
-            return n, ((k, k), (-k, -k))
-        return n, ((-k, -k) if self.is_downward else (k, k),)
+            return n, ((worst, best), (-best, -worst))
+        return n, ((-best, -worst) if self.is_downward else (worst, best),)
 
     def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
         """See `Criterion.measure`."""
@@ -67,8 +73,11 @@ class Mean(Criterion):
 
     def ends(self, plan: Plan, cell: Mapping[str, float]) -> tuple[Floats, Floats]:
         """The histogram with every unknown score at its best, and at its worst."""
-        counts = np.array([cell.get(str(i), 0.0) for i in range(len(plan.edges))])
-        return counts, counts
+        known, worst, best = (
+            np.array([cell.get(f"{prefix}{i}", 0.0) for i in range(len(plan.edges))])
+            for prefix in ("", "w", "g")
+        )
+        return known + best, known + worst
 
     def _claim(self, plan: Plan, counts: Floats, side: Side) -> float:
         """ln E about the histogram's mean, in the direction that the criterion calls bad."""

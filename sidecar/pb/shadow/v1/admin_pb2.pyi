@@ -50,7 +50,7 @@ class GetCountsResponse(_message.Message):
     def __init__(self, shadows: _Optional[_Iterable[_Union[ShadowCounts, _Mapping]]] = ...) -> None: ...
 
 class ShadowCounts(_message.Message):
-    __slots__ = ("shadow", "judge_settings", "control_fraction", "snapshot", "outcomes", "skipped", "production_latency", "shadow_latency", "timeline", "notes", "worst", "sample", "stands", "stands_because", "outputs", "unread", "notices", "is_past", "away_times", "away_seconds", "away_lost_calls", "observers")
+    __slots__ = ("shadow", "judge_settings", "control_fraction", "snapshot", "outcomes", "skipped", "production_latency", "shadow_latency", "timeline", "notes", "worst", "sample", "stands", "stands_because", "outputs", "unread", "control_latency", "notices", "is_past", "away_times", "away_seconds", "away_lost_calls", "observers")
     class OutcomesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -88,6 +88,7 @@ class ShadowCounts(_message.Message):
     STANDS_BECAUSE_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     UNREAD_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_LATENCY_FIELD_NUMBER: _ClassVar[int]
     NOTICES_FIELD_NUMBER: _ClassVar[int]
     IS_PAST_FIELD_NUMBER: _ClassVar[int]
     AWAY_TIMES_FIELD_NUMBER: _ClassVar[int]
@@ -110,13 +111,14 @@ class ShadowCounts(_message.Message):
     stands_because: str
     outputs: _containers.RepeatedCompositeFieldContainer[OutputCounts]
     unread: _containers.ScalarMap[str, int]
+    control_latency: Latency
     notices: _containers.RepeatedScalarFieldContainer[str]
     is_past: bool
     away_times: int
     away_seconds: float
     away_lost_calls: float
     observers: int
-    def __init__(self, shadow: _Optional[str] = ..., judge_settings: _Optional[str] = ..., control_fraction: _Optional[float] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., outcomes: _Optional[_Mapping[str, int]] = ..., skipped: _Optional[_Mapping[str, int]] = ..., production_latency: _Optional[_Union[Latency, _Mapping]] = ..., shadow_latency: _Optional[_Union[Latency, _Mapping]] = ..., timeline: _Optional[_Union[Timeline, _Mapping]] = ..., notes: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., worst: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., sample: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., stands: _Optional[_Union[State, str]] = ..., stands_because: _Optional[str] = ..., outputs: _Optional[_Iterable[_Union[OutputCounts, _Mapping]]] = ..., unread: _Optional[_Mapping[str, int]] = ..., notices: _Optional[_Iterable[str]] = ..., is_past: _Optional[bool] = ..., away_times: _Optional[int] = ..., away_seconds: _Optional[float] = ..., away_lost_calls: _Optional[float] = ..., observers: _Optional[int] = ...) -> None: ...
+    def __init__(self, shadow: _Optional[str] = ..., judge_settings: _Optional[str] = ..., control_fraction: _Optional[float] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., outcomes: _Optional[_Mapping[str, int]] = ..., skipped: _Optional[_Mapping[str, int]] = ..., production_latency: _Optional[_Union[Latency, _Mapping]] = ..., shadow_latency: _Optional[_Union[Latency, _Mapping]] = ..., timeline: _Optional[_Union[Timeline, _Mapping]] = ..., notes: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., worst: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., sample: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., stands: _Optional[_Union[State, str]] = ..., stands_because: _Optional[str] = ..., outputs: _Optional[_Iterable[_Union[OutputCounts, _Mapping]]] = ..., unread: _Optional[_Mapping[str, int]] = ..., control_latency: _Optional[_Union[Latency, _Mapping]] = ..., notices: _Optional[_Iterable[str]] = ..., is_past: _Optional[bool] = ..., away_times: _Optional[int] = ..., away_seconds: _Optional[float] = ..., away_lost_calls: _Optional[float] = ..., observers: _Optional[int] = ...) -> None: ...
 
 class OutputCounts(_message.Message):
     __slots__ = ("name", "agree", "differ", "largest")
