@@ -1,8 +1,10 @@
 # One image for every role: wire, observer (under its guard), redirect, webhook. The model servers
-# of the example need scikit-learn, which the sidecar does not: they are the stage `demo`.
+# of the example need scikit-learn, which the sidecar does not: they are the stage `demo`. What
+# captures calls or asks them again needs pyarrow, 100 MB more: that is the stage `capture`.
 #
 #   docker build -t shadow-sidecar:0.1.0 .
 #   docker build -t shadow-sidecar-demo:0.1.0 --target demo .
+#   docker build -t shadow-sidecar-capture:0.1.0 --target capture .
 ARG BASE=debian:bookworm-slim
 
 # hadolint ignore=DL3006
@@ -41,6 +43,19 @@ COPY --from=build-demo /opt/shadow-sidecar /opt/shadow-sidecar
 USER 10095:10095
 ENTRYPOINT ["python", "-m", "sidecar.demo.server"]
 CMD ["--model", "production", "--listen", "0.0.0.0:9000"]
+
+# With what reads and writes Parquet: for pods that capture, and for replays.
+FROM build AS build-capture
+# hadolint ignore=DL3013
+RUN pip install --no-cache-dir --no-compile '.[capture]' \
+ && python -m compileall -q -j 0 /opt/shadow-sidecar/lib \
+ && pip uninstall -q -y pip setuptools
+
+FROM python AS capture
+COPY --from=build-capture /opt/shadow-sidecar /opt/shadow-sidecar
+USER 10095:10095
+ENTRYPOINT ["shadow-sidecar"]
+CMD ["--help"]
 
 FROM build AS trimmed
 RUN pip uninstall -q -y pip setuptools

@@ -20,14 +20,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from benchmarks import isolation, latency, matrix, observer, plot, report, soak, targets
+from benchmarks import capture, isolation, latency, matrix, observer, plot, report, soak, targets
 from benchmarks.account import Quiet
 from benchmarks.machine import describe, install, load_average, missing
 from benchmarks.targets import Target
 from tests.collector import Collector
 
 OUT = Path(__file__).with_name("results.md")
-SECTIONS = ("matrix", "latency", "isolation", "observer", "memory")
+SECTIONS = ("matrix", "latency", "isolation", "observer", "capture", "memory")
 PATIENCE, QUICK_PATIENCE = 120.0, 10.0  # seconds to wait for others to be done, all in all
 Step = Callable[[str], None]
 
@@ -112,6 +112,9 @@ def _run(
             work = observer.run(step, env, quiet, quick=quick)
             met = [*targets.of_observer(work), *targets.of_scale(work)]
             return _part(report.of_observer(work), iter(met))
+        case "capture":
+            kept = capture.run(step, env, quiet, quick=quick)
+            return _part(report.of_capture(kept), targets.of_capture(kept))
         case _:
             memory = soak.run(step, flags.soak_seconds)
             return _part(report.of_memory(memory), targets.of_memory(memory))

@@ -75,10 +75,14 @@ def measure(name: str, criteria: int, slices: int, folder: Path) -> dict[str, An
     return {
         "configuration": f"{criteria} criteria x {slices or 'no'} slices",
         "pieces a second": statistics.median(sizes[3:]),
-        "cut ms": f"{statistics.median(cuts[3:]) * 1e3:.1f} (most {max(cuts[3:]) * 1e3:.1f})",
-        "commit ms": f"{statistics.median(commits[3:]) * 1e3:.1f} (most {max(commits[3:]) * 1e3:.1f})",
+        "cut ms": _said(cuts[3:]),
+        "commit ms": _said(commits[3:]),
         "bytes on disk": size,
     }
+
+
+def _said(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds) * 1e3:.1f} (most {max(seconds) * 1e3:.1f})"
 
 
 def main() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from benchmarks import capture
+from benchmarks.capture import Captured
 from benchmarks.isolation import Isolation
 from benchmarks.latency import Added, Latency
 from benchmarks.load import size
@@ -18,6 +20,35 @@ from benchmarks.soak import Grown, Memory
 from benchmarks.targets import MIB, Target
 
 Row = Sequence[str]
+
+
+def of_capture(found: Captured) -> Iterator[str]:
+    """Capturing every call, and asking again."""
+    yield "## Capture and replay"
+    yield ""
+    yield "Every call captured with its payloads, 8 x 1. CPU in microseconds: the wire's per call"
+    yield f"at full speed, the observer's per compared call at {8 * capture.PACE} calls a second."
+    yield ""
+    rows = [
+        (
+            f"{size(payload)}, {name}",
+            figure(cost.wire),
+            figure(cost.rate),
+            figure(cost.observer),
+        )
+        for payload, costs in found.costs.items()
+        for name, cost in costs.items()
+    ]
+    yield from table(("", "wire", "calls/s", "observer"), rows)
+    rows_of = [
+        (size(payload), figure(found.offline[payload]), f"{found.size[payload]:.2f}")
+        for payload in found.offline
+    ]
+    yield from table(("offline", "rows for each CPU second", "file over messages"), rows_of)
+    yield f"Replay `max`: {figure(found.replay)} calls a second; h2load of the same grpcio server: "
+    yield f"{figure(found.load)}. Peak memory of a replay of {found.rows:,} calls over that of a"
+    yield f"fifth of them: {1 + found.growth:.2f}."
+    yield ""
 
 
 def table(head: Row, rows: Iterable[Row]) -> Iterator[str]:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks import matrix, observer
+from benchmarks import capture, matrix, observer
+from benchmarks.capture import Captured
 from benchmarks.isolation import OFF, OTHERS, SHARING, Isolation
 from benchmarks.latency import Latency
-from benchmarks.load import Shape
+from benchmarks.load import Shape, size
 from benchmarks.matrix import Matrix, mirror, ours
 from benchmarks.measure import ratio
 from benchmarks.observer import Efficiency
@@ -47,6 +48,44 @@ class Target:
             return "not measured"
         times = f", {self.measured / self.bound:.2f} of the bound" if self.bound else ""
         return f"**missed**{times}"
+
+
+def of_capture(found: Captured) -> Iterator[Target]:
+    """What capturing costs, and how fast calls are asked again."""
+    for payload, costs in found.costs.items():
+        kept, plain = costs[capture.WITH], costs[capture.WITHOUT]
+        spread = max(0.05, plain.wire.spread, kept.wire.spread)
+        yield Target(
+            f"CPU per call of the wire, 8 x 1, {size(payload)}: all captured / nothing",
+            "≤",
+            1 + spread,
+            kept.wire.median / plain.wire.median,
+            beside="the bound is 1 and the spread of either",
+        )
+        yield Target(
+            f"CPU per compared call of the observer, {size(payload)}: all captured / nothing",
+            "≤",
+            1.15,
+            kept.observer.median / plain.observer.median,
+        )
+        yield Target(
+            f"rows captured for each CPU second, nobody else at work, {size(payload)}",
+            "≥",
+            20_000,
+            found.offline[payload].median,
+        )
+    yield Target(
+        "replay `max` / h2load, calls a second of the same server, comparing included",
+        "≥",
+        0.8,
+        found.replay.median / found.load.median,
+    )
+    yield Target(
+        f"a replay's peak memory, {found.rows:,} calls / a fifth of them, less 1",
+        "≤",
+        FLAT,
+        found.growth,
+    )
 
 
 def of_matrix(found: Matrix) -> Iterator[Target]:

@@ -132,4 +132,5 @@ class Keeping:
             return
         for judged in (shadows := list(shadows)):
             judged.evaluate(now_ns)
-        self._keeper.close([r.write() for j in shadows for r in j.every_row if r.has_changed])
+        rows = [row for judged in shadows for row in judged.every_row]
+        self._keeper.close([row.write(whole=True) for row in rows if row.has_changed])

@@ -41,7 +41,15 @@ class Counts:
 class ShadowCounts(Counts):
     """One shadow's calls, and what the comparisons found."""
 
-    __slots__ = ("latency", "name", "outcomes", "output_outcomes", "production_latency", "role")
+    __slots__ = (
+        "latency",
+        "name",
+        "outcomes",
+        "output_outcomes",
+        "production_latency",
+        "role",
+        "wait",
+    )
 
     def __init__(self, name: str, role: str) -> None:
         super().__init__()
@@ -52,6 +60,8 @@ class ShadowCounts(Counts):
         # Of compared calls only: both sides are measured on the same calls.
         self.production_latency = Histogram()
         self.latency = Histogram()
+        # What the observer adds: from the complete request until the copy was handed over.
+        self.wait = Histogram()
 
     def add(self, comparison: Comparison, production: Observation, shadow: Observation) -> None:
         """Count what one comparison found."""
@@ -68,10 +78,11 @@ class ShadowCounts(Counts):
             outcomes[output.outcome] = outcomes.get(output.outcome, 0) + 1
 
     def _time(self, production: Observation, shadow: Observation) -> None:
-        """Both took, where both answered; how fast one failed is no latency."""
+        """How long both took, where both answered; how fast one failed is no latency."""
         if production.status != 0 or shadow.status not in {0, DEADLINE_EXCEEDED}:
             return
         self.production_latency.add(production.latency_ns)
+        self.wait.add(max(0, shadow.started_ns - production.started_ns))
         if shadow.status == 0:
             self.latency.add(shadow.latency_ns)
         else:

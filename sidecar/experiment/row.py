@@ -71,6 +71,8 @@ class Row:
         self.epoch = EpochCounts(judge.epoch)
         self.compared = 0
         self.blind = 0.0  # calls to be compared that only the wire saw
+        self.bytes = self.unreadable = 0  # of all connections; of those that are no HTTP/2
+        self.unsettled = 0  # connections whose calls nobody has counted yet: nothing passes
         self.gaps: tuple[Gap, ...] = ()
         self.books: list[Any] | None = None  # of the wire's calls, see `blind`
         self.seen_ns = now_ns  # when a call of these versions was last seen
@@ -97,7 +99,14 @@ class Row:
         """Compared, of the calls whose fate is known and that were to be compared."""
         missed = sum(n for reason, n in self.epoch.skipped.items() if reason not in INELIGIBLE)
         blind = round(self.blind)
-        return Coverage(self.compared, self.compared + missed + blind, blind)
+        return Coverage(
+            self.compared,
+            self.compared + missed + blind,
+            blind,
+            self.unsettled,
+            self.bytes,
+            self.unreadable,
+        )
 
     # ---- counting -------------------------------------------------------------------------------
 
@@ -110,6 +119,7 @@ class Row:
         if self.judge.epoch != self.epoch.number:
             self.epoch = EpochCounts(self.judge.epoch)
             self.compared, self.blind, self._stands = 0, 0.0, None
+            self.bytes = self.unreadable = 0
             self._marks.clear()
             self._cutter.anew()
         self.compared += 1
@@ -130,23 +140,19 @@ class Row:
         if lost:
             self.judge.lose(lost, now_ns)
 
-    def evaluate(self, now_ns: int, unsettled: int = 0) -> Verdict:
-        """Judge what has been counted so far.
+    def passed(self, size: int, unreadable: int) -> None:
+        """Count bytes that passed the wire, and of those, what was no HTTP/2 that could be read."""
+        self.has_changed |= size > 0
+        self.bytes += size
+        self.unreadable += unreadable
 
-        Args:
-            now_ns: the present.
-            unsettled: connections whose calls nobody has counted yet: until then nothing passes
-                that has not passed before.
-        """
+    def evaluate(self, now_ns: int) -> Verdict:
+        """Judge what has been counted so far."""
         self.has_changed = True
-        kept = self._is_kept(self)
-        if (unsettled or not kept) and not self.is_decided:
+        if not self._is_kept(self) and not self.is_decided:
             verdict = self.judge.verdict(now_ns, self.coverage, binding=False)
             if verdict.state is State.PASS:
-                why = "the evidence is being written down"
-                if unsettled:
-                    why = f"calls of {unsettled} connections are not counted yet"
-                reason = f"{why}: {verdict.reason}"
+                reason = f"the evidence is being written down: {verdict.reason}"
                 self.verdict = replace(verdict, state=State.WATCHING, reason=reason)
                 return self.verdict
         self.verdict = self.judge.verdict(now_ns, self.coverage)
@@ -200,13 +206,14 @@ class Row:
         self._marks.clear()
         self._cutter.anew()
 
-    def write(self) -> Write:
-        """What has changed since this was last asked."""
+    def write(self, *, whole: bool = False) -> Write:
+        """What has changed since this was last asked; see `Cutter.changed`."""
         self.has_changed = False
-        pieces = self._cutter.changed()
+        pieces = self._cutter.changed(whole=whole)
         offset = self.judge.unix_offset_ns
         own = {
             "row/counts": [self.compared, self.blind],
+            "row/bytes": [self.bytes, self.unreadable],
             "row/seen": [self.came_up_ns + offset, self.seen_ns + offset],
             "row/gaps": [list(gap) for gap in self.gaps],
             "row/books": self.books or [],
@@ -235,6 +242,7 @@ class Row:
         if own:
             offset = self.judge.unix_offset_ns
             self.compared, self.blind = own.pop("counts")
+            self.bytes, self.unreadable = own.pop("bytes", (0, 0))
             self.gaps = tuple(Gap(*gap) for gap in own.pop("gaps"))
             self.books = own.pop("books") or None
             self.came_up_ns, self.seen_ns = (at - offset for at in own.pop("seen"))

@@ -41,22 +41,24 @@ def times_of(pair: JudgedPair, what: What, by_control: bool) -> Times | None:
         if control is None:
             return None
         a: float | None = getattr(control, what)
-        least, most = _between(a, control)
+        least, most = _between(a, control, what)
     else:
         a = pair.production_latency_ns if what == "answer" else _messages(pair, what, 0)
         least = most = a if a is not None else -1.0
     b = pair.shadow_latency_ns if what == "answer" else _messages(pair, what, 1)
     if pair.failed:
-        late = not pair.failed_fast
+        # Its messages may have come in time, for all that is known, and its end did not.
+        late = not pair.failed_fast and what == "answer"
         return None if least < 0 else (least, most, pair.shadow_latency_ns if late else 0, math.inf)
     if b is None or least < 0:
         return None
     return least, most, b, b
 
 
-def _between(value: float | None, control: ControlTimes) -> tuple[float, float]:
+def _between(value: float | None, control: ControlTimes, what: What) -> tuple[float, float]:
     if control.failed:
-        return (control.answer, math.inf) if control.late else (0.0, math.inf)
+        late = control.late and what == "answer"
+        return (control.answer, math.inf) if late else (0.0, math.inf)
     return (-1.0, -1.0) if value is None else (value, value)
 
 

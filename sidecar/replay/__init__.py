@@ -6,7 +6,7 @@
     replay      sends the calls, and hands what comes back to the book
     judged      the same book over answers that were captured, with nobody asked
     results     what a replay found, in a file that another can be laid beside
-    perturb     a request with an input that is a little wrong
+    changes     a request with an input that is a little wrong, a file a protocol
     sensitivity what that does to a model's answers, for production and the candidate
     capacity    how much traffic a candidate takes
 

@@ -5,7 +5,7 @@ and its two answers are compared by the rules of the configuration. Flips are ca
 differs; the mean change is the mean of the outputs' scores; the elasticity is the relative change
 of the numeric outputs over that of the input. Intervals: Wilson's for flips (E. B. Wilson, 1927),
 the normal one over calls for the means; fixed samples, so not to be looked at while they grow.
-Counterparts: `perturb`, which changes; `run.sensitivity`, which shows.
+Counterparts: `changes`, which changes; `run.sensitivity`, which shows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import numpy as np
 from sidecar.call import Observation
 from sidecar.compare.comparer import Comparer, Examination
 from sidecar.compare.payload import BYTES
-from sidecar.replay.perturb import Change, Normal, changed
+from sidecar.replay.changes.base import Change, Normal
+from sidecar.replay.changes.changers import changed, changer
 from sidecar.replay.recorded import Recorded
 from sidecar.replay.replay import Candidate
 
@@ -117,10 +118,12 @@ async def _one(
     found: dict[tuple[str, Change], Sensitivity],
 ) -> None:
     plain = await asyncio.gather(*(version.ask(call) for version in versions))
+    by = changer(comparer.registry.reader(call.method))
     for change in changes:
         made = None
-        if len(call.request) == 1 and (change.how != "swap" or other is not call):
-            made = changed(change, call.request[0], (other.request or (b"",))[0], draws)
+        alone = other is call or other.method != call.method
+        if by is not None and len(call.request) == 1 and not (change.how == "swap" and alone):
+            made = changed(by, change, call.request[0], (other.request or (b"",))[0], draws)
         for version, before in zip(versions, plain, strict=True):
             into = found[version.name, change]
             if made is None or before.status:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from sidecar.experiment.state import State
+from sidecar.judge.criteria.of_times import MEASURED_BIAS
 from sidecar.judge.evidence.attempts import alpha_of_attempt
 from sidecar.report.part import Away
 from sidecar.report.report import OutputRow, VersionRow
@@ -43,6 +44,12 @@ def of_state(now: State, shadow: str) -> list[str]:
             f"{_count(connections, 'connection')} cannot be read ({reason}): {TLS_OR_HTTP1}"
         )
     found += _of_store(now)
+    judge = now.settings.judge
+    if not now.control_fraction and any(c.required and c.measures_latency for c in judge.criteria):
+        found.append(
+            f"a latency decides without a control (judge.latency): {MEASURED_BIAS}; add a second "
+            "replica of production under `shadows` with `role: control`"
+        )
     if now.configuration.needs_restart:
         keys = ", ".join(now.configuration.needs_restart)
         found.append(f"the configuration has changed and needs a restart: {keys}")

@@ -67,9 +67,8 @@ def replay(
     add: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Add the results of all shards up to one; sends nothing.",
-            metavar="FILE",
-            dir_okay=False,
+            help="Add the results of all shards up to one; sends nothing. Of a folder, its *.json.",
+            metavar="FILE|DIR",
         ),
     ] = None,
     html: Annotated[
@@ -122,7 +121,7 @@ def replay(
 
     errors: list[str] = []
     results = _read("--compare", compare or (), errors)
-    parts = _read("--add", add or (), errors)
+    parts = _read("--add", _inside(add or ()), errors)
     check_writable({"--out": out, "--html": html}, errors)
     if perturb:
         beside = {"--shard": shard, "--out": out, "--resume": resume, "--gate": gate, "--add": add}
@@ -133,7 +132,9 @@ def replay(
         ]
     if resume and out is None:
         errors.append("--resume: name the result that it goes on from with --out FILE")
-    if not places and not results and not parts:
+    if add and not parts and not errors:
+        errors.append(f"--add {add[0]}: no results (*.json) there")
+    elif not places and not results and not parts:
         errors.append("DIR|FILE: where are the captured calls? (or --compare, --add FILE...)")
     if places and parts:
         errors.append("--add: adds results, and sends nothing; leave DIR out")
@@ -273,6 +274,15 @@ def _shard(text: str, errors: list[str]) -> tuple[int, int] | None:
         return int(index), int(shards)
     errors.append(f"--shard {text!r}: must be I/N with I from 0 to N - 1")
     return None
+
+
+def _inside(places: Sequence[Path]) -> list[Path]:
+    """The files that are named, and those in the folders that are."""
+    return [
+        file
+        for place in places
+        for file in (sorted(place.glob("*.json")) if place.is_dir() else [place])
+    ]
 
 
 def _read(flag: str, files: Sequence[Path], errors: list[str]) -> list[tuple[str, Results]]:

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from sidecar.capture.reader import Captured
-    from sidecar.replay.perturb import Change
+    from sidecar.replay.changes.base import Change
     from sidecar.replay.sensitivity import Sensitivity
     from sidecar.settings.settings import Settings
 
 CALLS = 1000  # unless --limit says otherwise: each is asked once for every change and version
 SEED = 20260101
 WIDTH = 30
+LOOKED_AT = 100  # calls whose inputs are known before anything is sent
 
 
 def perturbed(
@@ -47,7 +48,7 @@ def perturbed(
     from rich.console import Console
 
     from sidecar.capture.reader import CapturedError
-    from sidecar.replay.perturb import PerturbError, parse_change
+    from sidecar.replay.changes.base import PerturbError, parse_change
 
     parsed, settings = [], None
     if not shadow:
@@ -62,6 +63,8 @@ def perturbed(
     except ConfigError as error:
         errors += error.errors
     captured = opened(places, where, errors)
+    if not errors and settings is not None and captured is not None:
+        errors += _impossible(settings, captured, parsed)
     if errors or settings is None or captured is None:
         refuse(errors)
     try:
@@ -73,6 +76,51 @@ def perturbed(
     Console().print(table(found))
     if html is not None:
         html.write_text(page(found), encoding="utf-8")
+
+
+def _impossible(settings: Settings, captured: Captured, changes: Sequence[Change]) -> list[str]:
+    """What of the changes nobody can make, in these calls, and why; a line each."""
+    from sidecar.capture.reader import CapturedError
+    from sidecar.compare.payload import UndecodableError
+    from sidecar.compare.readers.registry import Registry
+    from sidecar.replay.changes.changers import changer, why_not
+    from sidecar.replay.recorded import recorded
+
+    registry = Registry.from_settings(settings.compare)
+    wrong: dict[str, None] = {}
+    inputs: dict[str, None] = {}
+    calls = 0
+    try:
+        for row in captured.rows(["method"]):
+            method = row["method"]
+            if changer(registry.reader(method)) is None:
+                wrong[why_not(method, registry.reader(method))] = None
+        for call in islice(recorded(captured), LOOKED_AT):
+            calls += 1
+            for message in call.request:
+                try:
+                    read = registry.reader(call.method).read_request(message)
+                except UndecodableError:
+                    continue
+                for output in read.outputs:
+                    inputs[output.name] = None
+                    if output.name == "names":  # Seldon's columns
+                        inputs |= dict.fromkeys(
+                            n.decode(errors="replace") for n in output.array.reshape(-1).tolist()
+                        )
+    except CapturedError as error:
+        return error.errors
+    if not calls:
+        return ["no call matches --where"]
+    errors = [f"--perturb: {line}" for line in wrong]
+    if not errors:
+        errors += [
+            f"--perturb {str(change)!r}: the first {calls:,} requests have no input "
+            f"{change.input!r}; there are {', '.join(list(inputs)[:20]) or 'none'}"
+            for change in changes
+            if change.input not in inputs
+        ]
+    return errors
 
 
 async def _measure(

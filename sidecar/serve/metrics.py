@@ -37,7 +37,23 @@ _WIRE_COUNTERS = (
     ("connections_total", "wire_connections", "Connections accepted."),
     ("opaque_total", "wire_connections_opaque", "Connections that are not HTTP/2."),
     ("blind_total", "wire_connections_blind", "Connections whose copy lost sync."),
-    ("blind_calls_total", "wire_blind_calls", "Calls forwarded on blind connections."),
+    ("blind_calls_total", "wire_blind_calls", "Of these, calls that nobody was shown."),
+    ("calls_total", "wire_calls", "Calls forwarded, copied or not."),
+    (
+        "assumed_calls_total",
+        "wire_assumed_calls",
+        "Of the blind: as many as fit unread bytes.",
+    ),
+    (
+        "uncounted_total",
+        "wire_connections_uncounted",
+        "Connections of too many frames.",
+    ),
+    ("opaque_bytes_total", "wire_opaque_bytes", "Bytes of connections that are not HTTP/2."),
+    ("left_total", "wire_connections_left", "Clients gone before production was reached."),
+    ("lingered_total", "wire_connections_lingered", "Connections closed after production's end."),
+    ("strangers_total", "tap_strangers", "Other users' processes turned away from the tap."),
+    ("errors_total", "wire_errors", "Mistakes of the wire's own; each is in its log."),
     ("refused_total", "wire_connections_refused", "Connections that production refused."),
     ("rejected_total", "wire_connections_rejected", "Connections over the configured bound."),
     ("tap_bytes_total", "tap_bytes", "Bytes copied to the observer."),
@@ -46,6 +62,9 @@ _WIRE_COUNTERS = (
     ("goaways_total", "wire_goaways", "Blind connections asked to reconnect."),
 )
 _WIRE_GAUGES = (
+    ("connections_opaque", "wire_connections_opaque_open", "Open, and not HTTP/2."),
+    ("opaque_bytes", "wire_opaque_open_bytes", "Bytes of those, so far."),
+    ("waiting_bytes", "wire_waiting_bytes", "Bytes that one side sent and the other did not take."),
     ("tap_sessions", "tap_sessions", "Observers attached to the wire."),
     ("tap_buffered_bytes", "tap_buffered_bytes", "Copied bytes waiting for an observer."),
 )
@@ -154,8 +173,14 @@ def _findings(now: State) -> Iterator[Metric]:
         "Latency of compared calls, both sides, on the same calls.",
         labels=(*_SHADOW, "side"),
     )
+    wait = HistogramMetricFamily(
+        PREFIX + "wait_seconds",
+        "From the complete request until its copy was handed over; no part of a latency.",
+        labels=_SHADOW,
+    )
     for counts in now.ledger.shadows:
         labels = (counts.name, counts.role)
+        _add_latency(wait, labels, counts.wait)
         for outcome, count in counts.outcomes.items():
             outcomes.add_metric(
                 (*labels, outcome.value),
@@ -167,7 +192,7 @@ def _findings(now: State) -> Iterator[Metric]:
                 outputs.add_metric((*labels, name, outcome.value), count)
         _add_latency(latency, (*labels, "production"), counts.production_latency)
         _add_latency(latency, (*labels, "shadow"), counts.latency)
-    yield from (outcomes, outputs, latency)
+    yield from (outcomes, outputs, latency, wait)
 
 
 def _exemplar(found: TracedCall | None) -> Exemplar | None:

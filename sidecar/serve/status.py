@@ -12,7 +12,10 @@ from sidecar.judge.evidence.histogram import Histogram
 
 
 def status(now: State) -> dict[str, Any]:
-    """The state right now; `seen = compared + sum(skipped) + in_flight`, for every shadow too."""
+    """The state right now; `seen = compared + sum(skipped) + in_flight`, for every shadow too.
+
+    What production was sent on connections of this observer is `seen` and `blind.calls` together.
+    """
     wire = now.settings.wire
     return {
         "time": now.unix_seconds,
@@ -23,6 +26,7 @@ def status(now: State) -> dict[str, Any]:
         "configuration": asdict(now.configuration),
         "pace": {"share": now.pace, "limit": now.pace_limit},
         "calls": _counts(now.ledger.calls),
+        "blind": {"calls": now.blind_calls, "unsettled_connections": now.unsettled},
         "connections": dict(now.connections),
         "opaque": dict(now.opaque),
         "traced": {"calls": now.read_calls, "with_context": now.traced_calls},
@@ -53,6 +57,7 @@ def status(now: State) -> dict[str, Any]:
                 "latency_ms": {
                     "production": _quantiles(counts.production_latency),
                     "shadow": _quantiles(counts.latency),
+                    "wait": _quantiles(counts.wait),  # before it, and no part of it
                 },
                 "queue": {"calls": receiver.queued_calls, "bytes": receiver.queued_bytes},
                 "readers": _readers(now, counts.name),

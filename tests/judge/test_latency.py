@@ -184,6 +184,55 @@ def test_a_control_slower_than_the_shadow_is_no_fail(criterion: Criterion) -> No
     assert found.log_fail < 0
 
 
+@pytest.mark.parametrize("kind", ["time_to_first_message", "time_between_messages"])
+def test_half_an_answer_is_neither_fast_nor_slow(kind: str) -> None:
+    """It began, and met its deadline: when it would have gone on nobody knows."""
+    criterion = required(kind, 0.1, quantile=0.5)
+
+    def call(i: int, b: int) -> JudgedPair:
+        return failed(
+            i,
+            4,
+            arrived_ns=b * SECOND,
+            shadow_latency_ns=5000 * MS,
+            first_message_ns=(5 * MS, 5 * MS),
+            message_gap_ns=(MS, None),
+        )
+
+    found = verdict_of(criterion, call, control=0.0, blocks=100)
+    assert (found.state, found.estimate) == (State.WATCHING, None)
+
+
+def test_an_answer_of_another_number_of_messages_has_its_own_time_between_them() -> None:
+    one = pair(1, message_gap_ns=(5 * MS, None))
+    assert times_of(one, "message_gap", False) is None
+    assert times_of(pair(1, message_gap_ns=(5 * MS, 7 * MS)), "message_gap", False) == (
+        5 * MS,
+        5 * MS,
+        7 * MS,
+        7 * MS,
+    )
+
+
+def test_a_shadow_that_answers_before_production_is_faster_and_nothing_else() -> None:
+    found = verdict_of(KINDS["p50"], lambda i, b: beside(i, 50, 5, 10, b * SECOND), blocks=200)
+    assert found.state is State.PASS
+    assert found.estimate == pytest.approx(-0.5, abs=0.05)
+
+
+def test_calls_of_hugely_different_size_decide_sooner_call_by_call() -> None:
+    rng = np.random.default_rng(7)
+    sizes = np.exp(rng.normal(3, 2, CALLS * BLOCKS))
+
+    def call(i: int, b: int) -> JudgedPair:
+        a, c = sizes[i] * np.exp(rng.normal(0, 0.05, 2))
+        return beside(i, a, 1.3 * c, a, b * SECOND)
+
+    by_call, marginal = (verdict_of(KINDS[name], call) for name in ("per call", "p50"))
+    assert by_call.state is State.FAIL, by_call.reason
+    assert by_call.log_fail > marginal.log_fail
+
+
 def test_a_call_that_the_control_was_not_drawn_for_is_not_about_it() -> None:
     assert times_of(pair(1), "answer", True) is None
     found = verdict_of(KINDS["p50"], lambda i, b: pair(i, arrived_ns=b * SECOND), blocks=5)

@@ -7,9 +7,17 @@ import pytest
 
 from sidecar.compare.readers.open_inference import OpenInferenceReader
 from sidecar.pb.inference import open_inference_pb2 as pb
-from sidecar.replay.perturb import Change, PerturbError, changed, parse_change
+from sidecar.replay.changes.base import Change, Changed, Normal, PerturbError, parse_change
+from sidecar.replay.changes.changers import changed as changed_by
+from sidecar.replay.changes.changers import changer
 
 READER = OpenInferenceReader()
+
+
+def changed(change: Change, message: bytes, other: bytes, draws: Normal) -> Changed | None:
+    by = changer(READER)
+    assert by is not None
+    return changed_by(by, change, message, other, draws)
 
 
 def _request(values: list[float], *, raw: bool, other: int = 5) -> bytes:

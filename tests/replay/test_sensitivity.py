@@ -7,7 +7,7 @@ import math
 import pytest
 from scipy import stats
 
-from sidecar.replay.perturb import Change
+from sidecar.replay.changes.base import Change
 from sidecar.replay.sensitivity import Mean, Sensitivity
 
 

@@ -63,7 +63,7 @@ class DescriptorReader:
     name = "descriptors"
 
     def __init__(self, request: type[Message], response: type[Message]) -> None:
-        self._request = request
+        self.request = request
         self._response = response
 
     def read_response(self, message: bytes) -> Decoded:
@@ -72,7 +72,7 @@ class DescriptorReader:
 
     def read_request(self, message: bytes) -> Decoded:
         """Read a request by its descriptor."""
-        return _read(self._request, message)
+        return _read(self.request, message)
 
 
 def readers(serialized: bytes) -> dict[str, DescriptorReader]:

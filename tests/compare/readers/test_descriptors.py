@@ -171,7 +171,7 @@ def test_one_message_may_not_hold_the_observer_for_long() -> None:
 
 
 def test_a_request_is_read_by_its_own_type() -> None:
-    box = READER._request(score=2)
+    box = READER.request(score=2)
     outputs = by_name(READER.read_request(box.SerializeToString()).outputs)
     assert outputs["score"].array == 2
 
