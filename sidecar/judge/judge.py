@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count
 
-from sidecar.compare.readers.opaque import OpaqueReader
+from sidecar.compare.readers.opaque import OPAQUE
 from sidecar.judge.block_cells import BlockCells
 from sidecar.judge.counts import (
     ALL,
@@ -43,7 +43,6 @@ from sidecar.judge.slices import OTHER, Place, Slices, named
 from sidecar.judge.verdict import decide, plans_of
 from sidecar.judge.worst import Example, Examples, identity_of, note_of, rank_of
 
-OPAQUE = OpaqueReader.name
 _NO_RULES = {"examples", "worst", "sample", "production_version", "version_metadata"}
 
 
