@@ -116,10 +116,11 @@ def is_ready(http: str) -> Callable[[], bool]:
 
 
 def drained(http: str, *, seen: int) -> Callable[[], bool]:
-    """A predicate: whether a sidecar has seen `seen` calls and has none in flight."""
+    """A predicate: whether a sidecar knows of `seen` calls and has none in flight."""
 
     def settled() -> bool:
-        calls = http_json(http, "/status")["calls"]
-        return bool(calls["seen"] >= seen and calls["in_flight"] == 0)
+        status = http_json(http, "/status")
+        calls, missed = status["calls"], status["blind"]["calls"]
+        return bool(calls["seen"] + missed >= seen and calls["in_flight"] == 0)
 
     return settled

@@ -22,9 +22,11 @@ import signal
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import grpc
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # no public way to channelz
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from sidecar.pb.inference import open_inference_pb2 as oip
@@ -190,6 +192,23 @@ class Bytes:
         )
 
 
+@asynccontextmanager
+async def books(path: str) -> AsyncIterator[None]:
+    """Tell whoever connects to a Unix socket how many calls have come, by gRPC's own count."""
+
+    async def tell(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        servers = json.loads(cygrpc.channelz_get_servers(0))["server"]
+        started = sum(int(each["data"].get("callsStarted", 0)) for each in servers)
+        writer.write(str(started).encode())
+        writer.close()
+
+    if not path:
+        yield
+        return
+    async with await asyncio.start_unix_server(tell, path):
+        yield
+
+
 async def serve_grpc(flags: argparse.Namespace, ended: asyncio.Event) -> None:
     """Serve `model` or `bytes` with health checking until `ended`."""
     compression = grpc.Compression.Gzip if flags.gzip else None
@@ -198,7 +217,9 @@ async def serve_grpc(flags: argparse.Namespace, ended: asyncio.Event) -> None:
         for bound in ("max_metadata_size", "absolute_max_metadata_size")
         if flags.max_metadata
     ]
-    server = grpc.aio.server(options=[*OPTIONS, *metadata], compression=compression)
+    counted = [("grpc.enable_channelz", 1)] if flags.books else []
+    options = [*OPTIONS, *metadata, *counted]
+    server = grpc.aio.server(options=options, compression=compression)
     behaviour = Behaviour(flags)
     service = Model(behaviour) if flags.kind == "model" else Bytes(behaviour)
     server.add_generic_rpc_handlers((service.handler(),))
@@ -207,8 +228,9 @@ async def serve_grpc(flags: argparse.Namespace, ended: asyncio.Event) -> None:
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     port = server.add_insecure_port(flags.listen)
     await server.start()
-    _say_ready(flags.listen.rpartition(":")[0], port)
-    await ended.wait()
+    async with books(flags.books):
+        _say_ready(flags.listen.rpartition(":")[0], port)
+        await ended.wait()
     await server.stop(0.5)
 
 
@@ -273,6 +295,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--drop-output", default="", help="model: leave this output out")
     parser.add_argument("--model-version", default="1", help="model: the version it names")
+    parser.add_argument("--books", default="", help="gRPC: a Unix socket that tells the calls")
     parser.add_argument(
         "--piece", type=int, default=0, help="bytes: of a streamed answer's messages; 0: lines"
     )

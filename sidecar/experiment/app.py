@@ -319,6 +319,8 @@ class Experiment:
             background_died=self._tasks.died,
             not_judged=self._judging.failures,
             connections=self.connections.by_state,
+            blind_calls=self._judging.blind.total,
+            unsettled=self._judging.blind.unsettled,
             read_calls=self._read_calls,
             traced_calls=self._traced_calls,
             opaque=self.connections.opaque,

@@ -124,7 +124,7 @@ class Connections:
     def out_of_sight(self, conn: int, kind: Kind, reason: str) -> None:
         connection = self._open.pop(conn, None)
         if kind is Kind.OPAQUE:
-            self._opaque.count(reason)
+            self._unread(reason)
         if connection is not None:
             state: Literal["opaque", "blind"] = "opaque" if kind is Kind.OPAQUE else "blind"
             self._happened(conn, connection.lose_sight(state, reason))
@@ -146,9 +146,15 @@ class Connections:
         """Once: from here on the wire counts the connection's calls."""
         if not connection.reported:
             connection.reported = True
-            self._opaque.count(connection.why)
+            self._unread(connection.why)
             self._judging.unreadable(connection.conn)
             self._wire.unreadable(connection.conn)
+
+    def _unread(self, reason: str) -> None:
+        """Count a connection that nobody can read; tell of each reason once."""
+        if reason not in self._opaque.counts:
+            self._log.warning("unreadable_connection", reason=reason, further="in /status, opaque")
+        self._opaque.count(reason)
 
     # ---- what is shown --------------------------------------------------------------------------
 

@@ -106,7 +106,8 @@ class Judged:
     def evaluate(self, now_ns: int) -> Verdict:
         """Judge what has been counted so far of the current versions."""
         self.account(now_ns)
-        return self.row.evaluate(now_ns, self.unsettled)
+        self.row.unsettled = self.unsettled
+        return self.row.evaluate(now_ns)
 
     # ---- counting -------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from sidecar.settings.settings import Settings
 if TYPE_CHECKING:
     from sidecar.experiment.pair import Pair
 
+SIDES = ("client", "server")
 EVALUATE_SECONDS = 1.0
 EVALUATE_SHARE = 200  # evaluating takes at most one part in so many of the process's time
 
@@ -77,6 +78,7 @@ class Judging:
         self._reader = PairReader(settings, comparer, self._control)
         self._fractions = {s.name: s.fraction for s in settings.shadows}
         self.blind = BlindCalls()
+        self._passed: tuple[int, int] | None = None  # bytes, and unreadable ones, as last told
         self._ledger = ledger
         self._numbers = self.keeping.numbers()
         self._next_ns = 0
@@ -177,6 +179,12 @@ class Judging:
             fraction: the share of all calls that was to be compared.
         """
         self._miss(self.blind.since_last(figures), fraction)
+        size = sum(int(figures.get(f"bytes_from_{side}_total", 0)) for side in SIDES)
+        unreadable = int(figures.get("opaque_bytes_total", 0))
+        before = self._passed or (size, unreadable)  # those came before this session
+        self._passed = size, unreadable
+        for judged in self.shadows.values():
+            judged.row.passed(max(0, size - before[0]), max(0, unreadable - before[1]))
 
     def attached(self, hello: Mapping[str, Any], fraction: float) -> None:
         """Count the calls that were lost with the session before, of this process or the last."""
@@ -191,6 +199,7 @@ class Judging:
         """No wire is there to tell."""
         self.blind.detached()
         self._miss(0, 0.0)
+        self._passed = None
 
     def unreadable(self, conn: int) -> None:
         """A connection cannot be read any more: until the wire has counted, nothing passes."""
@@ -203,7 +212,7 @@ class Judging:
 
     def _miss(self, calls: int, fraction: float) -> None:
         for name, judged in self.shadows.items():
-            judged.unsettled = self.blind.unsettled
+            judged.unsettled = judged.row.unsettled = self.blind.unsettled
             if calls:
                 sampled = chance(judged.counts, fraction * self._fractions[name])
                 judged.blind(calls * sampled, self._now_ns())

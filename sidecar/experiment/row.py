@@ -8,7 +8,6 @@ Counterparts: `judged`, which says whose a call is; `judge.pieces` and `store`, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sidecar.call import DRAWN, INELIGIBLE, SkipReason
@@ -68,6 +67,8 @@ class Row:
         self.epoch = EpochCounts(judge.epoch)
         self.compared = 0
         self.blind = 0.0  # calls to be compared that only the wire saw
+        self.bytes = self.unreadable = 0  # of all connections; of those that are no HTTP/2
+        self.unsettled = 0  # connections whose calls nobody has counted yet: nothing passes
         self.gaps: tuple[Gap, ...] = ()
         self.books: list[Any] | None = None  # of the wire's calls, see `blind`
         self.seen_ns = now_ns  # when a call of these versions was last seen
@@ -94,7 +95,14 @@ class Row:
         """Compared, of the calls whose fate is known and that were to be compared."""
         missed = sum(n for reason, n in self.epoch.skipped.items() if reason not in INELIGIBLE)
         blind = round(self.blind)
-        return Coverage(self.compared, self.compared + missed + blind, blind)
+        return Coverage(
+            self.compared,
+            self.compared + missed + blind,
+            blind,
+            self.unsettled,
+            self.bytes,
+            self.unreadable,
+        )
 
     # ---- counting -------------------------------------------------------------------------------
 
@@ -107,6 +115,7 @@ class Row:
         if self.judge.epoch != self.epoch.number:
             self.epoch = EpochCounts(self.judge.epoch)
             self.compared, self.blind, self._stands = 0, 0.0, None
+            self.bytes = self.unreadable = 0
             self._marks.clear()
             self._cutter.anew()
         self.compared += 1
@@ -127,21 +136,15 @@ class Row:
         if lost:
             self.judge.lose(lost, now_ns)
 
-    def evaluate(self, now_ns: int, unsettled: int = 0) -> Verdict:
-        """Judge what has been counted so far.
+    def passed(self, size: int, unreadable: int) -> None:
+        """Count bytes that passed the wire, and of those, what was no HTTP/2 that could be read."""
+        self.has_changed |= size > 0
+        self.bytes += size
+        self.unreadable += unreadable
 
-        Args:
-            now_ns: the present.
-            unsettled: connections whose calls nobody has counted yet: until then nothing passes
-                that has not passed before.
-        """
+    def evaluate(self, now_ns: int) -> Verdict:
+        """Judge what has been counted so far."""
         self.has_changed = True
-        if unsettled and not self.is_decided:
-            verdict = self.judge.verdict(now_ns, self.coverage, binding=False)
-            if verdict.state is State.PASS:
-                reason = f"calls of {unsettled} connections are not counted yet: {verdict.reason}"
-                self.verdict = replace(verdict, state=State.WATCHING, reason=reason)
-                return self.verdict
         self.verdict = self.judge.verdict(now_ns, self.coverage)
         stands = self.judge.stands
         if stands is not None and stands[0] is not self._stands:
@@ -200,6 +203,7 @@ class Row:
         offset = self.judge.unix_offset_ns
         own = {
             "row/counts": [self.compared, self.blind],
+            "row/bytes": [self.bytes, self.unreadable],
             "row/seen": [self.came_up_ns + offset, self.seen_ns + offset],
             "row/gaps": [list(gap) for gap in self.gaps],
             "row/books": self.books or [],
@@ -228,6 +232,7 @@ class Row:
         if own:
             offset = self.judge.unix_offset_ns
             self.compared, self.blind = own.pop("counts")
+            self.bytes, self.unreadable = own.pop("bytes", (0, 0))
             self.gaps = tuple(Gap(*gap) for gap in own.pop("gaps"))
             self.books = own.pop("books") or None
             self.came_up_ns, self.seen_ns = (at - offset for at in own.pop("seen"))

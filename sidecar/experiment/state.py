@@ -86,6 +86,8 @@ class State:
     background_died: int = 0  # tasks and threads that ended with an error: a defect of ours
     not_judged: int = 0  # compared calls that could not be counted: a defect of ours
     connections: Mapping[str, int] = field(default_factory=dict)  # by state: open, opaque, blind
+    blind_calls: int = 0  # that the wire counted, of this observer's, and that were not seen here
+    unsettled: int = 0  # connections whose calls the wire has not counted yet
     read_calls: int = 0  # whose request was read whole
     traced_calls: int = 0  # of them, those that came with a trace context
     opaque: Mapping[str, int] = field(default_factory=dict)  # connections nobody reads, by reason

@@ -41,10 +41,13 @@ class Coverage(NamedTuple):
     compared: int
     eligible: int
     blind: int = 0  # of the eligible, those on connections that could not be followed
+    unsettled: int = 0  # connections now whose calls nobody has counted yet
+    bytes: int = 0  # that passed, both directions, of whatever protocol
+    unreadable: int = 0  # of those, on connections that are no HTTP/2 that could be read
 
-    def __sub__(self, before: Coverage) -> Coverage:
-        """What came since; never negative."""
-        return Coverage(*(max(0, now - then) for now, then in zip(self, before, strict=True)))
+    def __add__(self, other: tuple[int, ...]) -> Coverage:  # type: ignore[override]  # as numbers
+        """Of two judges together."""
+        return Coverage(*(a + b for a, b in zip(self, other, strict=True)))
 
     @property
     def share(self) -> float | None:
@@ -162,11 +165,7 @@ def total(counts: Counts) -> Total:
             lost[name] = lost.get(name, 0) + count
     return Total(
         calls=sum(s.calls for s in taken),
-        coverage=Coverage(
-            sum(s.coverage.compared for s in taken),
-            sum(s.coverage.eligible for s in taken),
-            sum(s.coverage.blind for s in taken),
-        ),
+        coverage=sum((s.coverage for s in taken), Coverage(0, 0)),
         elapsed_ns=max((s.elapsed_ns for s in taken), default=0),
         cells=cells,
         models=models,

@@ -35,7 +35,7 @@ from sidecar.judge.basis import (
     undecided,
     words_of,
 )
-from sidecar.judge.counts import ALL, Cell, CellKey, Total
+from sidecar.judge.counts import ALL, Cell, CellKey, Coverage, Total
 from sidecar.judge.criteria.base import NOTHING, Criterion, Measurement, Plan, limits
 from sidecar.judge.evidence.attempts import alpha_of_attempt
 from sidecar.judge.evidence.combine import pass_alpha
@@ -94,7 +94,7 @@ def decide(
         latches.overall = (decision, reason)
     return Verdict(
         state=decision,
-        reason=reason,
+        reason=reason + _unread(total.coverage),
         ended=ended,
         calls=total.calls,
         coverage=total.coverage.share,
@@ -140,6 +140,14 @@ def spent(settings: JudgeSettings, attempt: int) -> JudgeSettings:
 def _is_covered(settings: JudgeSettings, total: Total) -> bool:
     share = total.coverage.share
     return share is not None and share >= settings.coverage_floor
+
+
+def _unread(coverage: Coverage) -> str:
+    """What a reason has to say of traffic that could not be read, where that was most of it."""
+    if coverage.unreadable * 2 <= coverage.bytes:
+        return ""
+    share = coverage.unreadable / coverage.bytes
+    return f"; {share:.0%} of the bytes came on connections that are not HTTP/2 without TLS"
 
 
 def _is_spent(settings: JudgeSettings, total: Total) -> bool:
@@ -189,7 +197,8 @@ def _criterion(
             more = f"about {needed:,} more calls"
         now = measured(plan, found.estimate, interval)
         reason = f"undecided: {now}, margin {margin(criterion)}; {more}"
-    if state is not State.WATCHING and covered:
+    settled = covered and not total.coverage.unsettled
+    if state is not State.WATCHING and settled:
         latches.criteria.setdefault(criterion.name, state)
         then = latches.figures.setdefault(
             criterion.name, Decided(total.unix_ns, found.n, found.estimate, interval)
@@ -216,6 +225,8 @@ def _criterion(
         blocks=blocks[0].chosen().blocks if blocks else None,
         effective_calls=blocks[0].effective_calls if blocks and found.n > 0 else None,
         bounds=bounds_of(plan, blocks),
+        unlabelled=max(0.0, cell.get("differing", 0.0) - cell.get("labelled", 0.0)),
+        control_rate=criterion.control_rate(plan, cell),
         decided_unix=then.unix_ns / 1e9 if then else 0.0,
         decided_n=then.n if then else 0.0,
         decided_estimate=then.estimate if then else None,
@@ -309,6 +320,9 @@ def _overall(
     if total.elapsed_ns < settings.min_duration_seconds * 1e9:
         left = settings.min_duration_seconds - total.elapsed_ns / 1e9
         return State.WATCHING, f"every required criterion passes; {left:,.0f} s to go"
+    if total.coverage.unsettled:
+        lines = f"{total.coverage.unsettled:,} connections"
+        return State.WATCHING, f"every required criterion passes; calls of {lines} are not counted"
     passed = f"every required criterion passes: {', '.join(c.name for c in required)}"
     hours, _ = seen(total)
     if not settings.independent_calls and 0 < hours < HOURS:
@@ -325,7 +339,7 @@ def _distance(criterion: CriterionVerdict) -> float:
 
 
 def _uncovered(settings: JudgeSettings, total: Total) -> str:
-    got, eligible, blind = total.coverage
+    got, eligible, blind = total.coverage[:3]
     unseen = f" ({blind:,} came on connections that cannot be followed)" if blind else ""
     share, floor = total.coverage.share, settings.coverage_floor
     return (

@@ -189,6 +189,8 @@ def _environment(options: Options, service_name: str) -> list[dict[str, Any]]:
     ]
     if options.otlp is not None:
         environment.append({"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": options.otlp})
+    else:  # the standard's default is this pod's own port 4317, where nobody listens
+        environment.append({"name": "OTEL_TRACES_EXPORTER", "value": "none"})
     return environment
 
 

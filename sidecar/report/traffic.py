@@ -264,13 +264,17 @@ def _state(status: Mapping[str, Any], shadow: str) -> Child:
     if not status:
         return None
     connections = status.get("connections") or {}
+    wire, blind = status.get("wire") or {}, status.get("blind") or {}
     own = (status.get("shadows") or {}).get(shadow) or {}
     queue = own.get("queue") or {}
     facts: list[tuple[str, Child, bool]] = [
         ("Tap", "attached" if status.get("attached") else "not attached", False),
         ("Connections open", count(connections.get("open")), False),
         ("… opaque: not HTTP/2 that we read", count(connections.get("opaque")), True),
+        ("… bytes on those", count(wire.get("opaque_bytes")), True),
+        ("… bytes on such ones, ever", count(wire.get("opaque_bytes_total")), True),
         ("… blind: forwarded, not seen", count(connections.get("blind")), True),
+        ("Calls that only the wire saw", count(blind.get("calls")), False),
     ]
     if own:
         facts += [

@@ -130,6 +130,9 @@ def _snapshot_message(snapshot: Snapshot) -> pb.Snapshot:
         compared=snapshot.coverage.compared,
         eligible=snapshot.coverage.eligible,
         blind=snapshot.coverage.blind,
+        unsettled=snapshot.coverage.unsettled,
+        bytes=snapshot.coverage.bytes,
+        unreadable_bytes=snapshot.coverage.unreadable,
         cells=[
             pb.Cell(criterion=key.criterion, slice=key.slice, counts=cell)
             for key, cell in snapshot.cells.items()
@@ -151,7 +154,14 @@ def _snapshot(message: pb.Snapshot) -> Snapshot:
         began_unix_ns=message.began_unix_ns,
         elapsed_ns=message.elapsed_ns,
         calls=message.calls,
-        coverage=Coverage(message.compared, message.eligible, message.blind),
+        coverage=Coverage(
+            message.compared,
+            message.eligible,
+            message.blind,
+            message.unsettled,
+            message.bytes,
+            message.unreadable_bytes,
+        ),
         cells={CellKey(c.criterion, c.slice): dict(c.counts) for c in message.cells},
         events=dict(message.events),
         blocks=cells_of(json.loads(message.blocks or b"[]")),

@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
 import sidecar
+from sidecar.build import BUILD
 from sidecar.experiment.ledger import Counts
 from sidecar.experiment.state import State
 from sidecar.judge.evidence.histogram import COARSE_NS, Histogram
@@ -37,7 +38,23 @@ _WIRE_COUNTERS = (
     ("connections_total", "wire_connections", "Connections accepted."),
     ("opaque_total", "wire_connections_opaque", "Connections that are not HTTP/2."),
     ("blind_total", "wire_connections_blind", "Connections whose copy lost sync."),
-    ("blind_calls_total", "wire_blind_calls", "Calls forwarded on blind connections."),
+    ("blind_calls_total", "wire_blind_calls", "Of these, calls that nobody was shown."),
+    ("calls_total", "wire_calls", "Calls forwarded, copied or not."),
+    (
+        "assumed_calls_total",
+        "wire_assumed_calls",
+        "Of the blind: as many as fit unread bytes.",
+    ),
+    (
+        "uncounted_total",
+        "wire_connections_uncounted",
+        "Connections of too many frames.",
+    ),
+    ("opaque_bytes_total", "wire_opaque_bytes", "Bytes of connections that are not HTTP/2."),
+    ("left_total", "wire_connections_left", "Clients gone before production was reached."),
+    ("lingered_total", "wire_connections_lingered", "Connections closed after production's end."),
+    ("strangers_total", "tap_strangers", "Other users' processes turned away from the tap."),
+    ("errors_total", "wire_errors", "Mistakes of the wire's own; each is in its log."),
     ("refused_total", "wire_connections_refused", "Connections that production refused."),
     ("rejected_total", "wire_connections_rejected", "Connections over the configured bound."),
     ("tap_bytes_total", "tap_bytes", "Bytes copied to the observer."),
@@ -46,6 +63,9 @@ _WIRE_COUNTERS = (
     ("goaways_total", "wire_goaways", "Blind connections asked to reconnect."),
 )
 _WIRE_GAUGES = (
+    ("connections_opaque", "wire_connections_opaque_open", "Open, and not HTTP/2."),
+    ("opaque_bytes", "wire_opaque_open_bytes", "Bytes of those, so far."),
+    ("waiting_bytes", "wire_waiting_bytes", "Bytes that one side sent and the other did not take."),
     ("tap_sessions", "tap_sessions", "Observers attached to the wire."),
     ("tap_buffered_bytes", "tap_buffered_bytes", "Copied bytes waiting for an observer."),
 )
@@ -81,7 +101,7 @@ class _Observed(Collector):
     def collect(self) -> Iterator[Metric]:
         now = self._state()
         yield InfoMetricFamily(
-            PREFIX + "build", "What is running.", {"version": sidecar.__version__}
+            PREFIX + "build", "What is running.", {"version": sidecar.__version__, "build": BUILD}
         )
         yield from _calls(now)
         yield from _shadow_calls(now)

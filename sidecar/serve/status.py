@@ -6,16 +6,23 @@ import resource
 from dataclasses import asdict
 from typing import Any
 
+import sidecar
+from sidecar.build import BUILD
 from sidecar.experiment.ledger import Counts
 from sidecar.experiment.state import Failing, State
 from sidecar.judge.evidence.histogram import Histogram
 
 
 def status(now: State) -> dict[str, Any]:
-    """The state right now; `seen = compared + sum(skipped) + in_flight`, for every shadow too."""
+    """The state right now; `seen = compared + sum(skipped) + in_flight`, for every shadow too.
+
+    What production was sent on connections of this observer is `seen` and `blind.calls` together.
+    """
     wire = now.settings.wire
     return {
         "time": now.unix_seconds,
+        "version": sidecar.__version__,
+        "build": BUILD,
         "routes": [route.model_dump() for route in wire.routes],
         "attached": now.attached,
         "paused": now.settings.paused,
@@ -23,6 +30,7 @@ def status(now: State) -> dict[str, Any]:
         "configuration": asdict(now.configuration),
         "pace": {"share": now.pace, "limit": now.pace_limit},
         "calls": _counts(now.ledger.calls),
+        "blind": {"calls": now.blind_calls, "unsettled_connections": now.unsettled},
         "connections": dict(now.connections),
         "opaque": dict(now.opaque),
         "traced": {"calls": now.read_calls, "with_context": now.traced_calls},

@@ -384,8 +384,8 @@ class Wire:
 class _Leaving:
     """A client that may leave while production is being reached: then nobody needs it any more.
 
-    A reset ends the task that makes this, and so does an end before any byte; an end after some
-    bytes may be all that the client will say, and is given `linger` seconds.
+    A reset ends the task that makes this. An end may be all that the client will say, though it
+    still listens: production has `linger` seconds to be reached.
     """
 
     def __init__(
@@ -413,10 +413,7 @@ class _Leaving:
 
     def _gone(self, events: int) -> None:
         self._want(0)
-        nothing = True
-        with suppress(OSError):
-            nothing = not self._client.recv(1, socket.MSG_PEEK)
-        if nothing or events & DEAD:
+        if events & DEAD:
             self._leave()
         else:
             self._timer = self._loop.call_later(self._linger, self._leave)

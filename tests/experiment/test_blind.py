@@ -89,7 +89,7 @@ def test_a_connection_that_cannot_be_read_is_counted_by_the_wire() -> None:
         house.call(told(1.0))
     verdict = house.judged.evaluate(house.now_ns)
     assert verdict.state is State.WATCHING
-    assert verdict.reason.startswith("calls of 1 connections are not counted yet")
+    assert verdict.reason.endswith("calls of 1 connections are not counted")
     house.experiment.connections.counted(3, 1)
     house.experiment.connections.out_of_sight(3, Kind.BLIND, "the observer cannot read it")
     assert house.judged.evaluate(house.now_ns).state is State.PASS
@@ -142,3 +142,30 @@ def test_no_pass_follows_however_many_of_the_followed_calls_agree() -> None:
     for _ in range(400):
         house.call(told(1.0))
     assert house.state() is State.INCONCLUSIVE
+
+
+def test_a_pass_that_waits_for_the_wire_s_count_does_not_come_when_many_were_missed() -> None:
+    house = House({})
+    house.experiment.connections.attached(greeting())
+    house.experiment.connections.opened(3, {"peer": "10.0.0.1:9", "upstream": "127.0.0.1:1"})
+    house.experiment.connections.copied(3, Direction.CLIENT, b"what no client says", 1)
+    for _ in range(300):
+        house.call(told(1.0))
+    assert house.state() is State.WATCHING
+    house.experiment.connections.counted(3, 10_001)
+    assert house.state() is State.INCONCLUSIVE
+
+
+def test_a_verdict_says_that_most_bytes_could_not_be_read() -> None:
+    house = House({})
+    house.experiment.connections.attached(greeting())
+    passed = {"bytes_from_client_total": 0, "bytes_from_server_total": 0, "opaque_bytes_total": 0}
+    house.experiment.connections.stats(passed)
+    for _ in range(300):
+        house.call(told(1.0))
+    passed = {"bytes_from_client_total": 60, "bytes_from_server_total": 40}
+    house.experiment.connections.stats(passed | {"opaque_bytes_total": 50})
+    assert "bytes" not in house.judged.evaluate(house.now_ns).reason
+    house.experiment.connections.stats(passed | {"opaque_bytes_total": 93})
+    reason = house.judged.evaluate(house.now_ns).reason
+    assert reason.endswith("; 93% of the bytes came on connections that are not HTTP/2 without TLS")

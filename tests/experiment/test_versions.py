@@ -105,7 +105,8 @@ def test_what_was_skipped_counts_with_the_pair_that_was_current_then() -> None:
     house.ledger.refuse(SkipReason.QUEUE_FULL)
     house.judged.account()
     seen = [
-        (row.known.versions.shadow, row.coverage, row.epoch.skipped) for row in house.judged.rows
+        (row.known.versions.shadow, row.coverage[:3], row.epoch.skipped)
+        for row in house.judged.rows
     ]
     assert seen == [
         ("m:8", (5, 6, 0), {"queue_full": 1}),

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.processes import Process, drained, http_json, server, sidecar_run
+from tests.scenarios import books
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def sidecar(
     settings: Mapping[str, Any] | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Sidecar]:
-    """Run the sidecar in front of `upstream`.
+    """Run the sidecar in front of `upstream`; at the end its books must agree with production's.
 
     Args:
         shadows: as `--shadow` takes them.
@@ -63,12 +66,27 @@ def sidecar(
     with sidecar_run(upstream, shadows, *flags, env=env) as process:
         ready = process.wait_ready()
         observers = tuple(ready["observers"])
+        kept = books.Books.opened(process, upstream, ready)
         yield Sidecar(process, ready["listen"][0], ready["http"], ready["pids"], observers)
+        if kept is not None:
+            kept.agree()
 
 
 @contextmanager
 def servers(*flags: tuple[str, ...]) -> Iterator[list[str]]:
     """Start test servers, each by its kind and flags; gives their addresses."""
     with ExitStack() as stack:
-        started = [stack.enter_context(server(*each)) for each in flags]
-        yield [process.wait_ready()["address"] for process in started]
+        directory = Path(stack.enter_context(TemporaryDirectory(prefix="books-")))
+        started: list[tuple[Process, Path | None]] = []
+        for number, (kind, *rest) in enumerate(flags):
+            path = directory / str(number) if kind in books.COUNTED else None
+            told = [] if path is None else ["--books", str(path)]
+            started.append((stack.enter_context(server(kind, *rest, *told)), path))
+        addresses = []
+        for process, path in started:
+            address = process.wait_ready()["address"]
+            addresses.append(address)
+            if path is not None:
+                books.kept[address] = path
+                stack.callback(books.kept.pop, address)
+        yield addresses

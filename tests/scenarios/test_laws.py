@@ -141,7 +141,8 @@ def test_an_observer_outlives_its_wire_and_sees_the_next_one() -> None:
     directory = Path(tempfile.mkdtemp(prefix="shadow-tap-"))
     tap = str(directory / "tap.sock")
     with servers(BYTES, ("bytes", "--delay-ms", "100")) as (production, shadow):
-        flags = ["--tap", tap, "--shadow", shadow, "--http", f"127.0.0.1:{free_port()}"]
+        flags = ["--tap", tap, "--shadow", shadow, "--admin", "127.0.0.1:0"]
+        flags += ["--http", f"127.0.0.1:{free_port()}"]
         route = ["--tap", tap, "--route", f"127.0.0.1:{free_port()}={production}"]
         with python("sidecar", "observe", *flags) as observer:
             http = flags[-1]
