@@ -183,19 +183,9 @@ def _write(folder: Path, rows: int, messages: list[bytes], *, answer: bytes | No
         batch = []
         for number in range(at, min(at + BATCH, rows)):
             message = (messages[number % len(messages)],)
-<<<<<<< HEAD
             said = Observation(0, "", message if answer is None else (answer,), 0, 3_000_000)
             sides: dict[str, Any] = {"production": said, "answer": said}
             sides |= {"inputs": {}, "outputs": {}}
-=======
-            answer = Observation(0, "", message, 0, 3_000_000)
-            sides: dict[str, Any] = {
-                "production": answer,
-                "answer": answer,
-                "inputs": {},
-                "outputs": {},
-            }
->>>>>>> main
             batch.append(row(number, request=message, method=METHOD, **sides))
         if file is None:
             file = OpenFile(target, "shadow-bench.parquet", Columns(settings, batch), 0.0)
