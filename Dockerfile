@@ -5,6 +5,14 @@
 #   docker build -t shadow-sidecar:0.1.0 .
 #   docker build -t shadow-sidecar-demo:0.1.0 --target demo .
 #   docker build -t shadow-sidecar-capture:0.1.0 --target capture .
+#
+# For an image that is the same again, name the base by its digest, which `docker buildx imagetools
+# inspect debian:bookworm-slim` tells:
+#
+#   docker build --build-arg BASE=debian:bookworm-slim@sha256:... -t shadow-sidecar:0.1.0 .
+#
+# Python packages are those of requirements.lock, by hash (`make lock` renews it). What is in the image
+# is told by itself, as CycloneDX: docker run --rm --entrypoint cat IMAGE /opt/shadow-sidecar/sbom.json
 ARG BASE=debian:bookworm-slim
 
 # hadolint ignore=DL3006
@@ -21,14 +29,19 @@ ENV PATH=/opt/shadow-sidecar/bin:$PATH \
 FROM python AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
- && apt-get install -y --no-install-recommends python3-venv \
+ && apt-get install -y --no-install-recommends gcc libc6-dev python3-dev python3-venv \
  && rm -rf /var/lib/apt/lists/* \
  && python3 -m venv /opt/shadow-sidecar
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY requirements.lock ./
+RUN pip install --no-cache-dir --no-compile --require-hashes -r requirements.lock
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY sidecar ./sidecar
-# Compiled here, because the root file system is read-only where it runs.
-RUN pip install --no-cache-dir --no-compile . \
+# The hot path becomes machine code, and the rest bytecode, here, because the root file system is
+# read-only where it runs.
+RUN SHADOW_SIDECAR_COMPILED=1 pip install --no-cache-dir --no-compile --no-deps \
+    --no-build-isolation . \
+ && pip uninstall -q -y ast-serialize librt mypy mypy-extensions pathspec wheel \
  && find /opt/shadow-sidecar -type d -name tests -prune -exec rm -r {} + \
  && python -m compileall -q -j 0 /opt/shadow-sidecar/lib
 
@@ -47,7 +60,7 @@ CMD ["--model", "production", "--listen", "0.0.0.0:9000"]
 # With what reads and writes Parquet: for pods that capture, and for replays.
 FROM build AS build-capture
 # hadolint ignore=DL3013
-RUN pip install --no-cache-dir --no-compile '.[capture]' \
+RUN pip install --no-cache-dir --no-compile 'shadow-sidecar[capture]' \
  && python -m compileall -q -j 0 /opt/shadow-sidecar/lib \
  && pip uninstall -q -y pip setuptools
 
@@ -60,8 +73,17 @@ CMD ["--help"]
 FROM build AS trimmed
 RUN pip uninstall -q -y pip setuptools
 
+# The bill of materials, by a tool that stays out of the image.
+FROM build AS sbom
+COPY --from=trimmed /opt/shadow-sidecar /opt/trimmed
+RUN python3 -m venv /opt/tool \
+ && /opt/tool/bin/pip install --no-cache-dir cyclonedx-bom==7.5.0 \
+ && /opt/tool/bin/cyclonedx-py environment /opt/trimmed/bin/python --output-reproducible \
+    --of JSON -o /sbom.json
+
 FROM python AS sidecar
 COPY --from=trimmed /opt/shadow-sidecar /opt/shadow-sidecar
+COPY --from=sbom /sbom.json /opt/shadow-sidecar/sbom.json
 USER 10095:10095
 # No init process: each role's first process waits for its own children and takes SIGTERM itself.
 ENTRYPOINT ["shadow-sidecar"]

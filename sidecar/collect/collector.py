@@ -63,7 +63,11 @@ class Collector:
             other_shadows,
             experiments=Experiments(ledger.experiments()),
         )
-        self.service.remember(ledger.parts())
+        parts, unread = ledger.parts()
+        self.service.remember(parts)
+        for one in unread:
+            self.service.cannot_read(one.shadow, one.rules, one.models)
+            log.warning("counts of another version are left out", source=one.source, why=one.why)
         self._history = ledger.history(HISTORY)
         self._states: dict[str, VerdictChange] = {}
         for change in reversed(self._history):

@@ -116,10 +116,12 @@ class Experiments:
 
     def of(self, shadow: str, snapshots: Sequence[Snapshot]) -> Experiment | None:
         """The experiment that the snapshots are of; None before both sides' versions are known."""
-        models = versions_of(snapshots)
+        return self.find(shadow, snapshots[0].rules, versions_of(s.models for s in snapshots))
+
+    def find(self, shadow: str, rules: str, models: dict[str, str]) -> Experiment | None:
+        """The experiment of these rules and versions; new if there was none like it."""
         if not is_versioned(models):
             return None
-        rules = snapshots[0].rules
         fitting = [one for one in self._known.values() if one.is_of(shadow, rules, models)]
         if fitting:
             # One that failed first: a name that was not known yet must not make it forgotten.
@@ -147,13 +149,11 @@ def is_versioned(models: Mapping[str, str]) -> bool:
     return all(any(k.startswith(side) and k != side for k in models) for side in (OURS, THEIRS))
 
 
-def versions_of(snapshots: Iterable[Snapshot]) -> dict[str, str]:
+def versions_of(told: Iterable[Mapping[str, str]]) -> dict[str, str]:
     """Both sides' versions, without who read their payloads."""
     models: dict[str, str] = {}
-    for snapshot in snapshots:
+    for one in told:
         models |= {
-            k: v
-            for k, v in snapshot.models.items()
-            if not k.startswith(READER) and k not in {OURS, THEIRS}
+            k: v for k, v in one.items() if not k.startswith(READER) and k not in {OURS, THEIRS}
         }
     return models

@@ -25,6 +25,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
@@ -58,6 +59,16 @@ CREATE TABLE experiments (key TEXT PRIMARY KEY, told TEXT NOT NULL);
 
 class LedgerError(Exception):
     """The file cannot be used; the text says which and why."""
+
+
+class Unread(NamedTuple):
+    """Counts that another version wrote, and this one cannot read."""
+
+    source: str
+    shadow: str
+    rules: str
+    models: dict[str, str]
+    why: str
 
 
 class Ledger:
@@ -96,30 +107,29 @@ class Ledger:
             self._base.close()
             os.close(self._alone)
 
-    def parts(self) -> list[tuple[float, Part]]:
-        """Every part, and when it was last heard of in Unix seconds.
+    def parts(self) -> tuple[list[tuple[float, Part]], list[Unread]]:
+        """Every part with when it was last heard of in Unix seconds, and those of other versions.
+
+        What another version of ours wrote stays in the file, for that version to come back to.
 
         Raises:
-            LedgerError: a row cannot be read: an older or newer version wrote it.
+            LedgerError: a row is no counts at all.
         """
-        found = []
+        found: list[tuple[float, Part]] = []
+        unread: list[Unread] = []
         with closing(self._base.sql.execute("SELECT source, seen, message FROM parts")) as rows:
             for source, seen, message in rows:
                 try:
-                    raw = zlib.decompress(message)
-                    part = part_of_message(pb.ShadowCounts.FromString(raw), source)
-                except (
-                    ValueError,
-                    KeyError,
-                    IndexError,
-                    TypeError,
-                    DecodeError,
-                    zlib.error,
-                ) as error:
-                    why = " ".join(str(error).split())
-                    raise LedgerError(f"{self._path}: counts of {source}: {why}") from None
-                found.append((seen, part))
-        return found
+                    told = pb.ShadowCounts.FromString(zlib.decompress(message))
+                except (DecodeError, zlib.error) as error:
+                    raise LedgerError(f"{self._path}: counts of {source}: {error}") from None
+                try:
+                    found.append((seen, part_of_message(told, source)))
+                except Exception as error:  # settings or blocks that this version does not know
+                    why = " ".join(str(error).split())[:200]
+                    models = dict(told.snapshot.models)
+                    unread.append(Unread(source, told.shadow, told.snapshot.rules, models, why))
+        return found, unread
 
     def experiments(self) -> list[Experiment]:
         """Every experiment.

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from sidecar.collect.experiments import Experiment, Experiments, is_versioned
+from sidecar.collect.experiments import Experiment, Experiments, is_versioned, versions_of
 from sidecar.collect.told import Told
 from sidecar.judge.counts import Snapshot, SnapshotKey, Total, alike, counts_of, total
 from sidecar.judge.criteria.base import Plan
@@ -56,6 +56,7 @@ class Service:
     experiments: Experiments = field(default_factory=Experiments)
     last: Heard | None = None
     dropped: set[str] = field(default_factory=set)  # experiments cut short
+    unread: dict[str, int] = field(default_factory=dict)  # by shadow: parts of another version
     _parts: dict[str, dict[SnapshotKey, Part]] = field(default_factory=dict)
     _seen: dict[tuple[str, SnapshotKey], float] = field(default_factory=dict)
 
@@ -76,6 +77,13 @@ class Service:
         """Take in what a ledger has."""
         for seen, part in kept:
             self._take(part, seen)
+
+    def cannot_read(self, shadow: str, rules: str, models: dict[str, str]) -> None:
+        """Note a part that is kept and that this version cannot read: it is not in the sum."""
+        self.unread[shadow] = self.unread.get(shadow, 0) + 1
+        experiment = self.experiments.find(shadow, rules, versions_of([models]))
+        if experiment is not None:
+            self.dropped.add(experiment.key)
 
     def hear(self, heard: Heard) -> tuple[list[Told], list[Part]]:
         """Take in a round; returns the parts that are news, and those that had to go."""
@@ -136,7 +144,7 @@ class Service:
         counts = {
             key: part.snapshot
             for key, part in kept.items()
-            if key in here or not here or is_versioned(part.snapshot.models)
+            if key in here or not here or is_versioned(versions_of([part.snapshot.models]))
         }
         taken = alike(counts, here)
         keys = {snapshot.key for snapshot in taken} | here
@@ -179,7 +187,10 @@ class Service:
         elif not here:
             reason = "no pod is there that has this shadow"
         elif experiment is not None and experiment.key in self.dropped:
-            reason = f"older evidence was let go: more than {self.most_parts} lives of observers"
+            reason = (
+                f"older evidence was let go: more than {self.most_parts} lives of observers, or "
+                "written by another version of shadow-sidecar"
+            )
         if reason is None:
             return verdict
         return replace(verdict, state=State.INCONCLUSIVE, reason=reason)
@@ -221,6 +232,8 @@ class Service:
                 "numeric targetPort, clients that dial the model's own port), or send that pod "
                 "nothing"
             )
+        if unread := self.unread.get(parts[0].shadow):
+            found.append(f"{unread} kept counts are of another version and are not in the sum")
         keys = {snapshot.key for snapshot in taken}
         alone = [
             p.source

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sidecar.judge.report import CriterionVerdict, SliceVerdict
-from sidecar.report import charts
+from sidecar.report import charts, look
 from sidecar.report.figures import Formatter, count, percent, unit_of
 from sidecar.report.layout import chip, section, sign, table
 from sidecar.report.markup import Child, Markup, tag
@@ -111,7 +111,8 @@ def _outlook(criterion: CriterionVerdict) -> str:
 
 def slices(report: Report) -> Child:
     """Where it differs: slices by their effect."""
-    found = report.verdict.slices
+    # What is left of the others never leads.
+    found = sorted(report.verdict.slices, key=lambda s: look.is_other(s.slice))
     if not found:
         return None
     judged = {c.name: c for c in report.verdict.criteria}

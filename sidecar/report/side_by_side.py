@@ -57,7 +57,7 @@ def _criterion(report: Report, name: str) -> Cell:
 
 def _latency(report: Report) -> Cell:
     ours, theirs = report.latency.production, report.latency.shadow
-    if not theirs.count:
+    if not theirs.count or theirs.p95_ms is None:
         return Cell(UNKNOWN)
     return Cell(milliseconds(theirs.p95_ms), against(theirs.p95_ms, ours.p95_ms))
 

@@ -21,6 +21,7 @@ import typer
 
 from sidecar import __version__
 from sidecar.address import nth_address
+from sidecar.build import BUILD
 from sidecar.fields import ConfigError
 from sidecar.log import FORMAT, FORMATS, Log
 from sidecar.run.baseline import baseline as baseline_command
@@ -32,11 +33,13 @@ from sidecar.run.config import config as config_commands
 from sidecar.run.demo import demo as demo_command
 from sidecar.run.doctor import doctor as doctor_command
 from sidecar.run.experiment import experiment as experiment_commands
+from sidecar.run.finish import finish as finish_command
 from sidecar.run.flags import load_from, refuse, shared_flags, tree_of
 from sidecar.run.gate import gate as gate_command
 from sidecar.run.judge import judge as judge_command
 from sidecar.run.kube import inject_command, webhook_command
 from sidecar.run.labels import labels as labels_commands
+from sidecar.run.plan import plan as plan_command
 from sidecar.run.priority import step_back
 from sidecar.run.replay import replay as replay_command
 from sidecar.run.report import report as report_command
@@ -59,7 +62,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"shadow-sidecar {__version__}")
+        typer.echo(f"shadow-sidecar {__version__} ({BUILD})")
         raise typer.Exit
 
 
@@ -197,12 +200,14 @@ app.command("report")(report_command)
 app.command("gate")(gate_command)
 app.command("collect")(collect_command)
 app.command("doctor")(doctor_command)
+app.command("finish")(finish_command)
 app.command("skipped")(skipped_command)
 app.add_typer(experiment_commands, name="experiment")
 app.add_typer(labels_commands, name="labels")
 app.command("captured")(captured_command)
 app.command("capacity")(capacity_command)
 app.command("judge")(judge_command)
+app.command("plan")(plan_command)
 app.command("replay")(replay_command)
 app.add_typer(config_commands, name="config")
 app.add_typer(rules_commands, name="rules")

@@ -18,6 +18,7 @@ from sidecar.telemetry.otlp import event
 
 DIFFERENCE_EVENTS = 16  # outputs told one by one on a shadow's span; the attributes count them all
 FIGURES = 4  # told of one difference, in words
+UNTOLD = frozenset({"max_ulp", "mean_abs", "signed_relative", "flip_share"})  # not at a glance
 DIFFERENCES = 3  # outputs told in attributes, which can be searched for and read at a glance
 TEXT = 256  # characters of a status message, a detail, an id or an output's name
 
@@ -145,8 +146,12 @@ def of_comparison(copy: Copy) -> Mapping[str, rpc.Value]:
 
 def sentence(output: OutputResult) -> str:
     """What differs in one output, for people: "class: value (exact): max_abs 1; allowed: ..."."""
-    figures = [f"{name} {figure:.4g}" for name, figure in output.raw.items() if figure]
-    allowed = [f"{name} {figure:.4g}" for name, figure in output.limits.items()]
+    figures = [
+        f"{name} {figure:.4g}"
+        for name, figure in output.raw.items()
+        if figure and name not in UNTOLD
+    ]
+    allowed = [f"{name} {figure:.4g}" for name, figure in output.limits.items() if figure]
     said = f"{output.name[:TEXT]}: {output.outcome.value} by {output.rule}"
     if figures:
         said += ": " + ", ".join(figures[:FIGURES])

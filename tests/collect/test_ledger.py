@@ -10,6 +10,8 @@ import pytest
 
 from sidecar.collect.experiments import Experiments
 from sidecar.collect.ledger import MOST_VERDICTS, Ledger, LedgerError
+from sidecar.collect.told import Told
+from sidecar.pb.shadow.v1 import admin_pb2 as pb
 from sidecar.report.report import VerdictChange
 from tests.collect.pods import part, pod
 
@@ -22,9 +24,9 @@ def test_what_was_kept_is_there_again_and_only_the_newest(tmp_path: Path) -> Non
         ledger.write([new, other], 10.0)
         ledger.write([old], 20.0)
     with closing(Ledger(tmp_path / "deep" / "l.sqlite")) as ledger:
-        found = {p.source: (seen, p.snapshot) for seen, p in ledger.parts()}
+        found = {p.source: (seen, p.snapshot) for seen, p in ledger.parts()[0]}
         ledger.write([], 30.0, gone=[other.part])
-        left = [p.source for _, p in ledger.parts()]
+        left = [p.source for _, p in ledger.parts()[0]]
     assert found == {"a:9096": (10.0, new.part.snapshot), "b:9096": (10.0, other.part.snapshot)}
     assert left == ["a:9096"]
 
@@ -91,3 +93,17 @@ def test_counts_that_cannot_be_read_are_refused_not_forgotten(tmp_path: Path) ->
         base.execute("UPDATE parts SET message = ?", (b"\xff\xff",))
     with closing(Ledger(tmp_path / "l")) as ledger, pytest.raises(LedgerError, match="a:9096"):
         ledger.parts()
+
+
+def test_counts_of_another_version_are_left_out_and_kept(tmp_path: Path) -> None:
+    told = pod("a", 3)
+    message = pb.ShadowCounts.FromString(told.raw)
+    message.judge_settings = '{"a key of tomorrow": 1}'
+    with closing(Ledger(tmp_path / "l")) as ledger:
+        ledger.write([Told(told.part, message.SerializeToString()), pod("b", 2)], 1.0)
+    for _ in range(2):
+        with closing(Ledger(tmp_path / "l")) as ledger:
+            found, unread = ledger.parts()
+        assert [p.source for _, p in found] == ["b:9096"]
+        assert [(one.source, one.shadow) for one in unread] == [("a:9096", "candidate")]
+        assert "a key of tomorrow" in unread[0].why

@@ -224,6 +224,16 @@ def test_evidence_that_had_to_go_forbids_pass() -> None:
     assert "older evidence was let go" in found.verdict.reason
 
 
+def test_kept_counts_of_another_version_forbid_pass_where_they_belong_and_are_told() -> None:
+    here = pod("a", 200)
+    for rules, state in ((here.part.snapshot.rules, "INCONCLUSIVE"), ("others", "PASS")):
+        service = Service()
+        service.cannot_read(SHADOW, rules, dict(here.part.snapshot.models))
+        found = heard(service, here)
+        assert found.state == state
+        assert "1 kept counts are of another version" in found.notices[-1]
+
+
 @pytest.mark.parametrize("pods", [1, 2, 7])
 def test_harm_in_one_pod_is_harm_of_the_service(pods: int) -> None:
     told = [pod("bad", 200, differing=True), *(pod(f"p{n}", 30) for n in range(pods - 1))]

@@ -160,3 +160,24 @@ def test_the_image_has_every_command_that_is_injected() -> None:
     text = (ROOT / "Dockerfile").read_text()
     assert re.search(r"apt-get install .*\biptables\b", text), "for the redirect"
     assert text.rstrip().splitlines()[-2] == 'ENTRYPOINT ["shadow-sidecar"]'
+
+
+def test_the_images_packages_are_locked_by_hash_and_are_those_that_are_asked_for() -> None:
+    from importlib.metadata import distribution
+
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    text = (ROOT / "requirements.lock").read_text()
+    locked = {}
+    for entry in re.split(r"\n(?=\S)", text.strip()):
+        name, version = re.match(r"([\w.-]+)==([^\s;]+)", entry).groups()  # type: ignore[union-attr]
+        assert "--hash=sha256:" in entry, name
+        locked[canonicalize_name(name)] = version
+    asked = [Requirement(line) for line in distribution("shadow-sidecar").requires or ()]
+    for requirement in asked:
+        if requirement.marker is None:  # not an extra's
+            version = locked[canonicalize_name(requirement.name)]
+            assert requirement.specifier.contains(version), f"{requirement}: make lock"
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert "--require-hashes -r requirements.lock" in dockerfile
