@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from sidecar.fields import Count, Finite, Section
 from sidecar.judge.pair import Value
 
-Decided: TypeAlias = int | frozenset[int]
+Decided: TypeAlias = int | frozenset[int] | tuple[int, ...]
 Edges = Annotated[tuple[Finite, ...], Field(min_length=1, max_length=100)]
 UNDECIDED = -1  # not a number: no decision can be made
 
@@ -110,7 +110,7 @@ def mean_cost(rule: Decision, production: Sequence[Decided], shadow: Sequence[De
 
 
 def _cost(costs: Sequence[Sequence[float]], a: Decided, b: Decided, worst: float) -> float:
-    if isinstance(a, frozenset) or isinstance(b, frozenset):
+    if not isinstance(a, int) or not isinstance(b, int):
         return worst
     inside = 0 <= a < len(costs) and 0 <= b < len(costs)
     return costs[a][b] if inside else worst

@@ -50,6 +50,8 @@ class CriterionVerdict:
     blocks: int | None = None  # closed blocks of that length; None: calls
     effective_calls: float | None = None  # how many independent calls they are worth
     bounds: Interval | None = None  # the mean with what was lost at its best, and at its worst
+    unlabelled: float = 0.0  # calls that both sides decided differently and that lack a label
+    control_rate: float | None = None  # where it is net of a control: how much that differs itself
     # The same figures when it was decided; 0 seconds: it was not.
     decided_unix: float = 0.0
     decided_n: float = 0.0
@@ -112,6 +114,18 @@ class Verdict:
             if criterion.n > 0 and criterion.basis:
                 bases.setdefault(criterion.basis, []).append(criterion.name)
         lines = [f"{', '.join(names)}: {basis}" for basis, names in bases.items()]
+        lines += [
+            f"{c.name}: {c.unlabelled:,.0f} disagreements lack a label; for PASS each counts as "
+            "the worst, for FAIL as the best"
+            for c in self.criteria
+            if c.unlabelled > 0
+        ]
+        lines += [
+            f"{c.name}: the control itself differs in {100 * c.control_rate:.3g} % of calls, and "
+            "excuses as much"
+            for c in self.criteria
+            if c.control_rate
+        ]
         if self.lost:
             why = ", ".join(f"{name} {n:,}" for name, n in sorted(self.lost.items()))
             lines.append(

@@ -225,6 +225,8 @@ def _criterion(
         blocks=blocks[0].chosen().blocks if blocks else None,
         effective_calls=blocks[0].effective_calls if blocks and found.n > 0 else None,
         bounds=bounds_of(plan, blocks),
+        unlabelled=max(0.0, cell.get("differing", 0.0) - cell.get("labelled", 0.0)),
+        control_rate=criterion.control_rate(plan, cell),
         decided_unix=then.unix_ns / 1e9 if then else 0.0,
         decided_n=then.n if then else 0.0,
         decided_estimate=then.estimate if then else None,

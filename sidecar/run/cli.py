@@ -21,6 +21,7 @@ import typer
 
 from sidecar import __version__
 from sidecar.address import nth_address
+from sidecar.build import BUILD
 from sidecar.fields import ConfigError
 from sidecar.log import FORMAT, FORMATS, Log
 from sidecar.run.baseline import baseline as baseline_command
@@ -38,6 +39,7 @@ from sidecar.run.gate import gate as gate_command
 from sidecar.run.judge import judge as judge_command
 from sidecar.run.kube import inject_command, webhook_command
 from sidecar.run.labels import labels as labels_commands
+from sidecar.run.plan import plan as plan_command
 from sidecar.run.priority import step_back
 from sidecar.run.replay import replay as replay_command
 from sidecar.run.report import report as report_command
@@ -60,7 +62,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"shadow-sidecar {__version__}")
+        typer.echo(f"shadow-sidecar {__version__} ({BUILD})")
         raise typer.Exit
 
 
@@ -205,6 +207,7 @@ app.add_typer(labels_commands, name="labels")
 app.command("captured")(captured_command)
 app.command("capacity")(capacity_command)
 app.command("judge")(judge_command)
+app.command("plan")(plan_command)
 app.command("replay")(replay_command)
 app.add_typer(config_commands, name="config")
 app.add_typer(rules_commands, name="rules")

@@ -91,6 +91,20 @@ LIVES = {
     "out_of_range": Life(required("out_of_range", 0.05, range=(0, 1)), _scores(7.0), _scores(0.9)),
     "accuracy": Life(required("accuracy", 0.05, **ABOVE), _scores(0.1), _scores(0.9), lambda _: 1),
     "brier": Life(required("brier", 0.05), _scores(0.2), _scores(0.9), lambda _: 1),
+    "log_loss": Life(required("log_loss", 0.1), _scores(0.2), _scores(0.9), lambda _: 1),
+    "mae": Life(required("mae", 0.05), _scores(0.2), _scores(0.9), lambda _: 1),
+    "rmse": Life(
+        required("rmse", 0.2, labels="sample"),
+        _scores(0.2),
+        lambda i: pair(i, values={"score": (0.5, 0.5)}),
+        lambda _: 1,
+    ),
+    "ndcg_at_k": Life(
+        required("ndcg_at_k", 0.05, k=3, labels="sample"),
+        _items([7, 8, 1]),
+        _items([1, 2, 3]),
+        lambda _: [1, 2, 3],
+    ),
     "precision": Life(
         required("precision", 0.05, **SAMPLE),
         # Production is nearly always right when it says yes; the shadow says yes to everything.

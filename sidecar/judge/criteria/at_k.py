@@ -30,7 +30,7 @@ class AtK(Labelled):
 
     def lead(self, rows: Decisions, label: Label) -> float | None:
         """See `Labelled.lead`: shares of the relevant items that were found, by `size`."""
-        relevant = _relevant(label, len(rows.production))
+        relevant = relevant_of(label, len(rows.production))
         if relevant is None:
             return None
         scores = []
@@ -47,7 +47,8 @@ class AtK(Labelled):
         raise NotImplementedError
 
 
-def _relevant(label: Label, rows: int) -> list[frozenset[int]] | None:
+def relevant_of(label: Label, rows: int) -> list[frozenset[int]] | None:
+    """The relevant items of each row; None for a label that does not fit the rows."""
     value = label.value
     if isinstance(value, str):
         value = value.replace(",", " ").split()

@@ -227,6 +227,10 @@ class Criterion(Section):
         low, high = blocks[0].interval(alpha)
         return (-high, -low) if self.is_downward else (low, high)
 
+    def control_rate(self, plan: Plan, cell: Mapping[str, float]) -> float | None:
+        """How much a control itself differs, where its differences are taken off; else None."""
+        return None
+
     def calls_needed(
         self, plan: Plan, cell: Mapping[str, float], limits: Mapping[Side, float]
     ) -> int | None:

@@ -88,6 +88,13 @@ class Disagreement(Rate, Mean):
         shape = Mean if plan.net else Rate
         return shape.interval(self, plan, cell, alpha)
 
+    def control_rate(self, plan: Plan, cell: Mapping[str, float]) -> float | None:
+        """See `Criterion.control_rate`: what was taken off the shadow's own rate."""
+        n, found = cell.get("n", 0.0), self.measure(plan, cell)
+        if not plan.net or n <= 0 or found.estimate is None:
+            return None
+        return max(0.0, cell.get("k", 0.0) / n - found.estimate)
+
     @property
     def about(self) -> str:
         """See `Criterion.about`."""

@@ -15,11 +15,15 @@ from sidecar.judge.criteria.f1 import F1
 from sidecar.judge.criteria.latency_difference import LatencyDifference
 from sidecar.judge.criteria.latency_per_call import LatencyPerCall
 from sidecar.judge.criteria.latency_ratio import LatencyRatio
+from sidecar.judge.criteria.log_loss import LogLoss
+from sidecar.judge.criteria.mae import MAE
+from sidecar.judge.criteria.ndcg_at_k import NDCGAtK
 from sidecar.judge.criteria.out_of_range import OutOfRange
 from sidecar.judge.criteria.precision import Precision
 from sidecar.judge.criteria.precision_at_k import PrecisionAtK
 from sidecar.judge.criteria.recall import Recall
 from sidecar.judge.criteria.recall_at_k import RecallAtK
+from sidecar.judge.criteria.rmse import RMSE
 from sidecar.judge.criteria.shadow_error_rate import ShadowErrorRate
 from sidecar.judge.criteria.time_between_messages import TimeBetweenMessages
 from sidecar.judge.criteria.time_to_first_message import TimeToFirstMessage
@@ -41,6 +45,10 @@ AnyCriterion: TypeAlias = Annotated[
     | F1
     | PrecisionAtK
     | RecallAtK
+    | NDCGAtK
+    | MAE
+    | RMSE
+    | LogLoss
     | Brier,
     Field(discriminator="kind"),
 ]

@@ -1,0 +1,115 @@
+"""How long it takes to decide: the growth of evidence, at a true effect that is assumed. Pure.
+
+Rule: in blocks of length L whose means have a known distribution each bet grows by E[ln(1 + l z)] a
+block; the time is the first at which the mixture of all bets reaches the threshold, its share of
+alpha paid. It is the time of a typical stream, without the luck of a single one: half of them take
+longer. Calls are taken as independent here; bursts ask for longer blocks and more time.
+Counterparts: `blocks`, whose evidence it is about; `benchmarks/simulation.md`, which measures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from sidecar.judge.evidence.bets import shifted
+from sidecar.judge.evidence.betting import bets, log_payoffs
+from sidecar.judge.evidence.blocks import shares_of
+from sidecar.judge.evidence.level import DAY
+from sidecar.judge.evidence.likeness import LENGTHS, MIN_PAIRS, UNSEEN_SECONDS
+from sidecar.judge.evidence.mean_bets import MeanBets
+from sidecar.judge.evidence.mixtures import Floats, Side, logmeanexp, threshold
+
+MEASURED_SECONDS = 10.0  # the length at which likeness is measured before it is decided
+LONGEST = 400 * DAY
+MOST_EVENTS = 5000  # calls in a block, beyond which a rate's mean is nearly normal
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(21)
+
+
+def seconds_until(
+    claim: MeanBets,
+    side: Side,
+    mean: float,
+    spread: float,
+    calls_per_second: float,
+    alpha: float,
+    lengths: Sequence[float] = LENGTHS,
+) -> float | None:
+    """The time until a claim is made.
+
+    Args:
+        claim: with its margin, range and swing.
+        side: PASS or FAIL.
+        mean: the true mean of a call's score.
+        spread: its standard deviation.
+        calls_per_second: that are compared.
+        alpha: the error that the claim may make.
+        lengths: of blocks.
+
+    Returns:
+        Seconds; None when it takes more than `LONGEST`.
+    """
+    shares = shares_of(len(lengths))
+    times = []
+    for length, share in zip(lengths, shares, strict=True):
+        if spread <= 0 and length < UNSEEN_SECONDS:
+            continue  # nothing varies, so bursts of a minute are assumed
+        calls = calls_per_second * length
+        if calls < 1:
+            continue
+        need = threshold(alpha) - math.log(share) + (math.log(2) if claim.swing > 1 else 0.0)
+        moved = shifted(claim.margin, claim.low, claim.high, claim.swing)[side is Side.FAIL]
+        values, weights = _means(claim, mean, spread, calls)
+        blocks = _blocks(_growth(claim, moved, side, values, weights), need)
+        if blocks is not None:
+            times.append(blocks * length)
+        if claim.swing > 1:
+            exact = _growth(claim, claim.margin, side, values, weights)
+            blocks = _blocks(exact, need)
+            if blocks is not None:
+                times.append(math.ceil(blocks * length / DAY) * DAY + length)
+    if not times or min(times) > LONGEST:
+        return None
+    least = 0.0 if spread <= 0 else (MIN_PAIRS + 1) * min(MEASURED_SECONDS, lengths[-1])
+    return max(min(times), least)
+
+
+def _means(claim: MeanBets, mean: float, spread: float, calls: float) -> tuple[Floats, Floats]:
+    """Block means and how likely each is: binomial for events, else nearly normal."""
+    n = round(calls)
+    events = (claim.low, claim.high) == (0.0, 1.0) and math.isclose(
+        spread, spread_of_rate(mean), rel_tol=0.01
+    )
+    if not events or n > MOST_EVENTS or not 0 < mean < 1:
+        values = np.clip(mean + spread / math.sqrt(calls) * _NODES, claim.low, claim.high)
+        return values, _WEIGHTS / _WEIGHTS.sum()
+    k = np.arange(n + 1)
+    chance = np.array([math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in k])
+    weights = np.exp(chance + k * math.log(mean) + (n - k) * math.log1p(-mean))
+    return k / n, weights / weights.sum()
+
+
+def _growth(claim: MeanBets, margin: float, side: Side, values: Floats, weights: Floats) -> Floats:
+    """What each bet gains a block, on average."""
+    logs = log_payoffs(values - margin, bets(margin, claim.low, claim.high, side))
+    return np.asarray(weights @ logs)
+
+
+def _blocks(growth: Floats, need: float) -> float | None:
+    if growth.max() <= 1e-12:
+        return None
+    low, high = 0.0, (need + math.log(growth.size)) / float(growth.max())
+    for _ in range(40):
+        middle = (low + high) / 2
+        if float(logmeanexp(growth * middle)) >= need:
+            high = middle
+        else:
+            low = middle
+    return math.ceil(high)
+
+
+def spread_of_rate(rate: float) -> float:
+    """The standard deviation of a score that is 0 or 1."""
+    return math.sqrt(max(0.0, rate * (1 - rate)))

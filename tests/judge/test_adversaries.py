@@ -1,0 +1,157 @@
+"""Streams made to fool the verdict, none of which the simulation has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from sidecar.judge.counts import Coverage
+from sidecar.judge.evidence.blocks import Blocks
+from sidecar.judge.evidence.mean_bets import MeanBets
+from sidecar.judge.evidence.mixtures import threshold
+from sidecar.judge.judge import Judge
+from sidecar.judge.labels import Label
+from sidecar.judge.pair import ControlTimes
+from sidecar.judge.report import State
+from tests.judge.pairs import MS, SECOND, compared, pair, required, settings
+
+START = 1_700_006_400 * SECOND  # a whole hour
+M = 0.01
+LIMIT = threshold(0.025)
+CALLS = 50.0
+
+Rate = Callable[[np.random.Generator, int], float]
+
+
+def _alternating(seconds: int) -> Rate:
+    return lambda rng, second: 2 * M * (second // seconds % 2)
+
+
+def _ramp(rng: np.random.Generator, second: int) -> float:
+    return 2 * M * (second % 3600) / 3600
+
+
+def _first_seconds(rng: np.random.Generator, second: int) -> float:
+    """All of it in the first second of each ten minutes, as of a job that runs then."""
+    return 1.0 if second % 600 < 6 else 0.0
+
+
+def _heavy(rng: np.random.Generator, second: int) -> float:
+    """Minutes of nothing, and now and then one in which everything differs."""
+    return 1.0 if (second // 60 * 2_654_435_761) % 100 == 0 else 0.0
+
+
+ALIKE: dict[str, Rate] = {
+    "every other second": _alternating(1),
+    "ten seconds in twenty": _alternating(10),
+    "five seconds in ten, across the blocks": lambda g, s: 2 * M * ((s + 3) // 5 % 2),
+    "a minute in two": _alternating(60),
+    "an hour's ramp": _ramp,
+    "a job every ten minutes": _first_seconds,
+    "whole minutes, one in a hundred": _heavy,
+}
+
+
+@pytest.mark.parametrize("rate", ALIKE.values(), ids=ALIKE)
+def test_harm_in_step_with_the_blocks_proves_nothing_at_the_margin(rate: Rate) -> None:
+    """The mean is the margin itself, for two hours looked at every minute; five streams."""
+    wrong = 0
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        blocks = Blocks(MeanBets(M, 2.0))
+        for second in range(2 * 3600):
+            k = float(rng.binomial(int(CALLS), rate(rng, second)))
+            blocks.add(START + second * SECOND, CALLS, (k, k))
+            if second % 60 == 59:
+                found = blocks.evidence()
+                if max(found.log_pass, found.log_fail) >= LIMIT:
+                    wrong += 1
+                    break
+    assert wrong == 0
+
+
+def test_a_clock_that_steps_to_and_fro_loses_no_call_and_makes_no_evidence() -> None:
+    rng = np.random.default_rng(1)
+    blocks = Blocks(MeanBets(M))
+    for i in range(4000):
+        at = START + (i + int(rng.integers(-120, 120))) * SECOND
+        blocks.add(at, 10.0, (0.0, 0.0))
+    blocks.advance(START + 5000 * SECOND)
+    assert blocks.calls == 40_000
+    assert blocks.blocks(60) <= 4240 / 60 + 2
+    still = Blocks(MeanBets(M))
+    for i in range(4000):
+        still.add(START + i * SECOND, 10.0, (0.0, 0.0))
+    still.advance(START + 5000 * SECOND)
+    assert blocks.evidence().log_pass <= still.evidence().log_pass + 0.2
+
+
+def test_losses_that_go_with_disagreement_never_pass() -> None:
+    """Every call that would disagree, 2 %, ends in a full queue."""
+    same = required("disagreement", M)
+    chosen = settings(same, independent_calls=False, repeat_seconds=0.0, coverage_floor=0.5)
+    judge = Judge(chosen, "pod", 0)
+    calls = 0
+    for second in range(4 * 3600):
+        for i in range(5):
+            at = second * SECOND + i * MS
+            judge.observe(pair(calls, arrived_ns=at), at)
+            calls += 1
+        if second % 10 == 9:
+            judge.lose({"queue_full": 1}, second * SECOND)
+    found = judge.verdict(4 * 3600 * SECOND, Coverage(calls, calls + 1440))
+    assert found.state is State.WATCHING, found.reason
+
+
+def test_one_input_asked_again_and_again_counts_once_a_second() -> None:
+    judge = Judge(settings(required("disagreement", M)), "pod", 0)
+    for i in range(5000):
+        judge.observe(pair(i, request_digest=b"same", arrived_ns=i * MS), i * MS)
+    assert judge.verdict(5 * SECOND, Coverage(5000, 5000)).criteria[0].n <= 6
+
+
+def test_labels_of_small_weight_do_not_hide_harm() -> None:
+    right = required("accuracy", 0.05, decision={"threshold": 0.5})
+    judge = Judge(settings(right, repeat_seconds=0.0), "pod", 0)
+    for i in range(4000):
+        worse = i % 10 == 0
+        judge.observe(pair(i, worse, values={"score": (0.9, 0.1 if worse else 0.9)}), i)
+        if worse:
+            judge.label(Label(f"id-{i}", 1, weight=0.01), i)
+    found = judge.verdict(10**12, Coverage(4000, 4000))
+    assert found.state is not State.PASS, found.reason
+
+
+def test_slices_of_a_few_calls_each_raise_no_alarm() -> None:
+    same = required("disagreement", 0.05)
+    flagged = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        chosen = settings(
+            same, repeat_seconds=0.0, slices=[{"source": "metadata:user"}], max_slices=64
+        )
+        judge = Judge(chosen, "pod", 0)
+        for i in range(600):
+            where = (("user", str(rng.integers(60))),)
+            judge.observe(pair(i, bool(rng.random() < 0.05), slices=where), i)
+        found = judge.verdict(10**12, Coverage(600, 600))
+        flagged += any(s.flagged for s in found.slices)
+    assert flagged <= 2
+
+
+def test_a_control_that_is_broken_is_told_beside_what_it_excuses() -> None:
+    """Net of a control that differs in half of the calls nearly everything passes: it is said."""
+    judge = Judge(
+        settings(required("disagreement", 0.05), repeat_seconds=0.0),
+        "pod",
+        0,
+        control_fraction=1.0,
+    )
+    for i in range(3000):
+        judge.observe(
+            pair(i, i % 3 == 0, control=compared(i % 2 == 0), control_times=ControlTimes()), i
+        )
+    found = judge.verdict(10**12, Coverage(3000, 3000))
+    assert any("the control itself differs in 50" in told for told in found.evidence)
