@@ -29,16 +29,19 @@ ENV PATH=/opt/shadow-sidecar/bin:$PATH \
 FROM python AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
- && apt-get install -y --no-install-recommends python3-venv \
+ && apt-get install -y --no-install-recommends gcc libc6-dev python3-dev python3-venv \
  && rm -rf /var/lib/apt/lists/* \
  && python3 -m venv /opt/shadow-sidecar
 WORKDIR /src
 COPY requirements.lock ./
 RUN pip install --no-cache-dir --no-compile --require-hashes -r requirements.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY sidecar ./sidecar
-# Compiled here, because the root file system is read-only where it runs.
-RUN pip install --no-cache-dir --no-compile --no-deps --no-build-isolation . \
+# The hot path becomes machine code, and the rest bytecode, here, because the root file system is
+# read-only where it runs.
+RUN SHADOW_SIDECAR_COMPILED=1 pip install --no-cache-dir --no-compile --no-deps \
+    --no-build-isolation . \
+ && pip uninstall -q -y ast-serialize librt mypy mypy-extensions pathspec wheel \
  && find /opt/shadow-sidecar -type d -name tests -prune -exec rm -r {} + \
  && python -m compileall -q -j 0 /opt/shadow-sidecar/lib
 
@@ -57,7 +60,7 @@ CMD ["--model", "production", "--listen", "0.0.0.0:9000"]
 # With what reads and writes Parquet: for pods that capture, and for replays.
 FROM build AS build-capture
 # hadolint ignore=DL3013
-RUN pip install --no-cache-dir --no-compile '.[capture]' \
+RUN pip install --no-cache-dir --no-compile 'shadow-sidecar[capture]' \
  && python -m compileall -q -j 0 /opt/shadow-sidecar/lib \
  && pip uninstall -q -y pip setuptools
 

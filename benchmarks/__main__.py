@@ -22,6 +22,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from benchmarks import capture, isolation, latency, matrix, observer, plot, report, soak, targets
 from benchmarks.account import Quiet
+from benchmarks.builds import is_built
 from benchmarks.machine import describe, install, load_average, missing
 from benchmarks.targets import Target
 from tests.collector import Collector
@@ -47,7 +48,7 @@ def main() -> int:
     flags = _flags()
     console = Console(stderr=True)
     install(console.print)
-    lacking = missing()
+    lacking = missing() + ([] if is_built() else ["the compiled build: make compiled"])
     if lacking:
         console.print("These are needed and not found:\n" + "\n".join(lacking), style="red")
         return 2

@@ -47,6 +47,7 @@ def run(
         ways = [
             paths.direct(),
             *(paths.sidecar(sample, env=env) for sample in (0.1, 1.0)),
+            paths.sidecar(0.1, build="python", env=env),
             paths.envoy_tcp(),
             *(paths.envoy_http(sample) for sample in (0.1, 1.0)),
         ]
@@ -56,6 +57,7 @@ def run(
         ways = [
             paths.direct(),
             *(paths.sidecar(sample, env=env) for sample in SAMPLES),
+            *(paths.sidecar(sample, build="python", env=env) for sample in (0.0, 0.1, 1.0)),
             paths.envoy_tcp(),
             *(paths.envoy_http(sample) for sample in (0.0, 0.1, 1.0)),
         ]

@@ -20,6 +20,7 @@ from benchmarks.paths import Way
 from benchmarks.profile import Profile, take
 
 OURS, WHOLE, ENVOY = "observer", "observer and wire", "Envoy, HTTP mirror"
+PYTHON = "observer as Python"
 PACED = "8 x 1 at 400 calls/s"
 LOOPS: Mapping[str, tuple[Shape, int]] = {
     PACED: (Shape(8, 1, 200), 50),
@@ -55,18 +56,20 @@ def run(
     """Measure; `env` says where spans go."""
     repeats, seconds = (1, 1.0) if quick else (4, 1.5)
     # What is asked for is the work that one CPU second does, so nobody steps back here.
-    ours = paths.sidecar(1.0, env=env, settings={"observer.priority": "normal"})
+    normal = {"observer.priority": "normal"}
+    ours = paths.sidecar(1.0, env=env, settings=normal)
+    python = paths.sidecar(1.0, build="python", env=env, settings=normal)
     envoy = paths.envoy_http(1.0)
     found: dict[str, dict[str, Figure]] = defaultdict(lambda: defaultdict(Figure))
     share: dict[str, Figure] = defaultdict(Figure)
     order = random.Random(3)
     with echoes() as (production, shadow):
         for repeat in range(repeats):
-            for way in order.sample([ours, envoy], 2):
+            for way in order.sample([ours, python, envoy], 3):
                 step(f"{repeat + 1}/{repeats} {way.name}")
                 _one(way, production, shadow, seconds, found, share, quiet)
         step("profile")
-        profile = take(ours, production, shadow, 2.5 if quick else 8.0)
+        profile = take(python, production, shadow, 2.5 if quick else 8.0)
         scale = _scale(step, env, quiet, production, shadow, repeats=repeats, seconds=seconds)
     return Efficiency(found, share, profile, scale)
 
@@ -90,7 +93,9 @@ def _one(
             settle(it.behind)
             done = it.shadowed() - done
             path, behind = cpu_ns(it.in_path) - path, cpu_ns(it.behind) - behind
-            if it.behind:
+            if it.behind and "Python" in way.name:
+                found[name][PYTHON].values.append(done / behind * 1e9)
+            elif it.behind:
                 found[name][OURS].values.append(done / behind * 1e9)
                 found[name][WHOLE].values.append(done / (behind + path) * 1e9)
                 share[name].values.append(done / max(1, result.calls))

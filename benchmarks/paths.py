@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from benchmarks.builds import Build, environment
 from sidecar.address import TCP, parse_address
 from tests.processes import Process, accepts, free_port, http_json, is_ready
 from tests.scenarios import stack
@@ -59,6 +60,7 @@ def direct() -> Way:
 def sidecar(
     fraction: float,
     *,
+    build: Build = "compiled",
     env: Mapping[str, str] | None = None,
     settings: Mapping[str, object] | None = None,
     name: str = "",
@@ -66,6 +68,7 @@ def sidecar(
     """shadow-sidecar with a sample, all else as by default.
 
     Args:
+        build: which of the two builds runs.
         env: such as where spans go; without it they go nowhere.
         settings: other settings by their dotted path.
     """
@@ -74,11 +77,14 @@ def sidecar(
     def opened(production: str, shadow: str) -> Iterator[Standing]:
         wanted = {"sample.fraction": fraction, **(settings or {})}
         shadows = [shadow] if shadow else []
-        with stack.sidecar(production, *shadows, settings=wanted, env=env) as it:
+        both = {**environment(build), **(env or {})}
+        with stack.sidecar(production, *shadows, settings=wanted, env=both) as it:
             it.process.wait_until(is_ready(it.http))
+            assert it.status()["build"] == build, it.status()
             yield standing(it)
 
-    return Way(name or f"shadow-sidecar, {fraction:.0%}", opened, fraction)
+    title = "shadow-sidecar" if build == "compiled" else "shadow-sidecar as Python"
+    return Way(name or f"{title}, {fraction:.0%}", opened, fraction)
 
 
 def standing(it: stack.Sidecar) -> Standing:

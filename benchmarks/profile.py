@@ -22,16 +22,16 @@ from benchmarks.paths import Way
 RATE = 250  # samples a second
 
 STAGES: tuple[tuple[str, str], ...] = (
-    ("HPACK", r"observe/(headers|heads|huffman|timeout)\.py"),
-    ("tap records", r"(session|observe/tap)\.py"),
-    ("frames and messages", r"observe/"),
-    ("shadow call", r"(tee/(client|channel|conversation)|grpc/)"),
+    ("HPACK", r"http2/(headers|heads|huffman|timeout|request_block)\.py"),
+    ("tap records", r"(experiment/session|observe/tap)\.py"),
+    ("shadow call", r"(tee/(client|channel)|http2/conversation|grpc/)"),
+    ("frames and messages", r"(observe|http2)/"),
     ("admission and queue", r"tee/"),
-    ("decode", r"compare/(open_inference|tensorflow_serving|descriptors|payload|registry)\.py"),
+    ("decode", r"compare/(readers/|payload\.py)"),
     ("compare", r"compare/"),
     ("judge", r"judge/"),
     ("spans", r"(telemetry/(?!histogram)|opentelemetry/)"),
-    ("counting and pairing", r"(ledger|app|histogram|recent|admin/.*)\.py"),
+    ("counting and pairing", r"(experiment|serve|report)/"),
 )
 OUTSIDE = "event loop"
 

@@ -15,7 +15,7 @@ from benchmarks.latency import Added, Latency
 from benchmarks.load import size
 from benchmarks.matrix import Matrix
 from benchmarks.measure import Figure
-from benchmarks.observer import ENVOY, OURS, WHOLE, Efficiency
+from benchmarks.observer import ENVOY, OURS, PYTHON, WHOLE, Efficiency
 from benchmarks.soak import Grown, Memory
 from benchmarks.targets import MIB, Target
 
@@ -194,11 +194,11 @@ def of_observer(found: Efficiency) -> Iterator[str]:
     )
     yield ""
     yield from table(
-        ("load", OURS, WHOLE, ENVOY, "observer / Envoy", "shadowed"),
+        ("load", OURS, PYTHON, WHOLE, ENVOY, "observer / Envoy", "shadowed"),
         (
             (
                 load,
-                *(figure(who[name]) for name in (OURS, WHOLE, ENVOY)),
+                *(figure(who[name]) for name in (OURS, PYTHON, WHOLE, ENVOY)),
                 f"{who[OURS].median / who[ENVOY].median:.2f}",
                 f"{found.share[load].median:.0%}",
             )

@@ -27,7 +27,7 @@ Two processes
 The rooms, in the one order that imports may follow: a package imports only what stands above it;
 `run` alone may reach all. `tests/test_layout.py` reads the imports and holds the rule.
 
-    call, address, fields, log, tasks, status    nouns and small things that everybody needs
+    call, address, build, fields, log, tasks, status    nouns and small things that everybody needs
     pb           generated from protos/
     wire         production's path: the standard library only
     http2        pure: frames, HPACK, messages, answers; both halves of a connection

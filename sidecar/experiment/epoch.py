@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sidecar.call import SkipReason
-from sidecar.compare.readers.opaque import OpaqueReader
+from sidecar.compare.readers.opaque import OPAQUE
 from sidecar.compare.result import Outcome
 from sidecar.experiment.ledger import NAME, OTHER_OUTPUT, OUTPUT_NAMES
 from sidecar.experiment.timeline import Timeline
@@ -96,7 +96,7 @@ class EpochCounts:
             self.control_latency.add(control.answer)
         if comparison.reader:
             self.readers[_bounded(self.readers, pair.method, METHODS)] = comparison.reader
-        if comparison.reader == OpaqueReader.name:
+        if comparison.reader == OPAQUE:
             self._unread.count(pair.method)
             return  # bytes are no outputs
         for output in comparison.outputs:

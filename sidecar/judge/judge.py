@@ -10,11 +10,12 @@ as bytes so far, can be read. Counterparts:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count
 
-from sidecar.compare.readers.opaque import OpaqueReader
+from sidecar.compare.readers.opaque import OPAQUE
 from sidecar.judge.block_cells import BlockCells
 from sidecar.judge.counts import (
     ALL,
@@ -42,7 +43,6 @@ from sidecar.judge.slices import OTHER, Place, Slices, named
 from sidecar.judge.verdict import decide, plans_of
 from sidecar.judge.worst import Example, Examples, identity_of, note_of, rank_of
 
-OPAQUE = OpaqueReader.name
 _NO_RULES = {"examples", "worst", "sample", "production_version", "version_metadata"}
 
 
@@ -220,15 +220,17 @@ class Judge:
         """Correlation ids of the disagreements whose labels would decide soonest."""
         return self._labels.wanted(most)
 
-    def verdict(self, now_ns: int, coverage: Coverage) -> Verdict:
+    def verdict(self, now_ns: int, coverage: Coverage, *, binding: bool = True) -> Verdict:
         """Judge what has been counted so far.
 
         Args:
             now_ns: the present.
             coverage: of these pairs, since the evidence began.
+            binding: whether a decision that is reached stands from now on.
         """
         sums = total(counts_of([self.snapshot(now_ns, coverage)]))
-        return decide(self._settings, self._plans, sums, self._latches)
+        latches = self._latches if binding else deepcopy(self._latches)
+        return decide(self._settings, self._plans, sums, latches)
 
     def snapshot(self, now_ns: int, coverage: Coverage) -> Snapshot:
         """The counts so far, for merging with other pods'; arguments as for `verdict`."""

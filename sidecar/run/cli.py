@@ -21,6 +21,7 @@ import typer
 
 from sidecar import __version__
 from sidecar.address import nth_address
+from sidecar.build import BUILD
 from sidecar.fields import ConfigError
 from sidecar.log import FORMAT, FORMATS, Log
 from sidecar.run.baseline import baseline as baseline_command
@@ -61,7 +62,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"shadow-sidecar {__version__}")
+        typer.echo(f"shadow-sidecar {__version__} ({BUILD})")
         raise typer.Exit
 
 

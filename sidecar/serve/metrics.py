@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
 import sidecar
+from sidecar.build import BUILD
 from sidecar.experiment.ledger import Counts
 from sidecar.experiment.state import State
 from sidecar.judge.evidence.histogram import COARSE_NS, Histogram
@@ -100,7 +101,7 @@ class _Observed(Collector):
     def collect(self) -> Iterator[Metric]:
         now = self._state()
         yield InfoMetricFamily(
-            PREFIX + "build", "What is running.", {"version": sidecar.__version__}
+            PREFIX + "build", "What is running.", {"version": sidecar.__version__, "build": BUILD}
         )
         yield from _calls(now)
         yield from _shadow_calls(now)

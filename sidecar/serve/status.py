@@ -6,6 +6,8 @@ import resource
 from dataclasses import asdict
 from typing import Any
 
+import sidecar
+from sidecar.build import BUILD
 from sidecar.experiment.ledger import Counts
 from sidecar.experiment.state import Failing, State
 from sidecar.judge.evidence.histogram import Histogram
@@ -19,6 +21,8 @@ def status(now: State) -> dict[str, Any]:
     wire = now.settings.wire
     return {
         "time": now.unix_seconds,
+        "version": sidecar.__version__,
+        "build": BUILD,
         "routes": [route.model_dump() for route in wire.routes],
         "attached": now.attached,
         "paused": now.settings.paused,

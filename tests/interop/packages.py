@@ -10,11 +10,14 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Mapping
+from pathlib import Path
 
 PACKAGES: Mapping[str, str] = {
     # command: package
     "chromium": "chromium",
+    "gcc": "build-essential",
     "ip": "iproute2",
     "iptables": "iptables",
     "java": "default-jre-headless",
@@ -28,7 +31,10 @@ PACKAGES: Mapping[str, str] = {
 
 def missing() -> list[str]:
     """The packages whose commands are not here."""
-    return sorted({package for command, package in PACKAGES.items() if not _found(command)})
+    wanted = {package for command, package in PACKAGES.items() if not _found(command)}
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        wanted.add("python3-dev")  # with gcc, for the compiled build
+    return sorted(wanted)
 
 
 def _found(command: str) -> bool:

@@ -123,6 +123,7 @@ def test_trailers_from_the_client_are_no_new_stream() -> None:
     assert walker.feed(CLIENT, trailers, ROOM, ROOM) == [(Kind.BYTES, trailers)]
 
 
+@pytest.mark.interpreted
 def test_the_oldest_of_too_many_left_out_streams_counts_as_sampled_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

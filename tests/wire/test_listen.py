@@ -27,6 +27,7 @@ def test_any_address_of_ipv6_is_any_address_of_ipv4_too() -> None:
         assert _reached("::1", port)
 
 
+@pytest.mark.interpreted
 def test_a_kernel_without_ipv6_is_listened_on_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listen, "_has_ipv6", lambda: False)
     (it,) = open_listeners(TCP("::", 0))

@@ -49,6 +49,7 @@ def broken(*_: object, **__: object) -> None:
     raise IndexError("a bug in the walk")
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("observed", [True, False])
 def test_a_bug_in_the_walk_makes_the_connection_uncounted_and_is_not_raised(
     monkeypatch: pytest.MonkeyPatch, observed: bool

@@ -5,15 +5,18 @@ Rule: reads everything. Counterpart: `registry`, which turns to it for a method 
 
 from __future__ import annotations
 
+from typing import Final
+
 from sidecar.compare.payload import BYTES, Decoded, Output, bytes_array
 
 OUTPUT = "message"
+OPAQUE: Final = "opaque"
 
 
 class OpaqueReader:
     """Reads any message as one BYTES output named "message", of no dimensions."""
 
-    name = "opaque"
+    name = OPAQUE
 
     def read_response(self, message: bytes) -> Decoded:
         """Return the bytes as they are."""

@@ -163,7 +163,7 @@ def _elements(name: str, raw: bytes) -> Iterable[bytes]:
         yield raw[start:position]
 
 
-PROTOCOL: Final = PayloadProtocol(
+PROTOCOL: Final[PayloadProtocol] = PayloadProtocol(
     predictions={
         "/inference.GRPCInferenceService/ModelInfer": OpenInferenceReader(),
         "/inference.GRPCInferenceService/ModelStreamInfer": OpenInferenceStreamReader(),

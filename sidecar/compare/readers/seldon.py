@@ -157,7 +157,7 @@ def _json(value: Any) -> bytes:
 
 
 _READER: Final = SeldonReader()
-PROTOCOL: Final = PayloadProtocol(
+PROTOCOL: Final[PayloadProtocol] = PayloadProtocol(
     # A graph's entrance, and a model asked directly.
     predictions={"/seldon.protos.Seldon/Predict": _READER, "/seldon.protos.Model/Predict": _READER},
     not_predictions=("/seldon.protos.*/SendFeedback", "/seldon.protos.*/*Metadata"),

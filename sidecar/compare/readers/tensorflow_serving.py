@@ -237,7 +237,7 @@ def _feature(feature: pb.Feature) -> tuple[str, Array]:
     return "INT64", np.array(feature.int64_list.value, np.int64)
 
 
-PROTOCOL: Final = PayloadProtocol(
+PROTOCOL: Final[PayloadProtocol] = PayloadProtocol(
     predictions={
         "/tensorflow.serving.PredictionService/Predict": PredictReader(),
         "/tensorflow.serving.PredictionService/Classify": ClassifyReader(),

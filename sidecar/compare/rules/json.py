@@ -53,7 +53,7 @@ def _alike(a: Any, b: Any, atol: float, rtol: float) -> bool:
     return bool(type(a) is type(b) and a == b)
 
 
-def _is_nan(value: float) -> bool:
+def _is_nan(value: object) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 

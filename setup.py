@@ -1,0 +1,73 @@
+"""The compiled build: which modules, and why. All else about the package is in pyproject.toml.
+
+    pip install .                      as Python, anywhere
+    SHADOW_SIDECAR_COMPILED=1 pip install --no-build-isolation .     these modules compiled
+
+One source, two builds: mypyc compiles typed Python as it stands; it needs mypy, a C compiler and
+Python's headers. A compiled module lies beside its source, which is what is imported wherever the
+compiled one does not fit. `make compiled`, `make wheel` and the Dockerfile come through here.
+"""
+
+import os
+from pathlib import Path
+
+from setuptools import setup
+
+WIRE = {
+    "sidecar/wire/*.py": "production's path: each read",
+}
+"""In a library of its own, which is all that the process in production's path loads."""
+
+COMPILED = {
+    "sidecar/call.py": "made several times a call",
+    "sidecar/status.py": "asked for each answer",
+    "sidecar/http2/*.py": "both sides' frames, header blocks and messages",
+    "sidecar/observe/*.py": "the tap's records become calls",
+    "sidecar/compare/*.py": "each compared call",
+    "sidecar/compare/readers/*.py": "each answer is read",
+    "sidecar/compare/rules/*.py": "each output is compared",
+    "sidecar/tee/*.py": "each call to a shadow",
+    "sidecar/telemetry/*.py": "each call's trace context; the spans of those that are told",
+    "sidecar/experiment/*.py": "the life of a call",
+}
+"""What is done for each call, but for `judge/`: what decides runs as it was proven, as Python. It
+counts a call in some microseconds, and the rest of it is for people who ask."""
+
+AS_PYTHON = {
+    "*/__init__.py": "nothing in it runs for a call",
+    "*/__main__.py": "run by its path",
+    "*/settings.py": "pydantic makes its models of annotations at run time",
+    "sidecar/compare/readers/reflection.py": "an async generator, which mypyc does not know",
+    "sidecar/telemetry/exporter.py": "a thread of its own; __thread is a word of C's",
+    "sidecar/telemetry/environment.py": "at the start",
+}
+
+
+def modules(patterns: dict[str, str]) -> list[str]:
+    """The files to be compiled."""
+    found = [path for pattern in patterns for path in sorted(Path().glob(pattern))]
+    return [p.as_posix() for p in found if not any(p.match(left) for left in AS_PYTHON)]
+
+
+def extensions() -> list[object]:
+    """What setuptools builds: nothing, unless SHADOW_SIDECAR_COMPILED is set."""
+    if os.environ.get("SHADOW_SIDECAR_COMPILED", "") in {"", "0"}:
+        return []
+    from mypyc.build import mypycify
+
+    # Types are checked by `make lint`; here what a module imports may be absent.
+    checking = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
+    return [
+        extension
+        for group, patterns in (("wire", WIRE), ("observer", COMPILED))
+        for extension in mypycify(
+            [*checking, *modules(patterns)],
+            opt_level="2",
+            debug_level="0",
+            multi_file=True,
+            group_name=f"shadow_sidecar_{group}",
+        )
+    ]
+
+
+setup(ext_modules=extensions())
