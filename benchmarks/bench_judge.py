@@ -39,7 +39,13 @@ FULL = (
     criterion(name="bias", kind="bias", margin=0.05),
     criterion(name="slower", kind="latency_difference", margin=0.01),
     criterion(name="flips", kind="decision_flips", margin=0.01, decision=Decision(threshold=0.5)),
-    criterion(name="accuracy", kind="accuracy", margin=0.01, decision=Decision(threshold=0.5)),
+    criterion(
+        name="accuracy",
+        kind="accuracy",
+        margin=0.01,
+        decision=Decision(threshold=0.5),
+        slices=("method", "user"),
+    ),
 )
 SLICES = (
     SliceSettings(source="method"),

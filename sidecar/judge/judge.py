@@ -397,6 +397,8 @@ class Judge:
             if counted is None:
                 self._labels.unusable()
                 continue
+            if not counted:
+                continue  # the label of a call that both sides decided alike
             scores = criterion.scored(plan, counted)
             # Of a call that both sides decided alike no label may come: it is in no such slice.
             own = [*places, *by_label] if criterion.labels_all else places

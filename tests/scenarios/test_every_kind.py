@@ -16,8 +16,8 @@ from tests.scenarios.verdicts import CLASSES, MODEL, PASS, WATCHING, admin, comm
 from tests.scenarios.verdicts import report as told_by
 
 ROUND = 1500  # calls
-ROUNDS = 8
-BLOCKS = 200  # that are enough for every kind here
+ROUNDS = 16
+BLOCKS = 500  # that are enough for every kind here
 MIDDLE = 24
 SECTION = {
     "independent_calls": False,

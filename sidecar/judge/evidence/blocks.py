@@ -144,6 +144,8 @@ class Blocks:
             self.advance(unix_ns)
             now, last = None, self._levels[0].last
         if now is None and (last is None or number > last):
+            if n <= 0:
+                return None  # of calls that were never counted: a block without calls has no mean
             self._open[0] = now = [float(number), *[0.0] * len(self._closed)]
             return now
         if self._amend(unix_ns, n, sums) or not n:

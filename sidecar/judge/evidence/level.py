@@ -77,6 +77,8 @@ class Level:
         if not self.rows or not next(iter(self.rows)) <= number <= (self.last or 0):
             return False
         known = self.rows.get(number)
+        if known is None and row[0] <= 0:
+            return False  # a block without calls has no mean
         if known is None:
             self.rows = dict(sorted([*self.rows.items(), (number, list(row))]))
         else:

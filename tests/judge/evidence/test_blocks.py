@@ -295,3 +295,15 @@ def test_signed_scores_and_impossible_margins() -> None:
     assert blocks.evidence_for(10).log_pass > threshold(0.025)
     with pytest.raises(ValueError, match="between"):
         long_blocks(Bets(0.0))
+
+
+def test_what_becomes_known_of_calls_that_were_never_counted_makes_no_block() -> None:
+    blocks = Blocks(Bets(0.01), lengths=(1, 10), keep=(100, 100))
+    blocks.add(START, 0.0, (0.0, 0.0))
+    for i in (0, 1, 5, 6):
+        blocks.add(START + i * SECOND, 10.0, (0.0, 0.0))
+    blocks.add(START + 3 * SECOND, 0.0, (0.0, 0.0))
+    blocks.advance(START + 60 * SECOND)
+    assert [number - START // SECOND for number, _ in blocks.rows(1)] == [0, 1, 5, 6]
+    assert all(map(math.isfinite, blocks.interval(0.05)))
+    assert math.isfinite(blocks.evidence().log_pass)
