@@ -111,7 +111,7 @@ class Judging:
             rules=self._rules[name],
             numbers=self._numbers,
         )
-        return Row(name, digest, known, judge, now_ns, self.keeping.decided)
+        return Row(name, digest, known, judge, now_ns, self.keeping.decided, self.keeping.has)
 
     def _begin(self, name: str, digest: str, known: Known, now_ns: int) -> Row:
         return self.keeping.begin(self._new_row(name, digest, known, now_ns), now_ns, self._new_row)
@@ -194,6 +194,7 @@ class Judging:
             self._resumed = False
             for judged in self.shadows.values():
                 judged.row.away_lost(calls)
+        self._keep(self._now_ns())  # at once: else nobody would know what came after a kill
 
     def detached(self) -> None:
         """No wire is there to tell."""

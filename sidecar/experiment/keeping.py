@@ -64,7 +64,7 @@ class Keeping:
         for kept in self._keeper.living(name, digest)[:MOST_ROWS]:
             known = Known.of(Versions(kept.key.production, kept.key.shadow))
             row = self.begin(make(name, digest, known, now_ns), now_ns, make)
-            if row.judge.calls or row.is_decided or row.coverage.eligible:
+            if row.judge.epoch == kept.number:  # else it could not be read
                 found.append(row)
         for row in found:
             before, offset = self._keeper.before_unix_ns, row.judge.unix_offset_ns
@@ -103,6 +103,10 @@ class Keeping:
         if self._keeper is not None:
             self._keeper.decided(row.kept_row(), row.latches())
 
+    def has(self, row: Row) -> bool:
+        """Whether a row would outlive us, as far as that can be."""
+        return self._keeper is None or self._keeper.has(row.judge.epoch)
+
     def sweep(self, shadows: Iterable[Judged], now_ns: int) -> None:
         """Hand over what has changed, and hear of what was ended by hand."""
         keeper = self._keeper
@@ -128,4 +132,5 @@ class Keeping:
             return
         for judged in (shadows := list(shadows)):
             judged.evaluate(now_ns)
-        self._keeper.close([r.write() for j in shadows for r in j.every_row if r.has_changed])
+        rows = [row for judged in shadows for row in judged.every_row]
+        self._keeper.close([row.write(whole=True) for row in rows if row.has_changed])

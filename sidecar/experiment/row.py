@@ -8,6 +8,7 @@ Counterparts: `judged`, which says whose a call is; `judge.pieces` and `store`, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sidecar.call import DRAWN, INELIGIBLE, SkipReason
@@ -52,6 +53,7 @@ class Row:
         judge: Judge,
         now_ns: int,
         decided: Callable[[Row], None] = lambda _: None,
+        is_kept: Callable[[Row], bool] = lambda _: True,
     ) -> None:
         """Begin.
 
@@ -62,6 +64,8 @@ class Row:
             judge: of no call yet.
             now_ns: the present, on the monotonic clock.
             decided: told of a decision, before anybody else.
+            is_kept: whether what a decision rests on would outlive us. A PASS waits for it, a
+                second at most: else a kill would leave a PASS without a call.
         """
         self.name, self.digest, self.known, self.judge = name, digest, known, judge
         self.epoch = EpochCounts(judge.epoch)
@@ -74,7 +78,7 @@ class Row:
         self.seen_ns = now_ns  # when a call of these versions was last seen
         self.came_up_ns = now_ns  # and since when they are seen without a long pause
         self.has_changed = True
-        self._decided = decided
+        self._decided, self._is_kept = decided, is_kept
         self._stands: State | None = None
         self._cutter = Cutter(judge)
         self._marks: dict[str, Any] = {}
@@ -145,6 +149,12 @@ class Row:
     def evaluate(self, now_ns: int) -> Verdict:
         """Judge what has been counted so far."""
         self.has_changed = True
+        if not self._is_kept(self) and not self.is_decided:
+            verdict = self.judge.verdict(now_ns, self.coverage, binding=False)
+            if verdict.state is State.PASS:
+                reason = f"the evidence is being written down: {verdict.reason}"
+                self.verdict = replace(verdict, state=State.WATCHING, reason=reason)
+                return self.verdict
         self.verdict = self.judge.verdict(now_ns, self.coverage)
         stands = self.judge.stands
         if stands is not None and stands[0] is not self._stands:
@@ -196,10 +206,10 @@ class Row:
         self._marks.clear()
         self._cutter.anew()
 
-    def write(self) -> Write:
-        """What has changed since this was last asked."""
+    def write(self, *, whole: bool = False) -> Write:
+        """What has changed since this was last asked; see `Cutter.changed`."""
         self.has_changed = False
-        pieces = self._cutter.changed()
+        pieces = self._cutter.changed(whole=whole)
         offset = self.judge.unix_offset_ns
         own = {
             "row/counts": [self.compared, self.blind],

@@ -10,6 +10,7 @@ as bytes so far, can be read. Counterparts:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count
@@ -219,15 +220,17 @@ class Judge:
         """Correlation ids of the disagreements whose labels would decide soonest."""
         return self._labels.wanted(most)
 
-    def verdict(self, now_ns: int, coverage: Coverage) -> Verdict:
+    def verdict(self, now_ns: int, coverage: Coverage, *, binding: bool = True) -> Verdict:
         """Judge what has been counted so far.
 
         Args:
             now_ns: the present.
             coverage: of these pairs, since the evidence began.
+            binding: whether a decision that is reached stands from now on.
         """
         sums = total(counts_of([self.snapshot(now_ns, coverage)]))
-        return decide(self._settings, self._plans, sums, self._latches)
+        latches = self._latches if binding else deepcopy(self._latches)
+        return decide(self._settings, self._plans, sums, latches)
 
     def snapshot(self, now_ns: int, coverage: Coverage) -> Snapshot:
         """The counts so far, for merging with other pods'; arguments as for `verdict`."""

@@ -47,6 +47,22 @@ _FIXED = frozenset({"bets", "_bets", "_keep", "lengths", "seconds", "unseen_seco
 SEQUENCE_LEAP = 1 << 20  # what an older life may have told of that was not written any more
 
 
+EXAMPLES_EVERY = 10
+
+
+class Later:
+    """A value that is made plain by who writes it down; what it is made of never changes."""
+
+    __slots__ = ("_codec", "_value")
+
+    def __init__(self, codec: Codec, value: Any) -> None:
+        self._codec, self._value = codec, value
+
+    def __call__(self) -> Any:
+        """The plain value."""
+        return self._codec.plain(self._value)
+
+
 class Cutter:
     """Tells what has changed of one judge."""
 
@@ -55,6 +71,7 @@ class Cutter:
         self._judge = judge
         self._codec = codec_of(judge)
         self._marks: dict[tuple[str, ...], Any] = {}
+        self._rounds = -1
         judge.label_store.note()
 
     def anew(self) -> None:
@@ -67,9 +84,14 @@ class Cutter:
         """Of all pieces."""
         return len(self._marks) + self._judge.label_store.entries
 
-    def changed(self) -> dict[str, Any]:
-        """The pieces that have changed since the last time; None for those that are gone."""
+    def changed(self, *, whole: bool = False) -> dict[str, Any]:
+        """The pieces that have changed since the last time; None for those that are gone.
+
+        Args:
+            whole: all of them; else examples only now and then.
+        """
         marks, changed = self._marks, {}
+        self._rounds = 0 if whole else self._rounds + 1
         seen: dict[tuple[str, ...], Any] = {}
         for path, mark, value in self._cut():
             seen[path] = mark
@@ -107,8 +129,15 @@ class Cutter:
         for key, claims in judge.block_cells.cells.items():
             for i, blocks in enumerate(claims):
                 yield from self._cut_blocks(key, str(i), blocks)
-        for cell_key, stamp, examples in judge.examples.kept():
-            yield ("examples", *cell_key), stamp, lambda e=examples: codec.plain(e)
+        for cell_key, stamp, worst, sample in judge.examples.kept():
+            kept = self._marks.get(("examples", *cell_key))
+            # For people: a few seconds late is early enough, and there may be thousands of them.
+            mark = stamp if kept is None or self._rounds % EXAMPLES_EVERY == 0 else kept
+            yield (
+                ("examples", *cell_key),
+                mark,
+                lambda w=worst, s=sample: Later(codec, (list(w), list(s))),
+            )
 
     def _cut_blocks(
         self, key: CellKey, claim: str, blocks: Blocks

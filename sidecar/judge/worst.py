@@ -122,10 +122,10 @@ class Examples:
         """A uniform sample of a cell's calls, in the order of their hash."""
         return [entry[-1] for entry in sorted(self._sample.get(key, ()), key=_first, reverse=True)]
 
-    def kept(self) -> Iterator[tuple[CellKey, int, tuple[list[Any], list[Any]]]]:
+    def kept(self) -> Iterator[tuple[CellKey, int, list[Any], list[Any]]]:
         """Every cell, how often it has changed, and what is to be given to `restore`."""
         for key, stamp in self._stamps.items():
-            yield key, stamp, (self._worst.get(key, []), self._sample.get(key, []))
+            yield key, stamp, self._worst.get(key, []), self._sample.get(key, [])
 
     def restore(self, key: CellKey, kept: tuple[list[Any], list[Any]]) -> None:
         """Take over what a cell had."""

@@ -18,6 +18,9 @@ REDIRECT = "shadow-redirect"
 TAP_VOLUME = "shadow-tap"
 CONFIG_VOLUME = "shadow-tap-config"
 POD_VOLUME = "shadow-tap-pod"
+STATE_VOLUME = "shadow-tap-state"
+STATE_MOUNT = "/var/lib/shadow-sidecar"
+STATE_PATH = f"{STATE_MOUNT}/state"  # the volume itself is open to all users of the pod
 WIRE_PORT_NAME = "shadow-wire"
 HTTP_PORT_NAME = "shadow-http"
 TAP_MOUNT = "/run/shadow-sidecar"
@@ -93,6 +96,7 @@ def observer_container(
 ) -> dict[str, Any]:
     """Everything behind the tap, held by the guard. `own_ports`: the wire's and the model's."""
     args = [f"--tap={TAP_PATH}", f"--http={ANY[options.ip_family]}:{options.http_port}"]
+    args.append(f"--state={STATE_PATH}")
     args += [f"--config={CONFIG_PATH}"] if options.config_map else []
     guard = ["python", "-m", "sidecar.kube.guard"]
     guard.append(f"--memory={int(quantity(options.observer_memory.limit) * 0.9)}")
@@ -102,6 +106,7 @@ def observer_container(
     mounts: list[dict[str, Any]] = [
         {"name": TAP_VOLUME, "mountPath": TAP_MOUNT},
         {"name": POD_VOLUME, "mountPath": POD_PATH, "readOnly": True},
+        {"name": STATE_VOLUME, "mountPath": STATE_MOUNT},
     ]
     if options.config_map:
         directory = CONFIG_PATH.rpartition("/")[0]
@@ -146,9 +151,11 @@ def redirect_container(
 
 
 def volumes(options: Options) -> list[dict[str, Any]]:
-    """The tap's directory, in memory; the pod's annotations; the observer's configuration.
+    """The tap's directory, in memory; the pod's annotations; what was counted; the configuration.
 
-    A ConfigMap that is not there must not keep the model from starting, hence `optional`.
+    What was counted lives as long as the pod, so that a container's restart loses nothing. It has
+    no limit of size: a pod that goes over one is evicted, and the model with it. A ConfigMap that
+    is not there must not keep the model from starting, hence `optional`.
     """
     items = [
         {"path": name, "fieldRef": {"fieldPath": f"metadata.annotations['{PREFIX}{name}']"}}
@@ -157,6 +164,7 @@ def volumes(options: Options) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = [
         {"name": TAP_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
         {"name": POD_VOLUME, "downwardAPI": {"items": items}},
+        {"name": STATE_VOLUME, "emptyDir": {}},
     ]
     if options.config_map is not None:
         config = {"name": options.config_map, "optional": True}
@@ -180,6 +188,8 @@ def _environment(options: Options, service_name: str) -> list[dict[str, Any]]:
         field("POD_UID", "metadata.uid"),
         field("NODE_NAME", "spec.nodeName"),
         field("POD_IPS", "status.podIPs"),
+        # Production's version, where answers do not tell it; empty without the label.
+        field("POD_VERSION", "metadata.labels['app.kubernetes.io/version']"),
         # The sidecar's spans are the sidecar's: the model's own name would count its calls twice.
         {"name": "SHADOW_SIDECAR_TELEMETRY__WORKLOAD", "value": service_name},
         {

@@ -37,6 +37,9 @@ SERVICE_LINK = re.compile(
 )
 
 
+POD_VERSION = "POD_VERSION"  # as `kube.containers` sets it
+
+
 def load(
     file: Path | None = None,
     environ: Mapping[str, str] | None = None,
@@ -54,9 +57,12 @@ def load(
     """
     errors: list[str] = []
     tree: dict[str, Any] = {}
+    environ = os.environ if environ is None else environ
+    if environ.get(POD_VERSION):  # the pod's label; anything that is configured wins over it
+        tree = {"judge": {"production_version": environ[POD_VERSION]}}
     if file is not None:
         _merge(tree, _read_yaml(file, errors))
-    _merge(tree, _from_environment(os.environ if environ is None else environ, errors))
+    _merge(tree, _from_environment(environ, errors))
     _merge(tree, dict(flags or {}))
     try:
         settings = Settings.model_validate(tree)

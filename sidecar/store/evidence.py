@@ -304,6 +304,8 @@ def _row(found: Sequence[Any]) -> Row:
 
 
 def _encoded(value: Value) -> str | bytes:
+    if callable(value):
+        value = value()
     return value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":"))
 
 

@@ -79,6 +79,7 @@ class Keeper:
         if aside is not None:
             self._aside(aside)
         self._decided = self._decisions.read()
+        self._committed = {row.number for row in rows}
         self._unwritten: list[Decided] = []  # decisions that the disk did not take yet
         self._rows = {row.number: row for row in rows}  # as handed over last
         self._numbers = max(self._rows, default=0)
@@ -111,6 +112,9 @@ class Keeper:
 
     def living(self, name: str, digest: str) -> list[Row]:
         """Experiments of a shadow under given rules that can be continued, latest seen first."""
+        for row in list(self._rows.values()):
+            if (later := self._later(row)) is not None and later.key != row.key:
+                self._rows[row.number] = replace(row, key=later.key)  # its versions were learned
         found = [
             row
             for row in self._rows.values()
@@ -129,18 +133,29 @@ class Keeper:
         decided = standing(self._decided, key)
         if kept is not None:
             row = kept.row
-            ours = decided is not None and (decided.identity, decided.number) == (
-                self.identity,
-                row.number,
-            )
-            fails = decided is not None and decided.state == "FAIL" and row.state != "FAIL"
-            if decided is not None and ((ours and decided.sequence > row.sequence) or fails):
+            later = self._later(row)
+            if later is not None:
+                kept = _decided(kept, later)
+            elif decided is not None and decided.state == "FAIL" and row.state != "FAIL":
                 kept = _decided(kept, decided)
             return kept
         if decided is not None and decided.state == "FAIL":
             row = replace(row_of(decided), number=self.next_number())
             return _decided(Kept(row, {}), decided)
         return None
+
+    def _later(self, row: Row) -> Decided | None:
+        """The decision that was made about a row after it was written, whatever its key was."""
+        ours = [
+            d
+            for d in self._decided
+            if (d.identity, d.number) == (self.identity, row.number) and not d.is_reset
+        ]
+        return ours[-1] if ours and ours[-1].sequence > row.sequence else None
+
+    def has(self, number: int) -> bool:
+        """Whether an experiment is on disk, or cannot be for now."""
+        return number in self._committed or bool(self.state.error)
 
     def _loaded(self, row: Row) -> Kept | None:
         try:
@@ -265,6 +280,7 @@ class Keeper:
             return
         for write in batch:
             self._pending.pop(write.row.number, None)
+            self._committed.add(write.row.number)
         state = self.state
         if state.error:
             self._log.info("state_kept_again", file=state.file, failures=state.failures)
@@ -312,6 +328,7 @@ def _decided(kept: Kept, decided: Decided) -> Kept:
     """The experiment with a decision that was made after it was last written."""
     row = replace(
         kept.row,
+        key=decided.key,
         state=decided.state,
         reason=decided.reason,
         decided_unix_ns=decided.unix_ns,

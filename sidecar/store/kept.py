@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 Value: TypeAlias = Any
-"""Bytes, or what JSON can say; never changed after it was handed over."""
+"""Bytes, or what JSON can say, or a function that gives it; never changed once handed over."""
 
 Pieces: TypeAlias = Mapping[str, Value]
 """By path; None takes a piece away."""

@@ -85,6 +85,34 @@ def test_a_decision_is_kept_though_the_observer_is_killed_in_that_moment(folder:
     assert row.decided_unix_ns > 0
 
 
+def test_a_pass_waits_until_what_it_rests_on_is_written(folder: Path) -> None:
+    one = Life(folder)
+    one.serve(300)
+    verdict = one.house.judged.evaluate(one.house.now_ns)
+    assert verdict.state is State.WATCHING
+    assert verdict.reason.startswith("the evidence is being written down: every required ")
+    one.second()
+    assert one.second() is State.PASS
+    one.serve(5)
+    one.kill()
+    assert Life(folder).house.state() is State.PASS
+
+
+def test_a_decision_finds_its_row_though_its_version_was_learned_a_moment_before(
+    folder: Path,
+) -> None:
+    one = Life(folder)
+    one.house.call(told(1.0, version=""), production=told(1.0, version=""))
+    one.second()
+    one.serve(300)
+    one.house.judging.sweep()
+    assert one.house.state() is State.PASS
+    one.kill()
+    two = Life(folder)
+    assert two.house.state() is State.PASS
+    assert [r.known.versions for r in two.house.judged.rows] == [("m:1", "m:7")]
+
+
 def test_what_is_not_kept_yet_is_a_second_of_calls_and_no_more(folder: Path) -> None:
     one = Life(folder)
     one.serve(60)
@@ -178,6 +206,7 @@ def test_a_pass_whose_evidence_was_lost_is_no_pass_and_a_fail_stands(folder: Pat
         folder.mkdir(mode=0o700, exist_ok=True)
         one = Life(place)
         one.serve(300, score)
+        one.second()
         assert one.second() is before
         one.keeper.close()
         (place / "evidence-0.db").write_bytes(b"no database" * 999)

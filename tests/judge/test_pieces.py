@@ -36,12 +36,13 @@ class Kept:
 
     def write(self) -> dict[str, Any]:
         """Take over what has changed, as the store does."""
-        changed = self.cutter.changed()
+        changed = self.cutter.changed(whole=True)
         for path, value in changed.items():
             if value is None:
                 self.pieces.pop(path, None)  # it came and went
             else:
-                self.pieces[path] = json.loads(json.dumps(value))
+                plain = value() if callable(value) else value
+                self.pieces[path] = json.loads(json.dumps(plain))
         assert self.cutter.count == len(self.pieces)
         return changed
 

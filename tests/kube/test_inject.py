@@ -111,6 +111,28 @@ def test_what_was_asked_for_reaches_the_observer() -> None:
     assert settings.sample.fraction == 1.0, "none of our variables is taken for a setting"
 
 
+def test_what_was_counted_lives_as_long_as_the_pod_and_never_evicts_it() -> None:
+    made = inject(pod())
+    observer = container(made, "shadow-observer")
+    assert "--state=/var/lib/shadow-sidecar/state" in observer["args"]
+    assert {"name": "shadow-tap-state", "mountPath": "/var/lib/shadow-sidecar"} in observer[
+        "volumeMounts"
+    ]
+    assert {"name": "shadow-tap-state", "emptyDir": {}} in made["spec"]["volumes"]
+    assert "shadow-tap-state" not in str(container(made, "shadow-wire"))
+
+
+def test_productions_version_is_the_pods_label_unless_it_is_configured() -> None:
+    (version,) = [e for e in container(inject(pod()), "shadow-observer")["env"]
+                  if e["name"] == "POD_VERSION"]  # fmt: skip
+    path = version["valueFrom"]["fieldRef"]["fieldPath"]
+    assert path == "metadata.labels['app.kubernetes.io/version']"
+    assert load(environ={"POD_VERSION": "7"}).judge.production_version == "7"
+    assert load(environ={"POD_VERSION": ""}).judge.production_version == ""
+    configured = {"POD_VERSION": "7", "SHADOW_SIDECAR_JUDGE__PRODUCTION_VERSION": "v8"}
+    assert load(environ=configured).judge.production_version == "v8"
+
+
 def test_a_default_of_what_is_followed_live_is_written_on_the_pod() -> None:
     made = inject(pod({"rate": "5"}), {"sample": "0.5", "rate": "9"})["metadata"]["annotations"]
     assert made["shadow-sidecar/sample"] == "0.5"
