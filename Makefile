@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := $(or $(VIRTUAL_ENV),.venv)
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-compiled compiled wheel bench bench-quick simulate lint docs format protos interop-environments clean help
+.PHONY: demo test test-compiled compiled wheel fuzz soak bench bench-quick simulate lint docs format protos interop-environments clean help
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -65,6 +65,21 @@ bench: $(VENV)/.shadow-bench $(COMPILED)/.done ## What it costs production, agai
 
 bench-quick: $(VENV)/.shadow-bench $(COMPILED)/.done ## The same in two minutes, into benchmarks/quick.md
 	$(BIN)/python -m benchmarks --quick $(ARGS)
+
+$(VENV)/.shadow-fuzz: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	@touch $@
+
+FUZZ_SECONDS ?= 600
+FUZZED := walker tap connection hpack messages payloads descriptors configuration review
+
+fuzz: $(VENV)/.shadow-fuzz ## Fuzz every target, led by coverage, for FUZZ_SECONDS each (600)
+	for each in $(FUZZED); do echo "$$each:"; \
+	  $(BIN)/python -m tests.fuzz.fuzz $$each -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 || exit 1; \
+	done
+
+soak: $(VENV)/.shadow-dev ## Load, churn and faults for SOAK_SECONDS (3600): the books agree, nothing grows
+	$(BIN)/python -m tests.scenarios.soak
 
 simulate: $(VENV)/.shadow-dev ## How often the verdict errs, by simulation; writes benchmarks/simulation.md
 	nice -n 19 $(BIN)/python -m benchmarks.simulate $(ARGS)

@@ -16,14 +16,15 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks import paths
 from benchmarks.account import Quiet, cpu_ns, settle
-from benchmarks.ends import echoes, ordinary
+from benchmarks.ends import echoes
 from benchmarks.load import METHOD, Shape, closed_loop, prediction
 from benchmarks.measure import Figure
 from sidecar.call import Observation
@@ -31,7 +32,10 @@ from sidecar.capture.columns import Columns
 from sidecar.capture.open_file import OpenFile
 from sidecar.capture.settings import CaptureSettings
 from sidecar.capture.target import Target
+from sidecar.pb.inference import open_inference_pb2 as v2
+from tests.arithmetic import answer as answer_of
 from tests.capture.rows import row
+from tests.processes import python
 
 PAYLOADS = (200, 16 << 10)
 WITH, WITHOUT = "all captured", "nothing captured"
@@ -84,18 +88,20 @@ def run(
     calls = 2000 if quick else 20_000
     with tempfile.TemporaryDirectory(prefix="bench-replay-") as directory:
         folder = Path(directory) / "calls"
-        written(folder, calls)
-        with ordinary("--flood", "0") as server:
+        request, answer = _asked()
+        _write(folder, calls, [request], answer=answer)
+        with model_server() as server:
             for repeat in range(repeats):
                 step(f"{repeat + 1}/{repeats} replay and h2load of the same server")
                 quiet()
-                load.values.append(closed_loop(server, Shape(4, 8, 200), seconds * 2).rate)
+                load.values.append(_asking(server, request, seconds * 2))
                 quiet()
                 found, _ = _replay(folder, server, calls, Path(directory))
                 replay.values.append(found["calls"] / found["seconds"])
         few, many = (20_000, 100_000) if not quick else (2000, 10_000)
         step(f"memory of a replay of {many:,} calls")
-        written(folder, many, after=calls)
+        folder = Path(directory) / "more"
+        _write(folder, many, [prediction(200)])
         with echoes(1) as (server,):
             peaks = [_replay(folder, server, count, Path(directory))[1] for count in (few, many)]
     return Captured(costs, offline, sizes, replay, load, peaks[1] / peaks[0] - 1, many)
@@ -147,31 +153,42 @@ def _offline(payload: int, repeats: int, rows: int) -> tuple[Figure, float]:
     return found, ratio
 
 
-def written(folder: Path, rows: int, *, after: int = 0) -> None:
-    """Captured calls that an echoing server answers again as it did."""
-    _write(folder, rows, [prediction(200)], after)
+@contextmanager
+def model_server() -> Iterator[str]:
+    """A model's server by grpcio, which reads what it is asked and answers with tensors."""
+    with python("tests.servers", "--kind", "model") as process:
+        address: str = process.wait_ready()["address"]
+        yield address
 
 
-def _write(folder: Path, rows: int, messages: list[bytes], after: int = 0) -> None:
+def _asked() -> tuple[bytes, bytes]:
+    """A request, and what that server answers."""
+    request = v2.ModelInferRequest(model_name="m")
+    request.inputs.add(name="amount", datatype="INT64", shape=[1]).contents.int64_contents.append(7)
+    return request.SerializeToString(), answer_of(request, bias=0, version="1").SerializeToString()
+
+
+def _asking(server: str, request: bytes, seconds: float) -> float:
+    """Calls a second that h2load gets out of it, with as many under way as a replay has."""
+    return closed_loop(server, Shape(1, 32, len(request)), seconds, message=request).rate
+
+
+def _write(folder: Path, rows: int, messages: list[bytes], *, answer: bytes | None = None) -> None:
+    """Captured calls; both sides answered with `answer`, or with what they were asked."""
     settings = CaptureSettings(dir=str(folder), payloads=True)
     target = Target(settings.dir)
     target.prepare()
     file: OpenFile | None = None
-    for at in range(after, after + rows, BATCH):
+    for at in range(0, rows, BATCH):
         batch = []
-        for number in range(at, min(at + BATCH, after + rows)):
+        for number in range(at, min(at + BATCH, rows)):
             message = (messages[number % len(messages)],)
-            answer = Observation(0, "", message, 0, 3_000_000)
-            sides: dict[str, Any] = {
-                "production": answer,
-                "answer": answer,
-                "inputs": {},
-                "outputs": {},
-            }
+            said = Observation(0, "", message if answer is None else (answer,), 0, 3_000_000)
+            sides: dict[str, Any] = {"production": said, "answer": said}
+            sides |= {"inputs": {}, "outputs": {}}
             batch.append(row(number, request=message, method=METHOD, **sides))
         if file is None:
-            name = f"shadow-{after:09d}.parquet"
-            file = OpenFile(target, name, Columns(settings, batch), 0.0)
+            file = OpenFile(target, "shadow-bench.parquet", Columns(settings, batch), 0.0)
         file.write(file.columns.batch(batch))
     assert file is not None
     file.finish()

@@ -68,14 +68,18 @@ def size(payload: int) -> str:
     return f"{payload >> 10} KiB" if payload >= 1024 else f"{payload} B"
 
 
-def closed_loop(address: str, shape: Shape, seconds: float, *, rate: int = 0) -> Closed:
+def closed_loop(
+    address: str, shape: Shape, seconds: float, *, rate: int = 0, message: bytes | None = None
+) -> Closed:
     """Run h2load for `seconds`, at most `rate` calls a second on each connection if not 0.
+
+    What is sent is `message`, or else a prediction of the shape's size.
 
     Raises:
         LoadError: when it could not run.
     """
     with tempfile.NamedTemporaryFile(prefix="body-") as body:
-        message = prediction(shape.payload)
+        message = prediction(shape.payload) if message is None else message
         body.write(b"\0" + struct.pack("!I", len(message)) + message)
         body.flush()
         command = ["h2load", "-D", f"{round(seconds * 1000)}ms"]

@@ -12,7 +12,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -27,6 +27,7 @@ from sidecar.kube import patch
 from sidecar.kube.options import InjectError
 from sidecar.kube.workloads import inject_object, pod_of, title
 
+CRLF = "\r\n"  # of a file that came from Windows, and goes back there
 _MARKER = re.compile(r"^---(?=\s|$).*\n?", re.MULTILINE)
 _LIST_INDENT = re.compile(
     r"^( *)(?!- )[^\s#][^\n]*:[ \t]*(?:#[^\n]*)?\n(?:\s*#[^\n]*\n)*( *)- ", re.M
@@ -50,6 +51,9 @@ def inject_text(text: str, defaults: Mapping[str, str]) -> Outcome:
     Raises:
         InjectError: with every error of every document.
     """
+    if CRLF in text:
+        found = inject_text(text.replace(CRLF, "\n"), defaults)
+        return replace(found, text=found.text.replace("\n", CRLF))
     errors: list[str] = []
     pieces: list[str] = []
     injected: list[str] = []

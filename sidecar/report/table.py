@@ -1,6 +1,7 @@
 """A report for a terminal, 80 columns wide.
 
-Rule: the page's figures and units, no word broken, each call once. Counterparts: `build`, which
+Rule: the page's figures and units, no word broken, each call once, and no payload values, for a
+terminal's lines are kept in logs. Counterparts: `build`, which
 makes a report; `page`, for a browser; `look`, which calls come first.
 """
 
@@ -34,6 +35,12 @@ STYLES = {
     "FAIL": "bold red",
     "WATCHING": "bold yellow",
     "INCONCLUSIVE": "bold magenta",
+}
+SAID = {
+    "PASS": "may replace production",
+    "FAIL": "should not replace production",
+    "WATCHING": "is not decided yet",
+    "INCONCLUSIVE": "cannot be decided",
 }
 CALLS_SHOWN = 8
 OUTPUTS_SHOWN = 12
@@ -79,7 +86,8 @@ def _basis(report: Report) -> str:
 
 def _sections(report: Report) -> Iterator[RenderableType]:
     verdict = report.verdict
-    yield Text.assemble((verdict.state, STYLES[verdict.state]), f"  {report.shadow}", style="bold")
+    who = f"  {report.shadow or 'the shadow'} {SAID[verdict.state]}"
+    yield Text.assemble((verdict.state, STYLES[verdict.state]), who, style="bold")
     yield Text(f"{verdict.reason}\n{_basis(report)}")
     for notice in report.notices:
         yield Text(f"! {notice}", style="yellow")
@@ -255,13 +263,11 @@ def _difference(row: CallRow) -> str:
     if not row.outputs:
         said = OUTCOMES.get(row.outcome, row.outcome)
         return f"{said}: {row.detail}" if row.detail else said
-    told = []
-    for output in row.outputs:
-        values = ""
-        if output.production is not None:
-            values = f", {output.production or 'none'} \u2192 {output.shadow or 'none'}"
-        found = OUTCOMES.get(output.outcome, output.outcome)
-        told.append(f"{_cut(output.name)}: {found} ({significant(output.score)}{values})")
+    told = [
+        f"{_cut(output.name)}: {OUTCOMES.get(output.outcome, output.outcome)} "
+        f"({significant(output.score)})"
+        for output in row.outputs
+    ]
     return "; ".join(told)
 
 

@@ -43,7 +43,9 @@ def inject_command(
     outcomes = []
     for name in files:
         try:
-            text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+            # As bytes, so that the ends of lines stay as they are.
+            read = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+            text = read.decode("utf-8")
             outcomes.append(inject_text(text, chosen))
         except (OSError, UnicodeDecodeError) as error:
             errors.append(f"{name}: {error}")

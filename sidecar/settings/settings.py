@@ -48,7 +48,7 @@ class WireSettings(Section):
     connection_bytes: Annotated[int, Field(ge=4096)] = 256 << 10  # forwarded, unsent, a direction
     connections: Count = CONNECTIONS  # open at one time; further ones are refused
     memory_bytes: Count = MEMORY_BYTES  # all that the wire holds; a pod's limit is made from it
-    linger_seconds: Seconds = 30.0  # of silence after one side's end, until the other's is assumed
+    linger_seconds: Seconds = 30.0  # of silence after production's end, until the client is let go
     drain_seconds: Seconds = 30.0  # given to open connections when the wire ends
     # goaway: have clients of blind connections connect again
     resync: Annotated[Literal["off", "goaway"], Off] = "off"

@@ -127,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="LISTEN=UPSTREAM",
         action="append",
         default=[],
-        help="host:port, [v6]:port or unix:/path on each side; may be given several times",
+        help="of silence after production's end, until the client is let go",
     )
     add("--tap", metavar="PATH", help="Unix socket for observers; without it there is no tap")
     add(

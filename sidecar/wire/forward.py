@@ -291,7 +291,7 @@ class Connection:
         limit: bound on bytes that were read and not yet taken by the other side, each direction.
         watch: what looks at the bytes afterwards; None if nothing ever does.
         closed: called once, when both sockets are closed.
-        half_closed: called when one side has ended and the other has not.
+        half_closed: called when production has ended and the client has not.
     """
 
     __slots__ = (
@@ -347,10 +347,13 @@ class Connection:
         return max(self.pipes[CLIENT].time, self.pipes[SERVER].time)
 
     def finish(self) -> None:
-        """Close if both directions are at their end; say so if only one is."""
+        """Close if both directions are at their end; say so if only production's is.
+
+        A client may end first and wait for its answer as long as production takes.
+        """
         if all(pipe.ended for pipe in self.pipes):
             self.close()
-        else:
+        elif self.pipes[SERVER].ended:
             self._half_closed(self)
 
     def reset(self, direction: int) -> None:

@@ -360,7 +360,7 @@ class Wire:
         )
 
     def _linger(self, connection: Connection, last: int) -> None:
-        """One side has ended, and the other neither ends nor says anything: let it go."""
+        """Production has ended, and the client neither ends nor says anything: let it go."""
         if connection not in self._connections:
             return
         if connection.time != last:

@@ -10,6 +10,7 @@ import pytest
 
 from sidecar.judge.counts import Coverage
 from sidecar.judge.criteria.base import Criterion
+from sidecar.judge.evidence.mixtures import Floats
 from sidecar.judge.evidence.quantile import bucket
 from sidecar.judge.judge import Judge
 from sidecar.judge.levels import WARMUP, Levels
@@ -46,19 +47,27 @@ def verdict_of(
     *,
     control: float = 1.0,
     blocks: int = BLOCKS,
+    calls: int = CALLS,
     lost: int = 0,
+    lengths: tuple[int, ...] = (1,),
 ) -> CriterionVerdict:
     """What is said of so many blocks; `call` is given the call's and the block's number."""
     declared = settings(
-        criterion, independent_calls=False, block_seconds=(1,), repeat_seconds=0.0, min_blocks=0
+        criterion,
+        independent_calls=False,
+        block_seconds=lengths,
+        unseen_seconds=10.0,
+        swing=1.0,
+        repeat_seconds=0.0,
+        min_blocks=0,
     )
     judge = Judge(declared, "pod", 0, control_fraction=control)
     for b in range(blocks):
-        for i in range(CALLS):
-            judge.observe(call(b * CALLS + i, b), b * SECOND + i * SECOND // CALLS)
+        for i in range(calls):
+            judge.observe(call(b * calls + i, b), b * SECOND + i * SECOND // calls)
         if lost:
             judge.lose({"queue_full": lost}, b * SECOND + SECOND // 2)
-    n = blocks * CALLS
+    n = blocks * calls
     return judge.verdict((blocks + 1) * SECOND, Coverage(n, n + lost * blocks)).criteria[0]
 
 
@@ -103,6 +112,26 @@ def test_an_equal_shadow_passes_on_a_quiet_machine(criterion: Criterion) -> None
 
     found = verdict_of(criterion, call, blocks=400)
     assert found.state is State.PASS, found.reason
+
+
+def test_a_server_that_is_slow_for_a_while_now_and_then_is_no_slower_server() -> None:
+    """Twenty seconds each, of one side alone: with blocks of a second alone most of these fail."""
+    found = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        phases = np.exp(rng.normal(0, 0.5, (2, 20)))
+
+        def call(
+            i: int,
+            b: int,
+            rng: np.random.Generator = rng,
+            phases: Floats = phases,
+        ) -> JudgedPair:
+            shadow, control = 5 * np.exp(rng.normal(0, 0.2, 2)) * phases[:, b // 20]
+            return beside(i, 5, shadow, control, b * SECOND)
+
+        found.append(verdict_of(KINDS["p50"], call, blocks=400, calls=6, lengths=(1, 10, 60)).state)
+    assert State.FAIL not in found
 
 
 def test_exactly_at_the_margin_neither_is_claimed_more_often_than_alpha_allows() -> None:

@@ -169,3 +169,21 @@ def test_several_files_become_one_stream_of_documents(tmp_path: object) -> None:
     done = CliRunner().invoke(app, ["inject", "-f", first, "-f", second])
     kinds = [d["kind"] for d in yaml.safe_load_all(io.StringIO(done.stdout))]
     assert kinds == ["Deployment", "Service"]
+
+
+def test_the_ends_of_lines_stay_as_they_are() -> None:
+    plain = yaml.safe_dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": "a",
+                "labels": {"shadow-sidecar/inject": "true"},
+                "annotations": {"shadow-sidecar/shadow": "c=d:1"},
+            },
+            "spec": {"containers": [{"name": "m", "ports": [{"containerPort": 9000}]}]},
+        }
+    )
+    made = inject_text(plain.replace("\n", "\r\n"), {}).text
+    assert made.count("\r\n") == made.count("\n") > 50
+    assert made.replace("\r\n", "\n") == inject_text(plain, {}).text

@@ -48,6 +48,16 @@ def test_traffic_that_cannot_be_read_is_said_with_its_reason() -> None:
     assert len(house.experiment.state().opaque) <= 9
 
 
+def test_a_latency_that_decides_without_a_control_is_said_with_what_was_measured() -> None:
+    criterion = {"name": "p50", "kind": "latency_ratio", "margin": 0.2, "required": True}
+    trusting = {"criteria": [criterion], "latency": {"trust": "direct"}}
+    for house, expected in ((House(trusting), 1), (House(trusting, control=1.0), 0)):
+        house.call(told(1.0))
+        notices = build([part_of(house.experiment.state(), house.judged)], 1.0).notices
+        assert sum("a latency decides without a control" in n for n in notices) == expected
+        assert sum("identical servers were shown" in n for n in notices) == expected
+
+
 def test_a_sidecar_with_nothing_to_say_says_nothing() -> None:
     house = House({})
     house.call(told(1.0))

@@ -16,7 +16,7 @@ from sidecar.judge.pair import JudgedPair
 from sidecar.judge.times import Times, What, times_of
 
 # As benchmarks/aa.md has it: between production and a shadow, at 200 calls a second.
-MEASURED_BIAS = "on two busy cores identical servers were shown as much as 5 times apart at p50"
+MEASURED_BIAS = "on two busy cores identical servers were shown up to 5.7 times apart at p50"
 
 
 class OfTimes(Criterion):
