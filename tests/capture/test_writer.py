@@ -334,3 +334,23 @@ def test_an_expression_chooses_among_captured_rows(tmp_path: Path) -> None:
         open_captured([str(tmp_path)], "nothing > 1")
     with pytest.raises(CapturedError, match="--where"):
         open_captured([str(tmp_path)], "outcome > 1")
+
+
+def test_whatever_an_input_is_called_its_file_is_read_and_the_columns_are_bounded(
+    tmp_path: Path,
+) -> None:
+    names = ["", "a`b", "a.b", "a\nb", "a\x00b", "A", "a", "x" * 10_000, "\U0001f600", "call"]
+    hostile: dict[str, float] = {name: float(n) for n, name in enumerate(names)}
+    many: dict[str, float] = {f"n{n}": 1.0 for n in range(1000)}
+    capture = Capture(_settings(tmp_path), "life", LOG)
+    capture.offer(row(0, inputs=hostile))
+    capture.close()
+    other = Capture(_settings(tmp_path), "more", LOG)
+    other.offer(row(1, inputs=many))
+    other.close()
+    assert (capture.counts.failed, other.counts.failed) == (0, 0)
+    first, second = open_captured([str(tmp_path)]).rows()
+    assert {name: first[f"input.{name}"] for name in names} == hostile
+    assert first["call"] == "life:0:1", "a typed column is never one of the others"
+    assert sum(value is not None for k, value in second.items() if k.startswith("input.n")) <= 256
+    assert open_captured([str(tmp_path)], "`input.a.b` == 2").count() == 1
