@@ -44,7 +44,7 @@ compiled: $(COMPILED)/.done ## The hot path compiled, in build/compiled: put it 
 	$(AS_COMPILED) $(BIN)/python -m sidecar --version
 
 test-compiled: $(COMPILED)/.done ## Unit, law and scenario tests of the compiled build
-	$(AS_COMPILED) SHADOW_SIDECAR_BUILD=compiled $(BIN)/python -m pytest --import-mode=append \
+	$(AS_COMPILED) TESTED_BUILD=compiled $(BIN)/python -m pytest --import-mode=append \
 	  -o cache_dir=build/pytest -m 'not interpreted' $(or $(ARGS),$(TESTS_COMPILED))
 
 TESTS_COMPILED := tests/test_build.py tests/compare tests/experiment tests/http2 tests/observe \

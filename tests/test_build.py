@@ -11,7 +11,7 @@ from pathlib import Path
 import sidecar
 from sidecar.build import BUILD
 
-EXPECTED = os.environ.get("SHADOW_SIDECAR_BUILD", "python")
+EXPECTED = os.environ.get("TESTED_BUILD", "python")
 """Set by `make test-compiled`, so that a compiled run that tests plain Python fails."""
 
 

@@ -250,4 +250,5 @@ class Row:
         self.epoch.number = self.judge.epoch
         stands = self.judge.stands
         self._stands = stands[0] if stands else None
-        self.verdict = self.judge.verdict(now_ns, self.coverage)
+        # Shown, and no more: a decision is made where it is written down.
+        self.verdict = self.judge.verdict(now_ns, self.coverage, binding=False)
