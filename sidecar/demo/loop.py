@@ -282,6 +282,7 @@ def _sidecar(directory: Path, config: Path, production: str, candidate: str) -> 
         *("--listen", "127.0.0.1:0", "--upstream", production),
         *("--shadow", f"{SHADOW}={candidate}", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
         *("--tap", directory / "tap.sock", "--config", config, "--print-ready"),
+        *("--state", "none"),  # a demonstration's evidence need not outlive it, and is no attempt
         # A busy machine is no fault of the candidate's: its calls may wait, and are not lost.
         *("--set", "shadows.0.queue.max_wait_seconds=20"),
         *("--set", "shadows.0.deadline_seconds=20"),

@@ -127,13 +127,17 @@ def test_nobody_to_ask_is_inconclusive() -> None:
         build([], 1.0)
 
 
-def test_a_decision_that_stands_stands_wherever_it_is_shown() -> None:
+def test_a_pass_that_later_calls_refute_is_a_fail_wherever_it_is_shown() -> None:
     made = house(300)
     assert made.state() == "PASS"
     for _ in range(300):
         made.call(told(9.0))
-    assert report_of(made.experiment.state(), made.judged).state == "PASS"
-    assert build([part(made)], 1.0).state == "PASS"
+    report = report_of(made.experiment.state(), made.judged)
+    assert report.state == build([part(made)], 1.0).state == made.state() == "FAIL"
+    assert "passed at " in report.verdict.reason
+    for _ in range(9000):
+        made.call(told(0.0))
+    assert made.state() == "FAIL"  # which stands
 
 
 def test_the_report_is_json_and_the_table_names_what_matters() -> None:
