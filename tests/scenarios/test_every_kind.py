@@ -17,7 +17,7 @@ from tests.scenarios.verdicts import report as told_by
 
 ROUND = 1500  # calls
 ROUNDS = 16
-ENOUGH_TO_PASS, ENOUGH_TO_FAIL = 500, 200  # blocks; labels reach 300 back, at a single length
+ENOUGH_TO_PASS, ENOUGH_TO_FAIL = 500, 200  # blocks; a late label reaches 300 back
 MIDDLE = 24
 SECTION = {
     "independent_calls": False,
@@ -64,9 +64,7 @@ def _judged(
         with sidecar(production, shadow, settings=settings) as it:
             before, told = told_by(admin(it))
             sent = 0
-            while (
-                sent < ROUNDS * ROUND and (told["verdict"]["criteria"][0]["blocks"] or 0) < BLOCKS
-            ):
+            while sent < ROUNDS * ROUND and _blocks(told) < enough:
                 asyncio.run(predict(it.address, range(sent, sent + ROUND)))
                 sent += ROUND
                 it.settled(sent)
