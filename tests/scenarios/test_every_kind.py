@@ -17,7 +17,7 @@ from tests.scenarios.verdicts import report as told_by
 
 ROUND = 1500  # calls
 ROUNDS = 16
-BLOCKS = 500  # that are enough for every kind here
+ENOUGH_TO_PASS, ENOUGH_TO_FAIL = 500, 200  # blocks; a late label reaches 300 back
 MIDDLE = 24
 SECTION = {
     "independent_calls": False,
@@ -56,15 +56,15 @@ UNHARMED = [
 ]
 
 
-def _judged(candidate: tuple[str, ...], labels: Path) -> tuple[int, dict[str, Any], int]:
+def _judged(
+    candidate: tuple[str, ...], labels: Path, enough: int
+) -> tuple[int, dict[str, Any], int]:
     with servers(MODEL, candidate) as (production, shadow):
         settings = judge(*HARMED, *UNHARMED, **SECTION)
         with sidecar(production, shadow, settings=settings) as it:
             before, told = told_by(admin(it))
             sent = 0
-            while (
-                sent < ROUNDS * ROUND and (told["verdict"]["criteria"][0]["blocks"] or 0) < BLOCKS
-            ):
+            while sent < ROUNDS * ROUND and _blocks(told) < enough:
                 asyncio.run(predict(it.address, range(sent, sent + ROUND)))
                 sent += ROUND
                 it.settled(sent)
@@ -96,7 +96,7 @@ def _class(number: int) -> int:
 def test_every_kind_passes_a_candidate_that_is_production_and_nothing_is_never_a_pass(
     tmp_path: Path,
 ) -> None:
-    code, told, before = _judged(MODEL, tmp_path / "labels.csv")
+    code, told, before = _judged(MODEL, tmp_path / "labels.csv", ENOUGH_TO_PASS)
     assert before == WATCHING
     others = {r["name"]: r["reason"] for r in told["verdict"]["criteria"] if r["state"] != "PASS"}
     assert others == {}
@@ -106,7 +106,7 @@ def test_every_kind_passes_a_candidate_that_is_production_and_nothing_is_never_a
 
 def test_every_kind_fails_a_candidate_that_is_three_times_over_its_margin(tmp_path: Path) -> None:
     worse = ("model", "--bias", "1000", "--bias-share", "0.6")
-    _, told, _ = _judged(worse, tmp_path / "labels.csv")
+    _, told, _ = _judged(worse, tmp_path / "labels.csv", ENOUGH_TO_FAIL)
     # In blocks a criterion FAILs by its part of alpha; its evidence alone is what is asked here.
     found = {row["name"]: row for row in told["verdict"]["criteria"]}
     over = {row["name"] for row in HARMED}
