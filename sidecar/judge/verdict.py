@@ -22,7 +22,7 @@ which it reads, `report`, which holds what it says.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sidecar.judge.basis import (
@@ -35,21 +35,24 @@ from sidecar.judge.basis import (
     undecided,
     words_of,
 )
-from sidecar.judge.counts import ALL, Cell, CellKey, Coverage, Total
-from sidecar.judge.criteria.base import NOTHING, Criterion, Measurement, Plan, limits
+from sidecar.judge.controls import fair, short_of_controls
+from sidecar.judge.counts import ALL, CellKey, Coverage, Total
+from sidecar.judge.criteria.base import Criterion, Plan, limits
 from sidecar.judge.evidence.attempts import alpha_of_attempt
 from sidecar.judge.evidence.combine import pass_alpha
-from sidecar.judge.evidence.interval import Interval
-from sidecar.judge.evidence.mixtures import Side, average, discoveries, threshold
+from sidecar.judge.evidence.mixtures import Side, average, threshold
 from sidecar.judge.latches import Decided, Latches, begin_watch, harm, moment
 from sidecar.judge.report import CriterionVerdict, SliceVerdict, State, Verdict
 from sidecar.judge.settings import JudgeSettings
-from sidecar.judge.slices import OTHER
+from sidecar.judge.slice_verdicts import (
+    SLICE_SHARE,
+    not_shown,
+    shown_of,
+    slices_of,
+    some_of,
+    worse_words,
+)
 from sidecar.judge.words import compared, margin, measured
-
-SLICE_SHARE = 0.5  # of the rejecting alpha, where slices may fail a shadow
-SHOWN_SLICES = 20
-MIN_CONTROLS = 20  # expected answers of a control before their number is held against it
 
 
 def plans_of(settings: JudgeSettings, control_fraction: float = 0.0) -> tuple[Plan, ...]:
@@ -76,7 +79,7 @@ def decide(
     settings = spent(settings, total.attempt)
     covered = _is_covered(settings, total)
     criteria = [_criterion(settings, plan, total, latches, covered) for plan in plans]
-    slices = _slices(settings, plans, total, latches)
+    slices = slices_of(settings, plans, total, latches)
     decision, reason = latches.overall or _overall(settings, plans, criteria, slices, total)
     if latches.overall is not None and decision is State.PASS:
         later = harm(latches, plans, total) or _since(settings, plans, criteria, slices, latches)
@@ -100,7 +103,7 @@ def decide(
         coverage=total.coverage.share,
         elapsed_seconds=total.elapsed_ns / 1e9,
         criteria=tuple(criteria),
-        slices=_shown(settings, plans, total, slices),
+        slices=shown_of(settings, plans, total, slices),
         models=dict(total.models),
         events=dict(total.events),
         judges=total.judges,
@@ -126,7 +129,7 @@ def _since(
             return f"{passed} {criterion.name}: {criterion.reason}"
     worse = [s for s in slices if s.flagged and s.required]
     if worse and settings.flagged == "fail":
-        return f"{passed} {_worse(plans, worse)}"
+        return f"{passed} {worse_words(plans, worse)}"
     return None
 
 
@@ -162,9 +165,9 @@ def _criterion(
 ) -> CriterionVerdict:
     criterion = plan.criterion
     cell = total.cells.get(CellKey(criterion.name, ALL), {})
-    short = _short_of_controls(settings, plan, cell)
+    short = short_of_controls(settings, plan, cell)
     blocks = blocks_of(settings, total, plan)
-    found = _fair(by_blocks(plan, plan.measure(cell), blocks), short)
+    found = fair(by_blocks(plan, plan.measure(cell), blocks), short)
     interval = interval_of(plan, cell, blocks, settings.alpha)
     bounds = _limits(settings, criterion)
     state, needed = latches.criteria.get(criterion.name, State.WATCHING), None
@@ -253,24 +256,6 @@ def _limits(settings: JudgeSettings, criterion: Criterion) -> dict[Side, float]:
     return limits(pass_alpha(alpha, settings.candidates), alpha * part)
 
 
-def _short_of_controls(settings: JudgeSettings, plan: Plan, cell: Cell) -> str | None:
-    """Whether the control answered too few of its calls to stand for the noise."""
-    if not plan.net:
-        return None
-    expected = plan.control_fraction * cell.get("n", 0.0)
-    answered = cell.get("controls", 0.0)
-    # Three standard deviations of a draw with the control's fraction are no shortage.
-    slack = 3 * math.sqrt(expected * (1 - plan.control_fraction))
-    if expected < MIN_CONTROLS or answered >= settings.coverage_floor * expected - slack:
-        return None
-    return f"the control answered {answered:,.0f} calls of {expected:,.0f} expected"
-
-
-def _fair(found: Measurement, short: str | None) -> Measurement:
-    """Without its control's answers noise counts against the shadow: only PASS may follow."""
-    return replace(found, log_fail=-math.inf) if short else found
-
-
 def _overall(
     settings: JudgeSettings,
     plans: Sequence[Plan],
@@ -299,7 +284,7 @@ def _overall(
     if not covered:
         return State.INCONCLUSIVE, _uncovered(settings, total)
     if fails and worse:
-        return State.FAIL, _worse(plans, worse)
+        return State.FAIL, worse_words(plans, worse)
     if not required:
         return State.WATCHING, "no criterion is required, so nothing can pass"
     waiting = [c for c in required if c.state is not State.PASS]
@@ -307,7 +292,7 @@ def _overall(
         first = max(waiting, key=_distance)
         return State.WATCHING, f"{first.name}: {first.reason}"
     if settings.flagged == "hold" and worse:
-        return State.WATCHING, _worse(plans, worse)
+        return State.WATCHING, worse_words(plans, worse)
     few = [c for c in required if c.blocks is not None and c.blocks < settings.min_blocks]
     if few:
         blocks = f"{few[0].blocks:,} of at least {settings.min_blocks:,} blocks"
@@ -327,8 +312,8 @@ def _overall(
     hours, _ = seen(total)
     if not settings.independent_calls and 0 < hours < HOURS:
         passed += f"; seen in {hours} of {HOURS} hours of a day"
-    if unshown := _not_shown(settings, plans, total):
-        passed += f"; not shown for: {_some(unshown)}"
+    if unshown := not_shown(settings, plans, total):
+        passed += f"; not shown for: {some_of(unshown)}"
     return State.PASS, passed
 
 
@@ -346,113 +331,3 @@ def _uncovered(settings: JudgeSettings, total: Total) -> str:
         f"{got:,} of {eligible:,} calls were compared{unseen}: "
         f"coverage is {share:.1%}, its floor {floor:.1%}"
     )
-
-
-def _worse(plans: Sequence[Plan], worse: Sequence[SliceVerdict]) -> str:
-    first = worse[0]
-    plan = next(plan for plan in plans if plan.criterion.name == first.criterion)
-    return f"{first.criterion} in {_named(worse)}: {compared(plan, 'above', first.estimate, None)}"
-
-
-def _not_shown(settings: JudgeSettings, plans: Sequence[Plan], total: Total) -> list[str]:
-    """Slices of which too little was seen, and that no interval shows not to be worse."""
-    found: dict[str, str] = {}
-    for key, cell in sorted(total.cells.items()):
-        plan = next((p for p in plans if p.criterion.name == key.criterion), None)
-        declared = key.slice != ALL and key.slice.partition("=")[2] != OTHER
-        if plan is None or not declared or not plan.criterion.required:
-            continue
-        blocks = blocks_of(settings, total, plan, key.slice)
-        n = plan.measure(cell).n
-        enough = settings.min_calls if not blocks else settings.slice_min_blocks
-        if (blocks[0].chosen().blocks if blocks else n) >= enough:
-            continue
-        interval = interval_of(plan, cell, blocks, settings.alpha)
-        if not _is_within(plan.criterion, interval):
-            found.setdefault(key.slice, f"{key.slice} ({n:,.0f} calls)")
-    return list(found.values())
-
-
-def _is_within(criterion: Criterion, interval: Interval | None) -> bool:
-    """Whether an interval lies within what a slice may be."""
-    if interval is None:
-        return False
-    most = criterion.slice_margin
-    most = 2 * criterion.margin if most is None else most
-    low, high = interval
-    if criterion.is_two_sided:
-        return -most <= low and high <= most
-    return -most <= low if criterion.is_downward else high <= most
-
-
-def _named(slices: Iterable[SliceVerdict]) -> str:
-    return _some(list(dict.fromkeys(s.slice for s in slices)))
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
-
-
-def _slices(
-    settings: JudgeSettings, plans: Sequence[Plan], total: Total, latches: Latches
-) -> list[SliceVerdict]:
-    """Evidence in every slice; flagged by e-BH, required and informative criteria apart.
-
-    What was flagged once stays so: the verdict that it may have led to does, too.
-    """
-    by_name = {plan.criterion.name: plan for plan in plans}
-    cells = [
-        (by_name[key.criterion], key, cell)
-        for key, cell in sorted(total.cells.items())
-        if key.slice != ALL and key.criterion in by_name
-    ]
-    found = []
-    for required in (True, False):
-        group = [c for c in cells if c[0].criterion.required is required]
-        measured = [
-            _fair(
-                by_blocks(plan, plan.measure(cell), blocks_of(settings, total, plan, key.slice)),
-                _short_of_controls(settings, plan, cell),
-            )
-            for plan, key, cell in group
-        ]
-        share = SLICE_SHARE if required and settings.flagged == "fail" else 1.0
-        for i in discoveries([m.log_fail for m in measured], settings.alpha / 2 * share):
-            m = measured[i]
-            latches.slices.setdefault(group[i][1], Decided(total.unix_ns, m.n, m.estimate, None))
-        found += [
-            _slice(plan, key.slice, m, latches.slices.get(key))
-            for (plan, key, _), m in zip(group, measured, strict=True)
-        ]
-    return sorted(found, key=lambda s: (not s.flagged, -s.log_fail, s.criterion, s.slice))
-
-
-def _slice(plan: Plan, name: str, found: Measurement, worse: Decided | None) -> SliceVerdict:
-    return SliceVerdict(
-        criterion=plan.criterion.name,
-        slice=name,
-        required=plan.criterion.required,
-        flagged=worse is not None,
-        n=found.n,
-        estimate=found.estimate,
-        log_fail=found.log_fail,
-        decided_unix=worse.unix_ns / 1e9 if worse else 0.0,
-    )
-
-
-def _shown(
-    settings: JudgeSettings, plans: Sequence[Plan], total: Total, slices: Sequence[SliceVerdict]
-) -> tuple[SliceVerdict, ...]:
-    """The slices worth a look, with intervals, ranked by lower bound times share of traffic."""
-    by_name = {plan.criterion.name: plan for plan in plans}
-    shown = []
-    for s in slices[:SHOWN_SLICES]:
-        plan, cells = by_name[s.criterion], total.cells
-        blocks = blocks_of(settings, total, plan, s.slice)
-        cell = cells[CellKey(s.criterion, s.slice)]
-        interval = interval_of(plan, cell, blocks, settings.alpha)
-        whole = plan.measure(cells.get(CellKey(s.criterion, ALL), {})) if s.n else NOTHING
-        share = min(1.0, s.n / whole.n) if whole.n else 0.0
-        shown.append(s.bounded(interval, share, blocks[0].chosen().blocks if blocks else None))
-    return tuple(sorted(shown, key=lambda s: (not s.flagged, -s.effect)))
