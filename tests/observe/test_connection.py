@@ -87,7 +87,7 @@ def test_a_unary_call() -> None:
             2_000_000_000,
         ),
         Requested(key(1), (b"ask",), 4),
-        Answered(key(1), Observation(0, "", (b"tell",), 4, 5)),
+        Answered(key(1), Observation(0, "", (b"tell",), 4, 5, (), (), 5, 5)),
     ]
     assert book.connection.buffered_bytes == 0
     assert book.connection.buffered_bytes == 0
