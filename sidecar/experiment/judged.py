@@ -164,6 +164,11 @@ class Judged:
     def _choose(self) -> None:
         here = self._here
         self.row = here[current((row.came_up_ns, row.seen_ns) for row in here)]
+        # Those that came up later are gone, so these have come up again: reports of parts, which
+        # are led by who came up last, must be about the same versions as the headline.
+        others = [row.came_up_ns for row in here if row is not self.row]
+        if others and max(others) >= self.row.came_up_ns:
+            self.row.came_up_ns = max(others) + 1
         self._lately: dict[tuple[str, str], Row] = {}  # by what was told; the row may be touched
 
     def _row_of(self, models: tuple[str, str], now_ns: int) -> Row:
