@@ -145,7 +145,9 @@ class Judged:
         self.account(now_ns)
         known, self.digest = self.row.known, digest
         if not any(row.digest == digest for row in self._all):
-            self._add(self._begin(self.name, digest, Known(*known.named), now_ns), now_ns)
+            made = self._begin(self.name, digest, Known(*known.named), now_ns)
+            if not self._add(made, now_ns):
+                self._all.append(made)  # calls under other rules can be counted nowhere else
         self._choose()
 
     def replace(self, row: Row, now_ns: int) -> None:

@@ -261,3 +261,14 @@ def test_a_stream_of_another_length_counts_with_the_versions_that_it_tells() -> 
     message = told(1.0, version="7").messages[0]
     house.call(Observation(0, "", (message, message), 0, 2 * MS))
     assert rows(house) == [("m:1", "m:8", 20), ("m:1", "m:7", 21)]
+
+
+def test_other_rules_have_a_row_of_their_own_however_many_there_were() -> None:
+    house = House({})
+    (shadow,) = house.settings.shadows
+    for i in range(MOST_ROWS + 4):
+        slower = shadow.model_copy(update={"deadline_seconds": 3.0 + i})
+        house.judging.change(house.settings.model_copy(update={"shadows": (slower,)}))
+        assert rows(house)[0][2] == 0
+        serve(house, "7", 2)
+        assert rows(house) == [("m:1", "m:7", 2)]
