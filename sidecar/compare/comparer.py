@@ -124,7 +124,9 @@ class Comparer:
             outcomes.append(_in_band(*errors))
         elif not any(texts) or self._left(method, model, (*named_a, *named_b)):
             detail = f"{len(ours)} messages against {len(theirs)}"
-            found = Comparison(Outcome.MESSAGE_COUNT, reader=reader.name, detail=detail)
+            found = Comparison(
+                Outcome.MESSAGE_COUNT, reader=reader.name, detail=detail, models=models
+            )
             return Examination(found)
         outcomes += (output.outcome for output in outputs)
         worst = min(outcomes, key=_RANK.__getitem__, default=Outcome.EQUAL)

@@ -145,7 +145,9 @@ class Judged:
         self.account(now_ns)
         known, self.digest = self.row.known, digest
         if not any(row.digest == digest for row in self._all):
-            self._add(self._begin(self.name, digest, Known(*known.named), now_ns), now_ns)
+            made = self._begin(self.name, digest, Known(*known.named), now_ns)
+            if not self._add(made, now_ns):
+                self._all.append(made)  # calls under other rules can be counted nowhere else
         self._choose()
 
     def replace(self, row: Row, now_ns: int) -> None:
@@ -164,6 +166,11 @@ class Judged:
     def _choose(self) -> None:
         here = self._here
         self.row = here[current((row.came_up_ns, row.seen_ns) for row in here)]
+        # Those that came up later are gone, so these have come up again: reports of parts, which
+        # are led by who came up last, must be about the same versions as the headline.
+        others = [row.came_up_ns for row in here if row is not self.row]
+        if others and max(others) >= self.row.came_up_ns:
+            self.row.came_up_ns = max(others) + 1
         self._lately: dict[tuple[str, str], Row] = {}  # by what was told; the row may be touched
 
     def _row_of(self, models: tuple[str, str], now_ns: int) -> Row:

@@ -363,7 +363,7 @@ class Judge:
         rows = [
             (plan, criterion, decided)
             for plan, criterion in self._labelled
-            if (decided := criterion.remember(pair)) is not None
+            if plan.is_about(pair) and (decided := criterion.remember(pair)) is not None
         ]
         interest = 0.0
         arrived = pair.arrived_ns + self.unix_offset_ns

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from sidecar.call import SkipReason
+from sidecar.call import Observation, SkipReason
 from sidecar.experiment.judged import MOST_ROWS
 from sidecar.judge.labels import Label
 from sidecar.judge.report import State
 from sidecar.judge.versions import GONE_NS, Known, Versions, current
+from sidecar.report.build import build
 from sidecar.report.live import parts_of, report_of
 from sidecar.serve.convert import counts_message, part_of_message
 from tests.house import FAILED, MS, House, told
@@ -220,8 +221,54 @@ def test_several_models_behind_one_server_are_one_pair_until_one_changes() -> No
 
 
 def _answer(name: str, version: str) -> Any:
-    from sidecar.call import Observation
+
     from sidecar.pb.inference import open_inference_pb2 as oip
 
     message = oip.ModelInferResponse(model_name=name, model_version=version)
     return Observation(0, "", (message.SerializeToString(),), 0, MS)
+
+
+@pytest.mark.parametrize(("seven", "eight"), [(2.0, 1.0), (1.0, 2.0)])
+def test_after_a_rollback_report_and_gate_are_about_the_same_versions_as_the_headline(
+    seven: float, eight: float
+) -> None:
+    house = House({})
+    serve(house, "7", score=seven)
+    house.state()
+    serve(house, "8", score=eight)
+    house.state()
+    for _ in range(13):
+        house.now_ns += GONE_NS // 10
+        serve(house, "7", 2, score=seven)
+    headline = house.judged.evaluate(house.now_ns)
+    asked = build(parts_of(house.experiment.state(), house.judged), 1.0)
+    page = report_of(house.experiment.state(), house.judged)
+    assert headline.models["shadow m"] == "7"
+    assert asked.state is headline.state
+    for report in (asked, page):
+        assert (report.versions[0].shadow, report.versions[0].state) == ("m:7", headline.state)
+        assert report.verdict.models == headline.models
+    # 8 comes back, and is what is asked about again.
+    serve(house, "8", 1, score=eight)
+    assert house.judged.row.known.versions.shadow == "m:8"
+    assert build(parts_of(house.experiment.state(), house.judged), 1.0).state is house.state()
+
+
+def test_a_stream_of_another_length_counts_with_the_versions_that_it_tells() -> None:
+    house = House({})
+    serve(house, "7", 20)
+    serve(house, "8", 20)
+    message = told(1.0, version="7").messages[0]
+    house.call(Observation(0, "", (message, message), 0, 2 * MS))
+    assert rows(house) == [("m:1", "m:8", 20), ("m:1", "m:7", 21)]
+
+
+def test_other_rules_have_a_row_of_their_own_however_many_there_were() -> None:
+    house = House({})
+    (shadow,) = house.settings.shadows
+    for i in range(MOST_ROWS + 4):
+        slower = shadow.model_copy(update={"deadline_seconds": 3.0 + i})
+        house.judging.change(house.settings.model_copy(update={"shadows": (slower,)}))
+        assert rows(house)[0][2] == 0
+        serve(house, "7", 2)
+        assert rows(house) == [("m:1", "m:7", 2)]

@@ -182,3 +182,20 @@ def test_a_label_that_fits_no_criterion_is_counted_as_unusable() -> None:
     judge.label(Label("id-0", "not a class"), 1)
     events = judged(judge, 1).events
     assert (events["joined"], events["unusable"]) == (1, 1)
+
+
+def test_calls_of_another_method_do_not_thin_out_what_a_criterion_is_about() -> None:
+    wanted = "/svc/Important"
+    right = required("accuracy", 0.02, outputs="score", decision=CLASS, methods=wanted)
+    judge = Judge(settings(right), "pod", 0)
+    ours, theirs = np.array([0.9, 0.1]), np.array([0.1, 0.9])
+    for i in range(2000):
+        important = i % 100 == 0
+        values = {"score": (ours, theirs if important else ours)}
+        method = wanted if important else "/svc/Other"
+        judge.observe(pair(i, important, method=method, values=values), i * MS)
+        if important:
+            judge.label(Label(f"id-{i}", 0), i * MS)
+    found = judged(judge, 2000)
+    assert found.state is not State.PASS
+    assert (found.criteria[0].n, found.criteria[0].estimate) == (20, pytest.approx(1))

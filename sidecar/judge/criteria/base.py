@@ -77,6 +77,10 @@ class Plan:
         """Whether the criterion is watched in the slices of that name."""
         return self.criterion.watches(slice_name)
 
+    def is_about(self, pair: JudgedPair) -> bool:
+        """Whether the criterion is about the call: production answered, and the method is its."""
+        return pair.answered and fnmatchcase(pair.method, self.criterion.methods)
+
     def increments(self, pair: JudgedPair, ranges: Ranges) -> Increments:
         """What one pair adds to the criterion's cells; nothing when it is not about the call.
 
@@ -84,7 +88,7 @@ class Plan:
             pair: the call.
             ranges: what has been learned of production's values so far; learns from this call.
         """
-        if not pair.answered or not fnmatchcase(pair.method, self.criterion.methods):
+        if not self.is_about(pair):
             return []
         return self.criterion.count(self, pair, ranges)
 
