@@ -146,6 +146,28 @@ def test_evidence_restarts_when_payloads_can_be_read_that_were_bytes_so_far() ->
     assert set(verdict.models) == {"production m", "shadow m"}
 
 
+def test_a_fail_is_not_forgotten_when_a_new_methods_payloads_become_readable() -> None:
+    judge = Judge(settings(DISAGREEMENT), "pod", 0, attempt=1)
+    for i in range(300):
+        judge.observe(understood(i, "/p.S/Old"), i * MS)
+        judge.observe(pair(i, True), i * MS)
+    assert judged(judge, 600).state is State.FAIL
+    judge.observe(opaque(600), 600 * MS)
+    for i in range(601, 3000):
+        judge.observe(understood(i), i * MS)
+    verdict = judged(judge, 3000)
+    assert (verdict.state, verdict.events["restarts"], judge.attempt) == (State.FAIL, 0, 1)
+
+
+def test_a_method_none_of_whose_calls_counted_as_bytes_restarts_nothing() -> None:
+    judge = Judge(settings(DISAGREEMENT), "pod", 0)
+    for i in range(20):
+        judge.observe(pair(i, request_digest=b"same"), i * MS)
+    judge.observe(replace(opaque(20), request_digest=b"same"), 20 * MS)  # a repeat
+    judge.observe(understood(21), 21 * MS)
+    assert judged(judge, 22).events["restarts"] == 0
+
+
 def test_counts_of_bytes_and_of_what_they_mean_are_not_added() -> None:
     judges = {name: Judge(settings(DISAGREEMENT), name, 0) for name in ("a", "b", "c")}
     for i in range(10):
