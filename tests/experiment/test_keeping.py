@@ -221,6 +221,21 @@ def test_a_pass_whose_evidence_was_lost_is_no_pass_and_a_fail_stands(folder: Pat
         two.keeper.close()
 
 
+def test_a_fail_that_a_version_took_over_is_its_own_in_the_next_life(folder: Path) -> None:
+    one = Life(folder)
+    for _ in range(300):
+        one.house.call(FAILED, production=told(1.0, version="1"))
+    assert one.second() is State.FAIL
+    one.serve(300)
+    one.second()
+    one.kill()
+    two = Life(folder)
+    two.serve(300)
+    assert two.second() is State.FAIL
+    assert two.house.judged.row.known.versions.shadow == "m:7"
+    two.kill()
+
+
 def test_evidence_that_this_version_cannot_read_is_told_and_does_not_count(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
