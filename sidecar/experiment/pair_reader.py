@@ -103,7 +103,7 @@ class PairReader:
             trace_ids=(ids.get("trace_id", ""), ids.get("shadow_trace_id", "")),
             slices=slices,
             values=values,
-            request_digest=self._digest(call.method, pair.request),
+            is_repeat=pair.is_repeat,
             show=self._show(pair, name, request) if self._settings.examples.values else None,
         )
 
@@ -146,12 +146,6 @@ class PairReader:
             )
 
         return show
-
-    def _digest(self, method: str, request: tuple[bytes, ...]) -> bytes:
-        """Tells the requests of a short window apart; keyed by this process's own hash seed."""
-        if not self._settings.repeat_seconds:
-            return b""
-        return hash((method, request)).to_bytes(8, "big", signed=True)
 
     def _correlation_id(self, pair: Pair, request: _Once) -> str:
         rule = self._correlation

@@ -36,7 +36,6 @@ from sidecar.judge.labels import Label, LabelStore
 from sidecar.judge.latches import Latches
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.ranges import Ranges
-from sidecar.judge.repeats import Repeats
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.slices import OTHER, Place, Slices, named
@@ -117,7 +116,6 @@ class Judge:
         )
         self._lost: dict[str, int] = {}
         self._as_bytes: dict[str, int] = {}  # calls counted that were compared so, by method
-        self._repeats = Repeats(self._settings.repeat_seconds)
         self._slices = Slices(self._settings)
         self._ranges = Ranges()
         self._latches = Latches()
@@ -159,7 +157,7 @@ class Judge:
             self._restart(now_ns)
         self._sequence += 1
         self._latest_ns = max(self._latest_ns, now_ns)
-        if self._repeats.is_repeat(pair.request_digest, now_ns):
+        if pair.is_repeat:
             self._repeated += 1
             return False
         self._calls += 1

@@ -61,7 +61,7 @@ class JudgedPair:
     trace_ids: tuple[str, str] = ("", "")
     slices: tuple[tuple[str, str], ...] = ()  # (name, value); see `slices.slices_of`
     values: Values = field(default_factory=dict)
-    request_digest: bytes = b""  # equal for identical requests; empty: not known
+    is_repeat: bool = False  # of a request that came a moment before; see `repeats`
     show: Callable[[], Shown] | None = None  # reads what may be shown; asked for few calls
 
     @property

@@ -117,6 +117,15 @@ def test_identical_requests_within_a_second_count_once() -> None:
     assert (verdict.calls, verdict.events["repeats"]) == (6, 4)
 
 
+def test_blocks_count_every_call_of_an_input_that_is_asked_for_again_and_again() -> None:
+    errors = {"name": "errors", "kind": "shadow_error_rate", "margin": 0.05}
+    house = House({"criteria": [errors], "independent_calls": False})
+    for i in range(20):
+        house.call(FAILED if i % 2 else told(1.0), message=request(0))
+    (found,) = house.judged.evaluate(house.now_ns).criteria
+    assert (found.n, found.estimate) == (20, 0.5)
+
+
 def test_versions_come_from_answers_else_their_metadata_else_settings() -> None:
     house = House({"version_metadata": "x-version", "production_version": "7"}, version="8")
     silent = Observation(0, "", (answer(1.0, version=""),), 0, MS)

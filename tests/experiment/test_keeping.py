@@ -10,6 +10,7 @@ import pytest
 
 from sidecar.experiment.keeping import Keeping
 from sidecar.judge.labels import Label
+from sidecar.judge.pieces import _OF_CONFIGURATION
 from sidecar.judge.report import State
 from sidecar.log import Log
 from sidecar.report.live import report_of
@@ -227,7 +228,8 @@ def test_evidence_that_this_version_cannot_read_is_told_and_does_not_count(
     one.serve(30)
     one.second()
     one.kill()
-    monkeypatch.setattr("sidecar.judge.pieces._OF_THIS_LIFE", frozenset())
+    fewer = _OF_CONFIGURATION - {"_rules"}
+    monkeypatch.setattr("sidecar.judge.pieces._OF_CONFIGURATION", fewer)
     two = Life(folder)
     assert two.house.judged.evaluate(SECOND).calls == 0
     assert "not written by this version" in two.keeper.state.damaged

@@ -11,6 +11,7 @@ from sidecar.judge.decision import Decision
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
 from sidecar.judge.pair import JudgedPair
+from sidecar.judge.repeats import Repeats
 from sidecar.judge.report import State
 from sidecar.judge.settings import JudgeSettings, SliceSettings
 from sidecar.judge.verdict import decide, plans_of
@@ -162,8 +163,8 @@ def test_a_fail_is_not_forgotten_when_a_new_methods_payloads_become_readable() -
 def test_a_method_none_of_whose_calls_counted_as_bytes_restarts_nothing() -> None:
     judge = Judge(settings(DISAGREEMENT), "pod", 0)
     for i in range(20):
-        judge.observe(pair(i, request_digest=b"same"), i * MS)
-    judge.observe(replace(opaque(20), request_digest=b"same"), 20 * MS)  # a repeat
+        judge.observe(pair(i), i * MS)
+    judge.observe(replace(opaque(20), is_repeat=True), 20 * MS)
     judge.observe(understood(21), 21 * MS)
     assert judged(judge, 22).events["restarts"] == 0
 
@@ -296,14 +297,29 @@ def test_an_answer_that_names_no_version_changes_nothing() -> None:
     assert judged(judge, 4).calls == 4
 
 
-def test_identical_requests_within_the_window_count_once() -> None:
+def test_a_repeat_does_not_count_and_is_told() -> None:
     judge = Judge(settings(DISAGREEMENT), "pod", 0)
     for i in range(5):
-        judge.observe(pair(i, request_digest=b"same"), i * MS)
-    judge.observe(pair(6, request_digest=b"other"), 6 * MS)
-    judge.observe(pair(7, request_digest=b"same"), 2 * SECOND)
-    verdict = judged(judge, 7)
-    assert (verdict.calls, verdict.events["repeats"]) == (3, 4)
+        judge.observe(pair(i, is_repeat=i % 2 == 1), i * MS)
+    verdict = judged(judge, 5)
+    assert (verdict.calls, verdict.events["repeats"]) == (3, 2)
+
+
+def test_of_identical_requests_within_the_window_the_first_to_arrive_counts() -> None:
+    repeats = Repeats(1.0)
+    assert not repeats.is_repeat("/M", (b"same",), 0)
+    assert repeats.is_repeat("/M", (b"same",), SECOND - 1)
+    assert not repeats.is_repeat("/M", (b"other",), SECOND - 1)
+    assert not repeats.is_repeat("/Other", (b"same",), SECOND - 1)
+    assert not repeats.is_repeat("/M", (b"same",), SECOND)
+    assert not Repeats(0).is_repeat("/M", (b"same",), 0)
+
+
+def test_identical_requests_count_once_only_where_each_call_is_taken_as_new() -> None:
+    assert settings(DISAGREEMENT).repeats_within == 1
+    assert settings(DISAGREEMENT, independent_calls=False).repeats_within == 0
+    given = settings(DISAGREEMENT, independent_calls=False, repeat_seconds=2)
+    assert given.repeats_within == 2
 
 
 def test_a_call_that_production_did_not_answer_is_no_evidence() -> None:

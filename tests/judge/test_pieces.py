@@ -158,7 +158,7 @@ def test_how_many_calls_were_compared_as_bytes_is_kept() -> None:
     one.observe(pair(0, comparison=replace(compared(True), reader="opaque")), 0)
     kept = Kept(one)
     kept.write()
-    assert kept.pieces["judge/_as_bytes"] == {METHOD: 1}
+    assert kept.pieces["judge/_as_bytes"] == {"d": [[METHOD, 1]]}
     two = again(declared, kept.pieces, OFFSET)
     two.observe(pair(1), 0)
     assert two.snapshot(0, Coverage(1, 1)).events["restarts"] == 1
