@@ -152,6 +152,13 @@ def test_outputs_that_are_production_s_own_are_never_out_of_range() -> None:
     assert mean(criterion, pair(0, values={"score": (7.0, 7.0)})) == 0
 
 
+def test_numbers_that_the_shadow_does_not_give_are_outside() -> None:
+    criterion = required("out_of_range", 0.1, range=(0, 1))
+    for missing in (None, "text"):
+        assert mean(criterion, pair(1, True, values={"score": (0.5, missing)})) == 1.0
+    assert mean(criterion, pair(1, True, values={"score": (7.0, None)})) == 0.0
+
+
 def test_a_declared_range_counts_at_once_and_nan_is_outside() -> None:
     criterion = required("out_of_range", 0.1, range=(0, 1))
     values = {"score": (0.5, np.array([0.5, 2.0, math.nan, 1.0]))}
