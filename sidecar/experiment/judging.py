@@ -24,6 +24,7 @@ from sidecar.experiment.row import Row
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
 from sidecar.judge.pair import JudgedPair
+from sidecar.judge.repeats import Repeats
 from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.versions import Known
 from sidecar.log import Log
@@ -76,6 +77,7 @@ class Judging:
         self._scored = bool(settings.capture.dir)  # whether somebody wants each call's scores
         self._control = next((s.name for s in settings.shadows if s.role == "control"), None)
         self.control_fraction = self._fraction_of(settings, 0.0)
+        self._repeats = Repeats(self.settings.repeats_within)
         self._reader = PairReader(settings, comparer, self._control)
         self._fractions = {s.name: s.fraction for s in settings.shadows}
         self.blind = BlindCalls()
@@ -126,6 +128,10 @@ class Judging:
         return next((s.fraction for s in settings.shadows if s.name == self._control), otherwise)
 
     # ---- on the data path ---------------------------------------------------------------------
+
+    def requested(self, pair: Pair) -> None:
+        """Note, before any answer is compared, whether a call repeats one of a moment before."""
+        pair.is_repeat = self._repeats.is_repeat(pair.call.method, pair.request, self._now_ns())
 
     def keep(self, pair: Pair, name: str, found: Examination) -> None:
         """Keep, of what a comparison just read, what criteria and slices are about."""

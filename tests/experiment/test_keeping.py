@@ -12,6 +12,7 @@ from sidecar.call import SkipReason
 from sidecar.experiment.keeping import Keeping
 from sidecar.judge.counts import Coverage
 from sidecar.judge.labels import Label
+from sidecar.judge.pieces import _OF_CONFIGURATION
 from sidecar.judge.report import State
 from sidecar.log import Log
 from sidecar.report.live import report_of
@@ -234,6 +235,21 @@ def test_a_pass_whose_evidence_was_lost_is_no_pass_and_a_fail_stands(folder: Pat
         two.keeper.close()
 
 
+def test_a_fail_that_a_version_took_over_is_its_own_in_the_next_life(folder: Path) -> None:
+    one = Life(folder)
+    for _ in range(300):
+        one.house.call(FAILED, production=told(1.0, version="1"))
+    assert one.second() is State.FAIL
+    one.serve(300)
+    one.second()
+    one.kill()
+    two = Life(folder)
+    two.serve(300)
+    assert two.second() is State.FAIL
+    assert two.house.judged.row.known.versions.shadow == "m:7"
+    two.kill()
+
+
 def test_evidence_that_this_version_cannot_read_is_told_and_does_not_count(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,7 +257,8 @@ def test_evidence_that_this_version_cannot_read_is_told_and_does_not_count(
     one.serve(30)
     one.second()
     one.kill()
-    monkeypatch.setattr("sidecar.judge.pieces._OF_THIS_LIFE", frozenset())
+    fewer = _OF_CONFIGURATION - {"_rules"}
+    monkeypatch.setattr("sidecar.judge.pieces._OF_CONFIGURATION", fewer)
     two = Life(folder)
     assert two.house.judged.evaluate(SECOND).calls == 0
     assert "not written by this version" in two.keeper.state.damaged
