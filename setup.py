@@ -45,7 +45,7 @@ AS_PYTHON = {
     "sidecar/experiment/judged.py": "with `row`",
     "sidecar/experiment/keeping.py": "with `row`",
     "sidecar/tee/client.py": "with `dial`",
-    "sidecar/tee/dial.py": "once a connection; compiled, a handshake after one that failed fails too",
+    "sidecar/tee/dial.py": "once a connection; compiled, a handshake fails after one that failed",
     "sidecar/tee/sealed.py": "with `dial`",
     "sidecar/telemetry/exporter.py": "a thread of its own; __thread is a word of C's",
     "sidecar/telemetry/environment.py": "at the start",
