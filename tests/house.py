@@ -131,6 +131,7 @@ class House:
             request=(message or request(number, age=float(number)),),
             production=production or told(1.0),
         )
+        self.judging.requested(pair)
         answers: dict[str, Observation | SkipReason] = {"candidate": shadow}
         if "noise" in self.ledger.index:
             answers["noise"] = control

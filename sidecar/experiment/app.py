@@ -131,6 +131,7 @@ class Experiment:
         if pair is None:
             return
         size = self._pairs.hold_request(pair, event.messages)
+        self._judging.requested(pair)
         pair.plan = self._spans.plan(pair.call)
         self._read_calls += 1
         self._traced_calls += pair.plan.parent is not None

@@ -35,6 +35,7 @@ class Pair:
     scores: dict[str, dict[str, float]] = field(default_factory=dict)  # if they are captured
     sent: dict[str, int] = field(default_factory=dict)  # when a copy went out, monotonic
     request_id: str = ""
+    is_repeat: bool = False  # of a request that came a moment before
 
     def undecided(self, name: str) -> bool:
         """Whether this shadow's fate is still open."""

@@ -2,7 +2,7 @@
 
 Rule: observing only counts; evidence is evaluated on read. All pairs that one judge is told of are
 of the same versions on either side; its evidence restarts only when a method's payloads, compared
-as bytes so far, can be read. Counterparts:
+as bytes so far, can be read, and never away from a FAIL that rests on other calls. Counterparts:
 `criteria` (what a pair adds), `verdict` (what the sums say), `counts` (how sums of pods merge),
 `versions` (whose pairs these are), `pieces` (how a judge is kept).
 """
@@ -36,7 +36,6 @@ from sidecar.judge.labels import Label, LabelStore
 from sidecar.judge.latches import Latches
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.ranges import Ranges
-from sidecar.judge.repeats import Repeats
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.slices import OTHER, Place, Slices, named
@@ -116,7 +115,7 @@ class Judge:
             self._plans, self._settings.block_seconds, self._settings.unseen_seconds
         )
         self._lost: dict[str, int] = {}
-        self._repeats = Repeats(self._settings.repeat_seconds)
+        self._as_bytes: dict[str, int] = {}  # calls counted that were compared so, by method
         self._slices = Slices(self._settings)
         self._ranges = Ranges()
         self._latches = Latches()
@@ -154,14 +153,16 @@ class Judge:
         if reader:
             self._versions[f"{READER}{pair.method}"] = reader
         self._learn(pair.comparison.models)
-        if known == OPAQUE and reader not in {"", OPAQUE}:
+        if known == OPAQUE and reader not in {"", OPAQUE} and self._misread(pair.method):
             self._restart(now_ns)
         self._sequence += 1
         self._latest_ns = max(self._latest_ns, now_ns)
-        if self._repeats.is_repeat(pair.request_digest, now_ns):
+        if pair.is_repeat:
             self._repeated += 1
             return False
         self._calls += 1
+        if reader == OPAQUE:
+            self._as_bytes[pair.method] = self._as_bytes.get(pair.method, 0) + 1
         places, gone = self._slices.see(pair.slices)
         for name in gone:
             self._fold(name)
@@ -184,6 +185,16 @@ class Judge:
         if self._labelled:
             self._await_label(pair, places, identity, now_ns)
         return True
+
+    def _misread(self, method: str) -> bool:
+        """Whether the evidence has to begin again now that a method's payloads can be read.
+
+        A FAIL that rests on any other call stands: else a client could have it forgotten by calling
+        a method that nobody has called yet.
+        """
+        as_bytes = self._as_bytes.get(method, 0)
+        fails = self.stands is not None and self.stands[0] is State.FAIL
+        return as_bytes == self._calls if fails else as_bytes > 0
 
     def lose(self, reasons: Mapping[str, int], now_ns: int) -> None:
         """Count calls that should have been compared and were not, by why.

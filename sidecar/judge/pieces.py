@@ -11,7 +11,7 @@
 Rule: what is put together says to the last bit what the judge said that was cut, and goes on as it
 would have. Times are kept as Unix time, because another process has another monotonic clock; if
 the machine's clock has been set back meanwhile, the judge's goes on from where it was, for the
-blocks' sake. Identical requests of the second before are forgotten. Pure. Counterparts: `codec`;
+blocks' sake. Pure. Counterparts: `codec`;
 `judge`; `store.kept`, which names pieces so.
 """
 
@@ -40,7 +40,6 @@ _OF_CONFIGURATION = frozenset(
         "_numbers",
     }
 )
-_OF_THIS_LIFE = frozenset({"_repeats"})  # keyed by a hash that another process has not
 _BY_CELL = frozenset({"_cells", "_blocks", "_examples", "_labels"})
 _TIMES = frozenset({"_began_ns", "_latest_ns"})
 _FIXED = frozenset({"bets", "_bets", "_keep", "lengths", "seconds", "unseen_seconds", "_base_ns"})
@@ -117,7 +116,7 @@ class Cutter:
         """Path, a mark that differs when the piece does, and how to make it; None: the mark."""
         judge, codec = self._judge, self._codec
         for name, value in vars(judge).items():
-            if name in _OF_CONFIGURATION or name in _OF_THIS_LIFE or name in _BY_CELL:
+            if name in _OF_CONFIGURATION or name in _BY_CELL:
                 continue
             at = value + judge.unix_offset_ns if name in _TIMES else value
             yield ("judge", name), codec.plain(at), None
@@ -190,7 +189,7 @@ def restore(judge: Judge, pieces: Mapping[str, Any], now_ns: int) -> None:
     """
     codec = codec_of(judge)
     own = {p.split("/", 1)[1]: v for p, v in pieces.items() if p.startswith("judge/")}
-    expected = set(vars(judge)) - _OF_CONFIGURATION - _OF_THIS_LIFE - _BY_CELL
+    expected = set(vars(judge)) - _OF_CONFIGURATION - _BY_CELL
     if set(own) not in ({"_latches"}, expected):
         differing = ", ".join(sorted(set(own) ^ expected))
         raise ValueError(f"not written by this version: {differing}")

@@ -37,7 +37,8 @@ class Ranges:
 
         None while a range is being learned.
 
-        Not-a-number and infinities are outside every range.
+        Not-a-number and infinities are outside every range; so is all of an output of numbers that
+        the shadow does not give, or gives as something else.
 
         Args:
             criterion: its name: each learns its own ranges.
@@ -48,12 +49,13 @@ class Ranges:
         shares = []
         for name, a, b in outputs:
             known = declared or self._range(criterion, warmup_calls, name, a)
-            if known is None or b is None:
+            if known is None:
                 continue
-            numbers = _numbers(b)
-            if numbers.size:
-                ours = _share(_numbers(a), known) if a is not None else 0.0
-                shares.append(_share(numbers, known) - ours)
+            ours, theirs = _numbers(a), _numbers(b)
+            if theirs.size:
+                shares.append(_share(theirs, known) - _share(ours, known))
+            elif ours.size:
+                shares.append(1.0 - _share(ours, known))
         return math.fsum(shares) / len(shares) if shares else None
 
     def _range(
@@ -84,6 +86,9 @@ def _share(
     return 1.0 - float(np.mean(inside))
 
 
-def _numbers(value: Value) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _numbers(value: Value | None) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """A value's numbers; none where there is no value, or it is text."""
+    if value is None:
+        return np.empty(0)
     array = np.atleast_1d(np.asarray(value))
     return array.astype(np.float64) if array.dtype.kind in "biuf" else np.empty(0)

@@ -104,11 +104,20 @@ class JudgeSettings(Section):
     worst: Annotated[int, Field(ge=0, le=1000)] = 10  # worst pairs kept for each criterion, slice
     sample: Annotated[int, Field(ge=0, le=1000)] = 20  # uniform sample of pairs, likewise
     examples: ExampleSettings = ExampleSettings()
-    repeat_seconds: Annotated[float, Field(ge=0)] = 1.0  # identical requests within it count once
+    # Identical requests that arrive within it count once, the first of them. Not given: 1 with
+    # `independent_calls`; else 0, for blocks take account of calls that are alike.
+    repeat_seconds: Annotated[float, Field(ge=0)] | None = None
     # Where answers do not name their model's version: a field of their metadata that does, and
     # what production's is else (`shadows[].version` is the shadow's).
     version_metadata: Annotated[str, Field(pattern=r"^[a-z0-9_.-]*$")] = ""
     production_version: str = ""
+
+    @property
+    def repeats_within(self) -> float:
+        """Seconds within which identical requests count once; 0: each counts."""
+        if self.repeat_seconds is not None:
+            return self.repeat_seconds
+        return 1.0 if self.independent_calls else 0.0
 
     @model_validator(mode="after")
     def _consistent(self) -> JudgeSettings:

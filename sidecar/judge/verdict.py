@@ -9,7 +9,9 @@ Rules
        is theirs.
     4. Coverage below the floor decides nothing: INCONCLUSIVE until it recovers. One exception: a
        shadow's errors open its breaker, which lowers coverage; so their evidence stands.
-    5. FAIL latches; PASS stands until harm that begins later is seen (`latches`).
+    5. FAIL latches; PASS stands until harm that begins later is seen (`latches`). A required
+       criterion's PASS stands only from the whole PASS on, so that all hold at one look; and none
+       passes while its figure is beyond its margin.
     6. When the budget of calls or time is used up undecided, INCONCLUSIVE, and that stands too.
 
     7. Evidence is that of blocks of wall-clock time, because calls near each other are alike
@@ -94,6 +96,7 @@ def decide(
             latches.decided_unix_ns = total.unix_ns
             if decision is State.PASS:
                 begin_watch(latches, plans, total, settings.alpha)
+                criteria = [_stands(c, total, latches) for c in criteria]
         latches.overall = (decision, reason)
     return Verdict(
         state=decision,
@@ -186,7 +189,7 @@ def _criterion(
             )
     elif found.n <= 0:
         reason = short or "no data"
-    elif found.log_pass >= bounds[Side.PASS]:
+    elif found.log_pass >= bounds[Side.PASS] and not _is_beyond(criterion, found.estimate):
         state, reason = State.PASS, compared(plan, "below", found.estimate, interval)
     elif found.log_fail >= bounds[Side.FAIL]:
         state, reason = State.FAIL, compared(plan, "above", found.estimate, interval)
@@ -201,6 +204,8 @@ def _criterion(
         now = measured(plan, found.estimate, interval)
         reason = f"undecided: {now}, margin {margin(criterion)}; {more}"
     settled = covered and not total.coverage.unsettled
+    if criterion.required and state is State.PASS:
+        settled = False  # it stands from the whole PASS on: what comes until then may undo it
     if state is not State.WATCHING and settled:
         latches.criteria.setdefault(criterion.name, state)
         then = latches.figures.setdefault(
@@ -234,6 +239,30 @@ def _criterion(
         decided_n=then.n if then else 0.0,
         decided_estimate=then.estimate if then else None,
         decided_interval=then.interval if then else None,
+    )
+
+
+def _is_beyond(criterion: Criterion, estimate: float | None) -> bool:
+    """Whether a figure lies on the margin's wrong side."""
+    if estimate is None:
+        return False
+    if criterion.is_two_sided:
+        estimate = abs(estimate)
+    return (-estimate if criterion.is_downward else estimate) > criterion.margin
+
+
+def _stands(found: CriterionVerdict, total: Total, latches: Latches) -> CriterionVerdict:
+    """A criterion at the look at which all passed: a required one's PASS stands from now on."""
+    if not found.required:
+        return found
+    latches.criteria[found.name] = found.state
+    latches.figures[found.name] = Decided(total.unix_ns, found.n, found.estimate, found.interval)
+    return replace(
+        found,
+        decided_unix=total.unix_ns / 1e9,
+        decided_n=found.n,
+        decided_estimate=found.estimate,
+        decided_interval=found.interval,
     )
 
 

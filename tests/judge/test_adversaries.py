@@ -14,6 +14,7 @@ from sidecar.judge.evidence.mixtures import threshold
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
 from sidecar.judge.pair import ControlTimes
+from sidecar.judge.repeats import Repeats
 from sidecar.judge.report import State
 from tests.judge.pairs import MS, SECOND, compared, pair, required, settings
 
@@ -107,8 +108,10 @@ def test_losses_that_go_with_disagreement_never_pass() -> None:
 
 def test_one_input_asked_again_and_again_counts_once_a_second() -> None:
     judge = Judge(settings(required("disagreement", M)), "pod", 0)
+    repeats = Repeats(judge.settings.repeats_within)
     for i in range(5000):
-        judge.observe(pair(i, request_digest=b"same", arrived_ns=i * MS), i * MS)
+        again = repeats.is_repeat("/M", (b"same",), i * MS)
+        judge.observe(pair(i, is_repeat=again, arrived_ns=i * MS), i * MS)
     assert judge.verdict(5 * SECOND, Coverage(5000, 5000)).criteria[0].n <= 6
 
 
@@ -151,7 +154,13 @@ def test_a_control_that_is_broken_is_told_beside_what_it_excuses() -> None:
     )
     for i in range(3000):
         judge.observe(
-            pair(i, i % 3 == 0, control=compared(i % 2 == 0), control_times=ControlTimes()), i
+            pair(
+                i,
+                i % 3 == 0,
+                control=compared(i % 2 == 0, models=("m:1", "m:1")),
+                control_times=ControlTimes(),
+            ),
+            i,
         )
     found = judge.verdict(10**12, Coverage(3000, 3000))
     assert any("the control itself differs in 50" in told for told in found.evidence)

@@ -123,6 +123,20 @@ def test_a_pass_is_watched_and_harm_that_begins_later_is_told() -> None:
     assert "passed at 1970-01-01 02:00:00 UTC, worse since 1970-01-01 02:00" in found.reason
 
 
+def test_nothing_passes_on_what_was_good_before_its_time_was_up() -> None:
+    declared = required("disagreement", 0.2)
+    asked = {"independent_calls": False, "repeat_seconds": 0.0, "min_duration_seconds": 21_600.0}
+    judge = Judge(settings(declared, **asked), "pod", 0)
+    now = _feed(judge, [False] * (RATE * 3600))
+    assert _verdict(judge, now).criteria[0].state is State.PASS
+    differ = np.random.default_rng(1).random(RATE * 5 * 3600) < 0.36
+    now = _feed(judge, differ.tolist(), RATE * 3600)
+    found = _verdict(judge, now)
+    assert (found.criteria[0].estimate or 0.0) > 0.25
+    assert found.state is State.WATCHING
+    assert found.criteria[0].state is State.WATCHING
+
+
 def test_a_pass_stands_while_nothing_becomes_worse() -> None:
     judge = _judge()
     now = _feed(judge, [False] * (RATE * 7200))

@@ -72,7 +72,8 @@ def test_only_a_missed_deadline_is_a_latency() -> None:
 def test_a_control_weighs_one_over_its_fraction(
     fraction: float, differs: bool, control: bool | None
 ) -> None:
-    call = pair(0, differs, control=None if control is None else compared(control))
+    again = None if control is None else compared(control, models=("m:1", "m:1"))
+    call = pair(0, differs, control=again)
     expected = differs - (1 / fraction if control else 0)
     assert mean(required("disagreement", 0.1), call, fraction) == pytest.approx(expected)
     found = counted(required("disagreement", 0.1), call, fraction)
@@ -149,6 +150,13 @@ def test_a_range_is_learned_before_anything_is_held_against_it() -> None:
 def test_outputs_that_are_production_s_own_are_never_out_of_range() -> None:
     criterion = required("out_of_range", 0.1, range=(0, 1))
     assert mean(criterion, pair(0, values={"score": (7.0, 7.0)})) == 0
+
+
+def test_numbers_that_the_shadow_does_not_give_are_outside() -> None:
+    criterion = required("out_of_range", 0.1, range=(0, 1))
+    for missing in (None, "text"):
+        assert mean(criterion, pair(1, True, values={"score": (0.5, missing)})) == 1.0
+    assert mean(criterion, pair(1, True, values={"score": (7.0, None)})) == 0.0
 
 
 def test_a_declared_range_counts_at_once_and_nan_is_outside() -> None:

@@ -10,7 +10,8 @@ from sidecar.judge.counts import Coverage, counts_of, merge, total
 from sidecar.judge.decision import Decision
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
-from sidecar.judge.pair import JudgedPair
+from sidecar.judge.pair import ControlTimes, JudgedPair
+from sidecar.judge.repeats import Repeats
 from sidecar.judge.report import State
 from sidecar.judge.settings import JudgeSettings, SliceSettings
 from sidecar.judge.verdict import decide, plans_of
@@ -146,6 +147,28 @@ def test_evidence_restarts_when_payloads_can_be_read_that_were_bytes_so_far() ->
     assert set(verdict.models) == {"production m", "shadow m"}
 
 
+def test_a_fail_is_not_forgotten_when_a_new_methods_payloads_become_readable() -> None:
+    judge = Judge(settings(DISAGREEMENT), "pod", 0, attempt=1)
+    for i in range(300):
+        judge.observe(understood(i, "/p.S/Old"), i * MS)
+        judge.observe(pair(i, True), i * MS)
+    assert judged(judge, 600).state is State.FAIL
+    judge.observe(opaque(600), 600 * MS)
+    for i in range(601, 3000):
+        judge.observe(understood(i), i * MS)
+    verdict = judged(judge, 3000)
+    assert (verdict.state, verdict.events["restarts"], judge.attempt) == (State.FAIL, 0, 1)
+
+
+def test_a_method_none_of_whose_calls_counted_as_bytes_restarts_nothing() -> None:
+    judge = Judge(settings(DISAGREEMENT), "pod", 0)
+    for i in range(20):
+        judge.observe(pair(i), i * MS)
+    judge.observe(replace(opaque(20), is_repeat=True), 20 * MS)
+    judge.observe(understood(21), 21 * MS)
+    assert judged(judge, 22).events["restarts"] == 0
+
+
 def test_counts_of_bytes_and_of_what_they_mean_are_not_added() -> None:
     judges = {name: Judge(settings(DISAGREEMENT), name, 0) for name in ("a", "b", "c")}
     for i in range(10):
@@ -164,6 +187,28 @@ def test_a_control_that_does_not_answer_excuses_nothing_and_condemns_nothing() -
     verdict = judged(judge, 400)
     assert verdict.state is State.WATCHING
     assert "control answered 0" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "control",
+    [
+        compared(True, models=("m:1", "m:2")),
+        compared(False, models=("m:1", "m:2")),
+        Comparison(Outcome.UNDECODABLE, models=("m:1", "")),
+        Comparison(Outcome.MESSAGE_COUNT, models=("m:1", "m:1")),
+    ],
+)
+def test_a_control_of_another_version_or_without_a_readable_answer_excuses_nothing(
+    control: Comparison,
+) -> None:
+    judge = Judge(settings(DISAGREEMENT), "pod", 0, control_fraction=1.0)
+    for i in range(2000):
+        judge.observe(pair(i, True, control=control, control_times=ControlTimes()), i * MS)
+    verdict = judged(judge, 2000)
+    assert verdict.state is State.WATCHING
+    assert "the control answered 0 calls of 2,000" in verdict.reason
+    told = "2,000 answers were another version's than production's"
+    assert (told in verdict.reason) == (control.models[1] == "m:2")
 
 
 def test_a_shadow_that_fails_is_rejected_though_its_breaker_ruins_coverage() -> None:
@@ -274,14 +319,29 @@ def test_an_answer_that_names_no_version_changes_nothing() -> None:
     assert judged(judge, 4).calls == 4
 
 
-def test_identical_requests_within_the_window_count_once() -> None:
+def test_a_repeat_does_not_count_and_is_told() -> None:
     judge = Judge(settings(DISAGREEMENT), "pod", 0)
     for i in range(5):
-        judge.observe(pair(i, request_digest=b"same"), i * MS)
-    judge.observe(pair(6, request_digest=b"other"), 6 * MS)
-    judge.observe(pair(7, request_digest=b"same"), 2 * SECOND)
-    verdict = judged(judge, 7)
-    assert (verdict.calls, verdict.events["repeats"]) == (3, 4)
+        judge.observe(pair(i, is_repeat=i % 2 == 1), i * MS)
+    verdict = judged(judge, 5)
+    assert (verdict.calls, verdict.events["repeats"]) == (3, 2)
+
+
+def test_of_identical_requests_within_the_window_the_first_to_arrive_counts() -> None:
+    repeats = Repeats(1.0)
+    assert not repeats.is_repeat("/M", (b"same",), 0)
+    assert repeats.is_repeat("/M", (b"same",), SECOND - 1)
+    assert not repeats.is_repeat("/M", (b"other",), SECOND - 1)
+    assert not repeats.is_repeat("/Other", (b"same",), SECOND - 1)
+    assert not repeats.is_repeat("/M", (b"same",), SECOND)
+    assert not Repeats(0).is_repeat("/M", (b"same",), 0)
+
+
+def test_identical_requests_count_once_only_where_each_call_is_taken_as_new() -> None:
+    assert settings(DISAGREEMENT).repeats_within == 1
+    assert settings(DISAGREEMENT, independent_calls=False).repeats_within == 0
+    given = settings(DISAGREEMENT, independent_calls=False, repeat_seconds=2)
+    assert given.repeats_within == 2
 
 
 def test_a_call_that_production_did_not_answer_is_no_evidence() -> None:

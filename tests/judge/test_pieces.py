@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from sidecar.judge.pieces import Cutter, restore
 from sidecar.judge.report import State
 from sidecar.judge.settings import JudgeSettings, SliceSettings
 from sidecar.judge.slices import slices_of
-from tests.judge.pairs import MS, SECOND, pair, settings
+from tests.judge.pairs import METHOD, MS, SECOND, compared, pair, settings
 from tests.judge.test_kinds import EVERY, LIVES, Life
 
 OFFSET = 1_700_000_000 * SECOND
@@ -149,6 +150,18 @@ def test_a_pass_that_is_watched_stays_watched() -> None:
     assert verdict.state is State.FAIL
     assert "passed at" in verdict.reason
     assert "worse since" in verdict.reason
+
+
+def test_how_many_calls_were_compared_as_bytes_is_kept() -> None:
+    declared = settings({"kind": "disagreement", "name": "same", "margin": 0.2, "required": True})  # type: ignore[arg-type]
+    one = made(declared)
+    one.observe(pair(0, comparison=replace(compared(True), reader="opaque")), 0)
+    kept = Kept(one)
+    kept.write()
+    assert kept.pieces["judge/_as_bytes"] == {"d": [[METHOD, 1]]}
+    two = again(declared, kept.pieces, OFFSET)
+    two.observe(pair(1), 0)
+    assert two.snapshot(0, Coverage(1, 1)).events["restarts"] == 1
 
 
 def test_only_what_a_call_changed_is_cut_again() -> None:

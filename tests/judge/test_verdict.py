@@ -153,13 +153,26 @@ def test_a_reason_has_its_figures_in_their_units() -> None:
     assert reason(400, 4).endswith(", margin 1 %; too close to tell")
 
 
-def test_a_criterion_that_passed_once_stays_passed() -> None:
+def test_required_criteria_have_to_hold_at_one_look_and_stand_from_then_on() -> None:
     declared = settings(RATE, required("shadow_error_rate", 0.01))
     latches = Latches()
     counted(declared, {"disagreement": rate(1000, 0)}, latches=latches)
-    cells = {"disagreement": rate(2000, 15), "shadow-error-rate": rate(2000, 0)}
-    assert counted(declared, cells, calls=2000, latches=latches).state is State.PASS
-    assert counted(declared, cells, calls=2000).state is State.WATCHING
+    worse = {"disagreement": rate(2000, 15), "shadow-error-rate": rate(2000, 0)}
+    assert counted(declared, worse, calls=2000, latches=latches).state is State.WATCHING
+    good = {"disagreement": rate(9000, 15), "shadow-error-rate": rate(9000, 0)}
+    passed = counted(declared, good, calls=9000, latches=latches)
+    assert passed.state is State.PASS
+    assert passed.criteria[0].decided_n == 9000
+    later = counted(declared, worse, calls=9000, latches=latches)
+    assert [c.state for c in later.criteria] == [State.PASS, State.PASS]
+
+
+def test_an_informative_criterion_that_passed_stays_passed() -> None:
+    declared = settings(RATE, Disagreement(name="info", margin=0.01))
+    latches = Latches()
+    counted(declared, {"info": rate(1000, 0)}, latches=latches)
+    found = counted(declared, {"info": rate(2000, 15)}, calls=2000, latches=latches)
+    assert found.criteria[1].state is State.PASS
 
 
 def test_a_criterion_does_not_latch_while_coverage_is_low() -> None:

@@ -5,7 +5,8 @@ block by block: R_t = (R_{t-1} + 1) * (1 + L z_t) for each bet L, and it fires w
 reaches the run length A. While the mean of every block stays at or below the margin, R_t - t is a
 supermartingale, so the mean number of blocks to a false alarm is at least A, even exactly at the
 margin, and far more below it. Harm is found a few blocks after it begins, however long things went
-well. Counterparts: `betting` (the payoffs), `blocks` (the rows it is fed).
+well. When it began is the block after the one at which the leading bet's wealth was least (CUSUM),
+which may be some blocks off. Counterparts: `betting` (the payoffs), `blocks` (the rows it is fed).
 
 Source: Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change
 detection" (2023).
@@ -23,7 +24,7 @@ from sidecar.judge.evidence.betting import BETS, bets, excess, log_payoffs
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.mixtures import Side, logmeanexp
 
-FORMAT = 2
+FORMAT = 3
 RUN_LENGTH = 100_000.0  # blocks: twelve days of 10 s, exactly at the margin; never below 1/alpha
 
 
@@ -31,10 +32,12 @@ class Watch:
     """Watches one cell for harm after a PASS."""
 
     __slots__ = (
+        "_begun",
         "_blocks",
         "_calls",
         "_grid",
         "_logs",
+        "_wealth",
         "blocks",
         "fired",
         "high",
@@ -78,6 +81,8 @@ class Watch:
         self.blocks = 0  # fed
         self._grid = bets(margin, low, high, Side.FAIL)
         self._logs = np.full(BETS, -np.inf)  # ln R of each bet
+        self._wealth = np.zeros(BETS)  # ln of each bet's wealth since it was least
+        self._begun = np.zeros(BETS)  # the block after the one at which that was
         self._blocks = 0.0  # the caps' past
         self._calls = 0.0
 
@@ -93,17 +98,20 @@ class Watch:
             return self.fired is not None
         cap = self._calls / self._blocks if self._blocks else n
         z = float(excess(n, k, cap, self.margin, self.low, self.high))
-        if self.worse_since is None and z > 0:
-            self.worse_since = number
-        self._logs = np.logaddexp(self._logs, 0.0) + log_payoffs(z, self._grid)
+        payoffs = log_payoffs(z, self._grid)
+        if self.fired is None:
+            # CUSUM: each bet's wealth since it was least, and the block that follows that one.
+            begun = self._wealth <= 0
+            self._begun[begun] = number
+            self._wealth = np.maximum(self._wealth, 0.0) + payoffs
+        self._logs = np.logaddexp(self._logs, 0.0) + payoffs
         self.last = number
         self.blocks += 1
         self._blocks += 1
         self._calls += n
         if self.fired is None and self.log_evidence >= math.log(self.run_length):
             self.fired = number
-        elif self.fired is None and self.log_evidence < 0:
-            self.worse_since = None  # it has restarted
+            self.worse_since = int(self._begun[int(np.argmax(self._logs))])
         return self.fired is not None
 
     def follow(self, blocks: Blocks) -> bool:
@@ -151,6 +159,8 @@ class Watch:
             "last": self.last,
             "blocks": self.blocks,
             "cap": [self._blocks, self._calls],
+            "wealth": self._wealth.tolist(),
+            "begun": self._begun.tolist(),
             "logs": [None if math.isinf(x) else float(x) for x in self._logs],
         }
 
@@ -174,5 +184,6 @@ class Watch:
         watch.fired, watch.worse_since = data["fired"], data["worse_since"]
         watch.last, watch.blocks = data["last"], data["blocks"]
         watch._blocks, watch._calls = data["cap"]
+        watch._wealth, watch._begun = np.array(data["wealth"]), np.array(data["begun"])
         watch._logs = np.array([-np.inf if x is None else x for x in data["logs"]])
         return watch

@@ -25,6 +25,19 @@ def test_harm_after_a_long_good_time_is_found_in_four_blocks() -> None:
     assert watch.worse_since_ns == 100_000 * SECOND
 
 
+def test_when_harm_began_is_told_within_some_blocks_however_noisy_the_good_time_was() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(10):
+        watch = Watch(0.05)
+        for number in range(2000):
+            watch.update(number, 20, rng.binomial(20, 0.02))
+        number = 2000
+        while not watch.update(number, 20, rng.binomial(20, 0.3)):
+            number += 1
+        assert watch.worse_since is not None
+        assert 1990 <= watch.worse_since <= 2005
+
+
 def test_at_the_margin_it_runs_as_long_as_promised() -> None:
     rng = np.random.default_rng(5)
     lengths = []
