@@ -249,16 +249,13 @@ def test_calls_that_may_be_anothers_are_still_lost_in_the_next_life(folder: Path
 
 
 def test_what_came_after_a_kill_counts_by_what_the_killed_one_sampled(folder: Path) -> None:
-    def greeting(session: int, **ended: int) -> dict[str, Any]:
-        return {"life": "a", "session": session, "ended": ended, "unattended_calls": 0}
-
-    one = Life(folder)
-    one.house.judging.attached(greeting(1), 0.5)
+    one = Life(folder, wire=False)
+    one.house.judging.attached(greeting(), 0.5)
     one.serve(30)
     one.second()
     one.kill()
-    two = Life(folder)
-    two.house.judging.attached(greeting(2, **{"1": 130}), 0.0001)
+    two = Life(folder, wire=False)
+    two.house.judging.attached(greeting(session=2, _1=130), 0.0001)
     blind = two.house.judged.coverage.blind
     two.kill()
     assert blind == 65  # House does not tell the books of the 30 that it saw
