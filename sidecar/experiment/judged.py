@@ -204,13 +204,14 @@ class Judged:
             if other.known == wanted:
                 return other
         self.account(now_ns)
-        adopts = row.known.fits(told) and not (row.is_decided and row.known.extends(told))
+        # A FAIL goes with whoever then tells that it is here; a PASS must be its own.
+        passed = row.is_decided and not row.fails
+        adopts = row.known.fits(told) and not (passed and row.known.extends(told))
         made = self._begin(self.name, self.digest, wanted, now_ns)
         if adopts and not made.judge.calls and not made.is_decided:
             # Nothing is known of these versions but that they are what is here already.
-            row.known = wanted
             row.judge.attempt = max(row.judge.attempt, made.judge.attempt)
-            row.has_changed = True
+            row.named(wanted)
             self._lately.clear()
             return row
         if not self._add(made, now_ns):

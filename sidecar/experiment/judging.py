@@ -10,6 +10,7 @@ which brings them from the store and to it; `judge`, which is pure.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from time import thread_time_ns
 from typing import TYPE_CHECKING, Any
 
 from sidecar.compare.comparer import Comparer, Examination
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from sidecar.experiment.pair import Pair
 
 SIDES = ("client", "server")
-EVALUATE_SECONDS = 1.0
-EVALUATE_SHARE = 200  # evaluating takes at most one part in so many of the process's time
+SWEEP_NS = 900_000_000  # a sweep is asked for about once a second
+EVALUATE_SHARE = 200  # evaluating takes at most one part in so many of a core's time
 
 
 class Judging:
@@ -83,19 +84,24 @@ class Judging:
         self._passed: tuple[int, int] | None = None  # bytes, and unreadable ones, as last told
         self._ledger = ledger
         self._numbers = self.keeping.numbers()
-        self._next_ns = 0
+        self._keep_ns = self._evaluate_ns = 0  # when next
         self._rules = self._rules_of(settings)
         self.shadows: dict[str, Judged] = {}
+        resumed: list[Judged] = []
         for counts in ledger.shadows:
             if counts.role == "shadow":
                 digest = digest_of(self.settings, self.control_fraction, self._rules[counts.name])
                 rows = self.keeping.rows(counts.name, digest, now_ns(), self._new_row)
                 judged = Judged(counts, digest, self._begin, rows, now_ns())
                 self.shadows[counts.name] = judged
-        books = next((j.row.books for j in self.shadows.values() if j.row.books), None)
-        self._resumed = books is not None
-        if books is not None:
-            self.blind.resume(books)
+                if rows:
+                    resumed.append(judged)
+        self._resumed = bool(resumed)
+        if resumed:
+            # Where other rules were in force meanwhile, calls in between were counted under those.
+            latest = [judged for judged in resumed if self.keeping.latest(judged)]
+            kept = (j.row.books for j in latest or resumed)
+            self.blind.resume(next((books for books in kept if books), None), whole=bool(latest))
             self._miss(0, 0.0)
 
     def _rules_of(self, settings: Settings) -> dict[str, str]:
@@ -227,11 +233,13 @@ class Judging:
     # ---- when somebody asks, and now and then ---------------------------------------------------
 
     def sweep(self) -> None:
-        """Evaluate, unless that was done a moment ago. Called about once a second."""
+        """Keep, and evaluate unless that took long. Called about once a second."""
         start = self._now_ns()
-        if start < self._next_ns:
+        if start >= self._keep_ns:
+            self._keep(start)
+        if start < self._evaluate_ns:
             return
-        self._keep(start)
+        began = thread_time_ns()  # of a core's time: at idle priority, seconds pass meanwhile
         for judged in self.shadows.values():
             before = judged.verdict.state
             verdict = judged.evaluate(start)
@@ -239,8 +247,8 @@ class Judging:
                 self._log.info(
                     "verdict", shadow=judged.name, state=verdict.state, reason=verdict.reason
                 )
-        took = self._now_ns() - start
-        self._next_ns = start + max(int(EVALUATE_SECONDS * 0.9e9), took * EVALUATE_SHARE)
+        took = thread_time_ns() - began
+        self._evaluate_ns = start + max(SWEEP_NS, took * EVALUATE_SHARE)
 
     def ended(self, name: str) -> bool:
         """Whether a shadow's budget is used up; a control ends with the last shadow."""
@@ -272,8 +280,11 @@ class Judging:
                 self._log.info("rules_changed", shadow=name, calls=judged.judge.calls)
 
     def _keep(self, now_ns: int) -> None:
+        self._keep_ns = now_ns + SWEEP_NS
         books = self.blind.kept(self._ledger.calls.in_flight)
         for judged in self.shadows.values():
+            judged.account(now_ns)  # else the books would have calls that the row has not
+            judged.row.has_changed |= judged.row.books != books
             judged.row.books = books
         self.keeping.sweep(self.shadows.values(), now_ns)
 

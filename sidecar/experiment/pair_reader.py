@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from sidecar.call import DRAWN, INELIGIBLE, Observation
 from sidecar.compare.comparer import Comparer, Examination
 from sidecar.compare.payload import Decoded
-from sidecar.judge.pair import DEADLINE_EXCEEDED, ControlTimes, JudgedPair
+from sidecar.compare.result import Comparison
+from sidecar.judge.pair import DEADLINE_EXCEEDED, ControlTimes, JudgedPair, are_others
 from sidecar.judge.shown import Shown, shown
 from sidecar.judge.slices import slices_of
 from sidecar.judge.values import fields_of, needs_request, values_of, wanted_outputs
@@ -70,6 +71,7 @@ class PairReader:
         request = _Once(lambda: self._comparer.read_request(call.method, pair.request))
         values = pair.values.get(name, {})
         models = self._models(comparison.models, production, shadow, self._versions[name])
+        control = self._controlled(pair)
         ids = pair.plan.ids(name) if pair.plan is not None else {}
         slices: tuple[tuple[str, str], ...] = ()
         if self._settings.slices:
@@ -97,8 +99,8 @@ class PairReader:
                 shadow.first_message_latency_ns,
             ),
             message_gap_ns=(production.message_gap_ns, shadow.message_gap_ns),
-            control=pair.compared.get(self._control) if self._control else None,
-            control_times=self._control_times(pair),
+            control=control,
+            control_times=self._control_times(pair, control),
             correlation_id=self._correlation_id(pair, request),
             trace_ids=(ids.get("trace_id", ""), ids.get("shadow_trace_id", "")),
             slices=slices,
@@ -107,9 +109,20 @@ class PairReader:
             show=self._show(pair, name, request) if self._settings.examples.values else None,
         )
 
-    def _control_times(self, pair: Pair) -> ControlTimes | None:
+    def _controlled(self, pair: Pair) -> Comparison | None:
+        """Production against its control, with the versions that are known of both."""
+        found = pair.compared.get(self._control) if self._control else None
+        if found is None or self._control is None or pair.production is None:
+            return found
+        answer, version = pair.shadowed[self._control], self._versions[self._control]
+        models = self._models(found.models, pair.production, answer, version)
+        return found if models == found.models else replace(found, models=models)
+
+    def _control_times(self, pair: Pair, control: Comparison | None) -> ControlTimes | None:
         if self._control is None:
             return None
+        if control is not None and are_others(control.models):
+            return ControlTimes(failed=True)  # how long another version takes says nothing
         answer = pair.shadowed.get(self._control)
         if answer is None:
             reason = pair.skipped.get(self._control)

@@ -95,6 +95,18 @@ class Row:
         return self.judge.stands is not None
 
     @property
+    def fails(self) -> bool:
+        """Whether a FAIL stands."""
+        return self.judge.stands is not None and self.judge.stands[0] is State.FAIL
+
+    def named(self, known: Known) -> None:
+        """Learn more of whose calls these are; a decision that stands is theirs from now on."""
+        self.known = known
+        self.has_changed = True
+        if self.is_decided:
+            self._decided(self)
+
+    @property
     def coverage(self) -> Coverage:
         """Compared, of the calls whose fate is known and that were to be compared."""
         missed = sum(n for reason, n in self.epoch.skipped.items() if reason not in INELIGIBLE)

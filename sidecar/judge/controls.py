@@ -25,7 +25,9 @@ def short_of_controls(settings: JudgeSettings, plan: Plan, cell: Cell) -> str | 
     slack = 3 * math.sqrt(expected * (1 - plan.control_fraction))
     if expected < MIN_CONTROLS or answered >= settings.coverage_floor * expected - slack:
         return None
-    return f"the control answered {answered:,.0f} calls of {expected:,.0f} expected"
+    strange = cell.get("strange", 0.0)
+    others = f"; {strange:,.0f} answers were another version's than production's" if strange else ""
+    return f"the control answered {answered:,.0f} calls of {expected:,.0f} expected{others}"
 
 
 def fair(found: Measurement, short: str | None) -> Measurement:

@@ -124,7 +124,8 @@ def alike(counts: Counts, first: Container[SnapshotKey] = ()) -> list[Snapshot]:
 
     The snapshot whose versions came up last leads; others follow if they obey the same rules and
     name no model version, and no reader of a method's payloads, that contradicts those already
-    taken. Two epochs of one judge that agree are about different calls, and both count.
+    taken. Two epochs of one judge that agree are about different calls, and both count; but an
+    instance that tells two sets of versions keeps them apart, and so does the sum.
 
     Args:
         counts: all there are.
@@ -136,12 +137,20 @@ def alike(counts: Counts, first: Container[SnapshotKey] = ()) -> list[Snapshot]:
     )
     models: dict[str, str] = {}
     taken: list[Snapshot] = []
+    own: dict[str, dict[str, str]] = {}  # versions that are taken of an instance
     for snapshot in order:
+        versions = _versions(snapshot)
         same = not taken or snapshot.rules == taken[0].rules
+        same = same and own.get(snapshot.key.instance, versions) == versions
         if same and all(models.get(k, v) == v for k, v in snapshot.models.items()):
             taken.append(snapshot)
+            own[snapshot.key.instance] = versions
             models.update(snapshot.models)
     return taken
+
+
+def _versions(snapshot: Snapshot) -> dict[str, str]:
+    return {n: v for n, v in snapshot.models.items() if not n.startswith(READER)}
 
 
 def total(counts: Counts) -> Total:

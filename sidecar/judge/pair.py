@@ -40,6 +40,12 @@ class ControlTimes(NamedTuple):
     late: bool = False  # because its deadline had passed
 
 
+def are_others(models: tuple[str, str]) -> bool:
+    """Whether two sides, each "name:version" or less, tell versions that differ."""
+    ours, theirs = (model.rpartition(":")[2] if ":" in model else "" for model in models)
+    return bool(ours and theirs) and ours != theirs
+
+
 @dataclass(frozen=True, slots=True)
 class JudgedPair:
     """A pair as the judge sees it. Latencies are nanoseconds."""
@@ -74,6 +80,11 @@ class JudgedPair:
         """Whether production answered and the shadow did not, by status or within its answer."""
         refused = self.shadow_status != 0 or self.comparison.outcome is Outcome.SHADOW_ERROR
         return refused and self.answered
+
+    @property
+    def control_is_another(self) -> bool:
+        """Whether the control told another version than production: its noise is not known."""
+        return self.control is not None and are_others(self.control.models)
 
     @property
     def failed_fast(self) -> bool:

@@ -37,6 +37,7 @@ def _line(x1: str, x2: str, y1: float, y2: float, class_: str) -> Markup:
 def reach(margin: float, estimate: float, interval: Sequence[float | None] | None) -> float:
     """How far from its margin a criterion's figures go, at most `_REACH` margins more."""
     low, high = _ends(estimate, interval)
+    estimate = margin if math.isinf(estimate) else estimate
     most = _REACH * (abs(margin) or 0.05)
     least = min(0.0, estimate)
     furthest = max(margin, estimate)
@@ -105,7 +106,9 @@ def between(interval: Sequence[float | None] | None, unit: Formatter) -> str:
     """An interval in words."""
     if not interval:
         return "interval unknown"
-    low, high = interval
+    low, high = (None if end is None or math.isinf(end) else end for end in interval)
+    if low is None and high is None:
+        return "interval unknown"
     if low is None or high is None:
         return f"at least {unit(low)}" if low is not None else f"at most {unit(high)}"
     return f"{unit(low)} to {unit(high)}"

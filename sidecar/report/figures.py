@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from sidecar.call import INELIGIBLE, SkipReason
 
 UNKNOWN = "\u2013"
+ENDLESS = "\u221e"
 MINUS = "\u2212"
 TIMES = "\u00d7"
 _THIN = "\u202f"  # a narrow space at which no line is broken
@@ -22,6 +23,8 @@ def significant(value: float, digits: int = 3) -> str:
     """A number in so many digits, thousands apart, without trailing zeros."""
     if value == 0:
         return "0"
+    if math.isinf(value):
+        return f"{MINUS if value < 0 else ''}{ENDLESS}"
     decimals = min(6, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
     text = f"{abs(value):,.{decimals}f}"
     if "." in text:

@@ -44,9 +44,9 @@ def gate(it: Collecting, query: str, method: str = "GET") -> int:
 
 def test_pods_and_the_collector_come_and_go_and_the_sum_stays(tmp_path: Path) -> None:
     settings = judge(SAME, min_calls=700)
-    with servers(MODEL, MODEL) as (production, shadow), ExitStack() as stack:
+    with servers(MODEL, MODEL, MODEL) as (*productions, shadow), ExitStack() as stack:
         pods: list[Sidecar] = [
-            stack.enter_context(sidecar(production, shadow, settings=settings)) for _ in range(2)
+            stack.enter_context(sidecar(own, shadow, settings=settings)) for own in productions
         ]
         names = [f"http://{pod.http}" for pod in pods]
         seen = [enough(pod, 250) for pod in pods]

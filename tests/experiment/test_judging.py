@@ -8,7 +8,7 @@ from sidecar.call import Observation, SkipReason
 from sidecar.judge.counts import Coverage
 from sidecar.judge.labels import Label
 from sidecar.judge.report import State
-from tests.house import FAILED, INFER, MS, House, answer, request, told
+from tests.house import DISAGREEMENT, FAILED, INFER, MS, House, answer, request, told
 
 
 def test_equal_answers_pass_and_other_answers_fail() -> None:
@@ -115,6 +115,18 @@ def test_identical_requests_within_a_second_count_once() -> None:
         house.call(told(1.0), message=request(0))
     verdict = house.judged.evaluate(house.now_ns)
     assert (verdict.calls, verdict.events["repeats"]) == (6, 4)
+
+
+def test_a_control_that_runs_the_candidates_version_excuses_nothing() -> None:
+    latency = {"name": "slow", "kind": "latency_ratio", "margin": 0.1, "quantile": 0.5}
+    house = House({"criteria": [DISAGREEMENT, latency]}, control=1.0)
+    for _ in range(600):
+        harm = told(2.0, 90, version="7")
+        house.call(harm, control=harm)
+    verdict = house.judged.evaluate(house.now_ns)
+    assert verdict.state is State.WATCHING
+    assert "600 answers were another version's than production's" in verdict.reason
+    assert [c.state for c in verdict.criteria] == [State.WATCHING] * 2
 
 
 def test_blocks_count_every_call_of_an_input_that_is_asked_for_again_and_again() -> None:

@@ -88,13 +88,35 @@ def test_calls_before_any_version_was_told_belong_to_the_first_that_is() -> None
     assert rows(house) == [("m:1", "m:7", 5)]
 
 
-def test_a_decision_about_nobody_knows_whom_is_not_the_first_versions() -> None:
+def verdicts(house: House) -> list[State]:
+    """The headline, what gate says, and the page's, at one moment."""
+    headline = house.state()
+    gate = build(parts_of(house.experiment.state(), house.judged), 1.0).state
+    return [headline, gate, report_of(house.experiment.state(), house.judged).state]
+
+
+def test_a_fail_about_nobody_knows_whom_is_the_versions_that_is_told_next() -> None:
+    # It may have been that version, and nobody else says that it was not.
     house = House({})
     for _ in range(300):
-        house.call(told(2.0, version=""))
-    assert house.state() is State.FAIL
+        house.call(FAILED, production=told(1.0, version="1"))
+    assert verdicts(house) == [State.FAIL] * 3
+    serve(house, "7", 600)
+    assert rows(house) == [("m:1", "m:7", 900)]
+    assert verdicts(house) == [State.FAIL] * 3
+    serve(house, "8", 600)
+    assert verdicts(house) == [State.PASS] * 3
+
+
+def test_a_pass_about_nobody_knows_whom_is_not_the_first_versions() -> None:
+    house = House({})
+    serve(house, "", 300)
+    assert house.state() is State.PASS
     serve(house, "7", 3)
     assert rows(house) == [("m:1", "m:7", 3), ("m:1", "", 300)]
+    assert verdicts(house) == [State.WATCHING] * 3
+    serve(house, "7", 300, score=2.0)
+    assert verdicts(house) == [State.FAIL] * 3
 
 
 def test_what_was_skipped_counts_with_the_pair_that_was_current_then() -> None:

@@ -171,7 +171,13 @@ def test_a_control_that_is_broken_is_told_beside_what_it_excuses() -> None:
     )
     for i in range(3000):
         judge.observe(
-            pair(i, i % 3 == 0, control=compared(i % 2 == 0), control_times=ControlTimes()), i
+            pair(
+                i,
+                i % 3 == 0,
+                control=compared(i % 2 == 0, models=("m:1", "m:1")),
+                control_times=ControlTimes(),
+            ),
+            i,
         )
     found = judge.verdict(10**12, Coverage(3000, 3000))
     assert any("the control itself differs in 50" in told for told in found.evidence)

@@ -101,6 +101,15 @@ def test_epochs_of_one_judge_about_the_same_versions_both_count() -> None:
     assert (summed.judges, summed.left_out, summed.calls) == (2, 0, 6)
 
 
+def test_what_an_instance_keeps_apart_is_not_added() -> None:
+    known = history("a", [(False, "m:2")] * 3)[-1]
+    unknown = replace(known, key=SnapshotKey("a", 7), models={"production m": "1"})
+    summed = total(counts_of([known, unknown]))
+    assert (summed.judges, summed.left_out, summed.calls) == (1, 0, 3)
+    other = replace(unknown, key=SnapshotKey("b", 0))  # another may know less
+    assert total(counts_of([known, other])).calls == 6
+
+
 def test_those_that_are_there_lead_though_others_began_later() -> None:
     old = history("here", [(False, "m:2")])[0]
     new = replace(history("gone", [(False, "m:3")])[0], began_unix_ns=old.began_unix_ns + 1)

@@ -72,7 +72,8 @@ def test_only_a_missed_deadline_is_a_latency() -> None:
 def test_a_control_weighs_one_over_its_fraction(
     fraction: float, differs: bool, control: bool | None
 ) -> None:
-    call = pair(0, differs, control=None if control is None else compared(control))
+    again = None if control is None else compared(control, models=("m:1", "m:1"))
+    call = pair(0, differs, control=again)
     expected = differs - (1 / fraction if control else 0)
     assert mean(required("disagreement", 0.1), call, fraction) == pytest.approx(expected)
     found = counted(required("disagreement", 0.1), call, fraction)

@@ -10,7 +10,7 @@ from sidecar.judge.counts import Coverage, counts_of, merge, total
 from sidecar.judge.decision import Decision
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
-from sidecar.judge.pair import JudgedPair
+from sidecar.judge.pair import ControlTimes, JudgedPair
 from sidecar.judge.repeats import Repeats
 from sidecar.judge.report import State
 from sidecar.judge.settings import JudgeSettings, SliceSettings
@@ -187,6 +187,28 @@ def test_a_control_that_does_not_answer_excuses_nothing_and_condemns_nothing() -
     verdict = judged(judge, 400)
     assert verdict.state is State.WATCHING
     assert "control answered 0" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "control",
+    [
+        compared(True, models=("m:1", "m:2")),
+        compared(False, models=("m:1", "m:2")),
+        Comparison(Outcome.UNDECODABLE, models=("m:1", "")),
+        Comparison(Outcome.MESSAGE_COUNT, models=("m:1", "m:1")),
+    ],
+)
+def test_a_control_of_another_version_or_without_a_readable_answer_excuses_nothing(
+    control: Comparison,
+) -> None:
+    judge = Judge(settings(DISAGREEMENT), "pod", 0, control_fraction=1.0)
+    for i in range(2000):
+        judge.observe(pair(i, True, control=control, control_times=ControlTimes()), i * MS)
+    verdict = judged(judge, 2000)
+    assert verdict.state is State.WATCHING
+    assert "the control answered 0 calls of 2,000" in verdict.reason
+    told = "2,000 answers were another version's than production's"
+    assert (told in verdict.reason) == (control.models[1] == "m:2")
 
 
 def test_a_shadow_that_fails_is_rejected_though_its_breaker_ruins_coverage() -> None:

@@ -117,9 +117,9 @@ class PodOnThisMachine:
                 (directory / item["path"]).write_text(text)
 
     def _field(self, path: str) -> str:
-        annotation = re.fullmatch(r"metadata\.annotations\['(.*)'\]", path)
-        if annotation:
-            return str(self._pod["metadata"]["annotations"].get(annotation[1], ""))
+        named = re.fullmatch(r"metadata\.(annotations|labels)\['(.*)'\]", path)
+        if named:
+            return str(self._pod["metadata"].get(named[1], {}).get(named[2], ""))
         known = {"metadata.name": self._name, "metadata.namespace": "models"}
         known |= {"status.podIP": "127.0.0.1", "status.podIPs": "127.0.0.1"}
         return {**known, "metadata.uid": self._name, "spec.nodeName": "node"}[path]

@@ -97,8 +97,8 @@ def web(it: Collecting, template: str = "shadow-gate") -> str:
 
 def test_the_gate_waits_then_passes_on_what_the_pods_have_seen_together() -> None:
     both = judge(SAME, min_calls=700)
-    with servers(MODEL, MODEL) as (production, same), ExitStack() as stack:
-        pods = [stack.enter_context(sidecar(production, same, settings=both)) for _ in range(2)]
+    with servers(MODEL, MODEL, MODEL) as (*productions, same), ExitStack() as stack:
+        pods = [stack.enter_context(sidecar(own, same, settings=both)) for own in productions]
         with collected(*pods) as gate:
             waiting = web(gate), web(gate, "shadow-guard")
             seen = [enough(pod, 400) for pod in pods]  # neither is enough alone

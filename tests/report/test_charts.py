@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -54,6 +55,17 @@ def test_a_margin_on_both_sides_has_zero_in_the_middle(
     assert zero == 50
     assert low + high == pytest.approx(100, abs=0.02)
     assert len(places(page, "rect", "x", "beyond")) == 2
+
+
+@pytest.mark.parametrize(
+    ("interval", "said"),
+    [((-1.0, math.inf), "at least \u2212100\u202f%"), ((-math.inf, 0.5), "at most 50\u202f%"),
+     ((-math.inf, math.inf), "interval unknown")],
+)  # fmt: skip
+def test_an_end_that_is_not_finite_is_left_out(interval: tuple[float, float], said: str) -> None:
+    assert said.replace("\u202f", " ") in bar(0.2, 0.1, interval).text
+    assert charts.between(interval, percent) == said
+    bar(0.2, math.inf, interval)
 
 
 def test_an_interval_that_does_not_fit_is_cut_and_says_so() -> None:

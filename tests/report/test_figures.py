@@ -18,7 +18,8 @@ def spaced(text: str) -> str:
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0, "0"), (0.5, "0.5"), (12345.678, "12,346"), (1.2345, "1.23"), (-99.96, "-100"),
-     (0.00012345, "0.000123"), (1e-9, "0"), (-1e-9, "0"), (100, "100"), (0.1, "0.1")],
+     (0.00012345, "0.000123"), (1e-9, "0"), (-1e-9, "0"), (100, "100"), (0.1, "0.1"),
+     (math.inf, "\u221e"), (-math.inf, "-\u221e")],
 )  # fmt: skip
 def test_a_number_has_three_significant_digits(value: float, text: str) -> None:
     assert spaced(figures.significant(value)) == text

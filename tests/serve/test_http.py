@@ -53,6 +53,17 @@ def test_the_front_page_is_the_report_with_its_policy() -> None:
     visit(house, look)
 
 
+def test_the_first_call_does_not_end_the_page_though_nothing_bounds_its_latency_yet() -> None:
+    latency = {"name": "p95", "kind": "latency_ratio", "quantile": 0.95, "margin": 0.2}
+    house = House({"criteria": [latency]})
+    house.call(told(1.0))
+
+    async def look(ask: Callable[..., Awaitable[Any]]) -> None:
+        assert (await ask("/"))[0] == 200
+
+    visit(house, look)
+
+
 def test_the_page_is_compressed_for_those_who_take_that() -> None:
     async def scenario() -> None:
         pages = Pages(House({}).experiment, lambda _: (b"", "text/plain"), lambda: 0)

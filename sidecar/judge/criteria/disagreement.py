@@ -3,7 +3,8 @@
 Counters: n, k (sum of scores); net of a control also controls (calls to which it gave an answer)
 and a splat histogram of the score less the control's, weighted by the control's fraction; where a
 control that was asked gave none, two: of the score at its worst (w before the edge), and at its
-best (g).
+best (g). An answer of a control that cannot be compared, or tells another version than
+production's, is none (strange: how many told another), for it does not tell what is noise.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
-from sidecar.compare.result import Outcome
 from sidecar.fields import Glob
 from sidecar.judge.criteria.base import Increments, Measurement, Plan, Scores
-from sidecar.judge.criteria.counting import score_of, splatted
+from sidecar.judge.criteria.counting import UNREADABLE, score_of, splatted
 from sidecar.judge.criteria.mean import Mean
 from sidecar.judge.criteria.rate import Rate
 from sidecar.judge.evidence.bets import Bets
@@ -51,11 +51,13 @@ class Disagreement(Rate, Mean):
         if not plan.net:
             return counted
         control, drawn = pair.control, pair.control_times is not None
-        if control is not None and control.outcome is not Outcome.SHADOW_ERROR:
+        if pair.control_is_another:
+            counted.append(("strange", 1.0))
+        elif control is not None and control.outcome not in UNREADABLE:
             floor = score_of(control, self.outputs, mean=mean) or 0.0
             counted.append(("controls", 1.0))
             return counted + splatted(score - floor / plan.control_fraction, plan.edges)
-        if control is None and not drawn:
+        elif control is None and not drawn:
             return counted + splatted(score, plan.edges)
         # It was asked and gave no answer: for PASS that excuses nothing, for FAIL everything.
         best = score - 1 / plan.control_fraction
