@@ -32,7 +32,8 @@ def check(kind: type[Message], message: bytes) -> None:
         UndecodableError: there are more messages inside, or fields, than anybody would read.
     """
     if len(message) > _FREE_BYTES:
-        _step_over(_inside_of(kind), message)
+        hashable: Any = kind  # which protobuf's types do not say
+        _step_over(_inside_of(hashable), message)
 
 
 @lru_cache(maxsize=64)

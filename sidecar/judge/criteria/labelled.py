@@ -129,6 +129,13 @@ class Labelled(Mean):
         """Production's score minus the shadow's, in [-1, 1]; None for a label of no use."""
         raise NotImplementedError
 
+    def with_lost(self, plan: Plan, cell: Mapping[str, float], calls: float) -> Mapping[str, float]:
+        """See `Criterion.with_lost`: calls that differ and have no label."""
+        if self.labels == "sample":
+            return cell
+        lost = {name: cell.get(name, 0.0) + calls for name in ("n", "differing")}
+        return {**cell, **lost}
+
     def ends(self, plan: Plan, cell: Mapping[str, float]) -> tuple[Floats, Floats]:
         """See `Mean.ends`: calls that differ and have no label count as either way."""
         counts = np.array([cell.get(str(i), 0.0) for i in range(len(plan.edges))])
