@@ -33,7 +33,10 @@ _MAX_INTEGER_BYTES = 5  # after the prefix; as `hpack`
 _REMEMBERED_BLOCKS = 64  # of indexed fields alone
 _REPEATED_BLOCKS = 4  # with literals
 _REMEMBERED_BLOCK_BYTES = 256
+_REMEMBERED_FIELDS = 32
 _REMEMBERED_NAME_BYTES = 64
+_HEAD_OBJECTS = 256  # what is made of a block that is remembered, and the block
+_FIELD_OBJECTS = 16  # more for each field, whose text the table has
 
 _Entry: TypeAlias = tuple[Field, int, int]  # the field, its name's length and its size in bytes
 _STATIC: tuple[_Entry, ...] = (
@@ -59,7 +62,9 @@ class HeaderDecoder(Generic[Head]):
         "_capacity",
         "_max_bytes",
         "_remembered",
+        "_remembered_bytes",
         "_repeated",
+        "_repeated_bytes",
         "_size",
         "_table",
     )
@@ -74,11 +79,13 @@ class HeaderDecoder(Generic[Head]):
         self._allowed = DEFAULT_TABLE_BYTES
         self._remembered: dict[bytes, Head] = {}
         self._repeated: dict[bytes, Head] = {}
+        self._remembered_bytes = self._repeated_bytes = 0
 
     @property
     def held(self) -> int:
-        """Bytes that the table occupies: text, and Python's objects around it."""
-        return self._size + _ENTRY_OBJECTS * len(self._table)
+        """Bytes of the table and of what is remembered: text, and Python's objects around it."""
+        table = self._size + _ENTRY_OBJECTS * len(self._table)
+        return table + self._remembered_bytes + self._repeated_bytes
 
     def allow_table(self, size: int) -> None:
         """The other side announced SETTINGS_HEADER_TABLE_SIZE."""
@@ -98,12 +105,27 @@ class HeaderDecoder(Generic[Head]):
         except (IndexError, HuffmanError) as error:
             raise HeaderError(f"header block: {error}") from None
         head = self._build(fields)
-        if known is not None and len(block) <= _REMEMBERED_BLOCK_BYTES:
-            most = _REMEMBERED_BLOCKS if known is self._remembered else _REPEATED_BLOCKS
-            if len(known) >= most:
-                known.clear()
-            known[block] = head
+        if (
+            known is not None
+            and len(block) <= _REMEMBERED_BLOCK_BYTES
+            and len(fields) <= _REMEMBERED_FIELDS
+        ):
+            self._remember(known, block, head, len(fields))
         return head
+
+    def _remember(self, known: dict[bytes, Head], block: bytes, head: Head, fields: int) -> None:
+        size = _HEAD_OBJECTS + len(block) + _FIELD_OBJECTS * fields
+        if known is self._remembered:
+            if len(known) >= _REMEMBERED_BLOCKS:
+                known.clear()
+                self._remembered_bytes = 0
+            self._remembered_bytes += size
+        else:
+            if len(known) >= _REPEATED_BLOCKS:
+                known.clear()
+                self._repeated_bytes = 0
+            self._repeated_bytes += size + _ENTRY_OBJECTS * fields  # its literals are its own
+        known[block] = head
 
     def _fields(self, block: bytes) -> tuple[list[Field], dict[bytes, Head] | None]:
         """The fields, and where to remember what the same block would mean again."""
@@ -176,6 +198,7 @@ class HeaderDecoder(Generic[Head]):
     def _forget(self) -> None:
         self._remembered.clear()
         self._repeated.clear()
+        self._remembered_bytes = self._repeated_bytes = 0
 
     def _evict(self) -> None:
         while self._size > self._capacity:

@@ -216,3 +216,26 @@ def test_unencoded_binary_metadata_reads_as_base64() -> None:
 def test_a_block_that_breaks_the_rules_is_refused(block: bytes) -> None:
     assert plain(hpack.Decoder(), block) is None
     assert ours(fields_decoder(), block) is None
+
+
+def test_what_is_remembered_of_blocks_is_bounded_and_counted() -> None:
+    decoder = fields_decoder()
+    before = decoder.held
+    decoder.decode(b"\x82" * 33)  # more fields than are worth it
+    assert decoder.held == before
+    held = []
+    for i in range(65):
+        block = bytes([0x90 + i % 40, 0x90 + i // 40]) + b"\x82" * 30
+        assert len(decoder.decode(block)) == 32
+        held.append(decoder.held - before)
+    each = held[0]
+    assert each == 256 + 32 + 16 * 32  # a request's head was measured to take 474
+    assert held == [*range(each, 64 * each + 1, each), each]
+    decoder.decode(block)
+    assert decoder.held - before == each  # it is there
+    for i in range(5):
+        decoder.decode(b"\x00\x01x\x01" + bytes([97 + i]))
+    literal = decoder.held - before - each
+    assert literal == 256 + 5 + 16 + 260
+    decoder.decode(b"\x40\x01x\x01y")  # the table has changed: nothing is remembered
+    assert decoder.held - before == 32 + 2 + 260
