@@ -45,7 +45,7 @@ def own(folder: Path) -> None:
         StoreError: it is not a directory, another user's, or open to others.
     """
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # may be the tap's
         with contextlib.suppress(FileExistsError):
             os.mkdir(folder, 0o700)
         # What was opened is what is judged: the name may mean something else a moment later.

@@ -109,6 +109,7 @@ class Wire:
         self._tap_retry: asyncio.TimerHandle | None = None
         self._leaving: asyncio.TimerHandle | None = None
         self._tap_error = ""
+        self._tap_file: tuple[int, int] | None = None  # which its name was given to
         self._connections: dict[Connection, int] = {}
         self._connecting: set[asyncio.Task[None]] = set()
         self._taken = 0  # of the connections allowed: the open ones, and those to be
@@ -241,7 +242,19 @@ class Wire:
             self._tap_retry = self._loop.call_later(TAP_RETRY_SECONDS, self._open_tap)
             return
         self._tap.listen(listener)
+        self._tap_file = _file_of(path)
+        self._tap_error = ""
+        self._tap_retry = self._loop.call_later(TAP_RETRY_SECONDS, self._watch_tap, path)
         self._log("tap", path=str(path))
+
+    def _watch_tap(self, path: Path) -> None:
+        """Open the tap again where its name was taken away: else no observer finds it any more."""
+        if self._tap.sessions or _file_of(path) == self._tap_file:
+            self._tap_retry = self._loop.call_later(TAP_RETRY_SECONDS, self._watch_tap, path)
+            return
+        self._log("tap gone", path=str(path))
+        self._tap.deafen()
+        self._open_tap()
 
     def _strange(self) -> None:
         self._counters.strangers += 1
@@ -429,6 +442,15 @@ def _tune(sock: socket.socket) -> None:
         with suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def _file_of(path: Path) -> tuple[int, int] | None:
+    """The file that a name means now; None: no file."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _write(address: TCP | Unix) -> str:

@@ -289,6 +289,15 @@ class Tap:
         self._listener = listener
         self._listen()
 
+    def deafen(self) -> None:
+        """Listen no more, and leave the name to whom it is now."""
+        assert self._listener is not None
+        if self._pause is not None:
+            self._pause.cancel()
+        self._loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+        self._listener = None
+
     @property
     def buffered(self) -> int:
         """Bytes waiting in all sessions."""

@@ -13,6 +13,7 @@ def test_it_is_made_for_us_alone_with_what_is_above_it(tmp_path: Path) -> None:
     own(folder)
     own(folder)
     assert folder.stat().st_mode & 0o777 == 0o700
+    assert folder.parent.stat().st_mode & 0o777 == 0o700  # the wire refuses a tap in another
 
 
 def test_one_that_others_may_enter_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

@@ -117,6 +117,18 @@ def test_without_a_tap_production_is_forwarded_and_the_tap_is_tried_again(tmp_pa
             assert wire.stats()["connections_open"] == 1
 
 
+def test_a_tap_whose_name_was_taken_away_is_opened_again(tmp_path: Path) -> None:
+    with Upstream() as upstream, running_wire(tmp_path, upstream.address) as wire:
+        with through(wire, upstream) as (client, server):
+            wire.tap.unlink()
+            while not wire.tap.exists():
+                exchange(client, server, b"x")
+            while wire.log.read_text().count('"event": "tap"') < 2:
+                exchange(client, server, b"x")
+            assert '"event": "tap gone"' in wire.log.read_text()
+            assert wire.stats()["connections_open"] == 1  # an observer finds it
+
+
 def test_a_folder_that_others_can_open_has_no_tap(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     try:
