@@ -1,8 +1,10 @@
 """One shadow with its experiments: a row for each pair of versions that answered.
 
 Rule: a call counts in the row of its versions, and only there; what tells no version, and what was
-skipped or lost, in the current row. Nothing is begun again because other versions were seen, and
-rows are bounded: of many, the one that was longest not seen goes from memory, never from the store.
+skipped or lost, in the current row. While several of the shadow's versions answer, a call that
+tells none may be any one's, and counts in each as lost: else one's errors would be another's.
+Nothing is begun again because other versions were seen, and rows are bounded: of many, the one that
+was longest not seen goes from memory, never from the store.
 Counterparts: `judging`, which makes rows; `judge.versions`, the rules; `row`.
 """
 
@@ -13,7 +15,7 @@ from collections.abc import Callable
 from sidecar.call import SkipReason
 from sidecar.experiment.epoch import EpochCounts
 from sidecar.experiment.ledger import ShadowCounts
-from sidecar.experiment.row import Row
+from sidecar.experiment.row import UNTOLD, Row
 from sidecar.judge.counts import Coverage
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
@@ -115,6 +117,12 @@ class Judged:
         self, pair: JudgedPair, now_ns: int, unix_ns: int, scores: dict[str, float] | None = None
     ) -> None:
         """Count one pair in the row of its versions."""
+        if ":" not in pair.comparison.models[1] and len(self._all) > 1:
+            whose = self._any_of(pair.comparison.models, now_ns)
+            if len(whose) > 1:
+                for row in whose:
+                    row.lose_one(UNTOLD, now_ns)
+                return
         self._row_of(pair.comparison.models, now_ns).observe(pair, now_ns, unix_ns, scores)
 
     def label(self, label: Label, now_ns: int) -> None:
@@ -158,6 +166,15 @@ class Judged:
         self._choose()
 
     # ---- whose a call is ------------------------------------------------------------------------
+
+    def _any_of(self, models: tuple[str, str], now_ns: int) -> list[Row]:
+        """The rows of versions that answer now and that a call may be of which tells none."""
+        told = told_by(models)
+        return [
+            row
+            for row in self._here
+            if row.known.named[1] and now_ns - row.seen_ns <= GONE_NS and row.known.fits(told)
+        ]
 
     @property
     def _here(self) -> list[Row]:

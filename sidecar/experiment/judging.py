@@ -96,13 +96,19 @@ class Judging:
                 self.shadows[counts.name] = judged
                 if rows:
                     resumed.append(judged)
+        # The largest share of calls to be compared since the session began: what was in it is told
+        # when the next begins, and sampling may have been lowered meanwhile.
+        self._most = dict.fromkeys(self.shadows, 0.0)
         self._resumed = bool(resumed)
         if resumed:
             # Where other rules were in force meanwhile, calls in between were counted under those.
             latest = [judged for judged in resumed if self.keeping.latest(judged)]
             kept = (j.row.books for j in latest or resumed)
-            self.blind.resume(next((books for books in kept if books), None), whole=bool(latest))
+            books = next((books for books in kept if books), None)
+            self.blind.resume(None if books is None else books[:3], whole=bool(latest))
             self._miss(0, 0.0)
+            for name, judged in self.shadows.items():
+                self._most[name] = max([0.0, *(judged.row.books or [])[3:]])
 
     def _rules_of(self, settings: Settings) -> dict[str, str]:
         """Beside what is declared: everything that changes what is counted about a shadow."""
@@ -190,6 +196,7 @@ class Judging:
             figures: the wire's own counters.
             fraction: the share of all calls that was to be compared.
         """
+        self._note(fraction)
         self._miss(self.blind.since_last(figures), fraction)
         size = sum(int(figures.get(f"bytes_from_{side}_total", 0)) for side in SIDES)
         unreadable = int(figures.get("opaque_bytes_total", 0))
@@ -201,7 +208,10 @@ class Judging:
     def attached(self, hello: Mapping[str, Any], fraction: float) -> None:
         """Count the calls that were lost with the session before, of this process or the last."""
         calls = self.blind.attached(hello)
-        self._miss(calls, fraction)
+        self._note(fraction)
+        self._miss(calls, fraction, before=True)
+        self._most = dict.fromkeys(self.shadows, 0.0)
+        self._note(fraction)
         if self._resumed:
             self._resumed = False
             for judged in self.shadows.values():
@@ -223,11 +233,17 @@ class Judging:
         """Count the calls of a connection that were copied and not seen here."""
         self._miss(self.blind.counted(conn, calls, seen), fraction)
 
-    def _miss(self, calls: int, fraction: float) -> None:
+    def _note(self, fraction: float) -> None:
+        for name, most in self._most.items():
+            self._most[name] = max(most, fraction * self._fractions[name])
+
+    def _miss(self, calls: int, fraction: float, *, before: bool = False) -> None:
+        """Count calls that only the wire saw; before: of the session that is over."""
         for name, judged in self.shadows.items():
             judged.unsettled = judged.row.unsettled = self.blind.unsettled
             if calls:
-                sampled = chance(judged.counts, fraction * self._fractions[name])
+                share = self._most[name] if before else fraction * self._fractions[name]
+                sampled = chance(judged.counts, share)
                 judged.blind(calls * sampled, self._now_ns())
 
     # ---- when somebody asks, and now and then ---------------------------------------------------
@@ -281,15 +297,19 @@ class Judging:
 
     def _keep(self, now_ns: int) -> None:
         self._keep_ns = now_ns + SWEEP_NS
-        books = self.blind.kept(self._ledger.calls.in_flight)
-        for judged in self.shadows.values():
-            judged.account(now_ns)  # else the books would have calls that the row has not
-            judged.row.has_changed |= judged.row.books != books
-            judged.row.books = books
+        self._write_books(self._ledger.calls.in_flight)
         self.keeping.sweep(self.shadows.values(), now_ns)
+
+    def _write_books(self, in_flight: int) -> None:
+        books = self.blind.kept(in_flight)
+        now_ns = self._now_ns()
+        for name, judged in self.shadows.items():
+            judged.account(now_ns)  # else the books would have calls that the row has not
+            told = None if books is None else [*books, self._most[name]]
+            judged.row.has_changed |= judged.row.books != told
+            judged.row.books = told
 
     def close(self) -> None:
         """Keep what was counted to the last call."""
-        for judged in self.shadows.values():
-            judged.row.books = self.blind.kept(0)
+        self._write_books(0)
         self.keeping.close(self.shadows.values(), self._now_ns())

@@ -235,6 +235,32 @@ def test_a_pass_whose_evidence_was_lost_is_no_pass_and_a_fail_stands(folder: Pat
         two.keeper.close()
 
 
+def test_calls_that_may_be_anothers_are_still_lost_in_the_next_life(folder: Path) -> None:
+    one = Life(folder)
+    one.serve(30)
+    one.serve(30, version="8")
+    for _ in range(5):
+        one.house.call(FAILED)
+    one.second()
+    one.kill()
+    two = Life(folder)
+    assert [row.coverage[:2] for row in two.house.judged.rows] == [(30, 35), (30, 35)]
+    two.kill()
+
+
+def test_what_came_after_a_kill_counts_by_what_the_killed_one_sampled(folder: Path) -> None:
+    one = Life(folder, wire=False)
+    one.house.judging.attached(greeting(), 0.5)
+    one.serve(30)
+    one.second()
+    one.kill()
+    two = Life(folder, wire=False)
+    two.house.judging.attached(greeting(session=2, _1=130), 0.0001)
+    blind = two.house.judged.coverage.blind
+    two.kill()
+    assert blind == 65  # House does not tell the books of the 30 that it saw
+
+
 def test_a_fail_that_a_version_took_over_is_its_own_in_the_next_life(folder: Path) -> None:
     one = Life(folder)
     for _ in range(300):

@@ -70,14 +70,29 @@ def test_going_back_to_an_old_pair_goes_on_where_it_was() -> None:
     assert rows(house) == [("m:1", "m:7", 81), ("m:1", "m:8", 5)]
 
 
-def test_an_answer_without_a_version_counts_with_the_current_pair() -> None:
+def test_an_answer_without_a_version_counts_with_the_only_one_that_answers() -> None:
     house = House({})
     serve(house, "7", 5)
     house.call(FAILED)
     serve(house, "8", 5)
+    house.now_ns += GONE_NS
+    serve(house, "8", 1)
     house.call(FAILED)
     house.call(told(1.0, version=""))
-    assert rows(house) == [("m:1", "m:8", 7), ("m:1", "m:7", 6)]
+    assert rows(house) == [("m:1", "m:8", 8), ("m:1", "m:7", 6)]
+
+
+def test_failures_while_two_versions_answer_are_neither_ones_and_lost_for_both() -> None:
+    house = House({})
+    serve(house, "7", 20)
+    serve(house, "8", 20)
+    for i in range(1200):
+        house.call(FAILED if i % 4 == 0 else told(1.0, version="7" if i % 2 == 0 else "8"))
+    assert rows(house) == [("m:1", "m:8", 620), ("m:1", "m:7", 320)]
+    for row in house.judged.rows:
+        assert row.verdict.state is State.INCONCLUSIVE, row.verdict.reason
+        assert row.verdict.lost == {"version_untold": 300}
+        assert row.coverage.eligible - row.coverage.compared == 300
 
 
 def test_calls_before_any_version_was_told_belong_to_the_first_that_is() -> None:
