@@ -45,6 +45,9 @@ def of_state(now: State, shadow: str) -> list[str]:
         found.append(
             f"{_count(connections, 'connection')} cannot be read ({reason}): {TLS_OR_HTTP1}"
         )
+    judged = now.judged.get(shadow)
+    if judged is not None and (why := judged.is_crowded(now.now_ns)):
+        found.append(f"{why} may not be all that is there")
     found += _of_store(now)
     judge = now.settings.judge
     if not now.control_fraction and any(c.required and c.measures_latency for c in judge.criteria):
