@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from sidecar.call import Observation
 from sidecar.compare.joined import joined
-from sidecar.compare.payload import Decoded, Output, Reader, UndecodableError
+from sidecar.compare.payload import MAX_OUTPUTS, Decoded, Output, Reader, UndecodableError
 from sidecar.compare.readers.registry import Registry
 from sidecar.compare.result import Comparison, Outcome, OutputResult
 from sidecar.compare.rules.outputs import Rules, compare_outputs
@@ -23,7 +23,6 @@ from sidecar.compare.settings import CompareSettings
 from sidecar.status import status_name
 
 _OK: Final = 0
-MAX_OUTPUTS: Final = 4096  # of one message
 MAX_NAME: Final = 256  # characters of a name, which goes into spans and counters
 MAX_DETAIL: Final = 200
 _RANK: Final = {outcome: i for i, outcome in enumerate(Outcome)}
@@ -187,7 +186,7 @@ def _read(reader: Reader, message: bytes) -> Decoded | UndecodableError:
     try:
         decoded = reader.read_response(message)
     except UndecodableError as error:
-        return error
+        return UndecodableError(str(error))  # the first one's traceback holds what was parsed
     if len(decoded.outputs) > MAX_OUTPUTS:
         return UndecodableError(f"{len(decoded.outputs)} outputs")
     if max((len(output.name) for output in decoded.outputs), default=0) > MAX_NAME:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 Array: TypeAlias = npt.NDArray[Any]
 
 BYTES: Final = "BYTES"
+MAX_OUTPUTS: Final = 4096  # of one message
 MAX_RANK: Final = 64  # numpy's own bound
 
 # Datatypes in the Open Inference Protocol's words, and those that only TensorFlow has.

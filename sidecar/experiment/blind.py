@@ -28,6 +28,7 @@ class BlindCalls:
         self._session: object = None
         self._blind = 0  # as last told, of this session
         self._answered = 0  # seen and missed in this session
+        self._resumed = False  # of a process that is gone, and no wire has told yet
         self._lost = False  # a session ended, and nobody has said yet what was in it
         self._unreadable: set[int] = set()  # connections whose calls are not known yet
 
@@ -46,10 +47,15 @@ class BlindCalls:
             return None
         return [self._life, self._session, self._answered - in_flight]
 
-    def resume(self, kept: list[Any]) -> None:
-        """Go on with the books of a process that is gone: nobody knows yet what came after."""
-        self._life, self._session, self._answered = kept
-        self._lost = True
+    def resume(self, kept: list[Any] | None, *, whole: bool = True) -> None:
+        """Go on with the books of a process that is gone: nobody knows yet what came after.
+
+        Args:
+            kept: None: it was gone before any books were kept.
+            whole: no session after the one of the books has been answered for.
+        """
+        self._life, self._session, self._answered = kept or (None, None, 0)
+        self._lost, self._resumed = True, whole
 
     def seen(self) -> None:
         """A call was seen here."""
@@ -61,14 +67,20 @@ class BlindCalls:
         Of calls that came before this observer's first session nobody here needs to know.
         """
         missed = 0
-        if self._session is not None:
+        if self._session is not None or self._resumed:
             missed = int(hello.get("unattended_calls", 0))
+            ended = hello.get("ended", {})
+            known = 0  # the session that the books are about
             if hello.get("life") == self._life:
-                ended = hello.get("ended", {}).get(str(self._session), 0)
-                missed += max(0, int(ended) - self._answered)
+                known = int(str(self._session or 0))
+                missed += max(0, int(ended.get(str(known), 0)) - self._answered)
+            if self._resumed:
+                # Processes in between were killed before they had kept any books.
+                later = (ended, hello.get("unattended", {}))
+                missed += sum(int(n) for had in later for s, n in had.items() if int(s) > known)
         self._life, self._session = hello.get("life"), hello.get("session")
         self._blind = self._answered = 0
-        self._lost = False
+        self._lost = self._resumed = False
         return self._missed(missed)
 
     def detached(self) -> None:

@@ -10,6 +10,7 @@ which brings them from the store and to it; `judge`, which is pure.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from time import thread_time_ns
 from typing import TYPE_CHECKING, Any
 
 from sidecar.compare.comparer import Comparer, Examination
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from sidecar.experiment.pair import Pair
 
 SIDES = ("client", "server")
-EVALUATE_SECONDS = 1.0
-EVALUATE_SHARE = 200  # evaluating takes at most one part in so many of the process's time
+SWEEP_NS = 900_000_000  # a sweep is asked for about once a second
+EVALUATE_SHARE = 200  # evaluating takes at most one part in so many of a core's time
 
 
 class Judging:
@@ -83,20 +84,31 @@ class Judging:
         self._passed: tuple[int, int] | None = None  # bytes, and unreadable ones, as last told
         self._ledger = ledger
         self._numbers = self.keeping.numbers()
-        self._next_ns = 0
+        self._keep_ns = self._evaluate_ns = 0  # when next
         self._rules = self._rules_of(settings)
         self.shadows: dict[str, Judged] = {}
+        resumed: list[Judged] = []
         for counts in ledger.shadows:
             if counts.role == "shadow":
                 digest = digest_of(self.settings, self.control_fraction, self._rules[counts.name])
                 rows = self.keeping.rows(counts.name, digest, now_ns(), self._new_row)
                 judged = Judged(counts, digest, self._begin, rows, now_ns())
                 self.shadows[counts.name] = judged
-        books = next((j.row.books for j in self.shadows.values() if j.row.books), None)
-        self._resumed = books is not None
-        if books is not None:
-            self.blind.resume(books)
+                if rows:
+                    resumed.append(judged)
+        # The largest share of calls to be compared since the session began: what was in it is told
+        # when the next begins, and sampling may have been lowered meanwhile.
+        self._most = dict.fromkeys(self.shadows, 0.0)
+        self._resumed = bool(resumed)
+        if resumed:
+            # Where other rules were in force meanwhile, calls in between were counted under those.
+            latest = [judged for judged in resumed if self.keeping.latest(judged)]
+            kept = (j.row.books for j in latest or resumed)
+            books = next((books for books in kept if books), None)
+            self.blind.resume(None if books is None else books[:3], whole=bool(latest))
             self._miss(0, 0.0)
+            for name, judged in self.shadows.items():
+                self._most[name] = max([0.0, *(judged.row.books or [])[3:]])
 
     def _rules_of(self, settings: Settings) -> dict[str, str]:
         """Beside what is declared: everything that changes what is counted about a shadow."""
@@ -184,6 +196,7 @@ class Judging:
             figures: the wire's own counters.
             fraction: the share of all calls that was to be compared.
         """
+        self._note(fraction)
         self._miss(self.blind.since_last(figures), fraction)
         size = sum(int(figures.get(f"bytes_from_{side}_total", 0)) for side in SIDES)
         unreadable = int(figures.get("opaque_bytes_total", 0))
@@ -195,7 +208,10 @@ class Judging:
     def attached(self, hello: Mapping[str, Any], fraction: float) -> None:
         """Count the calls that were lost with the session before, of this process or the last."""
         calls = self.blind.attached(hello)
-        self._miss(calls, fraction)
+        self._note(fraction)
+        self._miss(calls, fraction, before=True)
+        self._most = dict.fromkeys(self.shadows, 0.0)
+        self._note(fraction)
         if self._resumed:
             self._resumed = False
             for judged in self.shadows.values():
@@ -217,21 +233,29 @@ class Judging:
         """Count the calls of a connection that were copied and not seen here."""
         self._miss(self.blind.counted(conn, calls, seen), fraction)
 
-    def _miss(self, calls: int, fraction: float) -> None:
+    def _note(self, fraction: float) -> None:
+        for name, most in self._most.items():
+            self._most[name] = max(most, fraction * self._fractions[name])
+
+    def _miss(self, calls: int, fraction: float, *, before: bool = False) -> None:
+        """Count calls that only the wire saw; before: of the session that is over."""
         for name, judged in self.shadows.items():
             judged.unsettled = judged.row.unsettled = self.blind.unsettled
             if calls:
-                sampled = chance(judged.counts, fraction * self._fractions[name])
+                share = self._most[name] if before else fraction * self._fractions[name]
+                sampled = chance(judged.counts, share)
                 judged.blind(calls * sampled, self._now_ns())
 
     # ---- when somebody asks, and now and then ---------------------------------------------------
 
     def sweep(self) -> None:
-        """Evaluate, unless that was done a moment ago. Called about once a second."""
+        """Keep, and evaluate unless that took long. Called about once a second."""
         start = self._now_ns()
-        if start < self._next_ns:
+        if start >= self._keep_ns:
+            self._keep(start)
+        if start < self._evaluate_ns:
             return
-        self._keep(start)
+        began = thread_time_ns()  # of a core's time: at idle priority, seconds pass meanwhile
         for judged in self.shadows.values():
             before = judged.verdict.state
             verdict = judged.evaluate(start)
@@ -239,8 +263,8 @@ class Judging:
                 self._log.info(
                     "verdict", shadow=judged.name, state=verdict.state, reason=verdict.reason
                 )
-        took = self._now_ns() - start
-        self._next_ns = start + max(int(EVALUATE_SECONDS * 0.9e9), took * EVALUATE_SHARE)
+        took = thread_time_ns() - began
+        self._evaluate_ns = start + max(SWEEP_NS, took * EVALUATE_SHARE)
 
     def ended(self, name: str) -> bool:
         """Whether a shadow's budget is used up; a control ends with the last shadow."""
@@ -272,13 +296,20 @@ class Judging:
                 self._log.info("rules_changed", shadow=name, calls=judged.judge.calls)
 
     def _keep(self, now_ns: int) -> None:
-        books = self.blind.kept(self._ledger.calls.in_flight)
-        for judged in self.shadows.values():
-            judged.row.books = books
+        self._keep_ns = now_ns + SWEEP_NS
+        self._write_books(self._ledger.calls.in_flight)
         self.keeping.sweep(self.shadows.values(), now_ns)
+
+    def _write_books(self, in_flight: int) -> None:
+        books = self.blind.kept(in_flight)
+        now_ns = self._now_ns()
+        for name, judged in self.shadows.items():
+            judged.account(now_ns)  # else the books would have calls that the row has not
+            told = None if books is None else [*books, self._most[name]]
+            judged.row.has_changed |= judged.row.books != told
+            judged.row.books = told
 
     def close(self) -> None:
         """Keep what was counted to the last call."""
-        for judged in self.shadows.values():
-            judged.row.books = self.blind.kept(0)
+        self._write_books(0)
         self.keeping.close(self.shadows.values(), self._now_ns())

@@ -71,6 +71,10 @@ class Keeping:
             row.away(Gap(before, now_ns + offset))
         return found
 
+    def latest(self, judged: Judged) -> bool:
+        """Whether a shadow's experiments are what the process before counted last."""
+        return self._keeper is not None and self._keeper.latest(judged.name, judged.digest)
+
     def begin(self, row: Row, now_ns: int, make: Make) -> Row:
         """A new row, or with the counts that the store has under its key."""
         keeper = self._keeper

@@ -27,6 +27,7 @@ from sidecar.store.kept import Row as KeptRow
 MOST_GAPS = 50  # the latest
 _PLAIN = Codec({})
 UNSEEN = "unseen"  # why calls are lost that only the wire saw
+UNTOLD = "version_untold"  # and those that told no version while several answered
 
 
 class Gap(NamedTuple):
@@ -71,6 +72,7 @@ class Row:
         self.epoch = EpochCounts(judge.epoch)
         self.compared = 0
         self.blind = 0.0  # calls to be compared that only the wire saw
+        self.unplaced = 0  # compared calls that may be of these versions or of others
         self.bytes = self.unreadable = 0  # of all connections; of those that are no HTTP/2
         self.unsettled = 0  # connections whose calls nobody has counted yet: nothing passes
         self.gaps: tuple[Gap, ...] = ()
@@ -113,7 +115,7 @@ class Row:
         blind = round(self.blind)
         return Coverage(
             self.compared,
-            self.compared + missed + blind,
+            self.compared + missed + blind + self.unplaced,
             blind,
             self.unsettled,
             self.bytes,
@@ -131,12 +133,18 @@ class Row:
         if self.judge.epoch != self.epoch.number:
             self.epoch = EpochCounts(self.judge.epoch)
             self.compared, self.blind, self._stands = 0, 0.0, None
-            self.bytes = self.unreadable = 0
+            self.bytes = self.unreadable = self.unplaced = 0
             self._marks.clear()
             self._cutter.anew()
         self.compared += 1
         if counted:
             self.epoch.add(pair, unix_ns)
+
+    def lose_one(self, reason: str, now_ns: int) -> None:
+        """Count a call that was compared and may be of these versions, or of others."""
+        self.has_changed = True
+        self.unplaced += 1
+        self.judge.lose({reason: 1}, now_ns)
 
     def miss(self, skipped: Mapping[SkipReason, int], blind: float, now_ns: int) -> None:
         """Count calls that were not compared, by why; of the blind ones only the wire knows."""
@@ -226,6 +234,7 @@ class Row:
         own = {
             "row/counts": [self.compared, self.blind],
             "row/bytes": [self.bytes, self.unreadable],
+            "row/unplaced": self.unplaced,
             "row/seen": [self.came_up_ns + offset, self.seen_ns + offset],
             "row/gaps": [list(gap) for gap in self.gaps],
             "row/books": self.books or [],
@@ -255,6 +264,7 @@ class Row:
             offset = self.judge.unix_offset_ns
             self.compared, self.blind = own.pop("counts")
             self.bytes, self.unreadable = own.pop("bytes", (0, 0))
+            self.unplaced = own.pop("unplaced", 0)
             self.gaps = tuple(Gap(*gap) for gap in own.pop("gaps"))
             self.books = own.pop("books") or None
             self.came_up_ns, self.seen_ns = (at - offset for at in own.pop("seen"))

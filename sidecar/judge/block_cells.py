@@ -1,9 +1,10 @@
 """Sums of blocks of wall-clock time beside the counters of each cell.
 
 Rule: what a call adds to a cell it adds to the cell's blocks, at the time when it arrived; a call
-that was lost, and not by a draw, counts at its worst for PASS and at its best for FAIL. Blocks of
-slices keep few blocks one by one, and none of the shortest, for there may be many slices.
-Counterparts: `judge`, which counts; `verdict`, which reads; `evidence.blocks`.
+that was lost, and not by a draw, counts at its worst for PASS and at its best for FAIL, in every
+slice that there is then, for nobody knows in which it was. Blocks of slices keep few blocks one by
+one, and none of the shortest, for there may be many slices. Counterparts: `judge`, which counts;
+`verdict`, which reads; `evidence.blocks`.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ class BlockCells:
             judged: how many calls were compared so far.
         """
         self._lost += calls
-        for name, claims in self._claims.items():
+        grown: dict[str, float] = {}
+        for name in self._claims:
             cell = self.of(CellKey(name, ALL))
             counted = min(1.0, cell[0].calls / judged) if cell and judged else 0.0
             plan = self._plans[name]
@@ -101,7 +103,13 @@ class BlockCells:
             more = due - self._lost_counted[name]
             if more > 0:
                 self._lost_counted[name] = due
-                for claim, blocks in zip(claims, cell, strict=True):
+                grown[name] = more
+        if not grown:
+            return
+        for key, cell in self._cells.items():
+            more = grown.get(key.criterion, 0.0)
+            if more > 0:
+                for claim, blocks in zip(self._claims[key.criterion], cell, strict=True):
                     blocks.add(unix_ns, more, claim.lost(more))
 
     def advance(self, unix_ns: int) -> None:

@@ -1,17 +1,18 @@
 """What a verdict says of slices: which are worse, which are not shown, which are worth a look.
 
-Rule: evidence in every slice; flagged by e-BH, so that the share of false alarms is bounded over
-all of them; what was flagged once stays so. Counterparts: `slices`, which divides the calls, and
-`verdict`.
+Rule: evidence in every slice, with all calls that were lost counted in it at their best; flagged by
+e-BH, so that the share of false alarms is bounded over all of them; what was flagged once stays so.
+Counterparts: `slices`, which divides the calls, and `verdict`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from sidecar.judge.basis import blocks_of, by_blocks, interval_of
 from sidecar.judge.controls import fair, short_of_controls
-from sidecar.judge.counts import ALL, CellKey, Total
+from sidecar.judge.counts import ALL, Cell, CellKey, Total
 from sidecar.judge.criteria.base import NOTHING, Criterion, Measurement, Plan
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import discoveries
@@ -43,7 +44,9 @@ def slices_of(
         group = [c for c in cells if c[0].criterion.required is required]
         measured = [
             fair(
-                by_blocks(plan, plan.measure(cell), blocks_of(settings, total, plan, key.slice)),
+                by_blocks(
+                    plan, _measured(plan, cell, total), blocks_of(settings, total, plan, key.slice)
+                ),
                 short_of_controls(settings, plan, cell),
             )
             for plan, key, cell in group
@@ -57,6 +60,17 @@ def slices_of(
             for (plan, key, _), m in zip(group, measured, strict=True)
         ]
     return sorted(found, key=lambda s: (not s.flagged, -s.log_fail, s.criterion, s.slice))
+
+
+def _measured(plan: Plan, cell: Cell, total: Total) -> Measurement:
+    """What a slice's counts say, and against the shadow what they say with what was lost."""
+    found, lost = plan.measure(cell), float(sum(total.lost.values()))
+    if not lost or not total.calls:
+        return found
+    whole = plan.measure(total.cells.get(CellKey(plan.criterion.name, ALL), {})).n
+    lost *= plan.criterion.share_of_lost(plan, min(1.0, whole / total.calls))
+    best = plan.measure(plan.criterion.with_lost(plan, cell, lost)).log_fail
+    return replace(found, log_fail=min(found.log_fail, best))
 
 
 def _slice(plan: Plan, name: str, found: Measurement, worse: Decided | None) -> SliceVerdict:
@@ -100,7 +114,8 @@ def not_shown(settings: JudgeSettings, plans: Sequence[Plan], total: Total) -> l
         blocks = blocks_of(settings, total, plan, key.slice)
         n = plan.measure(cell).n
         enough = settings.min_calls if not blocks else settings.slice_min_blocks
-        if (blocks[0].chosen().blocks if blocks else n) >= enough:
+        # No more than its calls: there may be blocks of nothing but calls that were lost.
+        if (min(n, blocks[0].chosen().blocks) if blocks else n) >= enough:
             continue
         interval = interval_of(plan, cell, blocks, settings.alpha)
         if not _is_within(plan.criterion, interval):

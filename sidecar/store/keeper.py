@@ -122,6 +122,15 @@ class Keeper:
         ]
         return sorted(found, key=lambda row: (-row.seen_unix_ns, -row.number))
 
+    def latest(self, name: str, digest: str) -> bool:
+        """Whether no experiment of a shadow under other rules was written since."""
+        written: dict[bool, int] = {}
+        for row in self._rows.values():
+            if row.key.name == name:
+                ours = row.key.digest == digest
+                written[ours] = max(written.get(ours, 0), row.written_unix_ns)
+        return written.get(True, 0) >= written.get(False, 0)
+
     def load(self, key: Key) -> Kept | None:
         """The experiment of that key to continue, if there is one.
 

@@ -31,7 +31,8 @@ and an observer that found fewer calls than COUNTED says knows how many it has m
 
 HELLO's JSON: `version`; `pid` and `life`, a name that no other wire has had; `session`, its number;
 `ended`, the calls on connections that were given to earlier sessions, by their numbers;
-`unattended_calls`, those that came since there was no session at all; `resync`; `routes`.
+`unattended_calls`, those that came since there was no session at all; `unattended`, the same of
+earlier sessions, by their numbers; `resync`; `routes`.
 """
 
 from __future__ import annotations

@@ -269,6 +269,7 @@ class Tap:
         self._most = most
         self._stranger = stranger
         self._ended_calls: dict[int, int] = {}
+        self._unattended: dict[int, int] = {}  # calls that came before a session, without any
         self._loop = loop
         self._poller = poller
         self._listener: socket.socket | None = None
@@ -371,8 +372,13 @@ class Tap:
                 "session": session.number,
                 "ended": self._ended_calls,
                 "unattended_calls": unattended,
+                "unattended": self._unattended,
             }
             session.tell(Kind.HELLO, 0, monotonic_ns(), json.dumps(about).encode())
+            if unattended:
+                self._unattended[session.number] = unattended
+                if len(self._unattended) > MAX_ENDED:
+                    del self._unattended[next(iter(self._unattended))]
             self._log("observer attached", sessions=len(self.sessions))
             self._tell_stats()
 

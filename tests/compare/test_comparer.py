@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sidecar.call import Observation
-from sidecar.compare.comparer import MAX_NAME, MAX_OUTPUTS, Comparer
-from sidecar.compare.payload import Array, Decoded, bytes_array
+from sidecar.compare.comparer import MAX_NAME, Comparer
+from sidecar.compare.payload import MAX_OUTPUTS, Array, Decoded, bytes_array
 from sidecar.compare.readers.protocols import READERS
 from sidecar.compare.readers.registry import Registry
 from sidecar.compare.result import AGREEING, Comparison, Outcome

@@ -111,6 +111,23 @@ def test_no_pass_while_nobody_has_said_what_a_lost_session_had() -> None:
     assert house.state() is State.PASS
 
 
+def test_what_a_lost_session_had_counts_by_the_most_that_was_sampled_in_it() -> None:
+    house = House({})
+    house.experiment.connections.attached(greeting())
+    for _ in range(300):
+        house.call(told(1.0))
+    house.experiment.connections.detached()
+    house.experiment.change(changed(house, sample={"fraction": 0.0001}))
+    house.experiment.connections.attached(greeting(session=2, unattended=500, _1=5000))
+    assert house.judged.coverage == Coverage(300, 5800, 5500)
+    assert house.state() is State.INCONCLUSIVE
+    # What comes from now on counts by what is sampled now, and so does what this session had.
+    house.experiment.connections.stats(figures(10_000))
+    house.experiment.connections.detached()
+    house.experiment.connections.attached(greeting(session=3, _2=20_000))
+    assert house.judged.coverage == Coverage(300, 5802, 5502)
+
+
 def test_a_blind_call_counts_by_the_chance_that_it_was_to_be_compared() -> None:
     assert coverage(0, 100, fraction=0.25) == Coverage(0, 25, 25)
     house = House({})

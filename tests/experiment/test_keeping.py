@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from sidecar.call import SkipReason
 from sidecar.experiment.keeping import Keeping
+from sidecar.judge.counts import Coverage
 from sidecar.judge.labels import Label
 from sidecar.judge.pieces import _OF_CONFIGURATION
 from sidecar.judge.report import State
@@ -16,6 +18,7 @@ from sidecar.log import Log
 from sidecar.report.live import report_of
 from sidecar.store.keeper import Keeper
 from sidecar.store.reading import listed, reset
+from tests.experiment.test_blind import greeting
 from tests.house import FAILED, MS, House, told
 
 SECOND = 1_000 * MS
@@ -28,7 +31,15 @@ class Life:
         self.told = io.StringIO()
         places = given.pop("places", 1)
         self.keeper = Keeper(folder, Log("test", self.told), patience=0.0, places=places)
+        wire = given.pop("wire", True)
         self.house = House(judge or {}, keeping=Keeping(self.keeper, "host"), **given)
+        if wire:
+            self.attach(greeting())
+
+    def attach(self, hello: dict[str, Any]) -> None:
+        """A wire attaches; what is kept in that moment is written."""
+        self.house.experiment.connections.attached(hello)
+        self._wait()
 
     def serve(self, calls: int, score: float = 1.0, version: str = "7") -> None:
         for _ in range(calls):
@@ -38,9 +49,12 @@ class Life:
         """A second passes; what is there is written."""
         self.house.now_ns += SECOND
         self.house.judging.sweep()
+        self._wait()
+        return self.house.judged.verdict.state
+
+    def _wait(self) -> None:
         with self.keeper._work:
             assert self.keeper._work.wait_for(lambda: self.keeper._batch is None, 30)
-        return self.house.judged.verdict.state
 
     def kill(self) -> None:
         """As SIGKILL: nothing is written any more, and the file is free."""
@@ -87,7 +101,7 @@ def test_a_decision_is_kept_though_the_observer_is_killed_in_that_moment(folder:
 
 
 def test_a_pass_waits_until_what_it_rests_on_is_written(folder: Path) -> None:
-    one = Life(folder)
+    one = Life(folder, wire=False)
     one.serve(300)
     verdict = one.house.judged.evaluate(one.house.now_ns)
     assert verdict.state is State.WATCHING
@@ -221,6 +235,32 @@ def test_a_pass_whose_evidence_was_lost_is_no_pass_and_a_fail_stands(folder: Pat
         two.keeper.close()
 
 
+def test_calls_that_may_be_anothers_are_still_lost_in_the_next_life(folder: Path) -> None:
+    one = Life(folder)
+    one.serve(30)
+    one.serve(30, version="8")
+    for _ in range(5):
+        one.house.call(FAILED)
+    one.second()
+    one.kill()
+    two = Life(folder)
+    assert [row.coverage[:2] for row in two.house.judged.rows] == [(30, 35), (30, 35)]
+    two.kill()
+
+
+def test_what_came_after_a_kill_counts_by_what_the_killed_one_sampled(folder: Path) -> None:
+    one = Life(folder, wire=False)
+    one.house.judging.attached(greeting(), 0.5)
+    one.serve(30)
+    one.second()
+    one.kill()
+    two = Life(folder, wire=False)
+    two.house.judging.attached(greeting(session=2, _1=130), 0.0001)
+    blind = two.house.judged.coverage.blind
+    two.kill()
+    assert blind == 65  # House does not tell the books of the 30 that it saw
+
+
 def test_a_fail_that_a_version_took_over_is_its_own_in_the_next_life(folder: Path) -> None:
     one = Life(folder)
     for _ in range(300):
@@ -323,3 +363,92 @@ def test_a_file_that_breaks_while_the_observer_runs_costs_nothing_that_it_holds(
     assert "damaged-" in life.keeper.state.damaged
     life.kill()
     assert Life(folder).house.judged.evaluate(SECOND).calls == 205
+
+
+def refuse(life: Life, calls: int) -> None:
+    """So many calls were seen, and not compared for want of time."""
+    for _ in range(calls):
+        life.house.judging.blind.seen()
+        life.house.ledger.refuse(SkipReason.SHED)
+
+
+def test_calls_that_were_skipped_are_in_the_row_whenever_they_are_in_the_books(
+    folder: Path,
+) -> None:
+    one = Life(folder, wire=False)
+    one.attach(greeting())
+    one.serve(20)
+    for _ in range(20):
+        one.house.judging.blind.seen()
+    one.second()
+    refuse(one, 180)  # after the evaluation: only the ledger knows
+    one.second()
+    one.kill()
+    two = Life(folder, wire=False)
+    two.attach(greeting(session=2, _1=200))
+    assert two.house.judged.coverage == Coverage(20, 200)
+
+
+def test_however_long_evaluating_takes_what_was_counted_is_kept_each_second(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = iter(range(0, 10**15, 10 * SECOND))  # each look at the clock is ten seconds later
+    monkeypatch.setattr("sidecar.experiment.judging.thread_time_ns", lambda: next(ticks))
+    one = Life(folder, wire=False)
+    one.second()
+    one.serve(60)
+    one.second()
+    one.kill()
+    assert Life(folder, wire=False).house.judged.evaluate(2 * SECOND).calls == 60
+
+
+@pytest.mark.parametrize("calls", [0, 20])
+def test_a_row_that_has_no_books_has_missed_whatever_came(folder: Path, calls: int) -> None:
+    one = Life(folder, wire=False)
+    one.serve(calls)
+    one.second()  # no wire has attached yet
+    one.kill()
+    two = Life(folder, wire=False)
+    two.serve(300)
+    assert two.second() is State.WATCHING
+    two.attach(greeting(session=2, _1=5000, unattended=7))
+    assert two.second() is State.INCONCLUSIVE
+    assert two.house.judged.coverage.blind == 5007
+
+
+def test_another_wire_s_earlier_sessions_are_missed_too(folder: Path) -> None:
+    one = Life(folder, wire=False)
+    one.attach(greeting(life="a"))
+    one.serve(20)
+    one.second()
+    one.kill()
+    two = Life(folder, wire=False)
+    two.attach(greeting(life="b", session=2, _1=500))
+    assert two.house.judged.coverage.blind == 500
+
+
+def test_a_process_that_was_killed_before_it_kept_anything_is_not_forgotten(folder: Path) -> None:
+    one = Life(folder, wire=False)
+    one.attach(greeting())
+    one.serve(20)
+    one.second()
+    one.kill()
+    three = Life(folder, wire=False)  # the second had session 2, and nothing of it is on disk
+    hello = greeting(session=3, unattended=4, _1=30, _2=500) | {"unattended": {"2": 9}}
+    three.attach(hello)
+    assert three.house.judged.coverage.blind == 30 + 500 + 9 + 4
+
+
+def test_calls_that_other_rules_answered_for_are_not_missed_under_these(folder: Path) -> None:
+    looser = {"criteria": [{"name": "same", "kind": "disagreement", "margin": 0.1}]}
+    one = Life(folder, wire=False)
+    one.attach(greeting())
+    one.second()
+    one.kill()
+    two = Life(folder, looser, wire=False)
+    two.attach(greeting(session=2, _1=0))
+    two.second()
+    two.kill()
+    three = Life(folder, wire=False)
+    three.attach(greeting(session=3, unattended=4, _1=0, _2=500))
+    assert three.house.judged.coverage.blind == 4

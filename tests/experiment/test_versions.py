@@ -70,14 +70,29 @@ def test_going_back_to_an_old_pair_goes_on_where_it_was() -> None:
     assert rows(house) == [("m:1", "m:7", 81), ("m:1", "m:8", 5)]
 
 
-def test_an_answer_without_a_version_counts_with_the_current_pair() -> None:
+def test_an_answer_without_a_version_counts_with_the_only_one_that_answers() -> None:
     house = House({})
     serve(house, "7", 5)
     house.call(FAILED)
     serve(house, "8", 5)
+    house.now_ns += GONE_NS
+    serve(house, "8", 1)
     house.call(FAILED)
     house.call(told(1.0, version=""))
-    assert rows(house) == [("m:1", "m:8", 7), ("m:1", "m:7", 6)]
+    assert rows(house) == [("m:1", "m:8", 8), ("m:1", "m:7", 6)]
+
+
+def test_failures_while_two_versions_answer_are_neither_ones_and_lost_for_both() -> None:
+    house = House({})
+    serve(house, "7", 20)
+    serve(house, "8", 20)
+    for i in range(1200):
+        house.call(FAILED if i % 4 == 0 else told(1.0, version="7" if i % 2 == 0 else "8"))
+    assert rows(house) == [("m:1", "m:8", 620), ("m:1", "m:7", 320)]
+    for row in house.judged.rows:
+        assert row.verdict.state is State.INCONCLUSIVE, row.verdict.reason
+        assert row.verdict.lost == {"version_untold": 300}
+        assert row.coverage.eligible - row.coverage.compared == 300
 
 
 def test_calls_before_any_version_was_told_belong_to_the_first_that_is() -> None:
@@ -153,7 +168,23 @@ def test_a_version_that_is_a_clock_neither_fills_memory_nor_hides_calls() -> Non
         house.call(told(1.0, version=f"at-{i}"))
     assert len(house.judged.every_row) == MOST_ROWS
     assert house.judged.crowded == 2 * MOST_ROWS
-    assert sum(row.judge.calls for row in house.judged.rows) == 3 * MOST_ROWS
+    assert [row.judge.calls for row in house.judged.rows] == [1] * MOST_ROWS
+    house.judged.evaluate(house.now_ns)
+    assert house.judged.verdict.lost == {"version_crowded": 2 * MOST_ROWS}
+
+
+def test_a_version_that_there_is_no_room_for_does_not_inherit_anothers_pass() -> None:
+    house = House({})
+    for i in range(MOST_ROWS):
+        serve(house, str(i), 300 if i == MOST_ROWS - 1 else 3)
+    assert verdicts(house) == [State.PASS] * 3
+    serve(house, "one more", 8, score=2.0)
+    assert house.judged.row.judge.calls == 300
+    assert verdicts(house) == [State.INCONCLUSIVE] * 3
+    assert "8 calls told versions beyond the 16" in house.judged.verdict.reason
+    house.now_ns += GONE_NS + MS
+    serve(house, "15", 1)
+    assert house.state() is State.PASS  # nobody has heard of that version for long
 
 
 def test_the_report_shows_each_row_and_is_about_the_first() -> None:

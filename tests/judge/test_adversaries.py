@@ -106,6 +106,23 @@ def test_losses_that_go_with_disagreement_never_pass() -> None:
     assert found.state is State.WATCHING, found.reason
 
 
+@pytest.mark.parametrize("independent", [True, False])
+def test_losses_of_agreeing_calls_do_not_fail_a_slice(independent: bool) -> None:
+    """In a slice 2 % disagree, as much as may be, and of its others each call is lost."""
+    asked = {"independent_calls": independent, "swing": 1, "slices": [{"source": "metadata:c"}]}
+    judge = Judge(settings(required("disagreement", 0.02), repeat_seconds=0.0, **asked), "pod", 0)
+    for i in range(40_000):
+        now, sick = i * SECOND // 5, i % 1000 == 0
+        if i % 20 == 0 and not sick:
+            judge.lose({"response_too_large": 1}, now)
+        else:
+            where = (("c", "b" if sick else "a"),)
+            judge.observe(pair(i, sick, arrived_ns=now, slices=where), now)
+    found = judge.verdict(8000 * SECOND, Coverage(38_040, 40_000))
+    assert not any(s.flagged for s in found.slices)
+    assert found.state is not State.FAIL
+
+
 def test_one_input_asked_again_and_again_counts_once_a_second() -> None:
     judge = Judge(settings(required("disagreement", M)), "pod", 0)
     repeats = Repeats(judge.settings.repeats_within)

@@ -196,6 +196,7 @@ def _a_client_below_a_producer(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SpanBuilder, "_shadow", wrong)
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize(
     ("layout", "defect", "rule"),
     [

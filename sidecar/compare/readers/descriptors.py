@@ -36,6 +36,7 @@ from sidecar.compare.payload import (
     bytes_array,
     stack,
 )
+from sidecar.compare.readers.bound import check
 
 MAX_NODES: Final = 100_000  # messages visited in one message: about a second's work
 
@@ -150,6 +151,7 @@ def _reader(method: MethodDescriptor) -> DescriptorReader:
 
 
 def _read(kind: type[Message], message: bytes) -> Decoded:
+    check(kind, message)
     try:
         parsed = kind.FromString(message)
     except DecodeError as error:

@@ -8,7 +8,7 @@ Counterpart: `protos/inference/open_inference.proto`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -16,6 +16,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from sidecar.compare.payload import (
     BYTES,
+    MAX_OUTPUTS,
     Array,
     Decoded,
     Output,
@@ -26,6 +27,7 @@ from sidecar.compare.payload import (
     numbers_from_field,
     shaped,
 )
+from sidecar.compare.readers.bound import check
 from sidecar.compare.readers.protocol import PayloadProtocol
 from sidecar.pb.inference import open_inference_pb2 as pb
 
@@ -72,11 +74,11 @@ class OpenInferenceReader:
 
     def read_response(self, message: bytes) -> Decoded:
         """Read a ModelInferResponse."""
-        return _response(_parse(pb.ModelInferResponse.FromString, message))
+        return _response(_parse(pb.ModelInferResponse, message))
 
     def read_request(self, message: bytes) -> Decoded:
         """Read a ModelInferRequest."""
-        request = _parse(pb.ModelInferRequest.FromString, message)
+        request = _parse(pb.ModelInferRequest, message)
         return Decoded(
             _tensors(request.inputs, request.raw_input_contents),
             model=model_name(request.model_name, request.model_version),
@@ -96,6 +98,8 @@ class OpenInferenceStreamReader(OpenInferenceReader):
         bare message only, and a bare message without them has its model's version, a short text,
         where the wrapper has a message; printable text of less than 34 bytes never parses as one.
         """
+        check(pb.ModelInferResponse, message)
+        check(pb.ModelStreamInferResponse, message)
         try:
             wrapper = pb.ModelStreamInferResponse.FromString(message)
         except DecodeError:
@@ -109,9 +113,10 @@ class OpenInferenceStreamReader(OpenInferenceReader):
         return Decoded((), decoded.model, decoded.request_id, error=wrapper.error_message)
 
 
-def _parse(parse: Callable[[bytes], M], message: bytes) -> M:
+def _parse(kind: type[M], message: bytes) -> M:
+    check(kind, message)
     try:
-        return parse(message)
+        return kind.FromString(message)
     except DecodeError as error:
         raise UndecodableError("not a message of the Open Inference Protocol") from error
 
@@ -125,6 +130,8 @@ def _response(response: pb.ModelInferResponse) -> Decoded:
 
 
 def _tensors(tensors: Sequence[_Tensor], raw: Sequence[bytes]) -> tuple[Output, ...]:
+    if len(tensors) > MAX_OUTPUTS:
+        raise UndecodableError(f"{len(tensors)} outputs")
     if raw and len(raw) != len(tensors):
         raise UndecodableError(f"{len(raw)} raw contents for {len(tensors)} tensors")
     return tuple(_tensor(t, raw[i] if raw else None) for i, t in enumerate(tensors))

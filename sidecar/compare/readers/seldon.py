@@ -26,6 +26,7 @@ from sidecar.compare.payload import (
     bytes_array,
     shaped,
 )
+from sidecar.compare.readers.bound import check
 from sidecar.compare.readers.protocol import PayloadProtocol
 from sidecar.compare.readers.tensorflow_serving import read_tensor
 from sidecar.pb.inference import seldon_pb2 as pb
@@ -55,6 +56,7 @@ class SeldonReader:
 
 
 def _parse(message: bytes) -> pb.SeldonMessage:
+    check(pb.SeldonMessage, message)
     try:
         return pb.SeldonMessage.FromString(message)
     except DecodeError as error:

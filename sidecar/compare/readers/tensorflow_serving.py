@@ -8,7 +8,7 @@ the integers that they are. Counterpart: `protos/inference/tensorflow_serving.pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar
 
 import numpy as np
@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError, Message
 
 from sidecar.compare.payload import (
     BYTES,
+    MAX_OUTPUTS,
     NUMPY_TYPES,
     Array,
     Decoded,
@@ -30,6 +31,7 @@ from sidecar.compare.payload import (
     stack,
     widen_bfloat16,
 )
+from sidecar.compare.readers.bound import check
 from sidecar.compare.readers.protocol import PayloadProtocol
 from sidecar.pb.inference import tensorflow_serving_pb2 as pb
 
@@ -72,12 +74,12 @@ class PredictReader:
 
     def read_response(self, message: bytes) -> Decoded:
         """Read a PredictResponse."""
-        response = _parse(pb.PredictResponse.FromString, message)
+        response = _parse(pb.PredictResponse, message)
         return Decoded(_tensors(response.outputs), _model(response.model_spec))
 
     def read_request(self, message: bytes) -> Decoded:
         """Read a PredictRequest."""
-        request = _parse(pb.PredictRequest.FromString, message)
+        request = _parse(pb.PredictRequest, message)
         return Decoded(_tensors(request.inputs), _model(request.model_spec))
 
 
@@ -88,7 +90,7 @@ class ClassifyReader:
 
     def read_response(self, message: bytes) -> Decoded:
         """Read a ClassificationResponse."""
-        response = _parse(pb.ClassificationResponse.FromString, message)
+        response = _parse(pb.ClassificationResponse, message)
         examples = [example.classes for example in response.result.classifications]
         labels = [bytes_array(c.label.encode() for c in classes) for classes in examples]
         scores = [np.array([c.score for c in classes], np.float32) for classes in examples]
@@ -97,7 +99,7 @@ class ClassifyReader:
 
     def read_request(self, message: bytes) -> Decoded:
         """Read a ClassificationRequest: one output for each feature of its examples."""
-        request = _parse(pb.ClassificationRequest.FromString, message)
+        request = _parse(pb.ClassificationRequest, message)
         return Decoded(_features(request.input), _model(request.model_spec))
 
 
@@ -108,19 +110,20 @@ class RegressReader:
 
     def read_response(self, message: bytes) -> Decoded:
         """Read a RegressionResponse."""
-        response = _parse(pb.RegressionResponse.FromString, message)
+        response = _parse(pb.RegressionResponse, message)
         values = np.array([r.value for r in response.result.regressions], np.float32)
         return Decoded((Output("values", "FP32", values),), _model(response.model_spec))
 
     def read_request(self, message: bytes) -> Decoded:
         """Read a RegressionRequest: one output for each feature of its examples."""
-        request = _parse(pb.RegressionRequest.FromString, message)
+        request = _parse(pb.RegressionRequest, message)
         return Decoded(_features(request.input), _model(request.model_spec))
 
 
-def _parse(parse: Callable[[bytes], M], message: bytes) -> M:
+def _parse(kind: type[M], message: bytes) -> M:
+    check(kind, message)
     try:
-        return parse(message)
+        return kind.FromString(message)
     except DecodeError as error:
         raise UndecodableError("not a message of TensorFlow Serving") from error
 
@@ -131,6 +134,8 @@ def _model(spec: pb.ModelSpec) -> str:
 
 
 def _tensors(tensors: Mapping[str, pb.TensorProto]) -> tuple[Output, ...]:
+    if len(tensors) > MAX_OUTPUTS:
+        raise UndecodableError(f"{len(tensors)} outputs")
     return tuple(read_tensor(name, tensors[name]) for name in sorted(tensors))
 
 

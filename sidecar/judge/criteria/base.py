@@ -208,6 +208,16 @@ class Criterion(Section):
         """
         return 1.0
 
+    def with_lost(self, plan: Plan, cell: Mapping[str, float], calls: float) -> Mapping[str, float]:
+        """A cell's counters with calls that were lost, where they can be told as not known.
+
+        Args:
+            plan: the criterion's.
+            cell: its counters.
+            calls: how many were lost.
+        """
+        return cell
+
     # ---- what it says ---------------------------------------------------------------------------
 
     def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:

@@ -47,6 +47,15 @@ class Mean(Criterion):
             return n, ((worst, best), (-best, -worst))
         return n, ((-best, -worst) if self.is_downward else (worst, best),)
 
+    def with_lost(self, plan: Plan, cell: Mapping[str, float], calls: float) -> Mapping[str, float]:
+        """See `Criterion.with_lost`: at either end; where both are bad, as good as can be."""
+        last = len(plan.edges) - 1
+        worst, best = (0, last) if self.is_downward else (last, 0)
+        if self.is_two_sided:
+            best = plan.edges.index(0.0)
+        lost = {f"w{worst}": calls, f"g{best}": calls}
+        return {**cell, **{name: cell.get(name, 0.0) + more for name, more in lost.items()}}
+
     def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
         """See `Criterion.measure`."""
         good, bad = self.ends(plan, cell)

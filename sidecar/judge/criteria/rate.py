@@ -28,6 +28,10 @@ class Rate(Criterion):
                 k += weight
         return n, ((k, k),)
 
+    def with_lost(self, plan: Plan, cell: Mapping[str, float], calls: float) -> Mapping[str, float]:
+        """See `Criterion.with_lost`: at their best they are good."""
+        return {**cell, "n": cell.get("n", 0.0) + calls}
+
     def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
         """See `Criterion.measure`."""
         n, k = cell.get("n", 0.0) * scale, cell.get("k", 0.0) * scale
