@@ -4,13 +4,15 @@ Rule: a call counts in the row of its versions, and only there; what tells no ve
 skipped or lost, in the current row. While several of the shadow's versions answer, a call that
 tells none may be any one's, and counts in each as lost: else one's errors would be another's.
 Nothing is begun again because other versions were seen, and rows are bounded: of many, the one that
-was longest not seen goes from memory, never from the store.
+was longest not seen goes from memory, never from the store. Calls of versions for which there is no
+room are lost, and nothing is PASS while they come.
 Counterparts: `judging`, which makes rows; `judge.versions`, the rules; `row`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from sidecar.call import SkipReason
 from sidecar.experiment.epoch import EpochCounts
@@ -20,10 +22,12 @@ from sidecar.judge.counts import Coverage
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
 from sidecar.judge.pair import JudgedPair
-from sidecar.judge.report import Verdict
+from sidecar.judge.report import State, Verdict
 from sidecar.judge.versions import GONE_NS, Known, current, told_by
 
 MOST_ROWS = 16
+CROWDED = "version_crowded"  # why calls are lost whose versions there is no room for
+LOOK_NS = 10**9  # until room is looked for again, for a row may have to be read from the store
 REST_NS = 10 * 10**9  # a row that was seen so lately stays
 
 
@@ -51,7 +55,8 @@ class Judged:
         self.digest = digest
         self.unsettled = 0  # connections whose calls the wire has not counted yet
         self._latest_ns = now_ns
-        self.crowded = 0  # calls of versions for which there was no room
+        self.crowded = 0  # calls of versions for which there was no room: they are lost
+        self._crowded_ns = self._full_until_ns = 0  # when the last came; no room is looked for
         self._begin = begin
         self._all = list(rows) or [begin(counts.name, digest, Known(), now_ns)]
         self._choose()
@@ -109,7 +114,20 @@ class Judged:
         """Judge what has been counted so far of the current versions."""
         self.account(now_ns)
         self.row.unsettled = self.unsettled
-        return self.row.evaluate(now_ns)
+        verdict = self.row.evaluate(now_ns)
+        if verdict.state is State.PASS and (why := self.is_crowded(now_ns)):
+            verdict = replace(verdict, state=State.INCONCLUSIVE, reason=f"{why}: {verdict.reason}")
+            self.row.verdict = verdict
+        return verdict
+
+    def is_crowded(self, now_ns: int) -> str:
+        """Why no PASS holds now: versions answer that nobody counts; empty: there are none."""
+        if not self.crowded or now_ns - self._crowded_ns > GONE_NS:
+            return ""
+        return (
+            f"{self.crowded:,} calls told versions beyond the {MOST_ROWS} that are counted at a "
+            "time, and are lost; those that are counted"
+        )
 
     # ---- counting -------------------------------------------------------------------------------
 
@@ -123,7 +141,13 @@ class Judged:
                 for row in whose:
                     row.lose_one(UNTOLD, now_ns)
                 return
-        self._row_of(pair.comparison.models, now_ns).observe(pair, now_ns, unix_ns, scores)
+        found = self._row_of(pair.comparison.models, now_ns)
+        if found is None:
+            self.crowded += 1
+            self._crowded_ns = now_ns
+            self.row.lose_one(CROWDED, now_ns)
+        else:
+            found.observe(pair, now_ns, unix_ns, scores)
 
     def label(self, label: Label, now_ns: int) -> None:
         """Count a label where its call is; one that came first waits with the current versions."""
@@ -190,10 +214,12 @@ class Judged:
             self.row.came_up_ns = max(others) + 1
         self._lately: dict[tuple[str, str], Row] = {}  # by what was told; the row may be touched
 
-    def _row_of(self, models: tuple[str, str], now_ns: int) -> Row:
+    def _row_of(self, models: tuple[str, str], now_ns: int) -> Row | None:
         row = self._lately.get(models)
         if row is None:
             row = self._find(models, now_ns)
+            if row is None:
+                return None
             if len(self._lately) < MOST_ROWS * 4:
                 self._lately[models] = row
         told_shadow = ":" in models[1] or not row.known.named[1]
@@ -212,7 +238,8 @@ class Judged:
         self.account()
         self._choose()
 
-    def _find(self, models: tuple[str, str], now_ns: int) -> Row:
+    def _find(self, models: tuple[str, str], now_ns: int) -> Row | None:
+        """The row that a call counts in; None where there is no room for another."""
         told, row = told_by(models), self.row
         if row.known.has(told):
             return row
@@ -220,6 +247,8 @@ class Judged:
         for other in self._here:
             if other.known == wanted:
                 return other
+        if now_ns < self._full_until_ns:
+            return None
         self.account(now_ns)
         # A FAIL goes with whoever then tells that it is here; a PASS must be its own.
         passed = row.is_decided and not row.fails
@@ -232,8 +261,8 @@ class Judged:
             self._lately.clear()
             return row
         if not self._add(made, now_ns):
-            self.crowded += 1
-            return row
+            self._full_until_ns = now_ns + LOOK_NS
+            return None
         # It has just come up, whenever it was here before.
         made.came_up_ns = made.seen_ns = now_ns
         self._choose()

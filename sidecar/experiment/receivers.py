@@ -49,7 +49,8 @@ DETAIL = 200  # characters of what a shadow says
 @dataclass(slots=True)
 class _Health:
     failing: Failing | None = None
-    said_ns: int = 0
+    said_ns: int | None = None  # when a failure was last told
+    told: bool = False  # of the failure that goes on
 
 
 class Receivers:
@@ -169,15 +170,17 @@ class Receivers:
         health = self._health[name]
         if answer.status not in ABSENT:
             if health.failing is not None:
-                self._log.info("shadow_answers", shadow=name, failed_calls=health.failing.calls)
-                self._health[name] = _Health()
+                if health.told:
+                    self._log.info("shadow_answers", shadow=name, failed_calls=health.failing.calls)
+                # What was said stays: a shadow that fails every other call is told once a minute.
+                self._health[name] = _Health(said_ns=health.said_ns)
             return
         cause = f"{grpc_name(answer.status)}: {answer.detail[:DETAIL]}".rstrip(": ")
         before = health.failing
         since, calls = (before.since_ns, before.calls) if before else (answer.ended_ns, 0)
         health.failing = Failing(since, calls + 1, cause)
-        if before is None or answer.ended_ns - health.said_ns >= AGAIN_NS:
-            health.said_ns = answer.ended_ns
+        if health.said_ns is None or answer.ended_ns - health.said_ns >= AGAIN_NS:
+            health.said_ns, health.told = answer.ended_ns, True
             self._log.warning(
                 "shadow_fails",
                 shadow=name,

@@ -18,7 +18,7 @@ from sidecar.judge.report import State, Verdict
 from sidecar.judge.verdict import decide, plans_of
 from sidecar.judge.versions import Known
 from sidecar.judge.worst import Example, merge_sample, merge_worst
-from sidecar.report.notices import of_attempt, of_away, of_sums, of_versions
+from sidecar.report.notices import of_attempt, of_away, of_limited, of_sums, of_versions
 from sidecar.report.part import Away, Part
 from sidecar.report.report import (
     CallInput,
@@ -97,6 +97,8 @@ def build(
         away = away.plus(part.away)
     attempt = max(part.snapshot.attempt for part in taken)
     outputs = _outputs(part.outputs for part in taken)
+    outcomes = _summed(part.outcomes for part in taken)
+    skipped = _summed(part.skipped for part in taken)
     unread = _summed(part.unread for part in taken)
     timeline = Timeline.merged(part.timeline for part in taken)
     return Report(
@@ -113,7 +115,7 @@ def build(
             timeline.width_seconds,
             tuple(Point(at, *bucket) for at, bucket in sorted(timeline.buckets.items())),
         ),
-        outcomes=_summed(part.outcomes for part in taken),
+        outcomes=outcomes,
         outputs=outputs,
         unread=unread,
         notices=(
@@ -121,11 +123,12 @@ def build(
             *of_versions(rows),
             *of_attempt(attempt, lead.settings.alpha),
             *of_away(away),
+            *of_limited(skipped, sum(outcomes.values())),
             *of_sums(outputs, unread),
         ),
         versions=rows,
         attempt=attempt,
-        skipped=_summed(part.skipped for part in taken),
+        skipped=skipped,
         worst=_examples([part.worst for part in taken], merge_worst, lead.settings.worst),
         sample=_examples([part.sample for part in taken], merge_sample, lead.settings.sample),
         sidecars=_rows(parts, taken),

@@ -6,6 +6,7 @@ from sidecar.experiment.judged import Judged
 from sidecar.experiment.row import Row
 from sidecar.experiment.state import State
 from sidecar.judge.counts import ALL
+from sidecar.judge.report import State as Verdict
 from sidecar.report.build import build
 from sidecar.report.notices import of_state
 from sidecar.report.part import Away, Part
@@ -28,6 +29,10 @@ def part_of(state: State, judged: Judged, row: Row | None = None) -> Part:
     snapshot = row.snapshot(state.now_ns)
     worst = {key: judge.worst(*key) for key in snapshot.cells}
     is_current = row is judged.row
+    stands = judge.stands
+    why = judged.is_crowded(state.now_ns) if is_current else ""
+    if why and stands is not None and stands[0] is Verdict.PASS:
+        stands = (Verdict.INCONCLUSIVE, f"{why}: {stands[1]}")
     return Part(
         source="",
         shadow=judged.name,
@@ -53,7 +58,7 @@ def part_of(state: State, judged: Judged, row: Row | None = None) -> Part:
             for key in snapshot.cells
             if key.slice == ALL and (found := judge.sample(*key))
         },
-        stands=judge.stands,
+        stands=stands,
         is_current=is_current,
         away=Away(
             len(row.gaps),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from sidecar.call import SkipReason
 from sidecar.experiment.state import State
 from sidecar.judge.criteria.of_times import MEASURED_BIAS
 from sidecar.judge.evidence.attempts import alpha_of_attempt
@@ -17,6 +18,7 @@ from sidecar.report.report import OutputRow, VersionRow
 
 NOISE_SHOWN = 5
 METHODS_SHOWN = 3
+LIMITED_SHARE = 0.1  # of calls over the rate limit, from which on a person has to know
 DESCRIPTORS = (
     "name what the bytes mean: `compare.descriptors: FILE`, with `protoc --descriptor_set_out=FILE "
     "--include_imports your.proto`, or serve reflection on the shadow"
@@ -43,6 +45,9 @@ def of_state(now: State, shadow: str) -> list[str]:
         found.append(
             f"{_count(connections, 'connection')} cannot be read ({reason}): {TLS_OR_HTTP1}"
         )
+    judged = now.judged.get(shadow)
+    if judged is not None and (why := judged.is_crowded(now.now_ns)):
+        found.append(f"{why} may not be all that is there")
     found += _of_store(now)
     judge = now.settings.judge
     if not now.control_fraction and any(c.required and c.measures_latency for c in judge.criteria):
@@ -119,6 +124,19 @@ def of_away(away: Away) -> list[str]:
     return [
         f"the observer was away {times}, {_span(away.seconds)} in all, and went on with what it "
         f"had kept{lost}"
+    ]
+
+
+def of_limited(skipped: Mapping[str, int], compared: int) -> list[str]:
+    """That a rate limit, which keeps the head of each burst, left out a large share of calls."""
+    limited = skipped.get(SkipReason.RATE_LIMITED.value, 0)
+    if not limited or limited < LIMITED_SHARE * (limited + compared):
+        return []
+    share = limited / (limited + compared)
+    return [
+        f"{_count(limited, 'call')} ({share:.0%}) were over shadows[].rate, which keeps the first "
+        "calls of each burst and no draw of all: the verdict says nothing about the rest; to have "
+        "them stood for, lower shadows[].fraction until the rate is rarely met"
     ]
 
 

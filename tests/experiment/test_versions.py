@@ -168,7 +168,23 @@ def test_a_version_that_is_a_clock_neither_fills_memory_nor_hides_calls() -> Non
         house.call(told(1.0, version=f"at-{i}"))
     assert len(house.judged.every_row) == MOST_ROWS
     assert house.judged.crowded == 2 * MOST_ROWS
-    assert sum(row.judge.calls for row in house.judged.rows) == 3 * MOST_ROWS
+    assert [row.judge.calls for row in house.judged.rows] == [1] * MOST_ROWS
+    house.judged.evaluate(house.now_ns)
+    assert house.judged.verdict.lost == {"version_crowded": 2 * MOST_ROWS}
+
+
+def test_a_version_that_there_is_no_room_for_does_not_inherit_anothers_pass() -> None:
+    house = House({})
+    for i in range(MOST_ROWS):
+        serve(house, str(i), 300 if i == MOST_ROWS - 1 else 3)
+    assert verdicts(house) == [State.PASS] * 3
+    serve(house, "one more", 8, score=2.0)
+    assert house.judged.row.judge.calls == 300
+    assert verdicts(house) == [State.INCONCLUSIVE] * 3
+    assert "8 calls told versions beyond the 16" in house.judged.verdict.reason
+    house.now_ns += GONE_NS + MS
+    serve(house, "15", 1)
+    assert house.state() is State.PASS  # nobody has heard of that version for long
 
 
 def test_the_report_shows_each_row_and_is_about_the_first() -> None:

@@ -184,6 +184,25 @@ def test_a_label_that_fits_no_criterion_is_counted_as_unusable() -> None:
     assert (events["joined"], events["unusable"]) == (1, 1)
 
 
+def test_a_batch_too_large_to_be_judged_by_its_label_stays_open() -> None:
+    """Only rows that were never looked at differ: that is no accuracy that was kept."""
+    right = required("accuracy", 0.02, outputs="score", decision=CLASS)
+    judge = Judge(settings(right), "pod", 0)
+    ours = np.tile([0.9, 0.1], (300, 1))
+    theirs = ours.copy()
+    theirs[256:] = [0.1, 0.9]
+    for i in range(2000):
+        judge.observe(pair(i, True, values={"score": (ours, theirs)}), i * MS)
+        judge.label(Label(f"id-{i}", [0] * 300), i * MS)
+    found = judged(judge, 2000)
+    assert found.state is State.WATCHING
+    assert found.events["unusable"] == 2000
+    same = Judge(settings(right), "pod", 0)
+    for i in range(2000):
+        same.observe(pair(i, values={"score": (ours, ours.copy())}), i * MS)
+    assert judged(same, 2000).state is State.PASS
+
+
 def test_calls_of_another_method_do_not_thin_out_what_a_criterion_is_about() -> None:
     wanted = "/svc/Important"
     right = required("accuracy", 0.02, outputs="score", decision=CLASS, methods=wanted)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from sidecar.call import SkipReason
 from sidecar.report.build import build
 from sidecar.report.live import part_of
 from sidecar.report.notices import noisy, of_sums
@@ -30,6 +31,23 @@ def test_answers_compared_as_bytes_are_said_with_the_ways_out() -> None:
     assert "/p.S/M0, /p.S/M1, /p.S/M2 and 2 more were compared as bytes (25 calls)" in said
     for way in ("compare.descriptors", "--descriptor_set_out", "reflection"):
         assert way in said
+
+
+def test_a_rate_limit_that_leaves_out_a_large_share_is_said() -> None:
+    house = House({})
+    for _ in range(90):
+        house.call(told(1.0))
+
+    def said() -> list[str]:
+        report = build([part_of(house.experiment.state(), house.judged)], 1.0)
+        return [notice for notice in report.notices if "shadows[].rate" in notice]
+
+    for _ in range(9):
+        house.ledger.refuse(SkipReason.RATE_LIMITED)
+    assert said() == []
+    house.ledger.refuse(SkipReason.RATE_LIMITED)
+    (notice,) = said()
+    assert notice.startswith("10 calls (10%) were over shadows[].rate, which keeps the first calls")
 
 
 def test_traffic_that_cannot_be_read_is_said_with_its_reason() -> None:

@@ -12,6 +12,7 @@ import json
 import grpc
 import pytest
 
+from tests.scenarios.books import past_the_sidecar
 from tests.scenarios.stack import servers, sidecar, skipped
 from tests.scenarios.traffic import OPTIONS, SERVICE, Client, Mix, run
 
@@ -21,7 +22,9 @@ BYTES = ("bytes",)
 
 def both_ways(production: str, through: str, mix: Mix = MIX) -> None:
     """The same traffic with and without the sidecar gets the same answers."""
-    assert asyncio.run(run(through, mix)) == asyncio.run(run(production, mix))
+    with past_the_sidecar(production):
+        direct = asyncio.run(run(production, mix))
+    assert asyncio.run(run(through, mix)) == direct
 
 
 def test_an_equal_shadow_is_compared_and_found_equal() -> None:

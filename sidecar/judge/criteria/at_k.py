@@ -23,7 +23,7 @@ class AtK(Labelled):
         array = np.atleast_1d(np.asarray(value))
         if array.dtype.kind not in "biuf" or array.size == 0:
             return ()
-        rows = array.reshape(-1, array.shape[-1])[:MAX_ROWS]
+        rows = array.reshape(-1, array.shape[-1])[: MAX_ROWS + 1]
         if array.dtype.kind == "f":
             rows = np.argsort(-rows, axis=1, kind="stable")
         return tuple(frozenset(int(i) for i in row[: self.k]) for row in rows)

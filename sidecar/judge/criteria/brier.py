@@ -28,7 +28,7 @@ class Brier(Labelled):
         array = np.atleast_1d(np.asarray(value))
         if array.dtype.kind not in "biuf" or array.size == 0:
             return ()
-        numbers = array.astype(np.float64).ravel()[:MAX_ROWS]
+        numbers = array.astype(np.float64).ravel()[: MAX_ROWS + 1]
         if not np.all((numbers >= 0) & (numbers <= 1)):
             return ()  # also for what is not a number
         return tuple(int(n) for n in np.rint(numbers * STEPS))

@@ -1,7 +1,9 @@
 """Kinds that wait for labels: what a call was decided on each side, and who was right.
 
 Rule: what waits for a label is small: decisions or ranked items, never the output. A shadow that
-failed is never right. Counterpart: `labels`, which joins.
+failed is never right. A batch of more than `MAX_ROWS` rows is too large to remember: where its
+outputs differ at all it stays open, as if its label never came, and the label is `unusable`.
+Counterpart: `labels`, which joins.
 
 Agreeing calls add exactly nothing to a difference of accuracies, so with `labels: disagreements`
 they count at once, and a differing call counts as either way until its label comes. Counters: n,
@@ -22,19 +24,23 @@ from sidecar.fields import Glob
 from sidecar.judge.criteria.base import Increments, Plan, Scores, Unit
 from sidecar.judge.criteria.counting import matched_values, splatted
 from sidecar.judge.criteria.mean import Mean
-from sidecar.judge.decision import Decided, Decision, decisions
+from sidecar.judge.decision import UNDECIDED, Decided, Decision, decisions
 from sidecar.judge.evidence.mixtures import Floats
 from sidecar.judge.evidence.splat import even_edges
 from sidecar.judge.labels import Label
 from sidecar.judge.pair import JudgedPair, Value
 from sidecar.judge.ranges import Ranges
 
-MAX_ROWS = 256  # of a batch; a larger one is judged by its first rows
+MAX_ROWS = 256  # of a batch that is judged by labels; of a larger one the label is unusable
 
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What both sides decided about one call, row by row; no rows for a shadow that failed."""
+    """What both sides decided about one call, row by row; no rows for a shadow that failed.
+
+    Production's rows are none for a batch that was too large, and the shadow's one that decides
+    nothing, if they differ.
+    """
 
     production: tuple[Decided, ...]
     shadow: tuple[Decided, ...]
@@ -73,12 +79,16 @@ class Labelled(Mean):
             if a is None:
                 continue
             production = self.rows(a)
-            if production:
-                return Decisions(production, self.rows(b) if b is not None else ())
+            if not production:
+                continue
+            shadow = self.rows(b) if b is not None else ()
+            if max(len(production), len(shadow)) <= MAX_ROWS:
+                return Decisions(production, shadow)
+            return Decisions((), () if _is_same(a, b) else (UNDECIDED,))
         return None
 
     def rows(self, value: Value) -> tuple[Decided, ...]:
-        """What is decided about each row of an output."""
+        """What is decided about each row of an output; of more than `MAX_ROWS`, one row more."""
         raise NotImplementedError
 
     def at_once(self, rows: Decisions) -> Increments:
@@ -181,7 +191,7 @@ class ByDecision(Labelled):
     def rows(self, value: Value) -> tuple[Decided, ...]:
         """See `Labelled.rows`."""
         assert self.decision is not None
-        return tuple(decisions(self.decision, value)[:MAX_ROWS])
+        return tuple(decisions(self.decision, value)[: MAX_ROWS + 1])
 
 
 class OfOneClass(ByDecision):
@@ -196,6 +206,11 @@ class OfOneClass(ByDecision):
             needs = f"{self.kind} needs labels: sample, since it also depends on agreements"
             found.append(needs)
         return found
+
+
+def _is_same(a: Value, b: Value | None) -> bool:
+    """Whether all of two outputs is equal, and so whatever is decided about any row."""
+    return b is not None and np.array_equal(np.asarray(a), np.asarray(b))
 
 
 def told(rows: Decisions, label: Label) -> list[tuple[Decided, Decided | None, int]] | None:

@@ -29,7 +29,7 @@ class NDCGAtK(AtK):
         array = np.atleast_1d(np.asarray(value))
         if array.dtype.kind not in "biuf" or array.size == 0:
             return ()
-        rows = array.reshape(-1, array.shape[-1])[:MAX_ROWS]
+        rows = array.reshape(-1, array.shape[-1])[: MAX_ROWS + 1]
         if array.dtype.kind == "f":
             if np.isnan(rows).any():
                 return tuple(() for _ in rows)  # no order: nothing is found

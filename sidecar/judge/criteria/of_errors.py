@@ -32,7 +32,7 @@ class OfErrors(Labelled):
         array = np.atleast_1d(np.asarray(value))
         if array.dtype.kind not in "biuf" or array.size == 0:
             return ()
-        numbers = array.astype(np.float64).ravel()[:MAX_ROWS] / self.largest_error
+        numbers = array.astype(np.float64).ravel()[: MAX_ROWS + 1] / self.largest_error
         return tuple(round(float(x) * STEPS) if np.isfinite(x) else NO_NUMBER for x in numbers)
 
     def errors(self, rows: Decisions, label: Label) -> list[tuple[float, float]] | None:

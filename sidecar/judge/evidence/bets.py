@@ -119,7 +119,7 @@ class Bets:
 
         Args:
             vector: sums up to now.
-            days: sums up to the end of the last whole day; None before one is over.
+            days: sums over whole days that are over; None before one is.
         """
         raise NotImplementedError
 

@@ -4,7 +4,7 @@ Rule: the unit of evidence is a block of time, not a call, because calls near ea
 Sums are kept for blocks of several lengths at once, and the evidence is that of the shortest
 length at which neighbouring blocks are no longer alike. Memory is constant, pods merge, and the
 whole goes to JSON and back. Sources and proofs: `betting` (what a block is worth), `likeness` (how
-long a block must be), `day` (why whole days), `bets` (kinds of claims), `level` (how pods add).
+long a block must be), `bets` (kinds of claims), `level` (how pods add, and what a whole day is).
 
 A call counts in the block in which it arrived, also when what is known of it comes later, as long
 as that block is in the window of its level; what comes later still counts in the block that is
@@ -39,7 +39,7 @@ from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.mixtures import threshold
 from sidecar.judge.evidence.ratio_bets import RatioBets
 
-FORMAT = 2
+FORMAT = 3
 KEEP = (300, 360, 240, 144, 168)  # closed blocks kept one by one: 5 min, 1 h, 4 h, a day, a week
 _SECOND = 1_000_000_000
 _DAY = 86_400 * _SECOND
@@ -237,7 +237,7 @@ class Blocks:
 
     @property
     def days_over(self) -> int:
-        """How many whole days are over since the first block."""
+        """How many days are over since the first block; 0 while none of them was a whole one."""
         return max(level.days for level in self._levels)
 
     def evidence_for(self, seconds: float) -> Evidence:

@@ -6,8 +6,9 @@ sum. What left the window is kept as sums only; memory is constant. Sums are mad
 read, over all blocks since the last time at once. Counterparts: `blocks`, which holds a level for
 each length; `bets`, which says what sums there are.
 
-Sums over whole days are kept beside: up to the last block before the present day, counted in days
-from the first block. Why: `day`.
+Sums over whole days are kept beside: of the days that are over, counted from the first block, those
+that had calls in most of their hours. An hour may be better than its day, and so may a day of which
+an hour was seen.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import numpy as np
 from sidecar.judge.evidence.bets import BLOCKS, CALLS, SIZES, Bets
 from sidecar.judge.evidence.mixtures import Floats
 
-DAY = 86_400
+DAY, HOUR = 86_400, 3_600
+HOURS_OF_DAY = 18  # of 24 must have calls for a day to be a whole one
 Row: TypeAlias = list[float]
 """A block: calls, and the sums of its kind."""
 
@@ -32,8 +34,10 @@ class Sums:
     """Sums up to some block."""
 
     vector: Floats
-    days: Floats | None = None  # the same, up to the end of the last whole day
+    days: Floats | None = None  # the same, over whole days only
     today: int = -1  # the day that the last block lies in, from the first block on
+    before: Floats | None = None  # the sums when that day began
+    hours: int = 0  # bits: hours of that day in which there were calls
 
 
 class Level:
@@ -112,18 +116,28 @@ class Level:
     ) -> Sums:
         """The sums with more rows, of which `before` was the last."""
         vector, days, today = sums.vector, sums.days, sums.today
+        begun, hours = sums.before, sums.hours
         for day, group in groupby(rows, lambda row: self._day(row[0])):
             if day > today:
-                days = vector if vector[BLOCKS] else None
-                today = day
+                if hours.bit_count() >= HOURS_OF_DAY:
+                    whole = vector if begun is None else vector - begun
+                    days = whole if days is None else days + whole
+                begun, hours, today = (vector if vector[BLOCKS] else None), 0, day
             new = list(group)
+            for number, _ in new:
+                hours |= self._hours(number)
             table = np.array([[number, *row] for number, row in (*before, *new)])
             vector = vector + self._bets.added(table, vector, skip=len(before))
             before = new[-1:]
-        return Sums(vector, days, today)
+        return Sums(vector, days, today, begun, hours)
 
     def _day(self, number: int) -> int:
         return int((number - (self.first or 0)) * self.seconds // DAY)
+
+    def _hours(self, number: int) -> int:
+        """Bits: the hours of its day, from the first block on, that a block covers."""
+        begin = int((number - (self.first or 0)) * self.seconds) % DAY // HOUR
+        return ((1 << max(1, int(self.seconds // HOUR))) - 1) << begin
 
     @property
     def likeness(self) -> Floats:
@@ -137,8 +151,8 @@ class Level:
 
     @property
     def days(self) -> int:
-        """How many whole days are over."""
-        return max(0, self.sums.today)
+        """How many days are over; 0 while none of them was a whole one."""
+        return 0 if self.sums.days is None else max(0, self.sums.today)
 
     @property
     def sizes(self) -> tuple[float, float, float, float, float]:
@@ -215,17 +229,28 @@ def _plain(sums: Sums) -> dict[str, Any] | None:
     if not sums.vector[BLOCKS]:
         return None
     days = None if sums.days is None else sums.days.tolist()
-    return {"vector": sums.vector.tolist(), "days": days, "today": sums.today}
+    before = None if sums.before is None else sums.before.tolist()
+    return {
+        "vector": sums.vector.tolist(),
+        "days": days,
+        "today": sums.today,
+        "before": before,
+        "hours": sums.hours,
+    }
 
 
 def _sums_of(width: int, data: Mapping[str, Any] | None) -> Sums:
     if data is None:
         return Sums(np.zeros(width))
-    for name in ("vector", "days"):
+    for name in ("vector", "days", "before"):
         if data[name] is not None and len(data[name]) != width:
             raise ValueError(f"blocks: {name} has {len(data[name])} sums, not {width}")
-    days = None if data["days"] is None else np.array(data["days"], dtype=np.float64)
-    return Sums(np.array(data["vector"], dtype=np.float64), days, int(data["today"]))
+    vector, days, before = (
+        None if data[name] is None else np.array(data[name], dtype=np.float64)
+        for name in ("vector", "days", "before")
+    )
+    assert vector is not None
+    return Sums(vector, days, int(data["today"]), before, int(data["hours"]))
 
 
 @dataclass(frozen=True, slots=True)

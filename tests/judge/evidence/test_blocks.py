@@ -307,3 +307,30 @@ def test_what_becomes_known_of_calls_that_were_never_counted_makes_no_block() ->
     assert [number - START // SECOND for number, _ in blocks.rows(1)] == [0, 1, 5, 6]
     assert all(map(math.isfinite, blocks.interval(0.05)))
     assert math.isfinite(blocks.evidence().log_pass)
+
+
+@pytest.mark.parametrize(("hours", "whole"), [(1, False), (17, False), (18, True), (24, True)])
+def test_a_day_is_whole_only_if_most_of_its_hours_had_calls(hours: int, whole: bool) -> None:
+    blocks = long_blocks(Bets(0.05, 2.0))
+    for day in range(4):
+        for tens in range(hours * 6):
+            at = START + (day * 86_400 + tens * 600) * SECOND
+            blocks.add(at, 1000, (35.0, 35.0))
+    blocks.advance(START + 4 * 86_400 * SECOND)
+    assert bool(blocks.days_over) is whole
+    # Within the margin, but not if an hour may be half as bad as its day.
+    assert (blocks.evidence().log_pass > 0) is whole
+    again = Blocks.from_dict(json.loads(json.dumps(blocks.to_dict())))
+    assert again.evidence() == blocks.evidence()
+
+
+def test_a_day_of_one_hour_adds_nothing_to_whole_days() -> None:
+    blocks = long_blocks(Bets(0.05, 2.0))
+    told = []
+    for hour in [*range(25), 48]:
+        blocks.add(START + hour * 3600 * SECOND, 1000, (35.0, 35.0))
+        blocks.advance(START + (hour + 1) * 3600 * SECOND)
+        told.append(blocks.levels[-1].sums.days)
+    assert told[-2] is not None
+    assert told[-1] is not None
+    assert told[-1].tolist() == told[-2].tolist()
