@@ -10,7 +10,7 @@ import pytest
 from sidecar.judge.counts import Coverage
 from sidecar.judge.judge import Judge
 from sidecar.judge.report import State, Verdict
-from tests.judge.pairs import SECOND, failed, pair, required, settings
+from tests.judge.pairs import SECOND, compared, failed, pair, required, settings
 
 RATE = 5  # calls a second
 SAME = required("disagreement", 0.05)
@@ -262,7 +262,7 @@ def test_a_control_that_gives_no_answer_is_no_proof_of_harm() -> None:
         for i in range(RATE * 1200):
             at = i * SECOND // RATE
             call = pair(i, i % 4 == 0, arrived_ns=at, control_times=ControlTimes(failed=lost))
-            alike = None if lost else pair(i).comparison
+            alike = None if lost else compared(models=("m:1", "m:1"))
             judge.observe(changed(call, control=alike), at)
         plan_fails = _verdict(judge, 1200 * SECOND).criteria[0]
         found.append((plan_fails.state, plan_fails.log_fail))
