@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from sidecar.judge.criteria.at_k import firsts
 from sidecar.judge.criteria.base import Criterion
 from sidecar.judge.criteria.labelled import Labelled
 from sidecar.judge.decision import Decision
@@ -219,3 +220,10 @@ def test_calls_of_another_method_do_not_thin_out_what_a_criterion_is_about() -> 
     assert found.state is not State.PASS
     assert found.criteria[0].n == 20
     assert found.criteria[0].estimate == pytest.approx(1)
+
+
+def test_scores_that_are_no_numbers_rank_nothing() -> None:
+    scores = np.array([[0.9, np.nan, 0.1], [0.2, 0.3, 0.1]])
+    assert firsts(scores, 2) == ((), ())
+    assert firsts(scores[1:], 2) == ((1, 0),)
+    assert firsts(np.array([7, 8, 9]), 2) == ((7, 8),)

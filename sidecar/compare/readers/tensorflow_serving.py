@@ -163,7 +163,7 @@ def read_tensor(name: str, tensor: pb.TensorProto) -> Output:
 
 def _values(name: str, dtype: str, values: Iterable[object]) -> Array:
     if dtype == BYTES:
-        return bytes_array(values)  # type: ignore[arg-type]
+        return bytes_array(values)  # type: ignore[arg-type]  # a repeated field is a sequence
     if dtype in ("FP16", "BF16"):
         bits = numbers_from_field(name, "UINT16", values)
         return widen_bfloat16(bits) if dtype == "BF16" else bits.view(np.float16)

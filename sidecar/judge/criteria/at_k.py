@@ -13,6 +13,25 @@ from sidecar.judge.labels import Label
 from sidecar.judge.pair import Value
 
 
+def firsts(value: Value, k: int) -> tuple[tuple[int, ...], ...]:
+    """The first k items of each row in their order; none where a score is NaN.
+
+    Args:
+        value: item numbers as ranked, or scores, float, [rows, items] or [items].
+        k: how many.
+    """
+    array = np.atleast_1d(np.asarray(value))
+    if array.dtype.kind not in "biuf" or array.size == 0:
+        return ()
+    rows = array.reshape(-1, array.shape[-1])[: MAX_ROWS + 1]
+    if array.dtype.kind != "f":
+        return tuple(tuple(int(i) for i in row[:k]) for row in rows)
+    if np.isnan(rows).any():
+        return tuple(() for _ in rows)  # no order: nothing is found
+    order = np.argsort(-rows, axis=1, kind="stable")
+    return tuple(tuple(int(i) for i in row[:k]) for row in order)
+
+
 class AtK(Labelled):
     """What is among the first k, not in which order."""
 
@@ -20,13 +39,7 @@ class AtK(Labelled):
 
     def rows(self, value: Value) -> tuple[Decided, ...]:
         """See `Labelled.rows`: item numbers as ranked, or of scores the indices of the best."""
-        array = np.atleast_1d(np.asarray(value))
-        if array.dtype.kind not in "biuf" or array.size == 0:
-            return ()
-        rows = array.reshape(-1, array.shape[-1])[: MAX_ROWS + 1]
-        if array.dtype.kind == "f":
-            rows = np.argsort(-rows, axis=1, kind="stable")
-        return tuple(frozenset(int(i) for i in row[: self.k]) for row in rows)
+        return tuple(frozenset(row) for row in firsts(value, self.k))
 
     def lead(self, rows: Decisions, label: Label) -> float | None:
         """See `Labelled.lead`: shares of the relevant items that were found, by `size`."""

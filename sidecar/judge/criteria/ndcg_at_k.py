@@ -10,10 +10,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import numpy as np
-
-from sidecar.judge.criteria.at_k import AtK, relevant_of
-from sidecar.judge.criteria.labelled import MAX_ROWS, Decisions
+from sidecar.judge.criteria.at_k import AtK, firsts, relevant_of
+from sidecar.judge.criteria.labelled import Decisions
 from sidecar.judge.decision import Decided
 from sidecar.judge.labels import Label
 from sidecar.judge.pair import Value
@@ -26,15 +24,7 @@ class NDCGAtK(AtK):
 
     def rows(self, value: Value) -> tuple[Decided, ...]:
         """See `Labelled.rows`: the first k items in their order."""
-        array = np.atleast_1d(np.asarray(value))
-        if array.dtype.kind not in "biuf" or array.size == 0:
-            return ()
-        rows = array.reshape(-1, array.shape[-1])[: MAX_ROWS + 1]
-        if array.dtype.kind == "f":
-            if np.isnan(rows).any():
-                return tuple(() for _ in rows)  # no order: nothing is found
-            rows = np.argsort(-rows, axis=1, kind="stable")
-        return tuple(tuple(int(i) for i in row[: self.k]) for row in rows)
+        return firsts(value, self.k)
 
     def lead(self, rows: Decisions, label: Label) -> float | None:
         """See `Labelled.lead`."""
