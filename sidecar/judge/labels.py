@@ -36,6 +36,9 @@ class LabelSettings(Section):
     pairs: Count = 100_000
     early: Count = 10_000  # labels that came before their pair
     max_age_seconds: Seconds = 7 * 86_400.0
+    # How long after its call a label comes at the latest, where only a sample has labels
+    # (`labels: sample`): after a PASS, blocks of time that are younger are not looked at yet.
+    delay_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,8 @@ def decide(
     slices = slices_of(settings, plans, total, latches)
     decision, reason = latches.overall or _overall(settings, plans, criteria, slices, total)
     if latches.overall is not None and decision is State.PASS:
-        later = harm(latches, plans, total) or _since(settings, plans, criteria, slices, latches)
+        later = harm(latches, plans, total, settings.labels.delay_seconds)
+        later = later or _since(settings, plans, criteria, slices, latches)
         if later is not None:
             decision, reason = State.FAIL, later
             criteria = [replace(c, state=latches.criteria.get(c.name, c.state)) for c in criteria]

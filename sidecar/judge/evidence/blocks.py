@@ -226,6 +226,10 @@ class Blocks:
         """How many, or the sum of their weights."""
         return self.total[0]
 
+    def level(self, seconds: float) -> Level:
+        """Closed blocks of one length."""
+        return self._levels[self.lengths.index(seconds)]
+
     def rows(self, seconds: float, since: int = -1) -> list[tuple[int, Row]]:
         """Closed blocks of one length that are still kept one by one, after a block's number."""
         level = self._levels[self.lengths.index(seconds)]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 
 import pytest
 
 from sidecar.judge.evidence.attempts import alpha_of_attempt
-from sidecar.judge.evidence.combine import pass_alpha, passing
+from sidecar.judge.evidence.combine import pass_alpha
 from sidecar.judge.evidence.effective import DistinctInputs
 
 
@@ -19,14 +18,9 @@ def test_all_attempts_together_spend_alpha() -> None:
         alpha_of_attempt(0.05, 0)
 
 
-def test_shadows_pass_step_by_step() -> None:
-    alpha = 0.025
-    assert pass_alpha(alpha, 5) == alpha / 5
-    assert passing(
-        [math.log(5 / alpha) + 1e-9, math.log(4 / alpha) + 1e-9, 0.0, 0.0, 0.0], alpha
-    ) == [0, 1]
-    assert passing([math.log(4.9 / alpha)] * 5, alpha) == []
-    assert passing([], alpha) == []
+def test_a_false_pass_of_any_of_several_shadows_is_as_rare_as_of_one() -> None:
+    assert pass_alpha(0.025, 5) == 0.025 / 5
+    assert pass_alpha(0.025, 0) == 0.025
 
 
 def test_thirty_hot_inputs_are_worth_thirty() -> None:
