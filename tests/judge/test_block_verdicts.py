@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sidecar.judge.counts import Coverage
+from sidecar.judge.evidence.effective import digest_of
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
 from sidecar.judge.report import State, Verdict
@@ -298,3 +299,19 @@ def test_a_control_that_gives_no_answer_is_no_proof_of_harm() -> None:
         found.append((plan_fails.state, plan_fails.log_fail))
     assert found[0][0] is State.FAIL
     assert found[1][0] is State.WATCHING
+
+
+def test_thirty_calls_again_and_again_do_not_pass_for_thousands() -> None:
+    """An hour of one load test's three inputs: nothing differs, and little was asked."""
+    few, many = _judge(min_distinct_inputs=30), _judge(min_distinct_inputs=30)
+    for i in range(RATE * 7200):
+        at = i * SECOND // RATE
+        few.observe(pair(i, arrived_ns=at, request_digest=digest_of("m", [b"%d" % (i % 3)])), at)
+        many.observe(pair(i, arrived_ns=at, request_digest=None), at)
+    found = _verdict(few, 7200 * SECOND)
+    assert found.state is State.WATCHING
+    assert "3.0 of at least 30 distinct inputs" in found.reason
+    assert found.distinct_inputs == pytest.approx(3.0)
+    unknown = _verdict(many, 7200 * SECOND)
+    assert unknown.distinct_inputs is None
+    assert unknown.state is State.PASS, "where requests are not known nothing is held back"

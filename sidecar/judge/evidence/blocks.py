@@ -277,6 +277,17 @@ class Blocks:
             reason=self._reason(i, [alike(s) for s in states]),
         )
 
+    @property
+    def expected(self) -> int:
+        """Index of the length to come: the shortest that is not known to be alike, or has to be.
+
+        While nothing varies it stays the one that is chosen now.
+        """
+        states = np.array([float(of_series(state(level.likeness))) for level in self._levels])
+        if math.isnan(float(autocorrelation_of(self._levels[0])[0])):
+            return int(choose(states, self.lengths, self.unseen_seconds))
+        return int(choose(np.nan_to_num(states), self.lengths, self.unseen_seconds))
+
     def _reason(self, i: int, states: Sequence[Alike]) -> str:
         here = f"blocks of {duration(self.lengths[i])}"
         like = [duration(s) for s, a in zip(self.lengths, states, strict=True) if a is Alike.YES]

@@ -82,7 +82,11 @@ HALF_AN_HOUR = 180  # blocks of ten seconds
 
 
 def _looks(
-    scores: np.ndarray, delays: np.ndarray, begin: int = 30, keep: int = 2160, **given: float
+    scores: np.ndarray,
+    delays: np.ndarray,
+    begin: int = 30,
+    keep: int = 2160,
+    run_length: float = 100_000.0,
 ) -> tuple[Watch, list[bool], list[float]]:
     """Ten-second blocks whose calls are labelled so many blocks later, looked at after each.
 
@@ -90,7 +94,7 @@ def _looks(
         The watch, whether it had fired at each look, and what it was fed for good.
     """
     blocks = Blocks(MeanBets(0.02, 1.0, -1.0, 1.0), keep=(300, keep, 90, 90, 90))
-    watch = Watch(0.02, -1.0, 1.0, **given)
+    watch = Watch(0.02, -1.0, 1.0, run_length=run_length)
     due: dict[int, list[tuple[int, float]]] = defaultdict(list)
     fired, wealth = [], []
     for i, row in enumerate(scores):
