@@ -102,6 +102,11 @@ class SpanQueue:
             self._thread.start()
 
     @property
+    def wanted(self) -> bool:
+        """Whether anybody would hear of a span."""
+        return self._exporter is not None or bool(self._sinks)
+
+    @property
     def counts(self) -> SpanCounts:
         """What became of the spans so far."""
         with self._changed:

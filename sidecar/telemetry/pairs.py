@@ -154,7 +154,7 @@ class PairSpans:
         """
         if self._watching and production is not None and _answers_its_span(production):
             self._found("its answers name a span")
-        if planned.production is None:
+        if planned.production is None or not self.queue.wanted:
             return
         if production is None and not sent:
             self._refuse(call, planned, skipped)
@@ -197,7 +197,9 @@ class PairSpans:
 
     def refused(self, call: Started, reason: SkipReason) -> None:
         """Tell of a call that nobody got a copy of, if it was lost and it is its reason's turn."""
-        if self._settings.traces == "off" or not self._turn(reason, call.started_ns):
+        if reason in INELIGIBLE or not self.queue.wanted or self._settings.traces == "off":
+            return
+        if not self._turn(reason, call.started_ns):
             return
         planned = self.plan(call)
         if planned.production is not None:
@@ -250,4 +252,7 @@ def _answers_its_span(answer: Observation) -> bool:
 
 
 def _named(metadata: Metadata) -> bool:
-    return any(name == TRACE_RESPONSE for name, _ in metadata)
+    for name, _ in metadata:
+        if name == TRACE_RESPONSE:
+            return True
+    return False

@@ -14,6 +14,7 @@ import numpy as np
 from sidecar.compare.payload import Array
 
 _NAME: Final = re.compile(r"prob|score|logit|softmax|confidence", re.IGNORECASE)
+FEW: Final = 64  # elements that Python has looked at before numpy has begun
 _SUM_TOLERANCE: Final = 2e-2  # what bfloat16 rounding leaves of a sum of one
 
 
@@ -28,6 +29,12 @@ def are_class_scores(name: str, array: Array) -> bool:
         return False
     if array.ndim >= 2 and _NAME.search(name):
         return True
+    if array.size <= FEW and array.ndim <= 2:
+        rows: list[list[float]] = [array.tolist()] if array.ndim == 1 else array.tolist()
+        # A NaN is not between 0 and 1.
+        return all(
+            [all([0 <= x <= 1 for x in row]) and abs(sum(row) - 1) <= _SUM_TOLERANCE for row in rows]
+        )
     if array.ndim == 1:  # the same as below for one row, without arrays of one
         if not (np.minimum.reduce(array) >= 0 and np.maximum.reduce(array) <= 1):  # nor for NaN
             return False
