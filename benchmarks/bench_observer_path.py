@@ -146,7 +146,7 @@ class Wire:
         return time.monotonic_ns()
 
 
-async def measure(
+async def measure(  # noqa: PLR0915 - from the first call to the last
     shadow: str, flags: argparse.Namespace, stages: Stages
 ) -> list[tuple[float, float]]:
     """CPU time a call of each round: in microseconds, and in yardsticks."""

@@ -125,10 +125,10 @@ class Connection:
                 # What was read of these bytes is told apart by its stream's number.
                 self._follow(self._follower, data if direction == Direction.CLIENT else b"", now_ns)
             return events
-        frames = self._client.held + self._server.held
-        if frames != self._frames_held:
-            self._budget.held += frames - self._frames_held
-            self._frames_held = frames
+        unfinished = self._client.held + self._server.held
+        if unfinished != self._frames_held:
+            self._budget.held += unfinished - self._frames_held
+            self._frames_held = unfinished
         tables = self._requests.held + self._responses.held
         if tables != self._tables_held:
             budget, more = self._budget, tables - self._tables_held

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import NamedTuple
 
@@ -74,7 +75,7 @@ class PairSpans:
         self._upstreams: dict[int, str] = {}
         versions = {shadow.name: shadow.version for shadow in shadows}
         self._unix_offset_ns = unix_offset_ns
-        resource = make_resource(environ, versions)
+        resource = partial(make_resource, environ, versions)
         self._propagation = make_propagation(environ)
         self._builder = SpanBuilder(unix_offset_ns, draw.getrandbits, settings.workload)
         self._instrumented = settings.production_span == "internal"
@@ -252,7 +253,4 @@ def _answers_its_span(answer: Observation) -> bool:
 
 
 def _named(metadata: Metadata) -> bool:
-    for name, _ in metadata:
-        if name == TRACE_RESPONSE:
-            return True
-    return False
+    return any(name == TRACE_RESPONSE for name, _ in metadata)

@@ -31,10 +31,13 @@ def are_class_scores(name: str, array: Array) -> bool:
         return True
     if array.size <= FEW and array.ndim <= 2:
         rows: list[list[float]] = [array.tolist()] if array.ndim == 1 else array.tolist()
-        # A NaN is not between 0 and 1.
-        return all(
-            [all([0 <= x <= 1 for x in row]) and abs(sum(row) - 1) <= _SUM_TOLERANCE for row in rows]
-        )
+        for row in rows:
+            for score in row:
+                if not 0 <= score <= 1:  # nor is NaN
+                    return False
+            if abs(sum(row) - 1) > _SUM_TOLERANCE:
+                return False
+        return True
     if array.ndim == 1:  # the same as below for one row, without arrays of one
         if not (np.minimum.reduce(array) >= 0 and np.maximum.reduce(array) <= 1):  # nor for NaN
             return False

@@ -8,8 +8,8 @@ import numpy as np
 
 from sidecar.compare.payload import Output
 from sidecar.compare.result import Outcome
-from sidecar.compare.rules.numbers import FEW_BYTES
 from sidecar.compare.rules.finding import Finding, Rule, Tuning, row_mean
+from sidecar.compare.rules.numbers import FEW_BYTES
 
 
 def _compare(a: Output, b: Output, rule: Tuning) -> Finding:
