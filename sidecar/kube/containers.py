@@ -199,6 +199,11 @@ def _environment(options: Options, service_name: str) -> list[dict[str, Any]]:
     ]
     if options.otlp is not None:
         environment.append({"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": options.otlp})
+        if options.otlp_protocol != "grpc":
+            name = "OTEL_EXPORTER_OTLP_PROTOCOL"
+            environment.append({"name": name, "value": options.otlp_protocol})
+        if options.otlp_metrics == "true":
+            environment.append({"name": "OTEL_METRICS_EXPORTER", "value": "otlp"})
     else:  # the standard's default is this pod's own port 4317, where nobody listens
         environment.append({"name": "OTEL_TRACES_EXPORTER", "value": "none"})
     return environment

@@ -168,6 +168,8 @@ def _obstacles(spec: Mapping[str, Any], options: Options) -> list[str]:
     except ValueError as error:
         limit = options.wire_memory.limit
         found.append(f"{PREFIX}wire-memory: {WIRE_SHARE:.1%} of {limit} is the wire's: {error}")
+    if options.otlp_metrics == "true" and options.otlp is None:
+        found.append(f"{PREFIX}otlp-metrics: goes with {PREFIX}otlp, which says where to")
     if options.rate is not None and not options.shadow:
         found.append(f"{PREFIX}rate: goes with {PREFIX}shadow; else the config map sets it")
     return found

@@ -62,6 +62,8 @@ class Options:
     rate: str | None = None
     config_map: str | None = None  # its key "config.yaml" configures the observer
     otlp: str | None = None
+    otlp_protocol: Literal["grpc", "http/protobuf"] = "grpc"
+    otlp_metrics: Literal["true", "false"] = "false"  # send metrics there, too
     service_name: str | None = None  # of the production spans; None: the pod's app label
     image: str = "shadow-sidecar:0.1.0"
     intercept: Literal["port", "redirect"] = "port"
@@ -181,6 +183,8 @@ READERS: dict[str, _Reader] = {
     "rate": (_decimal(0, 1e9, low_open=True), "calls a second, more than 0"),
     "config-map": (_matching(_DNS_NAME), _NAMED),
     "otlp": (_endpoint, '"http://HOST:PORT" or "https://HOST:PORT"'),
+    "otlp-protocol": _one_of("grpc", "http/protobuf"),
+    "otlp-metrics": _one_of("true", "false"),
     "service-name": (_matching(re.compile(r"[\w./-]{1,100}", re.ASCII)), "a service's name"),
     "image": (_matching(_IMAGE), "an image reference"),
     "intercept": _one_of("port", "redirect"),
