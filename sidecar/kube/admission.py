@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sidecar.kube import patch
@@ -49,7 +49,11 @@ def answer(body: bytes, defaults: Mapping[str, str]) -> Answer:
     Raises:
         MalformedReviewError: saying what is missing.
     """
-    request = _read(body)
+    return decide(read_request(body), defaults)
+
+
+def decide(request: Mapping[str, Any], defaults: Mapping[str, str]) -> Answer:
+    """Answer a request that `read_request` has read, whatever its object holds."""
     try:
         return _decide(request, defaults)
     except Exception as error:  # a defect of ours must not keep a model from starting
@@ -57,7 +61,12 @@ def answer(body: bytes, defaults: Mapping[str, str]) -> Answer:
         return _allow(request, "error", warning=text)
 
 
-def _read(body: bytes) -> dict[str, Any]:
+def read_request(body: bytes) -> dict[str, Any]:
+    """The request of the AdmissionReview in `body`.
+
+    Raises:
+        MalformedReviewError: saying what is missing.
+    """
     try:
         review = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -72,7 +81,16 @@ def _read(body: bytes) -> dict[str, Any]:
     return request
 
 
-def _decide(request: dict[str, Any], defaults: Mapping[str, str]) -> Answer:
+def with_warnings(found: Answer, lines: Sequence[str]) -> Answer:
+    """The answer with further warnings, cut as the API server would."""
+    if not lines:
+        return found
+    response = found.review["response"]
+    said = [*response.get("warnings", ()), *((MESSAGE + line)[:MAX_WARNING] for line in lines)]
+    return replace(found, review=_review({**response, "warnings": said}))
+
+
+def _decide(request: Mapping[str, Any], defaults: Mapping[str, str]) -> Answer:
     kind = (request.get("kind") or {}).get("kind")
     before = request.get("object")
     operation = request.get("operation")
