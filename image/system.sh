@@ -49,7 +49,7 @@ done
 while read -r each; do
     real=$(readlink -f "$each")
     place=$(readlink -f "$(dirname "$each")")
-    [ -e "$to$place/$(basename "$each")" ] || ln -s "$(basename "$real")" "$to$place/$(basename "$each")"
+    [ -e "$to$place/$(basename "$each")" ] || ln -s "$real" "$to$place/$(basename "$each")"
 done <"$loaded"
 ln -s "$python" "$to/usr/bin/python3"
 [ -e "$to/usr/bin/sh" ] || ln -s dash "$to/usr/bin/sh"

@@ -98,6 +98,8 @@ def observer_container(
     args = [f"--tap={TAP_PATH}", f"--http={ANY[options.ip_family]}:{options.http_port}"]
     args.append(f"--state={STATE_PATH}")
     args += [f"--config={CONFIG_PATH}"] if options.config_map else []
+    if options.admin_port is not None:
+        args.append(f"--admin={LOOPBACK[options.ip_family]}:{options.admin_port}")
     guard = ["python", "-m", "sidecar.kube.guard"]
     guard.append(f"--memory={int(quantity(options.observer_memory.limit) * 0.9)}")
     guard.append(f"--live=http://{LOOPBACK[options.ip_family]}:{options.http_port}/livez")

@@ -19,6 +19,7 @@ from sidecar.collect.api_server import ApiServer, ApiServerError
 from sidecar.log import Log
 
 REASON = "ShadowNotInjected"
+PASSED = "ShadowPassedBy"  # the sidecar is there, and calls do not come through it
 AGAIN_SECONDS = 600.0
 MOST_KNOWN = 1_000
 MOST_WAITING = 100
@@ -65,7 +66,7 @@ def subject_of(request: Mapping[str, Any]) -> Subject | None:
     )
 
 
-def event_of(subject: Subject, text: str, now: datetime) -> dict[str, Any]:
+def event_of(subject: Subject, text: str, now: datetime, reason: str = REASON) -> dict[str, Any]:
     """The Event, as core/v1 has it."""
     at = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     about = {
@@ -81,7 +82,7 @@ def event_of(subject: Subject, text: str, now: datetime) -> dict[str, Any]:
         "kind": "Event",
         "metadata": {"generateName": "shadow-sidecar-", "namespace": subject.namespace},
         "involvedObject": about,
-        "reason": REASON,
+        "reason": reason,
         "message": text[:MOST_TEXT],
         "type": "Warning",
         "source": {"component": "shadow-sidecar"},
@@ -106,12 +107,12 @@ class Events:
         """
         self._server, self._clock, self._log = server, clock, log
         self.counted: Callable[[str], None] = lambda _: None  # told each result
-        self._waiting: asyncio.Queue[tuple[Subject, str]] = asyncio.Queue(MOST_WAITING)
+        self._waiting: asyncio.Queue[tuple[Subject, str, str]] = asyncio.Queue(MOST_WAITING)
         self._known: OrderedDict[tuple[Subject, str], float] = OrderedDict()
         self._error = ""  # of the latest that could not be written
 
-    def tell(self, subject: Subject | None, text: str) -> None:
-        """Have it written, unless it was lately."""
+    def tell(self, subject: Subject | None, text: str, outcome: str = "") -> None:
+        """Have it written, unless it was lately; `outcome` is the review's."""
         now = self._clock()
         if (
             subject is None
@@ -123,15 +124,15 @@ class Events:
         while len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)
         try:
-            self._waiting.put_nowait((subject, text))
+            self._waiting.put_nowait((subject, text, PASSED if outcome == "passed" else REASON))
         except asyncio.QueueFull:
             self.counted("dropped")
 
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
-            subject, text = await self._waiting.get()
-            event = event_of(subject, text, datetime.now(UTC))
+            subject, text, reason = await self._waiting.get()
+            event = event_of(subject, text, datetime.now(UTC), reason)
             try:
                 await self._server.post(f"/api/v1/namespaces/{subject.namespace}/events", event)
                 self.counted("written")

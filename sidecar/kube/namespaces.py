@@ -8,10 +8,11 @@ has the ones that were known last, and it is said. Counterparts: `webhook`, `opt
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from sidecar.collect.api_server import ApiServerError
+from sidecar.kube.bypasses import ENFORCE
 from sidecar.kube.options import INJECT_LABEL, NOTES, PREFIX, parse_options
 
 FRESH_SECONDS = 30.0
@@ -31,6 +32,7 @@ class Defaults:
 
     values: Mapping[str, str]
     wrong: tuple[str, ...] = ()
+    enforced: str = ""  # the Pod Security level that pods are held to
 
 
 NONE = Defaults({})
@@ -50,7 +52,8 @@ def defaults_of(namespace: Mapping[str, Any]) -> Defaults:
         wrong += [f"namespace {metadata.get('name')}: {error}, and is left out" for error in errors]
         if not errors:
             good[name] = value
-    return Defaults(good, tuple(wrong))
+    enforced = (metadata.get("labels") or {}).get(ENFORCE) or ""
+    return Defaults(good, tuple(wrong), str(enforced))
 
 
 class Namespaces:
@@ -71,9 +74,9 @@ class Namespaces:
             found = defaults_of(await self._server.get(f"/api/v1/namespaces/{name}"))
         except ApiServerError as error:
             said = f"namespace {name}: its annotations could not be read: {error}"
-            return Defaults(known.values, (said,))
+            return replace(known, wrong=(said,))
         except (AttributeError, TypeError) as error:
-            return Defaults(known.values, (f"namespace {name}: {error}",))
+            return replace(known, wrong=(f"namespace {name}: {error}",))
         if len(self._known) >= MOST:
             self._known.clear()
         self._known[name] = (now, found)

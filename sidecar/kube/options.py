@@ -55,6 +55,7 @@ class Options:
     upstream_port: int | str | None = None  # number or name of the model's port; None: look
     listen_port: int | None = None  # the wire's; None: 9094
     http_port: int = 9095  # health, metrics, status and gate of the observer
+    admin_port: int | None = None  # the gRPC Admin API's; None: 9096, or what the config map says
     probe_port: int = 9093  # redirect only: a way to the model's port around the wire
     container: str | None = None  # the model's container; None: the one that declares the port
     shadow: tuple[str, ...] = ()  # each "[NAME=]HOST:PORT"
@@ -176,6 +177,7 @@ READERS: dict[str, _Reader] = {
     "upstream-port": (_port_or_name, "the number or the name of a container port"),
     "listen-port": _PORT,
     "http-port": _PORT,
+    "admin-port": _PORT,
     "probe-port": _PORT,
     "container": (_matching(_DNS_NAME), _NAMED),
     "shadow": (_shadows, '"[NAME=]HOST:PORT", several with commas, each with a name of its own'),

@@ -45,8 +45,11 @@ API_SECONDS = 2.0  # of the five that the API server gives us, for asking it
 END_SECONDS = 10.0
 REFUSED = ("malformed", "too_large", "slow")
 QUIET = frozenset({"foreign", "unchanged"})
-LEFT_OUT = frozenset({"warned", "error"})  # a pod that starts without what it asked for
-TOLD = frozenset({"refused", "warned", "waiting", "error"})  # outcomes that have a line in the log
+# A pod that starts without what it asked for, or with it and is not reached through it.
+TO_EVENTS = frozenset({"warned", "error", "passed"})
+TOLD = frozenset(
+    {"refused", "warned", "waiting", "error", "passed"}
+)  # outcomes that have a line in the log
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -173,11 +176,11 @@ class Webhook:
             found = decide(request, self._defaults)
         else:
             own = await self._namespaces.of(str(request.get("namespace") or ""))
-            found = decide(request, {**self._defaults, **own.values})
+            found = decide(request, {**self._defaults, **own.values}, own.enforced)
             if found.outcome not in QUIET:
                 found = with_warnings(found, own.wrong)
-        if self._events is not None and found.outcome in LEFT_OUT and not request.get("dryRun"):
-            self._events.tell(subject_of(request), found.about.get("reason", ""))
+        if self._events is not None and found.outcome in TO_EVENTS and not request.get("dryRun"):
+            self._events.tell(subject_of(request), found.about.get("reason", ""), found.outcome)
         return found
 
     def _not_read(self, outcome: str, status: int, text: str) -> web.Response:
