@@ -86,6 +86,11 @@ class SpanQueue:
             self._thread.start()
 
     @property
+    def exports(self) -> bool:
+        """Whether anybody is sent what is offered."""
+        return self._exporter is not None
+
+    @property
     def wanted(self) -> bool:
         """Whether anybody would hear of a span."""
         return self._exporter is not None or bool(self._sinks)

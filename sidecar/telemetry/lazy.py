@@ -1,7 +1,8 @@
-"""OpenTelemetry's own exporter over spans that are encoded already.
+"""An exporter that is made when there is something to send.
 
-Rule: it is loaded by the thread that sends, with the first batch: an observer without traffic, as
-most in a cluster are most of the time, needs neither its memory nor its time. Counterparts:
+Rule: OpenTelemetry's SDK is loaded by the thread that sends, with the first batch: an observer
+without traffic, as most in a cluster are most of the time, needs neither its memory nor its time.
+Counterparts:
 `exporter`, whose thread it is; `environment`, which says whether there is one.
 """
 
@@ -11,11 +12,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sidecar.telemetry.otlp import EncodedSpan, Envelope
+from sidecar.telemetry.otlp import EncodedSpan
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.resources import Resource
-
     from sidecar.telemetry.exporter import Exporter
 
 
@@ -44,18 +43,3 @@ class LazyExporter:
             self._ended = True
         if self._made is not None:
             self._made.shutdown()
-
-
-def otlp(resource: Resource) -> Exporter:
-    """Make the exporter, which reads OTEL_EXPORTER_OTLP_* from the process's environment."""
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-
-    envelope = Envelope(resource)
-
-    class OTLPExporter(OTLPSpanExporter):
-        """Its variables, TLS and retries."""
-
-        def _translate_data(self, data: Sequence[Any]) -> Any:
-            return envelope.request(data)
-
-    return OTLPExporter()
