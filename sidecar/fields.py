@@ -27,7 +27,11 @@ Bytes = Annotated[int, Field(ge=1)]
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]  # a second
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+AtLeast0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
