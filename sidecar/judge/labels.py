@@ -16,7 +16,7 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import Field
 
-from sidecar.fields import Count, Seconds, Section
+from sidecar.fields import AtLeast0, Count, Seconds, Section
 
 Answer: TypeAlias = int | float | str
 LabelValue: TypeAlias = Answer | Sequence[Answer] | Sequence[Sequence[Answer]]
@@ -38,7 +38,7 @@ class LabelSettings(Section):
     max_age_seconds: Seconds = 7 * 86_400.0
     # How long after its call a label comes at the latest, where only a sample has labels
     # (`labels: sample`): after a PASS, blocks of time that are younger are not looked at yet.
-    delay_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    delay_seconds: AtLeast0 = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ _OF_CONFIGURATION = frozenset(
         "_labelled",
         "_rules",
         "_numbers",
+        "_everywhere",
+        "_learned",
     }
 )
 _BY_CELL = frozenset({"_cells", "_blocks", "_examples", "_inputs", "_labels"})

@@ -55,7 +55,7 @@ def test_the_standard_variables_go_first(monkeypatch: pytest.MonkeyPatch) -> Non
     [{"OTEL_TRACES_EXPORTER": "none"}, {"OTEL_SDK_DISABLED": "TRUE"}],
 )
 def test_exporting_can_be_turned_off(environ: dict[str, str]) -> None:
-    queue = make_queue(environ, RESOURCE, capacity=1)
+    queue = make_queue(environ, lambda: RESOURCE, capacity=1)
     assert queue.offer(call("a"))
     assert queue.counts == SpanCounts()
 
@@ -63,29 +63,36 @@ def test_exporting_can_be_turned_off(environ: dict[str, str]) -> None:
 def test_every_wrong_variable_is_told_at_once() -> None:
     environ = {
         "OTEL_TRACES_EXPORTER": "zipkin",
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_METRICS_EXPORTER": "otlp,statsd",
+        "OTEL_METRIC_EXPORT_INTERVAL": "often",
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json",
         "OTEL_BSP_SCHEDULE_DELAY": "soon",
         "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "0",
     }
     with pytest.raises(ConfigError) as error:
-        make_queue(environ, RESOURCE, capacity=1)
+        make_queue(environ, lambda: RESOURCE, capacity=1)
     assert error.value.errors == [
         "OTEL_TRACES_EXPORTER: 'zipkin': must be otlp or none",
-        "OTEL_EXPORTER_OTLP_PROTOCOL: 'http/protobuf': must be grpc",
+        "OTEL_METRICS_EXPORTER: 'statsd': must be otlp, prometheus (always there) or none",
+        "OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json': must be grpc or http/protobuf",
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: must be cumulative: counts are since "
+        "the start",
         "OTEL_BSP_MAX_EXPORT_BATCH_SIZE: '0': must be a whole number above 0",
         "OTEL_BSP_SCHEDULE_DELAY: 'soon': must be a whole number above 0",
+        "OTEL_METRIC_EXPORT_INTERVAL: 'often': must be a whole number above 0",
     ]
 
 
 def test_the_signals_own_protocol_goes_before_the_general_one() -> None:
     assert not environment_errors(
         {
-            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json",
+            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
         }
     )
 
 
 def test_the_exporters_own_log_is_kept_from_ours() -> None:
-    make_queue({}, RESOURCE, capacity=1).shutdown()
+    make_queue({}, lambda: RESOURCE, capacity=1).shutdown()
     assert not logging.getLogger("opentelemetry.exporter.otlp").propagate
