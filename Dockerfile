@@ -6,14 +6,12 @@
 #   docker build -t shadow-sidecar-demo:0.1.0 --target demo .
 #   docker build -t shadow-sidecar-capture:0.1.0 --target capture .
 #
-# For an image that is the same again, name the base by its digest, which `docker buildx imagetools
-# inspect debian:bookworm-slim` tells:
-#
-#   docker build --build-arg BASE=debian:bookworm-slim@sha256:... -t shadow-sidecar:0.1.0 .
+# The base is named by its digest; `docker buildx imagetools inspect debian:bookworm-slim` tells the
+# newest, and --build-arg BASE=... takes another.
 #
 # Python packages are those of requirements.lock, by hash (`make lock` renews it). What is in the image
 # is told by itself, as CycloneDX: docker run --rm --entrypoint cat IMAGE /opt/shadow-sidecar/sbom.json
-ARG BASE=debian:bookworm-slim
+ARG BASE=debian:bookworm-slim@sha256:96e378d7e6531ac9a15ad505478fcc2e69f371b10f5cdf87857c4b8188404716
 
 # hadolint ignore=DL3006
 FROM ${BASE} AS python
@@ -70,8 +68,15 @@ USER 10095:10095
 ENTRYPOINT ["shadow-sidecar"]
 CMD ["--help"]
 
+# What no role opens: type stubs, headers, sources of extensions, symbols.
 FROM build AS trimmed
-RUN pip uninstall -q -y pip setuptools
+# hadolint ignore=DL3008
+RUN pip uninstall -q -y pip setuptools \
+ && apt-get update \
+ && apt-get install -y --no-install-recommends binutils \
+ && rm -rf /var/lib/apt/lists/*
+COPY image ./image
+RUN sh image/trim.sh /opt/shadow-sidecar
 
 # The bill of materials, by a tool that stays out of the image.
 FROM build AS sbom
@@ -81,9 +86,17 @@ RUN python3 -m venv /opt/tool \
  && /opt/tool/bin/cyclonedx-py environment /opt/trimmed/bin/python --output-reproducible \
     --of JSON -o /sbom.json
 
-FROM python AS sidecar
+# The system around it: an interpreter, the packet filter, three commands, and what those load.
+FROM trimmed AS system
+RUN sh image/system.sh /system
+
+FROM scratch AS sidecar
+COPY --from=system /system /
 COPY --from=trimmed /opt/shadow-sidecar /opt/shadow-sidecar
 COPY --from=sbom /sbom.json /opt/shadow-sidecar/sbom.json
+ENV PATH=/opt/shadow-sidecar/bin:/usr/sbin:/usr/bin \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
 USER 10095:10095
 # No init process: each role's first process waits for its own children and takes SIGTERM itself.
 ENTRYPOINT ["shadow-sidecar"]

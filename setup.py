@@ -49,6 +49,9 @@ AS_PYTHON = {
     "sidecar/tee/sealed.py": "with `dial`",
     "sidecar/telemetry/exporter.py": "a thread of its own; __thread is a word of C's",
     "sidecar/telemetry/environment.py": "at the start",
+    "sidecar/telemetry/http_exporter.py": "once a batch",
+    "sidecar/telemetry/families.py": "once a minute",
+    "sidecar/telemetry/push.py": "with `families`",
 }
 
 

@@ -3,7 +3,7 @@
 Rule: what is exported goes over a real socket into a collector that we did not write, and is read
 from what that collector forwards, so that nothing is taken from our own word for it.
 
-    sidecar ──OTLP/gRPC──▶ rotel ──OTLP/gRPC──▶ Collector.spans()
+    sidecar ──OTLP/gRPC or OTLP/HTTP──▶ rotel ──OTLP/gRPC──▶ Collector.spans(), .metrics()
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from types import TracebackType
 from typing import Any
 
 import grpc
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 _SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
+_METRICS_SERVICE = "opentelemetry.proto.collector.metrics.v1.MetricsService"
 _OTLP_HOST = "127.0.0.1"
 _HTTP_HOST = "127.0.0.2"  # the agent insists on this port too; another address tells them apart
 _PATIENCE = 30.0
@@ -87,13 +90,23 @@ class Collector:
             request_deserializer=trace_service_pb2.ExportTraceServiceRequest.FromString,
             response_serializer=trace_service_pb2.ExportTraceServiceResponse.SerializeToString,
         )
-        self._server.add_generic_rpc_handlers(
-            [grpc.method_handlers_generic_handler(_SERVICE, {"Export": export})]
+        counted = grpc.unary_unary_rpc_method_handler(
+            self._export_metrics,
+            request_deserializer=metrics_service_pb2.ExportMetricsServiceRequest.FromString,
+            response_serializer=metrics_service_pb2.ExportMetricsServiceResponse.SerializeToString,
         )
+        self._server.add_generic_rpc_handlers(
+            [
+                grpc.method_handlers_generic_handler(_SERVICE, {"Export": export}),
+                grpc.method_handlers_generic_handler(_METRICS_SERVICE, {"Export": counted}),
+            ]
+        )
+        self._metrics: dict[str, Metric] = {}  # the newest of each name
         self._agent: subprocess.Popen[bytes] | None = None
         self._directory = tempfile.TemporaryDirectory(prefix="collector-")
         self._behind = 0  # the port that the collector forwards to
         self.endpoint = ""
+        self.http_endpoint = ""
 
     @property
     def environ(self) -> dict[str, str]:
@@ -102,6 +115,14 @@ class Collector:
             "OTEL_TRACES_EXPORTER": "otlp",
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.endpoint,
             "OTEL_BSP_SCHEDULE_DELAY": "50",
+        }
+
+    @property
+    def http_environ(self) -> dict[str, str]:
+        """The same over OTLP/HTTP."""
+        return self.environ | {
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.http_endpoint,
         }
 
     def __enter__(self) -> Collector:
@@ -161,6 +182,29 @@ class Collector:
                 raise TimeoutError(f"the collector forwarded {len(self._received)} spans only")
             return list(self._received)
 
+    def metrics(
+        self, enough: Callable[[dict[str, Metric]], bool], seconds: float = _PATIENCE
+    ) -> dict[str, Metric]:
+        """Give the newest metric of each name, once `enough` says so of them.
+
+        Raises:
+            TimeoutError: when that did not come in time.
+        """
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: enough(self._metrics), seconds):
+                raise TimeoutError(f"the collector forwarded {sorted(self._metrics)} only")
+            return dict(self._metrics)
+
+    def _export_metrics(
+        self, request: metrics_service_pb2.ExportMetricsServiceRequest, _: grpc.ServicerContext
+    ) -> metrics_service_pb2.ExportMetricsServiceResponse:
+        with self._arrived:
+            for of_resource in request.resource_metrics:
+                for of_scope in of_resource.scope_metrics:
+                    self._metrics |= {metric.name: metric for metric in of_scope.metrics}
+            self._arrived.notify_all()
+        return metrics_service_pb2.ExportMetricsServiceResponse()
+
     def _export(
         self, request: trace_service_pb2.ExportTraceServiceRequest, _: grpc.ServicerContext
     ) -> trace_service_pb2.ExportTraceServiceResponse:
@@ -188,6 +232,7 @@ class Collector:
                     f"--otlp-exporter-endpoint=http://{_OTLP_HOST}:{self._behind}",
                     "--otlp-exporter-compression=none",
                     "--traces-batch-timeout=20ms",
+                    "--metrics-batch-timeout=20ms",
                     f"--pid-file={directory / 'pid'}",
                 ],
                 stdout=log,
@@ -197,7 +242,9 @@ class Collector:
         end = time.monotonic() + _PATIENCE
         while self._agent.poll() is None and time.monotonic() < end:
             found = _listening_port(self._agent.pid, _OTLP_HOST)
-            if found is not None:
+            over_http = _listening_port(self._agent.pid, _HTTP_HOST)
+            if found is not None and over_http is not None:
+                self.http_endpoint = f"http://{_HTTP_HOST}:{over_http}"
                 self.endpoint = f"http://{_OTLP_HOST}:{found}"
                 return
             pause.wait(0.01)

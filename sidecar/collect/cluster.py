@@ -10,17 +10,13 @@ Counterparts: `poll`, which asks here once a round; `kube.inject`, whose notes a
 
 from __future__ import annotations
 
-import os
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import aiohttp
+from sidecar.collect.api_server import ACCOUNT, ApiServer, ApiServerError
 
-ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-SECONDS = 10.0
 PAGE = 500
 MOST = 20_000  # pods
 ASKED = "shadow-sidecar/inject"
@@ -87,24 +83,12 @@ class Cluster:
         Raises:
             ClusterError: we are in no pod, or the pod has no token.
         """
-        host, port = (os.environ.get(f"KUBERNETES_SERVICE_{what}", "") for what in ("HOST", "PORT"))
-        if not url and not host:
-            raise ClusterError("--pods: not in a cluster: KUBERNETES_SERVICE_HOST is not set")
-        name = f"[{host}]" if ":" in host else host
-        self._url = url or f"https://{name}:{port or 443}"
-        self._account = account
-        self._selector = selector
         try:
-            self._namespace = namespace or (account / "namespace").read_text().strip()
-            self._token()
-        except OSError as error:
-            raise ClusterError(
-                f"--pods: {error.filename}: {error.strerror}: the pod needs its account's token "
-                "(automountServiceAccountToken: true)"
-            ) from None
-
-    def _token(self) -> str:
-        return (self._account / "token").read_text().strip()  # it is renewed every hour
+            self._server = ApiServer(url, account)
+            self._selector = selector
+            self._namespace = namespace or self._server.namespace()
+        except ApiServerError as error:
+            raise ClusterError(f"--pods: {error}") from None
 
     async def pods(self) -> Pods:
         """Ask.
@@ -114,42 +98,22 @@ class Cluster:
         """
         items: list[Mapping[str, Any]] = []
         query = {"labelSelector": self._selector, "limit": str(PAGE)}
-        path = f"{self._url}/api/v1/namespaces/{self._namespace}/pods"
+        path = f"/api/v1/namespaces/{self._namespace}/pods"
         try:
-            headers = {"Authorization": f"Bearer {self._token()}", "Accept": "application/json"}
-            timeout = aiohttp.ClientTimeout(total=SECONDS)
-            tls = self._tls()
-            async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
-                while True:
-                    async with session.get(path, params=query, ssl=tls) as answer:
-                        if answer.status != 200:
-                            raise ClusterError(_refused(answer.status, self._namespace))
-                        page = await answer.json()
-                    items += page["items"]
-                    query["continue"] = (page.get("metadata") or {}).get("continue") or ""
-                    if not query["continue"]:
-                        return pods_of(items)
-                    if len(items) > MOST:
-                        raise ClusterError(f"more than {MOST} pods match {self._selector!r}")
-        except TimeoutError:
-            raise ClusterError("no answer in time") from None
-        except (
-            OSError,
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            aiohttp.ClientError,
-        ) as error:
+            while True:
+                page = await self._server.get(path, query)
+                items += page["items"]
+                query["continue"] = (page.get("metadata") or {}).get("continue") or ""
+                if not query["continue"]:
+                    return pods_of(items)
+                if len(items) > MOST:
+                    raise ClusterError(f"more than {MOST} pods match {self._selector!r}")
+        except ApiServerError as error:
+            said = _refused(self._namespace) if error.status in {401, 403} else str(error)
+            raise ClusterError(said) from None
+        except (LookupError, TypeError, AttributeError) as error:
             raise ClusterError(f"{type(error).__name__}: {error}") from None
 
-    def _tls(self) -> ssl.SSLContext | bool:
-        if not self._url.startswith("https"):
-            return False
-        return ssl.create_default_context(cafile=str(self._account / "ca.crt"))
 
-
-def _refused(status: int, namespace: str) -> str:
-    if status in {401, 403}:
-        return f"may not list pods in {namespace!r} (a Role with get and list on pods is needed)"
-    return f"HTTP status {status}"
+def _refused(namespace: str) -> str:
+    return f"may not list pods in {namespace!r} (a Role with get and list on pods is needed)"

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from aiohttp import web
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 
 from sidecar.collect.collector import Collector
 from sidecar.collect.metrics import registry_of
@@ -45,7 +45,7 @@ class Pages:
         self._collector = collector
         self._trace_url = trace_url
         self._clock = clock
-        self._registry = registry_of(collector)
+        self.registry = registry_of(collector)
 
     def application(self, served: Callable[[str], bool] = lambda _: True) -> web.Application:
         """All routes, under the names that are served."""
@@ -116,10 +116,10 @@ class Pages:
         found = [asdict(c) for c in self._collector.history if name in {None, c.shadow}]
         return web.json_response(found)
 
-    async def metrics(self, _: web.Request) -> web.Response:
+    async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus text."""
-        body = generate_latest(self._registry)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+        write, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=write(self.registry), headers={"Content-Type": content_type})
 
     async def livez(self, _: web.Request) -> web.Response:
         """The event loop turns."""

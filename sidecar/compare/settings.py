@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from sidecar.compare.rules.registry import RULE_NAMES, useless
-from sidecar.fields import Bytes, Count, Fraction, Section
+from sidecar.fields import AtLeast0, Bytes, Count, Fraction, Section
 
 
 def _known(name: str) -> str:
@@ -27,8 +27,8 @@ class OutputRule(Section):
     method: str = "*"  # glob over the method
     model: str = "*"  # glob over the model's name
     rule: RuleName = "auto"  # how it is compared; auto: by its number type
-    atol: Annotated[float, Field(ge=0)] | None = None  # None: by the output's number type
-    rtol: Annotated[float, Field(ge=0)] | None = None
+    atol: AtLeast0 | None = None  # None: by the output's number type
+    rtol: AtLeast0 | None = None
     max_outside: Fraction = 0.0  # share of elements that may be outside the tolerance
     max_score: Fraction = 1e-6  # distance up to which rankings, vectors and texts agree
     k: Count = 10  # how far down a ranking topk and rbo look

@@ -9,6 +9,7 @@ time decide; `serve/`, which reads `state()` and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from sidecar.call import (
     Answered,
@@ -279,13 +280,13 @@ class Experiment:
         self._receivers.start(
             self._shadowed, self._goes_out, self._operation.settings.observer.wait_shadow_seconds
         )
-        channel = self._receivers.channel
-        if channel is not None and self._operation.settings.compare.reflection:
+        compare = self._operation.settings.compare
+        if len(self._receivers) and compare.reflection:
             self._reflection = Reflection(
-                channel,
+                partial(self._receivers.connect, compare.reflection_bytes),
                 self._comparer.registry,
                 clock=lambda: self._now_ns() / 1e9,
-                max_bytes=self._operation.settings.compare.reflection_bytes,
+                max_bytes=compare.reflection_bytes,
             )
 
     async def close(self) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from sidecar.fields import Count, Fraction, Glob, Seconds, Section
+from sidecar.fields import AtLeast0, Count, Fraction, Glob, Seconds, Section
 from sidecar.judge.criteria.disagreement import Disagreement
 from sidecar.judge.criteria.kinds import AnyCriterion
 from sidecar.judge.criteria.latency_ratio import LatencyRatio
@@ -95,10 +95,10 @@ class JudgeSettings(Section):
     # Until a whole day has been seen: how many times as high as over the day an hour's rate may be.
     # So before that only harm beyond as many margins FAILs; 1: rates do not swing with the hour.
     swing: Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)] = 2.0
-    min_duration_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3600.0  # for PASS
+    min_duration_seconds: AtLeast0 = 3600.0  # for PASS
     min_blocks: Annotated[int, Field(ge=0)] = 30  # of the length that is decided at, for PASS
     min_calls: Count = 100
-    min_effective_calls: Annotated[float, Field(ge=0)] = 100.0  # calls that count as new, for PASS
+    min_effective_calls: AtLeast0 = 100.0  # calls that count as new, for PASS
     # How many shadows are tried at once, for with each one a false PASS is likelier: PASS of each
     # takes its part of alpha. 0: as many as are configured.
     candidates: Annotated[int, Field(ge=0, le=1000)] = 0
@@ -118,7 +118,7 @@ class JudgeSettings(Section):
     examples: ExampleSettings = ExampleSettings()
     # Identical requests that arrive within it count once, the first of them. Not given: 1 with
     # `independent_calls`; else 0, for blocks take account of calls that are alike.
-    repeat_seconds: Annotated[float, Field(ge=0)] | None = None
+    repeat_seconds: AtLeast0 | None = None
     # Where answers do not name their model's version: a field of their metadata that does, and
     # what production's is else (`shadows[].version` is the shadow's).
     version_metadata: Annotated[str, Field(pattern=r"^[a-z0-9_.-]*$")] = ""

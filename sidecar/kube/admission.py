@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sidecar.kube import patch
-from sidecar.kube.inject import inject, is_injected, wants_injection, with_reason
+from sidecar.kube.bypasses import NO_NET_ADMIN, kserve_line, refused_redirect
+from sidecar.kube.inject import Pod, inject, is_injected, wants_injection, with_reason
 from sidecar.kube.options import PREFIX, InjectError
-from sidecar.kube.workloads import TEMPLATES, asks_in_halves, pod_of, spread_request
+from sidecar.kube.workloads import TEMPLATES, asks_in_halves, injected_in, pod_of, spread_request
 
 API_VERSION = "admission.k8s.io/v1"
 MAX_WARNING = 256  # characters; the API server cuts longer ones itself
@@ -40,7 +41,17 @@ class Answer:
     about: Mapping[str, str] = field(default_factory=dict)  # which object, and why, for the log
 
 
-OUTCOMES = ("injected", "spread", "unchanged", "refused", "waiting", "warned", "foreign", "error")
+OUTCOMES = (
+    "injected",
+    "passed",
+    "spread",
+    "unchanged",
+    "refused",
+    "waiting",
+    "warned",
+    "foreign",
+    "error",
+)
 
 
 def answer(body: bytes, defaults: Mapping[str, str]) -> Answer:
@@ -49,15 +60,30 @@ def answer(body: bytes, defaults: Mapping[str, str]) -> Answer:
     Raises:
         MalformedReviewError: saying what is missing.
     """
-    request = _read(body)
+    return decide(read_request(body), defaults)
+
+
+def decide(request: Mapping[str, Any], defaults: Mapping[str, str], enforced: str = "") -> Answer:
+    """Answer a request that `read_request` has read, whatever its object holds.
+
+    Args:
+        request: the review's.
+        defaults: option values by name.
+        enforced: the Pod Security level of the namespace, where it is known.
+    """
     try:
-        return _decide(request, defaults)
+        return _decide(request, defaults, enforced)
     except Exception as error:  # a defect of ours must not keep a model from starting
         text = f"not injected: {type(error).__name__}: {error}"
         return _allow(request, "error", warning=text)
 
 
-def _read(body: bytes) -> dict[str, Any]:
+def read_request(body: bytes) -> dict[str, Any]:
+    """The request of the AdmissionReview in `body`.
+
+    Raises:
+        MalformedReviewError: saying what is missing.
+    """
     try:
         review = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -72,7 +98,31 @@ def _read(body: bytes) -> dict[str, Any]:
     return request
 
 
-def _decide(request: dict[str, Any], defaults: Mapping[str, str]) -> Answer:
+def with_warnings(found: Answer, lines: Sequence[str]) -> Answer:
+    """The answer with further warnings, cut as the API server would."""
+    if not lines:
+        return found
+    response = found.review["response"]
+    said = [*response.get("warnings", ()), *((MESSAGE + line)[:MAX_WARNING] for line in lines)]
+    return replace(found, review=_review({**response, "warnings": said}))
+
+
+def _inject(pod: Pod, defaults: Mapping[str, str], enforced: str) -> tuple[Pod, str]:
+    """The pod with the sidecar, and what is to be said of it.
+
+    Raises:
+        InjectError: it cannot be, or not in this namespace: the pod would not start.
+    """
+    made = inject(pod, defaults)
+    injected = injected_in({"kind": "Pod", **made})
+    if injected is None:
+        return made, ""
+    if injected.intercept == "redirect" and enforced in NO_NET_ADMIN:
+        raise InjectError([f"{PREFIX}intercept: {refused_redirect(enforced)}"])
+    return made, kserve_line(pod, injected) or ""
+
+
+def _decide(request: Mapping[str, Any], defaults: Mapping[str, str], enforced: str) -> Answer:
     kind = (request.get("kind") or {}).get("kind")
     before = request.get("object")
     operation = request.get("operation")
@@ -83,7 +133,9 @@ def _decide(request: dict[str, Any], defaults: Mapping[str, str]) -> Answer:
         if operation != "CREATE" or not wants_injection(before) or is_injected(before):
             return _allow(request, "unchanged")
         try:
-            return _allow(request, "injected", patch.diff(before, inject(before, defaults)))
+            made, said = _inject(before, defaults, enforced)
+            outcome = "passed" if said else "injected"
+            return _allow(request, outcome, patch.diff(before, made), said or None)
         except InjectError as error:
             if not (before.get("metadata") or {}).get("ownerReferences"):
                 return _refuse(request, error)
@@ -103,7 +155,7 @@ def _decide(request: dict[str, Any], defaults: Mapping[str, str]) -> Answer:
     pod = pod_of(after)
     if pod is not None and pod != pod_of(old_workload):
         try:
-            inject(pod, defaults)
+            _inject(pod, defaults, enforced)
         except InjectError as error:
             return _refuse(request, error)
     changes = patch.diff(workload, after)

@@ -98,6 +98,8 @@ def observer_container(
     args = [f"--tap={TAP_PATH}", f"--http={ANY[options.ip_family]}:{options.http_port}"]
     args.append(f"--state={STATE_PATH}")
     args += [f"--config={CONFIG_PATH}"] if options.config_map else []
+    if options.admin_port is not None:
+        args.append(f"--admin={LOOPBACK[options.ip_family]}:{options.admin_port}")
     guard = ["python", "-m", "sidecar.kube.guard"]
     guard.append(f"--memory={int(quantity(options.observer_memory.limit) * 0.9)}")
     guard.append(f"--live=http://{LOOPBACK[options.ip_family]}:{options.http_port}/livez")
@@ -199,6 +201,11 @@ def _environment(options: Options, service_name: str) -> list[dict[str, Any]]:
     ]
     if options.otlp is not None:
         environment.append({"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": options.otlp})
+        if options.otlp_protocol != "grpc":
+            name = "OTEL_EXPORTER_OTLP_PROTOCOL"
+            environment.append({"name": name, "value": options.otlp_protocol})
+        if options.otlp_metrics == "true":
+            environment.append({"name": "OTEL_METRICS_EXPORTER", "value": "otlp"})
     else:  # the standard's default is this pod's own port 4317, where nobody listens
         environment.append({"name": "OTEL_TRACES_EXPORTER", "value": "none"})
     return environment

@@ -42,6 +42,7 @@ from sidecar.kube.options import (
     InjectError,
     Options,
     parse_options,
+    quantity,
 )
 from sidecar.wire.memory import waiting_limit
 
@@ -49,6 +50,7 @@ Pod: TypeAlias = dict[str, Any]
 """`metadata` and `spec` of a pod or a pod template, as plain dicts, lists, strings and numbers."""
 
 DEFAULT_LISTEN = 9094
+ADMIN_PORT = 9096
 DEFAULT_GRACE = 30  # Kubernetes' own
 MODEL_CONTAINERS = ("kserve-container", "mlserver", "triton", "tfserving", "model")
 MODEL_PORT_NAMES = ("grpc", "h2c")  # as prefixes
@@ -168,6 +170,8 @@ def _obstacles(spec: Mapping[str, Any], options: Options) -> list[str]:
     except ValueError as error:
         limit = options.wire_memory.limit
         found.append(f"{PREFIX}wire-memory: {WIRE_SHARE:.1%} of {limit} is the wire's: {error}")
+    if options.otlp_metrics == "true" and options.otlp is None:
+        found.append(f"{PREFIX}otlp-metrics: goes with {PREFIX}otlp, which says where to")
     if options.rate is not None and not options.shadow:
         found.append(f"{PREFIX}rate: goes with {PREFIX}shadow; else the config map sets it")
     return found
@@ -221,7 +225,11 @@ def _likely(containers: list[dict[str, Any]]) -> dict[str, Any]:
 def _port_conflicts(
     spec: Mapping[str, Any], options: Options, listen: int, upstream: int
 ) -> list[str]:
-    own = {"listen-port": listen, "http-port": options.http_port}
+    own = {
+        "listen-port": listen,
+        "http-port": options.http_port,
+        "admin-port": options.admin_port or ADMIN_PORT,
+    }
     if options.intercept == "redirect":
         own["probe-port"] = options.probe_port
     declared = {
@@ -252,6 +260,7 @@ def _has_mesh(pod: Mapping[str, Any]) -> bool:
         not names.isdisjoint(MESH_CONTAINERS)
         or "true" in {x.get("sidecar.istio.io/inject") for x in (labels, annotations)}
         or "sidecar.istio.io/status" in annotations
+        or bool(labels.get("istio.io/rev"))
         or annotations.get("linkerd.io/inject") in {"enabled", "ingress"}
     )
 
@@ -308,9 +317,17 @@ def _is_guaranteed(spec: Mapping[str, Any]) -> bool:
         resources = container.get("resources") or {}
         limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
         for kind in ("cpu", "memory"):
-            if kind not in limits or requests.get(kind, limits[kind]) != limits[kind]:
+            if kind not in limits or not _equal(requests.get(kind, limits[kind]), limits[kind]):
                 return False
     return True
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Of two quantities: 1, "1" and "1000m" are the same."""
+    try:
+        return quantity(str(one)) == quantity(str(other))
+    except ValueError:  # a form that we do not read
+        return bool(one == other)
 
 
 def _let_it_drain(spec: dict[str, Any], model: dict[str, Any], options: Options) -> None:

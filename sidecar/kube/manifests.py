@@ -24,8 +24,9 @@ from ruamel.yaml.scalarint import ScalarInt
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from sidecar.kube import patch
+from sidecar.kube.bypasses import ways_past
 from sidecar.kube.options import InjectError
-from sidecar.kube.workloads import inject_object, pod_of, title
+from sidecar.kube.workloads import inject_object, injected_in, title
 
 CRLF = "\r\n"  # of a file that came from Windows, and goes back there
 _MARKER = re.compile(r"^---(?=\s|$).*\n?", re.MULTILINE)
@@ -81,7 +82,7 @@ def inject_text(text: str, defaults: Mapping[str, str]) -> Outcome:
         line += piece.count("\n")
     if errors:
         raise InjectError(errors)
-    warnings = _numeric_targets(before, after)
+    warnings = _told(before, after)
     return Outcome("".join(pieces), tuple(injected), tuple(unchanged), tuple(warnings))
 
 
@@ -157,26 +158,14 @@ def _quoted(value: Any) -> Any:
     return value
 
 
-def _numeric_targets(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> Iterator[str]:
-    """Services of the same text that go on to the model's port by its number."""
-    pairs = [p for b, a in zip(before, after, strict=True) for p in _pods(b, a)]
-    for service in (s for d in before for s in _objects(d) if s.get("kind") == "Service"):
-        spec = service.get("spec") or {}
-        selector = spec.get("selector")
-        if not selector:
-            continue
-        for old, new in pairs:
-            labels = (old.get("metadata") or {}).get("labels") or {}
-            if not selector.items() <= labels.items():
-                continue
-            moved = _ports(old) - _ports(new)
-            for port in spec.get("ports") or ():
-                target = port.get("targetPort", port.get("port"))
-                if target in moved:
-                    yield (
-                        f"{title(service)}: targetPort {target} goes to the model, past the wire; "
-                        "name the port, or use the annotation shadow-sidecar/intercept: redirect"
-                    )
+def _told(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> Iterator[str]:
+    """What in the same text leads past the wire, or stops it."""
+    pods = []
+    for old, new in zip(before, after, strict=True):
+        for was, made in zip(_objects(old), _objects(new), strict=True):
+            if was != made and (found := injected_in(made)) is not None:
+                pods.append(found)
+    yield from ways_past(pods, (thing for document in before for thing in _objects(document)))
 
 
 def _objects(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -185,17 +174,3 @@ def _objects(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from _objects(item) if isinstance(item, dict) else ()
     else:
         yield document
-
-
-def _pods(
-    before: dict[str, Any], after: dict[str, Any]
-) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    for old, new in zip(_objects(before), _objects(after), strict=True):
-        old_pod, new_pod = pod_of(old), pod_of(new)
-        if old_pod is not None and new_pod is not None and old != new:
-            yield old_pod, new_pod
-
-
-def _ports(pod: dict[str, Any]) -> set[int]:
-    containers = (pod.get("spec") or {}).get("containers") or ()
-    return {p["containerPort"] for c in containers for p in c.get("ports") or ()}

@@ -55,6 +55,7 @@ class Options:
     upstream_port: int | str | None = None  # number or name of the model's port; None: look
     listen_port: int | None = None  # the wire's; None: 9094
     http_port: int = 9095  # health, metrics, status and gate of the observer
+    admin_port: int | None = None  # the gRPC Admin API's; None: 9096, or what the config map says
     probe_port: int = 9093  # redirect only: a way to the model's port around the wire
     container: str | None = None  # the model's container; None: the one that declares the port
     shadow: tuple[str, ...] = ()  # each "[NAME=]HOST:PORT"
@@ -62,6 +63,8 @@ class Options:
     rate: str | None = None
     config_map: str | None = None  # its key "config.yaml" configures the observer
     otlp: str | None = None
+    otlp_protocol: Literal["grpc", "http/protobuf"] = "grpc"
+    otlp_metrics: Literal["true", "false"] = "false"  # send metrics there, too
     service_name: str | None = None  # of the production spans; None: the pod's app label
     image: str = "shadow-sidecar:0.1.0"
     intercept: Literal["port", "redirect"] = "port"
@@ -174,6 +177,7 @@ READERS: dict[str, _Reader] = {
     "upstream-port": (_port_or_name, "the number or the name of a container port"),
     "listen-port": _PORT,
     "http-port": _PORT,
+    "admin-port": _PORT,
     "probe-port": _PORT,
     "container": (_matching(_DNS_NAME), _NAMED),
     "shadow": (_shadows, '"[NAME=]HOST:PORT", several with commas, each with a name of its own'),
@@ -181,6 +185,8 @@ READERS: dict[str, _Reader] = {
     "rate": (_decimal(0, 1e9, low_open=True), "calls a second, more than 0"),
     "config-map": (_matching(_DNS_NAME), _NAMED),
     "otlp": (_endpoint, '"http://HOST:PORT" or "https://HOST:PORT"'),
+    "otlp-protocol": _one_of("grpc", "http/protobuf"),
+    "otlp-metrics": _one_of("true", "false"),
     "service-name": (_matching(re.compile(r"[\w./-]{1,100}", re.ASCII)), "a service's name"),
     "image": (_matching(_IMAGE), "an image reference"),
     "intercept": _one_of("port", "redirect"),

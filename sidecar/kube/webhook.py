@@ -13,14 +13,25 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from sidecar.address import TCP, format_address
-from sidecar.kube.admission import OUTCOMES, MalformedReviewError, answer
+from sidecar.collect.api_server import ApiServer
+from sidecar.kube.admission import (
+    OUTCOMES,
+    Answer,
+    MalformedReviewError,
+    decide,
+    read_request,
+    with_warnings,
+)
 from sidecar.kube.certificate import Certificate, CertificateError
+from sidecar.kube.events import Events, subject_of
+from sidecar.kube.namespaces import Namespaces
 from sidecar.log import Log
 from sidecar.tasks import Tasks
 from sidecar.wire.listen import open_listeners
@@ -30,9 +41,15 @@ READ_SECONDS = 5.0
 SILENT_SECONDS = 10.0  # a connection on which nothing was ever asked
 KEEPALIVE_SECONDS = 120.0  # the API server keeps its connections
 LOOK_SECONDS = 5.0
+API_SECONDS = 2.0  # of the five that the API server gives us, for asking it
 END_SECONDS = 10.0
 REFUSED = ("malformed", "too_large", "slow")
-TOLD = frozenset({"refused", "warned", "waiting", "error"})  # outcomes that have a line in the log
+QUIET = frozenset({"foreign", "unchanged"})
+# A pod that starts without what it asked for, or with it and is not reached through it.
+TO_EVENTS = frozenset({"warned", "error", "passed"})
+TOLD = frozenset(
+    {"refused", "warned", "waiting", "error", "passed"}
+)  # outcomes that have a line in the log
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -40,8 +57,21 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Webhook:
     """The HTTP application and its counters."""
 
-    def __init__(self, defaults: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        defaults: Mapping[str, str],
+        namespaces: Namespaces | None = None,
+        events: Events | None = None,
+    ) -> None:
+        """Serve.
+
+        Args:
+            defaults: option values by name.
+            namespaces: has defaults of their own; None: they are not asked for.
+            events: told of what was asked for and not done; None: nobody is.
+        """
         self._defaults = defaults
+        self._namespaces, self._events = namespaces, events
         self._log = Log("webhook")
         self._registry = CollectorRegistry()
         self.reviews = Counter(
@@ -66,6 +96,10 @@ class Webhook:
         )
         for result in ("good", "bad"):
             self.reloads.labels(result)
+        if events is not None:
+            events.counted = self._registered(
+                "events", "Events about pods that start without it, by result.", events.RESULTS
+            )
         self.in_flight = Gauge(
             "shadow_sidecar_webhook_in_flight", "Reviews under way.", registry=self._registry
         )
@@ -73,6 +107,14 @@ class Webhook:
         self._idle = asyncio.Event()
         self._idle.set()
         self.silent: set[object] = set()  # young connections on which nothing was asked
+
+    def _registered(self, name: str, text: str, results: tuple[str, ...]) -> Callable[[str], None]:
+        counter = Counter(
+            f"shadow_sidecar_webhook_{name}", text, ("result",), registry=self._registry
+        )
+        for result in results:
+            counter.labels(result)
+        return lambda result: counter.labels(result).inc()
 
     def application(self) -> web.Application:
         """The routes."""
@@ -118,14 +160,28 @@ class Webhook:
             return self._not_read("too_large", 413, f"the body is larger than {MAX_BODY} bytes")
         started = time.perf_counter()
         try:
-            found = answer(body, self._defaults)
+            request_read = read_request(body)
         except MalformedReviewError as error:
             return self._not_read("malformed", 400, str(error))
+        found = await self._answered(request_read)
         self.seconds.observe(time.perf_counter() - started)
         self.reviews.labels(found.outcome).inc()
         if found.outcome in TOLD:
             self._log.warning("asked for and not done", outcome=found.outcome, **found.about)
         return web.json_response(found.review)
+
+    async def _answered(self, request: Mapping[str, Any]) -> Answer:
+        """Decide, by the namespace's defaults where there are any, and have it told."""
+        if self._namespaces is None:
+            found = decide(request, self._defaults)
+        else:
+            own = await self._namespaces.of(str(request.get("namespace") or ""))
+            found = decide(request, {**self._defaults, **own.values}, own.enforced)
+            if found.outcome not in QUIET:
+                found = with_warnings(found, own.wrong)
+        if self._events is not None and found.outcome in TO_EVENTS and not request.get("dryRun"):
+            self._events.tell(subject_of(request), found.about.get("reason", ""), found.outcome)
+        return found
 
     def _not_read(self, outcome: str, status: int, text: str) -> web.Response:
         self.reviews.labels(outcome).inc()
@@ -142,8 +198,21 @@ class Webhook:
         return web.Response(body=generate_latest(self._registry), headers=headers)
 
 
-async def serve(address: TCP, cert: Path, key: Path, defaults: Mapping[str, str]) -> None:
+async def serve(
+    address: TCP,
+    cert: Path,
+    key: Path,
+    defaults: Mapping[str, str],
+    api: ApiServer | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT.
+
+    Args:
+        address: where.
+        cert: the server's certificate chain.
+        key: its private key.
+        defaults: option values by name.
+        api: is asked for namespaces' defaults, and told Events; None: neither.
 
     Raises:
         CertificateError: the first certificate is not good.
@@ -151,7 +220,9 @@ async def serve(address: TCP, cert: Path, key: Path, defaults: Mapping[str, str]
     """
     log = Log("webhook")
     certificate = Certificate(cert, key)
-    webhook = Webhook(defaults)
+    namespaces = Namespaces(api, time.monotonic) if api else None
+    events = Events(api, time.monotonic, log) if api else None
+    webhook = Webhook(defaults, namespaces, events)
     runner = web.AppRunner(
         webhook.application(),
         access_log=None,
@@ -188,6 +259,8 @@ async def serve(address: TCP, cert: Path, key: Path, defaults: Mapping[str, str]
     log.info("listening", address=format_address(host, port))
     # Without it a renewed certificate is not taken, and every new pod fails when the old one ends.
     tasks = Tasks(log, ended.set)
+    if events is not None:
+        tasks.start("events", events.run())
     tasks.start("certificate", _watch(certificate, webhook, log), vital=True)
     try:
         await ended.wait()

@@ -8,15 +8,18 @@ Counterparts: `inject`, which knows pods only, and `manifests` and `webhook`, wh
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from sidecar.kube.bypasses import Injected, injected_of
 from sidecar.kube.inject import Pod, inject, is_injected, wants_injection
 from sidecar.kube.options import (
     COPIED_ANNOTATION,
     INJECT_LABEL,
     NOTES,
     PREFIX,
+    STATUS_ANNOTATION,
     InjectError,
     parse_options,
 )
@@ -53,6 +56,11 @@ KSERVE_CONTAINER = "kserve-container"
 KSERVE_MODE = "serving.kserve.io/deploymentMode"
 KNATIVE = ("Service", "Configuration", "Revision")
 SERVERLESS = "Knative does not let native sidecars, host ports and probes through to the pod"
+SELDON_CORE = (
+    "Seldon Core's own orchestrator stands before the model, in a pod that it makes: label the "
+    "Deployment that it has made, and the webhook injects that, with intercept: redirect and "
+    "upstream-port"
+)
 PARTIAL = "declare the model's port here, so that the service follows it, or use redirect"
 
 
@@ -73,6 +81,8 @@ def inject_object(document: Object, defaults: Mapping[str, str]) -> Object:
             _refuse_knative(document)
         if kind == "InferenceService" and group == "serving.kserve.io":
             return _inject_kserve(document, defaults)
+        if kind == "SeldonDeployment" and group == "machinelearning.seldon.io":
+            _refuse_seldon_core(document)
         if kind == "Server" and group == "mlops.seldon.io":
             return _inject_seldon(document, defaults)
     except InjectError as error:
@@ -150,6 +160,22 @@ def pod_of(document: Object) -> Pod | None:
     metadata = template.get("metadata") or {}
     halves = {half: mine[half] | (metadata.get(half) or {}) for half in mine}
     return {**template, "metadata": {**metadata, **halves}}
+
+
+def injected_in(document: Object) -> Injected | None:
+    """What `inject` noted of the sidecar in a workload, a pod or KServe's and Seldon's objects."""
+    path = TEMPLATES.get(str(document.get("kind")))
+    pod: Any = _at(document, path) if path is not None else None
+    if pod is None:
+        spec = document.get("spec") or {}
+        inner = spec.get("predictor") or spec.get("podSpec") or {}
+        pod = {"metadata": document.get("metadata"), "spec": inner}
+    notes = (pod.get("metadata") or {}).get("annotations") or {}
+    space = str((document.get("metadata") or {}).get("namespace") or "")
+    try:
+        return injected_of(pod, space, json.loads(notes[STATUS_ANNOTATION]))
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def asks_in_halves(document: Object) -> bool:
@@ -244,6 +270,13 @@ def _refuse_knative(document: Object) -> None:
     template = _at(document, ("spec", "template")) or document
     if "true" in (_request(document)["labels"] | _request(template)["labels"]).values():
         raise InjectError([f"{SERVERLESS}; run the model as a Deployment"])
+
+
+def _refuse_seldon_core(document: Object) -> None:
+    predictors = (document.get("spec") or {}).get("predictors") or ()
+    parts = [part for one in predictors for part in (one or {}).get("componentSpecs") or ()]
+    if any("true" in _request(one or {})["labels"].values() for one in (document, *parts)):
+        raise InjectError([SELDON_CORE])
 
 
 def _inject_seldon(document: Object, defaults: Mapping[str, str]) -> Object:

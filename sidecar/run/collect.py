@@ -7,6 +7,7 @@ after what was heard is on disk. Counterpart: the package `collect`.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -120,12 +121,15 @@ def collect(
     from sidecar.collect.ledger import LedgerError
     from sidecar.fields import ConfigError
     from sidecar.serve.client import with_port
+    from sidecar.telemetry.environment import environment_errors
     from sidecar.wire.listen import ListenError
 
     if trace_url and "{trace_id}" not in trace_url:
         usage(f"--trace-url {trace_url!r}: where a trace opens, with {{trace_id}} in it")
     if namespace and not pods:
         usage("--namespace goes with --pods")
+    if wrong := environment_errors({**os.environ, "OTEL_TRACES_EXPORTER": "none"}):
+        usage("; ".join(wrong))
     reach = reach_by(timeout, ca, cert, key, server_name)
     try:
         for name in service:
@@ -179,6 +183,8 @@ async def _serve(wanted: Wanted) -> None:
     from sidecar.serve.grpc import serve_admin
     from sidecar.serve.http import serve
     from sidecar.tasks import Tasks
+    from sidecar.telemetry.environment import make_resource
+    from sidecar.telemetry.push import make_push
 
     log = Log("collect")
     ended = asyncio.Event()
@@ -210,6 +216,10 @@ async def _serve(wanted: Wanted) -> None:
         tasks = Tasks(log, ended.set)  # a defect of ours: let it be seen, and be started again
         stack.push_async_callback(tasks.close)
         tasks.start("rounds", collector.run(), vital=True)
+        push = make_push(os.environ, pages.registry, make_resource(os.environ, {}), log)
+        if push is not None:
+            stack.callback(push.close)
+            tasks.start("metrics", push.run())
         await ended.wait()
         await tasks.close()
         try:

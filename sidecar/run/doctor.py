@@ -10,16 +10,22 @@ import json
 import shutil
 import socket
 import ssl
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from urllib.parse import quote
 
 import typer
 
 from sidecar.run.report import EXIT_UNASKED
+
+if TYPE_CHECKING:
+    from sidecar.serve.diagnosis import Check
 
 CONNECT_SECONDS = 1.0
 EXIT_WRONG = 1
@@ -34,15 +40,38 @@ def doctor(
     ] = "127.0.0.1:9095",
     timeout: Annotated[float, typer.Option(min=0.01, metavar="SECONDS")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
+    service: Annotated[
+        str,
+        typer.Option(
+            help="Look at a Kubernetes Service's pods instead, and at what leads past their "
+            "sidecars; kubectl is asked, with whatever cluster it is set to.",
+            metavar="NAME[.NAMESPACE]",
+        ),
+    ] = "",
+    files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--file", "-f", help="With --service: the objects, instead of kubectl's; - is stdin."
+        ),
+    ] = None,
 ) -> None:
     """Say in order what works and what does not, with the next step for each.
 
     Listeners, upstream, shadows, traffic, readers, traces, labels, exporter, configuration, clock,
-    disk, limits. Exit code: 0 nothing is wrong, 1 something is, 5 the sidecar cannot be asked.
+    disk, limits; with --service: pods without the sidecar and why, ways past the wire, policies.
+    Exit code: 0 nothing is wrong, 1 something is, 5 the sidecar or cluster cannot be asked.
     """
-    from dataclasses import asdict
+    from sidecar.serve.diagnosis import diagnose
 
-    from sidecar.serve.diagnosis import Finding, diagnose
+    if service:
+        from sidecar.kube.service_doctor import examine
+
+        name, _, namespace = service.partition(".")
+        namespace = namespace.partition(".")[0]
+        _tell(examine(_objects(files or [], namespace, timeout), name), as_json)
+    if files:
+        typer.echo("error: --file goes with --service", err=True)
+        raise typer.Exit(2)
 
     base = http if http.startswith(("http://", "https://")) else f"http://{http}"
     base = base.rstrip("/")
@@ -53,6 +82,14 @@ def doctor(
         typer.echo(f"error: {base} could not be asked: {why}", err=True)
         typer.echo("Is the sidecar running, and is this its `http.listen`?", err=True)
         raise typer.Exit(EXIT_UNASKED) from None
+    _tell(checks, as_json)
+
+
+def _tell(checks: Sequence[Check], as_json: bool) -> NoReturn:
+    from dataclasses import asdict
+
+    from sidecar.serve.diagnosis import Finding
+
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
     else:
@@ -62,6 +99,64 @@ def doctor(
             if check.next_step:
                 typer.echo(f"       -> {check.next_step}")
     raise typer.Exit(EXIT_WRONG if any(c.finding is Finding.WRONG for c in checks) else 0)
+
+
+def _objects(files: Sequence[str], namespace: str, timeout: float) -> list[Any]:
+    """What the files hold, or kubectl gets: flat, without lists."""
+    import yaml
+
+    from sidecar.kube.service_doctor import KINDS
+
+    space = ["-n", namespace] if namespace else []
+    texts = [_text(name) for name in files]
+    if not files:
+        texts.append(_kubectl(["get", KINDS, *space], timeout))
+        # Only where Istio is: an unknown kind would be an error.
+        known = _kubectl(["api-resources", "--api-group=security.istio.io", "-o", "name"], timeout)
+        if "authorizationpolicies" in known:
+            texts.append(_kubectl(["get", "authorizationpolicies", *space], timeout))
+    found: list[Any] = []
+    for text in texts:
+        try:
+            documents = list(yaml.safe_load_all(text))
+        except yaml.YAMLError as error:
+            _unasked(f"not YAML: {' '.join(str(error).split())}")
+        while documents:
+            one = documents.pop(0)
+            if isinstance(one, dict):
+                items = one.get("items")
+                documents += items if isinstance(items, list) else []
+                found += [] if isinstance(items, list) else [one]
+    return found
+
+
+def _text(name: str) -> str:
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        _unasked(f"--file {name}: {error}")
+
+
+def _kubectl(arguments: Sequence[str], timeout: float) -> str:
+    command = ["kubectl", *arguments, f"--request-timeout={max(1, int(timeout))}s"]
+    if arguments[0] == "get":
+        command += ["-o", "json"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=timeout + 5
+        )
+    except FileNotFoundError:
+        _unasked("there is no kubectl: get the objects elsewhere and give them with --file")
+    except subprocess.TimeoutExpired:
+        _unasked("kubectl did not end in time")
+    if done.returncode:
+        _unasked(f"kubectl {' '.join(arguments[:2])}: {' '.join(done.stderr.split())}")
+    return done.stdout
+
+
+def _unasked(why: str) -> NoReturn:
+    typer.echo(f"error: {why}", err=True)
+    raise typer.Exit(EXIT_UNASKED)
 
 
 def _facts(base: str, timeout: float) -> Any:

@@ -72,13 +72,23 @@ def webhook_command(
     key: Annotated[Path, typer.Option(help="Its private key, PEM.")],
     listen: Annotated[str, typer.Option(metavar="HOST:PORT")] = "[::]:8443",
     defaults: Defaults = None,
+    api: Annotated[
+        bool,
+        typer.Option(
+            "--api",
+            help="Ask the API server for namespaces' annotations, which are defaults of their "
+            "pods, and write an Event where a pod gets no sidecar that asked for one. Needs the "
+            "right to get namespaces and to create events.",
+        ),
+    ] = False,
 ) -> None:
     """Serve the mutating admission webhook over TLS; a changed certificate is read again."""
     import asyncio
 
     from sidecar.address import TCP, parse_address
+    from sidecar.collect.api_server import ApiServer, ApiServerError
     from sidecar.kube.certificate import CertificateError
-    from sidecar.kube.webhook import serve
+    from sidecar.kube.webhook import API_SECONDS, serve
     from sidecar.wire.listen import ListenError
 
     chosen = _read_defaults(defaults)
@@ -91,7 +101,10 @@ def webhook_command(
         _refuse([f"--listen {listen}: the webhook listens on host:port"])
         return
     try:
-        asyncio.run(serve(address, cert, key, chosen))
+        server = ApiServer(seconds=API_SECONDS) if api else None
+        asyncio.run(serve(address, cert, key, chosen, server))
+    except ApiServerError as error:
+        _refuse([f"--api: {error}"])
     except (CertificateError, ListenError, OSError) as error:
         _refuse([str(error)])
 

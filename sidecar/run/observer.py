@@ -39,6 +39,7 @@ from sidecar.settings.reload import Reloader
 from sidecar.settings.settings import Settings
 from sidecar.tasks import Tasks
 from sidecar.telemetry.pairs import PairSpans
+from sidecar.telemetry.push import make_push
 
 if TYPE_CHECKING:
     from sidecar.capture.writer import Capture
@@ -131,7 +132,9 @@ async def _run(
     reloader = Reloader(file, again, experiment.configured, experiment.refused, log)
     loop.add_signal_handler(signal.SIGHUP, reloader.reload)
 
-    pages = Pages(experiment, Metrics(experiment.state).expose, time.monotonic_ns)
+    metrics = Metrics(experiment.state)
+    push = make_push(os.environ, metrics.registry, spans.resource, log)
+    pages = Pages(experiment, metrics.expose, time.monotonic_ns)
     runner, address = await serve(pages, settings.http.listen, settings.http.hosts)
     spans.page_url = spans.page_url or page_of(address)
     try:
@@ -143,6 +146,8 @@ async def _run(
     tasks.start("tap", attach(settings.wire.tap, experiment.connections, log, wire.use), vital=True)
     tasks.start("sweep", _sweep(experiment), vital=True)
     tasks.start("configuration", reloader.watch())
+    if push is not None:
+        tasks.start("metrics", push.run())
     # Whoever waits for "ready" wants the first call seen; a wire that is late must not stop us.
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(wire.attached.wait(), ATTACH_SECONDS)
@@ -158,6 +163,8 @@ async def _run(
         await admin.stop(STOP_SECONDS)
         await experiment.close()
         spans.close()
+        if push is not None:
+            push.close()
         await runner.cleanup()
         _close(capture)
     return EXIT_BROKEN if tasks.vital_ended else 0

@@ -28,6 +28,7 @@ from sidecar.report.live import report_of
 from sidecar.serve import token
 from sidecar.serve.convert import STATES, label_of_message, note_message
 from sidecar.serve.counts import counts_of
+from sidecar.serve.malformed import RefuseMalformed
 from sidecar.serve.policy import PolicyError, set_policy
 from sidecar.serve.skipped import SKIPPED, skipped_message
 from sidecar.serve.watchers import Watcher, Watchers
@@ -208,7 +209,9 @@ async def serve_admin(
             be read.
     """
     # Two sidecars on one port must not share its callers.
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    server = grpc.aio.server(
+        options=[("grpc.so_reuseport", 0)], interceptors=[RefuseMalformed(SERVICE)]
+    )
     register: Callable[[admin_pb2_grpc.AdminServicer, grpc.aio.Server], None] = vars(
         admin_pb2_grpc
     )[

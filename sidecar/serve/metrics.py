@@ -77,9 +77,9 @@ class Metrics:
 
     def __init__(self, state: Callable[[], State]) -> None:
         """Prepare the page; `state` is asked once per scrape."""
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Observed(state))
-        ProcessCollector(registry=self._registry)
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry.register(_Observed(state))
+        ProcessCollector(registry=self.registry)
 
     def expose(self, accept: str = "") -> tuple[bytes, str]:
         """Write the page; returns the body and its content type.
@@ -88,7 +88,7 @@ class Metrics:
             accept: the header of who asks; exemplars are for those who accept OpenMetrics.
         """
         write, content_type = choose_encoder(accept)
-        return write(self._registry), content_type
+        return write(self.registry), content_type
 
 
 class _Observed(Collector):
@@ -200,7 +200,8 @@ def _exemplar(found: TracedCall | None) -> Exemplar | None:
     """The comparison's trace of the latest call that a counter counts."""
     if found is None:
         return None
-    return Exemplar({"trace_id": found.trace_id}, 1.0, found.unix_seconds)
+    named = {"trace_id": found.trace_id, "span_id": found.span_id}
+    return Exemplar(named, 1.0, found.unix_seconds)
 
 
 def _add_latency(
@@ -317,7 +318,11 @@ def _capture(now: State) -> Iterator[Metric]:
     yield _counter("capture_rows", "Captured pairs in whole files.", counts.rows)
     yield _counter("capture_full", "Pairs with no room in the queue.", counts.capture_full)
     yield _counter("capture_failed", "Pairs that could not be written.", counts.failed)
-    yield _gauge("capture_stopped", "Whether capturing has ended.", int(bool(counts.stopped)))
+    yield _gauge(
+        "capture_stopped",
+        "Whether capturing has stopped; it is tried again.",
+        int(bool(counts.stopped)),
+    )
 
 
 def _store(now: State) -> Iterator[Metric]:

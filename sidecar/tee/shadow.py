@@ -102,11 +102,6 @@ class Shadow:
         """The breaker's state."""
         return self._gate.breaker.state
 
-    @property
-    def client(self) -> ShadowClient | None:
-        """The client in use; None before `start` and after `close`."""
-        return self._client
-
     def start(self) -> None:
         """Open the channel, within the running event loop; it connects with the first call.
 

@@ -102,6 +102,11 @@ class SpanQueue:
             self._thread.start()
 
     @property
+    def exports(self) -> bool:
+        """Whether anybody is sent what is offered."""
+        return self._exporter is not None
+
+    @property
     def counts(self) -> SpanCounts:
         """What became of the spans so far."""
         with self._changed:

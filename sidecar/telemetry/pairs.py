@@ -39,6 +39,7 @@ class Exemplar(NamedTuple):
 
     trace_id: str  # 32 hexadecimal digits
     unix_seconds: float
+    span_id: str  # 16 hexadecimal digits: the copy's span
 
 
 class PairSpans:
@@ -74,7 +75,7 @@ class PairSpans:
         self._upstreams: dict[int, str] = {}
         versions = {shadow.name: shadow.version for shadow in shadows}
         self._unix_offset_ns = unix_offset_ns
-        resource = make_resource(environ, versions)
+        self.resource = make_resource(environ, versions)
         self._propagation = make_propagation(environ)
         self._builder = SpanBuilder(unix_offset_ns, draw.getrandbits, settings.workload)
         self._instrumented = settings.production_span == "internal"
@@ -92,7 +93,7 @@ class PairSpans:
         self.queue = (
             SpanQueue(None, capacity=settings.queue_spans)
             if settings.traces == "off"
-            else make_queue(environ, resource, capacity=settings.queue_spans, log=log)
+            else make_queue(environ, self.resource, capacity=settings.queue_spans, log=log)
         )
 
     @property
@@ -190,10 +191,13 @@ class PairSpans:
             instrumented=self._instrumented,
         )
         spans = self._builder.build(finished)
-        if self.queue.offer(spans) and (trace_id := exported_trace(planned, spans)):
+        offered = self.queue.offer(spans) and self.queue.exports
+        if offered and (trace_id := exported_trace(planned, spans)):
             seconds = (call.started_ns + self._unix_offset_ns()) / 1e9
             for name, comparison in compared.items():
-                self.exemplars[name, comparison.outcome.value] = Exemplar(trace_id, seconds)
+                self.exemplars[name, comparison.outcome.value] = Exemplar(
+                    trace_id, seconds, planned.shadows[name].span_hex
+                )
 
     def refused(self, call: Started, reason: SkipReason) -> None:
         """Tell of a call that nobody got a copy of, if it was lost and it is its reason's turn."""

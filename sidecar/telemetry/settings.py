@@ -10,7 +10,7 @@ from sidecar.fields import Count, Fraction, Off, Section
 
 
 class TelemetrySettings(Section):
-    """Spans go out over OTLP/gRPC as the standard OTEL_* environment variables say."""
+    """Spans go out over OTLP as the standard OTEL_* environment variables say."""
 
     # comparison: each compared call is a trace of its own, and production's trace links to it;
     # joined: the shadows' spans stand in production's trace.

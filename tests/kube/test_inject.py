@@ -315,3 +315,30 @@ def test_the_guard_knows_what_would_be_the_pod_itself() -> None:
     assert {"--own-port=9094", "--own-port=9000"} <= set(observer["command"])
     ips = next(e for e in observer["env"] if e["name"] == "POD_IPS")
     assert ips["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIPs"}}
+
+
+def test_a_quantity_is_the_same_however_it_is_written() -> None:
+    """A Guaranteed pod stays one: 1, "1" and "1000m" are the same."""
+    amounts = {"limits": {"cpu": 1, "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1024Mi"}}
+    asked = pod()
+    asked["spec"]["containers"][0]["resources"] = amounts
+    for name in ("shadow-wire", "shadow-observer"):
+        found = container(inject(asked), name)["resources"]
+        assert found["requests"] == found["limits"]
+
+
+def test_istio_by_revision_is_a_mesh() -> None:
+    asked = pod({"intercept": "redirect"})
+    assert "--loopback-only" not in container(inject(asked), "shadow-redirect")["args"]
+    asked["metadata"]["labels"]["istio.io/rev"] = "1-24"
+    assert "--loopback-only" in container(inject(asked), "shadow-redirect")["args"]
+
+
+def test_the_admin_apis_port_is_known_to_conflict_and_can_be_moved() -> None:
+    asked = pod({"upstream-port": "grpc"})
+    asked["spec"]["containers"][0]["ports"].append({"name": "other", "containerPort": 9096})
+    with pytest.raises(InjectError, match="admin-port: 9096 is a port of container 'server'"):
+        inject(asked)
+    asked["metadata"]["annotations"]["shadow-sidecar/admin-port"] = "9196"
+    assert "--admin=127.0.0.1:9196" in container(inject(asked), "shadow-observer")["args"]
+    assert not [a for a in container(inject(pod()), "shadow-observer")["args"] if "admin" in a]

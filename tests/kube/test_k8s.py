@@ -150,6 +150,37 @@ def test_a_component_adds_what_inject_adds(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.interop
+@pytest.mark.parametrize("kind", ["port", "redirect"])
+def test_the_components_keep_a_workloads_grace_time_and_leave_adds_what_inject_adds(
+    kind: str, tmp_path: Path
+) -> None:
+    deployment = yaml.safe_load(TEMPLATED["Deployment"])
+    deployment["metadata"]["labels"] = {"shadow-sidecar/inject": "true"}
+    spec = deployment["spec"]["template"]["spec"]
+    spec["terminationGracePeriodSeconds"] = 120
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump(deployment))
+    relative = Path("../" * len(tmp_path.parts[1:])) / str(K8S).lstrip("/")
+
+    def put_together(*components: str) -> dict[str, Any]:
+        where = [f"{relative}/components/{name}" for name in components]
+        text = yaml.safe_dump({"resources": ["all.yaml"], "components": where})
+        (tmp_path / "kustomization.yaml").write_text(text)
+        (made,) = kustomize(tmp_path)
+        found: dict[str, Any] = made["spec"]["template"]["spec"]
+        return found
+
+    assert put_together(kind)["terminationGracePeriodSeconds"] == 120
+    del spec["terminationGracePeriodSeconds"]
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump(deployment))
+    made = put_together(kind, "leave")
+    options = {"upstream-port": "9000", "config-map": "shadow-sidecar", "intercept": kind}
+    wanted = inject(deployment["spec"]["template"], options)["spec"]
+    for key in ("terminationGracePeriodSeconds",):
+        assert made[key] == wanted[key] == 45
+    assert made["containers"][0]["lifecycle"] == wanted["containers"][0]["lifecycle"]
+
+
+@pytest.mark.interop
 def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
     hadolint = make("hadolint").path / "bin" / "hadolint"
     done = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True)

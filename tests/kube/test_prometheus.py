@@ -14,9 +14,11 @@ from typing import Any
 import grpc
 import pytest
 import yaml
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from sidecar.kube.admission import OUTCOMES
 from tests.collect.command import collecting
+from tests.collector import Collector
 from tests.kube.argo import filled
 from tests.kube.manifests_in import K8S, ROOT, need
 from tests.processes import (
@@ -216,7 +218,15 @@ def scraped(rules: Path) -> Iterator[tuple[Prometheus, str]]:
     with ExitStack() as stack:
         upstream, shadow = (stack.enter_context(server("bytes")) for _ in range(2))
         addresses = [s.wait_ready()["address"] for s in (upstream, shadow)]
-        sidecar = stack.enter_context(sidecar_run(addresses[0], [f"candidate={addresses[1]}"]))
+        traces = stack.enter_context(Collector())
+        sidecar = stack.enter_context(
+            sidecar_run(
+                addresses[0],
+                [f"candidate={addresses[1]}"],
+                "--set=telemetry.agreeing_fraction=1",
+                env=traces.environ,
+            )
+        )
         ready = sidecar.wait_ready()
         http = ready["http"]
         sidecar.wait_until(is_ready(http))
@@ -247,6 +257,7 @@ def scraped(rules: Path) -> Iterator[tuple[Prometheus, str]]:
                 [
                     "prometheus",
                     f"--config.file={file}",
+                    "--enable-feature=exemplar-storage",
                     f"--storage.tsdb.path={rules.parent}/data",
                     f"--web.listen-address={address}",
                 ]
@@ -344,6 +355,37 @@ def test_the_rollouts_query_for_a_canary_that_fails_runs(scraped: tuple[Promethe
     assert set(re.findall(r"\w+(?=\{)", query)) == {"shadow_sidecar_comparisons_total"}
     assert scraped[0].value(filled(query, {"shadow": "candidate"})) == 0
     assert scraped[0].query(filled(query, {"shadow": "no-such"})) == []
+
+
+@pytest.mark.interop
+def test_prometheus_keeps_an_exemplar_that_names_a_comparisons_trace(
+    scraped: tuple[Prometheus, str],
+) -> None:
+    prometheus, http = scraped
+    asked = {"query": "shadow_sidecar_comparisons_total", "start": "0", "end": str(2**32)}
+    path = "/api/v1/query_exemplars?" + urllib.parse.urlencode(asked)
+    (found,) = json.loads(http_text(prometheus.address, path))["data"]
+    assert found["seriesLabels"]["outcome"] == "equal"
+    traces = {pair["trace_id"] for pair in json.loads(http_text(http, f"/pairs?limit={CALLS}"))}
+    named = {exemplar["labels"]["trace_id"] for exemplar in found["exemplars"]}
+    assert named
+    assert named <= traces
+
+
+def test_who_accepts_openmetrics_gets_it_and_it_parses(scraped: tuple[Prometheus, str]) -> None:
+    """The official parser, which refuses what the text format lets pass."""
+    asked = urllib.request.Request(
+        f"http://{scraped[1]}/metrics", headers={"Accept": "application/openmetrics-text"}
+    )
+    with urllib.request.urlopen(asked) as answer:
+        assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+        text = answer.read().decode()
+    assert text.endswith("# EOF\n")
+    parsed = text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+    samples = [s for f in parsed for s in f.samples]
+    with_exemplar = [s for s in samples if s.exemplar]
+    assert {s.name for s in with_exemplar} == {"shadow_sidecar_comparisons_total"}
+    assert set(with_exemplar[0].exemplar.labels) == {"trace_id", "span_id"}
 
 
 @pytest.mark.interop

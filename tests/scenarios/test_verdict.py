@@ -258,7 +258,8 @@ def test_several_shadows_must_be_told_apart() -> None:
         with sidecar(production, f"good={good}", f"bad={bad}", settings=judge(SAME)) as it:
             infer(it, 300)
             codes = {name: report(admin(it), "--shadow", name)[0] for name in ("good", "bad")}
-            unnamed = command("report", admin(it))
+            unnamed = command("gate", admin(it))
+            together_read = command("report", admin(it))
             unknown = command("gate", admin(it), "--shadow", "ugly")
             together = {how: command("gate", admin(it), how) for how in ("--all", "--any")}
             contradicting = command("gate", admin(it), "--all", "--any")
@@ -268,6 +269,8 @@ def test_several_shadows_must_be_told_apart() -> None:
             ]
     assert codes == {"good": PASS, "bad": FAIL}
     assert (unnamed.returncode, unnamed.stderr) == (2, "error: --shadow: name one of bad, good\n")
+    assert together_read.returncode == 1  # side by side, and as good as the worst
+    assert {"good", "bad"} <= set(together_read.stdout.split())
     assert unknown.returncode == contradicting.returncode == 2
     assert {how: done.returncode for how, done in together.items()} == {"--all": 1, "--any": 0}
     assert [line.split()[0] for line in together["--all"].stdout.splitlines()] == ["FAIL", "PASS"]

@@ -63,7 +63,10 @@ def test_exporting_can_be_turned_off(environ: dict[str, str]) -> None:
 def test_every_wrong_variable_is_told_at_once() -> None:
     environ = {
         "OTEL_TRACES_EXPORTER": "zipkin",
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_METRICS_EXPORTER": "otlp,statsd",
+        "OTEL_METRIC_EXPORT_INTERVAL": "often",
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json",
         "OTEL_BSP_SCHEDULE_DELAY": "soon",
         "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "0",
     }
@@ -71,17 +74,21 @@ def test_every_wrong_variable_is_told_at_once() -> None:
         make_queue(environ, RESOURCE, capacity=1)
     assert error.value.errors == [
         "OTEL_TRACES_EXPORTER: 'zipkin': must be otlp or none",
-        "OTEL_EXPORTER_OTLP_PROTOCOL: 'http/protobuf': must be grpc",
+        "OTEL_METRICS_EXPORTER: 'statsd': must be otlp, prometheus (always there) or none",
+        "OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json': must be grpc or http/protobuf",
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: must be cumulative: counts are since "
+        "the start",
         "OTEL_BSP_MAX_EXPORT_BATCH_SIZE: '0': must be a whole number above 0",
         "OTEL_BSP_SCHEDULE_DELAY: 'soon': must be a whole number above 0",
+        "OTEL_METRIC_EXPORT_INTERVAL: 'often': must be a whole number above 0",
     ]
 
 
 def test_the_signals_own_protocol_goes_before_the_general_one() -> None:
     assert not environment_errors(
         {
-            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json",
+            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
         }
     )
 

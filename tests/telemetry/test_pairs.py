@@ -298,6 +298,16 @@ def test_exemplars_are_of_comparisons_that_can_be_opened(collector: Collector) -
     found = spans.exemplars["candidate", "value"]
     assert found.trace_id == whole.trace_id
     assert found.unix_seconds == whole.start_ns / 1e9
+    assert found.span_id in {s.span_id for s in received if s.role in {"shadow", "mirrored"}}
+
+
+def test_without_an_exporter_there_is_no_exemplar_of_a_trace_that_is_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    spans = pair_spans()
+    tell(spans, started(1), DIFFERS)
+    assert spans.exemplars == {}
 
 
 def test_with_traces_off_the_callers_trace_goes_on_and_nothing_is_told() -> None:
