@@ -82,7 +82,10 @@ class BlockCells:
     def add(self, key: CellKey, unix_ns: int, scores: Scores) -> None:
         """Count what one call added to a cell."""
         n, sums = scores
-        for blocks, one in zip(self.of(key), sums, strict=False):
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self.of(key)
+        for blocks, one in zip(cell, sums, strict=False):
             blocks.add(unix_ns, n, one)
 
     def lose(self, calls: float, unix_ns: int, judged: int) -> None:

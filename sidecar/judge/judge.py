@@ -9,7 +9,7 @@ as bytes so far, can be read, and never away from a FAIL that rests on other cal
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from hashlib import sha256
@@ -99,6 +99,10 @@ class Judge:
         self._sequence = 0
         self._restarts = -1
         self._versions: dict[str, str] = {}
+        self._learned: tuple[str, str, tuple[str, str]] | None = None  # see `_is_read`
+        self._everywhere = {
+            plan.criterion.name: (CellKey(plan.criterion.name, ALL),) for plan in self._plans
+        }
         self._latches = Latches()
         self._restart(now_ns)
 
@@ -146,15 +150,12 @@ class Judge:
             now_ns: the present.
             scores: takes the call's score in each criterion that has one of a single call.
         """
-        known = self._versions.get(f"{READER}{pair.method}", "")
-        reader = pair.comparison.reader
-        if reader == OPAQUE and known not in {"", OPAQUE}:
-            return False  # compared byte by byte, just before it was known what the bytes mean
-        if reader:
-            self._versions[f"{READER}{pair.method}"] = reader
-        self._learn(pair.comparison.models)
-        if known == OPAQUE and reader not in {"", OPAQUE} and self._misread(pair.method):
-            self._restart(now_ns)
+        comparison = pair.comparison
+        reader = comparison.reader
+        told = (pair.method, reader, comparison.models)
+        # Most calls tell what the one before told.
+        if told != self._learned and not self._is_read(told, now_ns):
+            return False
         self._sequence += 1
         self._latest_ns = max(self._latest_ns, now_ns)
         if pair.is_repeat:
@@ -169,8 +170,9 @@ class Judge:
         identity = identity_of(pair)
         rank, note = rank_of(identity), None
         arrived = pair.arrived_ns + self.unix_offset_ns
+        answered = pair.answered
         for plan in self._plans:
-            counted = plan.increments(pair, self._ranges)
+            counted = plan.increments(pair, self._ranges) if answered else None
             if not counted:
                 continue
             if scores is not None and (score := plan.score(counted)) is not None:
@@ -184,6 +186,25 @@ class Judge:
                     self._examples.add(key, Example(bad, rank, note))
         if self._labelled:
             self._await_label(pair, places, identity, now_ns)
+        return True
+
+    def _is_read(self, told: tuple[str, str, tuple[str, str]], now_ns: int) -> bool:
+        """Learn of a call by whom its answers were read and what both sides say that they are.
+
+        Returns:
+            False for a call that was compared byte by byte, just before it was known what the
+            bytes mean: it is not counted.
+        """
+        method, reader, models = told
+        known = self._versions.get(f"{READER}{method}", "")
+        if reader == OPAQUE and known not in {"", OPAQUE}:
+            return False
+        if reader:
+            self._versions[f"{READER}{method}"] = reader
+        self._learn(models)
+        if known == OPAQUE and reader not in {"", OPAQUE} and self._misread(method):
+            self._restart(now_ns)
+        self._learned = told
         return True
 
     def _misread(self, method: str) -> bool:
@@ -346,9 +367,11 @@ class Judge:
             if version:
                 self._versions[f"{side} {name}"] = version
 
-    def _keys(self, plan: Plan, places: Iterable[Place]) -> list[CellKey]:
+    def _keys(self, plan: Plan, places: Sequence[Place]) -> Sequence[CellKey]:
         """The cells that a call counts in."""
         name = plan.criterion.name
+        if not places:
+            return self._everywhere[name]
         return [
             CellKey(name, ALL),
             *(CellKey(name, place.full) for place in places if plan.covers(place.name)),
@@ -417,7 +440,10 @@ class Judge:
                 self._count(key, counted, scores, waiting.unix_ns)
 
     def _count(self, key: CellKey, counted: Increments, scores: Scores, unix_ns: int) -> None:
-        add_all(self._cells.setdefault(key, {}), counted)
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self._cells[key] = {}
+        add_all(cell, counted)
         self._blocks.add(key, unix_ns, scores)
 
 

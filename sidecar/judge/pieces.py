@@ -38,6 +38,8 @@ _OF_CONFIGURATION = frozenset(
         "_labelled",
         "_rules",
         "_numbers",
+        "_everywhere",
+        "_learned",
     }
 )
 _BY_CELL = frozenset({"_cells", "_blocks", "_examples", "_labels"})

@@ -38,8 +38,8 @@ from sidecar.serve.watchers import Watchers
 from sidecar.settings.reload import Reloader
 from sidecar.settings.settings import Settings
 from sidecar.tasks import Tasks
+from sidecar.telemetry.environment import sends_metrics
 from sidecar.telemetry.pairs import PairSpans
-from sidecar.telemetry.push import make_push
 
 if TYPE_CHECKING:
     from sidecar.capture.writer import Capture
@@ -133,7 +133,11 @@ async def _run(
     loop.add_signal_handler(signal.SIGHUP, reloader.reload)
 
     metrics = Metrics(experiment.state)
-    push = make_push(os.environ, metrics.registry, spans.resource, log)
+    push = None
+    if sends_metrics(os.environ):
+        from sidecar.telemetry.push import make_push
+
+        push = make_push(os.environ, metrics.registry, spans.resource(), log)
     pages = Pages(experiment, metrics.expose, time.monotonic_ns)
     runner, address = await serve(pages, settings.http.listen, settings.http.hosts)
     spans.page_url = spans.page_url or page_of(address)
