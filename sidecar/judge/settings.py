@@ -7,10 +7,11 @@ Counterpart: `sidecar.settings.settings`, which holds these settings as its sect
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from sidecar.fields import AtLeast0, Count, Fraction, Glob, Seconds, Section
 from sidecar.judge.criteria.disagreement import Disagreement
@@ -22,11 +23,22 @@ from sidecar.judge.evidence.blocks import check_lengths
 from sidecar.judge.evidence.likeness import LENGTHS, UNSEEN_SECONDS
 from sidecar.judge.labels import LabelSettings
 
+SOURCES = "method, model, label, metadata:KEY, field:INPUT, class:OUTPUT"
+
+
+def _source(text: str) -> str:
+    if not re.fullmatch(r"method|model|label|(metadata|field|class):.+", text):
+        raise ValueError(f"must be one of {SOURCES}")
+    return text
+
+
+Source = Annotated[str, AfterValidator(_source)]
+
 
 class SliceSettings(Section):
     """One way of dividing the traffic."""
 
-    source: Annotated[str, Field(pattern=r"^(method|model|label|metadata:.+|field:.+|class:.+)$")]
+    source: Source
     name: Annotated[str, Field(pattern=r"^[^=]*$")] = ""  # empty: the part after the colon
     bins: Edges | None = None  # numbers become ranges between these edges
 

@@ -19,7 +19,7 @@ from sidecar.judge.report import State, Verdict
 from sidecar.judge.verdict import decide, plans_of
 from sidecar.judge.versions import Known
 from sidecar.judge.worst import Example, merge_sample, merge_worst
-from sidecar.report.notices import of_attempt, of_away, of_limited, of_sums, of_versions
+from sidecar.report.notices import of_attempt, of_away, of_idle, of_limited, of_sums, of_versions
 from sidecar.report.part import Away, Part
 from sidecar.report.report import (
     CallInput,
@@ -130,6 +130,9 @@ def build(
             *of_away(away),
             *of_limited(skipped, sum(outcomes.values())),
             *of_sums(outputs, unread),
+            *of_idle(
+                verdict.criteria, lead.settings.model_dump(mode="json"), outputs, verdict.calls
+            ),
         ),
         versions=rows,
         attempt=attempt,

@@ -129,8 +129,11 @@ def wanted(
         return found
 
     answers = asyncio.run(asked())
-    for name in islice(_in_turn([a.correlation_ids for a in answers.answers.values()]), most):
+    ids = list(islice(_in_turn([a.correlation_ids for a in answers.answers.values()]), most))
+    for name in ids:
         typer.echo(name)
+    if answers.answers and not ids:
+        typer.echo("no label is wanted: no call waits for one that would decide", err=True)
     _tell_missing(answers.missing)
 
 

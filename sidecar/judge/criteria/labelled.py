@@ -24,7 +24,7 @@ from sidecar.fields import Glob
 from sidecar.judge.criteria.base import Increments, Plan, Scores, Unit
 from sidecar.judge.criteria.counting import matched_values, splatted
 from sidecar.judge.criteria.mean import Mean
-from sidecar.judge.decision import UNDECIDED, Decided, Decision, decisions
+from sidecar.judge.decision import RULES, UNDECIDED, Decided, Decision, decisions
 from sidecar.judge.evidence.mixtures import Floats
 from sidecar.judge.evidence.splat import even_edges
 from sidecar.judge.labels import Label
@@ -183,7 +183,7 @@ class ByDecision(Labelled):
         """See `Criterion.problems`."""
         found = super().problems()
         if self.decision is None:
-            return [*found, f"{self.kind} needs a decision"]
+            return [*found, f"{self.kind} needs a decision: one of {RULES}"]
         if self.decision.top_k:
             found.append(f"{self.kind} needs a decision with one answer, not top_k")
         return found
