@@ -283,12 +283,17 @@ class Judging:
         """Whether there is a shadow, and every one's budget is used up."""
         return bool(self.shadows) and all(j.verdict.ended for j in self.shadows.values())
 
-    def label(self, label: Label, shadow: str | None = None) -> None:
-        """Tell what turned out to be true about a call, to one shadow's judge or to all."""
-        now_ns = self._now_ns()
+    def label(self, label: Label, shadow: str | None = None) -> str:
+        """Tell what turned out to be true about a call, to one shadow's judge or to all.
+
+        Returns:
+            See `Judge.label`; of several shadows, of any.
+        """
+        now_ns, why = self._now_ns(), ""
         for judged in self.shadows.values():
             if shadow in {None, judged.name}:
-                judged.label(label, now_ns)
+                why = judged.label(label, now_ns) or why
+        return why
 
     def change(self, settings: Settings) -> None:
         """Follow what is live and changes what is counted: evidence under each rules is its own."""

@@ -378,20 +378,30 @@ class RecordLabelsResponse(_message.Message):
     def __init__(self, shadows: _Optional[_Mapping[str, LabelCounts]] = ...) -> None: ...
 
 class LabelCounts(_message.Message):
-    __slots__ = ("joined", "early", "late", "unmatched", "duplicate", "unusable")
+    __slots__ = ("joined", "early", "late", "unmatched", "duplicate", "unusable", "why")
     JOINED_FIELD_NUMBER: _ClassVar[int]
     EARLY_FIELD_NUMBER: _ClassVar[int]
     LATE_FIELD_NUMBER: _ClassVar[int]
     UNMATCHED_FIELD_NUMBER: _ClassVar[int]
     DUPLICATE_FIELD_NUMBER: _ClassVar[int]
     UNUSABLE_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
     joined: int
     early: int
     late: int
     unmatched: int
     duplicate: int
     unusable: int
-    def __init__(self, joined: _Optional[int] = ..., early: _Optional[int] = ..., late: _Optional[int] = ..., unmatched: _Optional[int] = ..., duplicate: _Optional[int] = ..., unusable: _Optional[int] = ...) -> None: ...
+    why: _containers.RepeatedCompositeFieldContainer[UnusableLabel]
+    def __init__(self, joined: _Optional[int] = ..., early: _Optional[int] = ..., late: _Optional[int] = ..., unmatched: _Optional[int] = ..., duplicate: _Optional[int] = ..., unusable: _Optional[int] = ..., why: _Optional[_Iterable[_Union[UnusableLabel, _Mapping]]] = ...) -> None: ...
+
+class UnusableLabel(_message.Message):
+    __slots__ = ("correlation_id", "why")
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    correlation_id: str
+    why: str
+    def __init__(self, correlation_id: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
 
 class WantedLabelsRequest(_message.Message):
     __slots__ = ("shadow", "most")
