@@ -170,7 +170,8 @@ class Service:
             return verdict
         if experiment.failed and verdict.state is not State.FAIL:
             return replace(verdict, state=State.FAIL, reason=f"{experiment.failed} (stands)")
-        if (later := experiment.follow(plans, whole)) and verdict.state is not State.FAIL:
+        later = experiment.follow(plans, whole, parts[0].settings.labels.delay_seconds)
+        if later and verdict.state is not State.FAIL:
             verdict = replace(verdict, state=State.FAIL, reason=later)
         if verdict.state is State.FAIL and not experiment.failed:
             experiment.failed = verdict.reason

@@ -32,6 +32,7 @@ from sidecar.judge.counts import (
 )
 from sidecar.judge.criteria.base import Increments, Plan, Scores
 from sidecar.judge.criteria.labelled import Decisions, Labelled
+from sidecar.judge.evidence.effective import DistinctInputs
 from sidecar.judge.labels import Label, LabelStore
 from sidecar.judge.latches import Latches
 from sidecar.judge.pair import JudgedPair
@@ -122,6 +123,7 @@ class Judge:
         self._as_bytes: dict[str, int] = {}  # calls counted that were compared so, by method
         self._slices = Slices(self._settings)
         self._ranges = Ranges()
+        self._inputs = DistinctInputs()
         self._latches = Latches()
         self._examples = Examples(self._settings.worst, self._settings.sample)
         self._labels.forget()
@@ -162,6 +164,8 @@ class Judge:
             self._repeated += 1
             return False
         self._calls += 1
+        if pair.request_digest is not None:
+            self._inputs.add(pair.request_digest)
         if reader == OPAQUE:
             self._as_bytes[pair.method] = self._as_bytes.get(pair.method, 0) + 1
         places, gone = self._slices.see(pair.slices)
@@ -285,6 +289,7 @@ class Judge:
             events={"repeats": self._repeated, "restarts": self._restarts, **self._labels.fates},
             blocks=self._blocks.cells,
             lost=dict(self._lost),
+            inputs=self._inputs,
         )
 
     # ---- what `pieces` needs --------------------------------------------------------------------
@@ -313,6 +318,15 @@ class Judge:
     def examples(self) -> Examples:
         """The calls worth a look themselves."""
         return self._examples
+
+    @property
+    def inputs(self) -> DistinctInputs:
+        """The distinct inputs themselves."""
+        return self._inputs
+
+    @inputs.setter
+    def inputs(self, inputs: DistinctInputs) -> None:
+        self._inputs = inputs
 
     @property
     def label_store(self) -> LabelStore[_Waiting]:

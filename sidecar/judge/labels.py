@@ -16,7 +16,7 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import Field
 
-from sidecar.fields import Count, Seconds, Section
+from sidecar.fields import AtLeast0, Count, Seconds, Section
 
 Answer: TypeAlias = int | float | str
 LabelValue: TypeAlias = Answer | Sequence[Answer] | Sequence[Sequence[Answer]]
@@ -36,6 +36,9 @@ class LabelSettings(Section):
     pairs: Count = 100_000
     early: Count = 10_000  # labels that came before their pair
     max_age_seconds: Seconds = 7 * 86_400.0
+    # How long after its call a label comes at the latest, where only a sample has labels
+    # (`labels: sample`): after a PASS, blocks of time that are younger are not looked at yet.
+    delay_seconds: AtLeast0 = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,8 @@ class JudgeSettings(Section):
     min_blocks: Annotated[int, Field(ge=0)] = 30  # of the length that is decided at, for PASS
     min_calls: Count = 100
     min_effective_calls: AtLeast0 = 100.0  # calls that count as new, for PASS
+    # Inputs that count as distinct, for PASS: a few that are asked again and again are worth few.
+    min_distinct_inputs: AtLeast0 = 30.0
     # How many shadows are tried at once, for with each one a false PASS is likelier: PASS of each
     # takes its part of alpha. 0: as many as are configured.
     candidates: Annotated[int, Field(ge=0, le=1000)] = 0

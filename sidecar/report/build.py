@@ -14,6 +14,7 @@ from sidecar.experiment.epoch import OutputCounts
 from sidecar.experiment.timeline import Timeline
 from sidecar.judge.counts import CellKey, SnapshotKey, Total, alike, counts_of, left_out, total
 from sidecar.judge.evidence.histogram import EDGES_NS, ENDLESS, Histogram
+from sidecar.judge.forecast import forecasts
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.verdict import decide, plans_of
 from sidecar.judge.versions import Known
@@ -72,8 +73,9 @@ def build(
     )
     taken.sort(key=lambda part: part.snapshot.key)
     lead = taken[0]
+    whole = total(counts)
     if verdict is None:
-        verdict = _judged(taken, total(counts))
+        verdict = _judged(taken, whole)
     if missing and not allow_missing and verdict.state is State.PASS:
         reason = f"{_sidecars(len(missing))} could not be asked; the others: {verdict.reason}"
         verdict = replace(verdict, state=State.INCONCLUSIVE, reason=reason)
@@ -110,6 +112,9 @@ def build(
             _side(part.production_latency for part in taken),
             _side(part.shadow_latency for part in taken),
             _side(part.control_latency for part in taken),
+        ),
+        forecasts=forecasts(
+            lead.settings, plans_of(lead.settings, lead.control_fraction), whole, verdict
         ),
         over_time=OverTime(
             timeline.width_seconds,
