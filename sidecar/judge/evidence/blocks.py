@@ -39,7 +39,7 @@ from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.mixtures import threshold
 from sidecar.judge.evidence.ratio_bets import RatioBets
 
-FORMAT = 3
+FORMAT = 4
 KEEP = (300, 360, 240, 144, 168)  # closed blocks kept one by one: 5 min, 1 h, 4 h, a day, a week
 _SECOND = 1_000_000_000
 _DAY = 86_400 * _SECOND
