@@ -22,7 +22,9 @@ FOLLOWED = ("shadow", "sample", "rate")
 STATUS_ANNOTATION = PREFIX + "status"  # written by `inject`, for people
 COPIED_ANNOTATION = PREFIX + "copied"  # on a template: which of its values are the workload's
 REASON_ANNOTATION = PREFIX + "not-injected"  # on a pod that asked and was left alone: why
-NOTES = frozenset({STATUS_ANNOTATION, COPIED_ANNOTATION, REASON_ANNOTATION})  # ours, no options
+UNDO_ANNOTATION = PREFIX + "undo"  # written by `inject`, for `uninject`
+# Ours, and no options.
+NOTES = frozenset({STATUS_ANNOTATION, COPIED_ANNOTATION, REASON_ANNOTATION, UNDO_ANNOTATION})
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
