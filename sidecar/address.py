@@ -6,9 +6,13 @@ Standard library only: the wire reads its addresses with this too.
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import NamedTuple
 
 MAX_UNIX_PATH = 107  # sun_path is 108 bytes on Linux, the last one NUL
+
+# Underscores are no part of a host name, but of the names of containers; a last dot is allowed.
+_NAME = re.compile(r"(?=.{1,253}\Z)(\w([\w-]{0,61}\w)?)(\.\w([\w-]{0,61}\w)?)*\.?")
 
 
 class TCP(NamedTuple):
@@ -41,7 +45,17 @@ def parse_address(text: str) -> TCP | Unix:
         raise ValueError("an address is host:port, [v6]:port or unix:/path")
     if not (port.isascii() and port.isdigit() and int(port) <= 65535):
         raise ValueError(f"the port must be a number from 0 to 65535, not {port!r}")
-    return TCP(host.strip("[]") if bracketed else host, int(port))
+    host = host.strip("[]") if bracketed else host
+    if not (_is_v6(host) if bracketed else _NAME.fullmatch(host)):
+        raise ValueError(f"{host!r} is no {'IPv6 address' if bracketed else 'host name'}")
+    return TCP(host, int(port))
+
+
+def _is_v6(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).version == 6
+    except ValueError:
+        return False
 
 
 def is_loopback(address: TCP | Unix) -> bool:

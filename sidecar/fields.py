@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from sidecar.address import parse_address
+from sidecar.address import TCP, parse_address
 
 
 def _address(text: str) -> str:
@@ -18,8 +18,18 @@ def _address(text: str) -> str:
     return text
 
 
+def _peer(text: str) -> str:
+    address = parse_address(text)
+    if isinstance(address, TCP) and not address.port:
+        raise ValueError("nobody listens on port 0")
+    return text
+
+
 Address = Annotated[str, AfterValidator(_address)]
 """`host:port`, `[v6]:port` or `unix:/path`."""
+
+Peer = Annotated[str, AfterValidator(_peer)]
+"""The same, of somebody who is called."""
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -27,7 +37,11 @@ Bytes = Annotated[int, Field(ge=1)]
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]  # a second
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+AtLeast0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -53,7 +67,12 @@ LIVE = Live()
 class Section(BaseModel):
     """A part of the configuration: frozen, and a key that it does not have is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        defer_build=True,  # else each is built again in every section around it
+    )
 
     @classmethod
     def live(cls) -> frozenset[str]:

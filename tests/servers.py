@@ -10,6 +10,7 @@ Kinds
     garbage  TCP: answers whatever comes with bytes that are no protocol
     reset    TCP: resets the connection as soon as anything has come
     silent   TCP: reads and never says a word
+    torrent  HTTP/2: sends the frame that `--frame` names without an end, and reads no more
 """
 
 from __future__ import annotations
@@ -32,7 +33,15 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from sidecar.pb.inference import open_inference_pb2 as oip
 from tests.arithmetic import METADATA, answer
 
-KINDS = ("model", "bytes", "garbage", "reset", "silent")
+KINDS = ("model", "bytes", "garbage", "reset", "silent", "torrent")
+_DATA = b"\0\x40\0\0\0\0\0\0\1" + bytes(0x4000)  # on stream 1
+FRAMES = {  # of HTTP/2, and what comes before the first of them
+    "data": (b"", _DATA),
+    "message": (b"\0\0\1\1\4\0\0\0\1\x88\0\0\5\0\0\0\0\0\1\0\x7f\xff\0\0", _DATA),
+    "ping": (b"", b"\0\0\x08\6" + bytes(13)),
+    "settings": (b"", b"\0\0\0\4" + bytes(5)),
+    "unknown": (b"", b"\0\x40\0\xfe" + bytes(5) + bytes(0x4000)),
+}
 CHUNK = 64 << 10
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -235,7 +244,7 @@ async def serve_grpc(flags: argparse.Namespace, ended: asyncio.Event) -> None:
 
 
 async def serve_tcp(flags: argparse.Namespace, ended: asyncio.Event) -> None:
-    """Serve `garbage`, `reset` or `silent` until `ended`."""
+    """Serve `garbage`, `reset`, `silent` or `torrent` until `ended`."""
     noise = random.Random(flags.seed)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -248,6 +257,13 @@ async def serve_tcp(flags: argparse.Namespace, ended: asyncio.Event) -> None:
                     client: socket.socket = writer.get_extra_info("socket")
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     break
+                elif flags.kind == "torrent":
+                    before, frame = FRAMES[flags.frame]
+                    writer.write(b"\0\0\0\x04" + bytes(5) + before)
+                    piece = frame * max(1, CHUNK // len(frame))
+                    while True:
+                        writer.write(piece)
+                        await writer.drain()
         except ConnectionError:
             pass
         finally:
@@ -300,6 +316,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--piece", type=int, default=0, help="bytes: of a streamed answer's messages; 0: lines"
     )
     parser.add_argument("--gap-ms", type=float, default=0.0, help="bytes: wait between messages")
+    parser.add_argument("--frame", choices=FRAMES, default="data", help="torrent: which")
     parser.add_argument("--salt", default="", help="bytes: put before every answer")
     parser.add_argument("--seed", type=int, default=1, help="garbage and bias-share: which")
     return parser.parse_args(arguments)

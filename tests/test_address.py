@@ -12,6 +12,8 @@ from sidecar.address import MAX_UNIX_PATH, TCP, Unix, format_address, nth_addres
     [
         ("127.0.0.1:9000", TCP("127.0.0.1", 9000)),
         ("model.svc:0", TCP("model.svc", 0)),
+        ("my_model-2.svc.cluster.local.:1", TCP("my_model-2.svc.cluster.local.", 1)),
+        ("[fe80::1%eth0]:1", TCP("fe80::1%eth0", 1)),
         ("[::1]:65535", TCP("::1", 65535)),
         ("unix:/run/model.sock", Unix("/run/model.sock")),
     ],
@@ -32,6 +34,11 @@ def test_an_address_is_read(text: str, address: TCP | Unix) -> None:
         ("unix:", "1 to 107"),
         ("unix:/" + "x" * MAX_UNIX_PATH, "1 to 107"),
         ("", "host:port"),
+        ("a..b:1", "'a..b' is no host name"),
+        ("two words:1", "no host name"),
+        ("-x:1", "no host name"),
+        ("[::zz]:1", "no IPv6 address"),
+        ("[127.0.0.1]:1", "no IPv6 address"),
     ],
 )
 def test_what_is_no_address_is_refused_with_what_is_allowed(text: str, says: str) -> None:

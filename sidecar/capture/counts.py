@@ -16,4 +16,4 @@ class CaptureCounts:
     misfits: int = 0  # values that did not fit their column
     files: int = 0
     deleted: int = 0  # old files, for the budget
-    stopped: str = ""  # why nothing is captured any more
+    stopped: str = ""  # why nothing is captured now; it is tried again

@@ -3,7 +3,9 @@
 Rule: `offer` never waits and never raises; what does not fit is counted as `capture_full`. A file
 appears under its name by an atomic rename when it is whole. A crash loses the file that is open,
 and the next start says how many rows that were. A full disk, or any other error of the folder,
-ends capturing and nothing else; a row that no column can hold is counted as failed and left out.
+stops capturing and nothing else; it is tried again after a while, with a file of one batch, and
+what stopped it is told until that file is whole. A row that no column can hold is counted as failed
+and left out.
 Counterparts: `columns`, which makes batches; `open_file`; `budget`; `reader`.
 """
 
@@ -27,6 +29,7 @@ BATCH_ROWS = 1024
 BATCH_BYTES = 8 << 20
 BATCH_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
+AGAIN_SECONDS = 30.0  # between two tries at a folder that takes nothing
 
 
 class Capture:
@@ -65,18 +68,19 @@ class Capture:
         self._waiting_bytes = 0
         self._lock = threading.Lock()
         self._closed = False
+        self._stopped_at = 0.0
         self._file: OpenFile | None = None
         self._number = 0
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
         self._thread.start()
 
     def offer(self, row: Row) -> bool:
-        """Let a pair wait to be written; False if there is no room, or no more capturing."""
+        """Let a pair wait to be written; False if there is no room, or it has stopped."""
         size = row.size
         with self._lock:
             if (
-                self.counts.stopped
-                or self._closed
+                self._closed
+                or not self._is_tried()
                 or self._waiting_rows >= self._settings.queue_rows
                 or self._waiting_bytes + size > self._settings.queue_bytes
             ):
@@ -104,8 +108,10 @@ class Capture:
         while not ended:
             rows, ended = self._gather()
             try:
-                if rows and not self.counts.stopped:
+                if rows and self._is_tried():
                     self._write(rows)
+                else:
+                    self.counts.failed += len(rows)
                 if self._file is not None and (ended or self._is_due(self._file)):
                     self._finish(self._file)
             except Exception as error:  # whatever a disk or a value may do, production goes on
@@ -156,7 +162,8 @@ class Capture:
 
     def _is_due(self, file: OpenFile) -> bool:
         return (
-            file.size >= self._settings.file_bytes
+            bool(self.counts.stopped)
+            or file.size >= self._settings.file_bytes
             or self._clock() - file.began >= self._settings.file_seconds
         )
 
@@ -167,9 +174,18 @@ class Capture:
         self.counts.misfits += file.columns.misfits
         self.counts.open_rows = 0
         self.counts.files += 1
+        if self.counts.stopped:
+            self.counts.stopped = ""
+            self._log.info("capture_goes_on", dir=self._settings.dir, failed=self.counts.failed)
+
+    def _is_tried(self) -> bool:
+        """Whether rows are written: not for a while after an error. A clock may have been set."""
+        since = abs(self._clock() - self._stopped_at)
+        return not self.counts.stopped or since >= AGAIN_SECONDS
 
     def _stop(self, error: Exception, rows: int) -> None:
-        """End capturing for good: what is whole stays."""
+        """Write nothing for a while: what is whole stays."""
+        self._stopped_at = self._clock()
         self.counts.failed += rows + (self._file.rows if self._file is not None else 0)
         self.counts.open_rows = 0
         if self._file is not None:

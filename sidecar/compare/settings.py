@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from sidecar.compare.rules.registry import RULE_NAMES, useless
-from sidecar.fields import Bytes, Count, Fraction, Section
+from sidecar.fields import AtLeast0, Bytes, Count, Fraction, Section
 
 
 def _known(name: str) -> str:
@@ -27,14 +27,14 @@ class OutputRule(Section):
     method: str = "*"  # glob over the method
     model: str = "*"  # glob over the model's name
     rule: RuleName = "auto"  # how it is compared; auto: by its number type
-    atol: Annotated[float, Field(ge=0)] | None = None  # None: by the output's number type
-    rtol: Annotated[float, Field(ge=0)] | None = None
+    atol: AtLeast0 | None = None  # None: by the output's number type
+    rtol: AtLeast0 | None = None
     max_outside: Fraction = 0.0  # share of elements that may be outside the tolerance
     max_score: Fraction = 1e-6  # distance up to which rankings, vectors and texts agree
     k: Count = 10  # how far down a ranking topk and rbo look
     # Pieces that several messages of an answer bring are one text; nothing: where the rule is text,
-    # tokens, edit or json
-    join: bool | None = None
+    # tokens, edit or json; last: the last message's value stands for all
+    join: bool | Literal["last"] | None = None
     persistence: Annotated[float, Field(gt=0, lt=1)] = 0.9  # of rbo's reader
 
     @model_validator(mode="after")

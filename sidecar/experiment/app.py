@@ -9,6 +9,7 @@ time decide; `serve/`, which reads `state()` and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from sidecar.call import (
     Answered,
@@ -266,9 +267,13 @@ class Experiment:
         """The configuration was read again and is wrong: `state()` tells; nothing changes."""
         self._operation.refused(tuple(errors))
 
-    def label(self, label: Label, shadow: str | None = None) -> None:
-        """Learn what turned out to be true about a call, for one shadow or for all."""
-        self._judging.label(label, shadow)
+    def label(self, label: Label, shadow: str | None = None) -> str:
+        """Learn what turned out to be true about a call, for one shadow or for all.
+
+        Returns:
+            Why no criterion can use the label; empty: one can, or its call is not here.
+        """
+        return self._judging.label(label, shadow)
 
     async def start(self) -> None:
         """Make the receivers ready to be called.
@@ -279,13 +284,13 @@ class Experiment:
         self._receivers.start(
             self._shadowed, self._goes_out, self._operation.settings.observer.wait_shadow_seconds
         )
-        channel = self._receivers.channel
-        if channel is not None and self._operation.settings.compare.reflection:
+        compare = self._operation.settings.compare
+        if len(self._receivers) and compare.reflection:
             self._reflection = Reflection(
-                channel,
+                partial(self._receivers.connect, compare.reflection_bytes),
                 self._comparer.registry,
                 clock=lambda: self._now_ns() / 1e9,
-                max_bytes=self._operation.settings.compare.reflection_bytes,
+                max_bytes=compare.reflection_bytes,
             )
 
     async def close(self) -> None:

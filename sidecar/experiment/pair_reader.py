@@ -7,13 +7,13 @@ what the comparer reads. Counterparts: `judging`, which counts what comes out; `
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sidecar.call import DRAWN, INELIGIBLE, Observation
 from sidecar.compare.comparer import Comparer, Examination
 from sidecar.compare.payload import Decoded
 from sidecar.compare.result import Comparison
+from sidecar.judge.evidence.effective import digest_of
 from sidecar.judge.pair import DEADLINE_EXCEEDED, ControlTimes, JudgedPair, are_others
 from sidecar.judge.shown import Shown, shown
 from sidecar.judge.slices import slices_of
@@ -72,7 +72,6 @@ class PairReader:
         values = pair.values.get(name, {})
         models = self._models(comparison.models, production, shadow, self._versions[name])
         control = self._controlled(pair)
-        ids = pair.plan.ids(name) if pair.plan is not None else {}
         slices: tuple[tuple[str, str], ...] = ()
         if self._settings.slices:
             slices = slices_of(
@@ -89,7 +88,7 @@ class PairReader:
             arrived_ns=call.started_ns,
             comparison=comparison
             if models == comparison.models
-            else replace(comparison, models=models),
+            else comparison._replace(models=models),
             production_status=production.status,
             shadow_status=shadow.status,
             production_latency_ns=production.latency_ns,
@@ -102,10 +101,11 @@ class PairReader:
             control=control,
             control_times=self._control_times(pair, control),
             correlation_id=self._correlation_id(pair, request),
-            trace_ids=(ids.get("trace_id", ""), ids.get("shadow_trace_id", "")),
+            trace_ids=pair.plan.trace_ids(name) if pair.plan is not None else ("", ""),
             slices=slices,
             values=values,
             is_repeat=pair.is_repeat,
+            request_digest=_digest(pair),
             show=self._show(pair, name, request) if self._settings.examples.values else None,
         )
 
@@ -116,7 +116,7 @@ class PairReader:
             return found
         answer, version = pair.shadowed[self._control], self._versions[self._control]
         models = self._models(found.models, pair.production, answer, version)
-        return found if models == found.models else replace(found, models=models)
+        return found if models == found.models else found._replace(models=models)
 
     def _control_times(self, pair: Pair, control: Comparison | None) -> ControlTimes | None:
         if self._control is None:
@@ -195,6 +195,13 @@ class PairReader:
         if not name:
             return ""
         return next((v for k, v in (*answer.headers, *answer.trailers) if k == name), "")
+
+
+def _digest(pair: Pair) -> int | None:
+    """What tells a request from others, found once for all shadows."""
+    if pair.digest is None and pair.request:
+        pair.digest = digest_of(pair.call.method, pair.request)
+    return pair.digest
 
 
 class _Once:

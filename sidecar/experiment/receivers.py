@@ -30,6 +30,7 @@ from sidecar.http2.budget import Budget
 from sidecar.log import Log
 from sidecar.settings.settings import Settings
 from sidecar.tasks import Tasks
+from sidecar.tee.client import ShadowClient
 from sidecar.tee.metadata import MetadataPolicy
 from sidecar.tee.shadow import Dispatch, Shadow
 from sidecar.telemetry.plan import SpanPlan
@@ -43,6 +44,7 @@ ABSENT = frozenset({4, 8, UNIMPLEMENTED, 14})
 
 AGAIN_NS = 60_000_000_000  # between two lines about the same failure
 PROBE_SECONDS = 0.25  # between two looks for a shadow that is waited for
+REFLECTION_WINDOW = 64 << 10  # bytes of descriptors on their way to us
 DETAIL = 200  # characters of what a shadow says
 
 
@@ -74,6 +76,7 @@ class Receivers:
             tasks: what is done beside.
         """
         self._now_ns = now_ns
+        self._budget = budget
         self._log = log
         self._done: Done | None = None
         self._sent: Sent | None = None
@@ -250,11 +253,18 @@ class Receivers:
         finally:
             shadow.starting = False  # whatever happened: it must get its calls
 
-    @property
-    def channel(self) -> grpc.aio.Channel | None:
-        """The first one's channel, to be asked what its messages mean; None before `start`."""
-        clients = (shadow.client for shadow in self._shadows.values())
-        return next((client.channel for client in clients if client is not None), None)
+    def connect(self, max_bytes: int) -> ShadowClient:
+        """A connection of its own to the first one, to ask it what its messages mean.
+
+        Args:
+            max_bytes: of one answer.
+
+        Raises:
+            OSError: a TLS file cannot be read.
+        """
+        first = next(iter(self._shadows.values())).settings
+        bounds = {"max_response_bytes": max_bytes, "window_bytes": REFLECTION_WINDOW}
+        return ShadowClient(first.model_copy(update=bounds), self._budget)
 
     def change(self, settings: Settings) -> None:
         """Take over what is live of the receivers that are here."""

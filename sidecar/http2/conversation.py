@@ -32,6 +32,7 @@ from sidecar.http2.frames import (
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
+    Frame,
     FrameError,
     FrameReader,
 )
@@ -213,9 +214,13 @@ class Conversation:
         if self.broken:
             return answered
         reader = self._reader
+        frames: list[Frame] = []
         try:
-            for kind, flags, stream, payload in reader.read(data):
-                self._frame(kind, flags, stream, payload, answered)
+            try:
+                reader.read(data, frames)
+            finally:  # what came before an error counts
+                for kind, flags, stream, payload in frames:
+                    self._frame(kind, flags, stream, payload, answered)
         except (FrameError, HeaderError) as error:
             self.broken = str(error) if self.ready else "the server does not speak HTTP/2"
         if reader.flow >= self._receives // 2:

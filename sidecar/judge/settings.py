@@ -7,12 +7,13 @@ Counterpart: `sidecar.settings.settings`, which holds these settings as its sect
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from sidecar.fields import Count, Fraction, Glob, Seconds, Section
+from sidecar.fields import AtLeast0, Count, Fraction, Glob, Seconds, Section
 from sidecar.judge.criteria.disagreement import Disagreement
 from sidecar.judge.criteria.kinds import AnyCriterion
 from sidecar.judge.criteria.latency_ratio import LatencyRatio
@@ -22,11 +23,22 @@ from sidecar.judge.evidence.blocks import check_lengths
 from sidecar.judge.evidence.likeness import LENGTHS, UNSEEN_SECONDS
 from sidecar.judge.labels import LabelSettings
 
+SOURCES = "method, model, label, metadata:KEY, field:INPUT, class:OUTPUT"
+
+
+def _source(text: str) -> str:
+    if not re.fullmatch(r"method|model|label|(metadata|field|class):.+", text):
+        raise ValueError(f"must be one of {SOURCES}")
+    return text
+
+
+Source = Annotated[str, AfterValidator(_source)]
+
 
 class SliceSettings(Section):
     """One way of dividing the traffic."""
 
-    source: Annotated[str, Field(pattern=r"^(method|model|label|metadata:.+|field:.+|class:.+)$")]
+    source: Source
     name: Annotated[str, Field(pattern=r"^[^=]*$")] = ""  # empty: the part after the colon
     bins: Edges | None = None  # numbers become ranges between these edges
 
@@ -83,10 +95,12 @@ class JudgeSettings(Section):
     # Until a whole day has been seen: how many times as high as over the day an hour's rate may be.
     # So before that only harm beyond as many margins FAILs; 1: rates do not swing with the hour.
     swing: Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)] = 2.0
-    min_duration_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3600.0  # for PASS
+    min_duration_seconds: AtLeast0 = 3600.0  # for PASS
     min_blocks: Annotated[int, Field(ge=0)] = 30  # of the length that is decided at, for PASS
     min_calls: Count = 100
-    min_effective_calls: Annotated[float, Field(ge=0)] = 100.0  # calls that count as new, for PASS
+    min_effective_calls: AtLeast0 = 100.0  # calls that count as new, for PASS
+    # Inputs that count as distinct, for PASS: a few that are asked again and again are worth few.
+    min_distinct_inputs: AtLeast0 = 30.0
     # How many shadows are tried at once, for with each one a false PASS is likelier: PASS of each
     # takes its part of alpha. 0: as many as are configured.
     candidates: Annotated[int, Field(ge=0, le=1000)] = 0
@@ -106,7 +120,7 @@ class JudgeSettings(Section):
     examples: ExampleSettings = ExampleSettings()
     # Identical requests that arrive within it count once, the first of them. Not given: 1 with
     # `independent_calls`; else 0, for blocks take account of calls that are alike.
-    repeat_seconds: Annotated[float, Field(ge=0)] | None = None
+    repeat_seconds: AtLeast0 | None = None
     # Where answers do not name their model's version: a field of their metadata that does, and
     # what production's is else (`shadows[].version` is the shadow's).
     version_metadata: Annotated[str, Field(pattern=r"^[a-z0-9_.-]*$")] = ""

@@ -29,6 +29,7 @@ from sidecar.http2.frames import (
     PUSH_PROMISE,
     RST_STREAM,
     SETTINGS,
+    Frame,
     FrameError,
     FrameReader,
     Position,
@@ -106,21 +107,28 @@ class Connection:
                 self._follow(self._follower, data, now_ns)
             return events
         position = self._client.position
+        frames: list[Frame] = []
         try:
             if direction == Direction.CLIENT:
-                self._read_client(data, now_ns, events)
+                try:
+                    self._client.read(data, frames)
+                finally:  # what came before an error counts
+                    self._read_client(frames, now_ns, events)
             else:
-                self._read_server(data, now_ns, events)
+                try:
+                    self._server.read(data, frames)
+                finally:
+                    self._read_server(frames, now_ns, events)
         except (FrameError, HeaderError) as error:
             events += self._unreadable("opaque", str(error), position)
             if self._follower is not None:
                 # What was read of these bytes is told apart by its stream's number.
                 self._follow(self._follower, data if direction == Direction.CLIENT else b"", now_ns)
             return events
-        frames = self._client.held + self._server.held
-        if frames != self._frames_held:
-            self._budget.held += frames - self._frames_held
-            self._frames_held = frames
+        unfinished = self._client.held + self._server.held
+        if unfinished != self._frames_held:
+            self._budget.held += unfinished - self._frames_held
+            self._frames_held = unfinished
         tables = self._requests.held + self._responses.held
         if tables != self._tables_held:
             budget, more = self._budget, tables - self._tables_held
@@ -232,8 +240,8 @@ class Connection:
         self._calls_held += more
         self._budget.held += more
 
-    def _read_client(self, data: bytes | memoryview, now_ns: int, events: list[Event]) -> None:
-        for kind, flags, stream, payload in self._client.read(data):
+    def _read_client(self, frames: list[Frame], now_ns: int, events: list[Event]) -> None:
+        for kind, flags, stream, payload in frames:
             if kind == DATA:
                 call = self._calls.get(stream)
                 if call is not None:
@@ -298,8 +306,8 @@ class Connection:
         self._calls[stream] = call
         return call
 
-    def _read_server(self, data: bytes | memoryview, now_ns: int, events: list[Event]) -> None:
-        for kind, flags, stream, payload in self._server.read(data):
+    def _read_server(self, frames: list[Frame], now_ns: int, events: list[Event]) -> None:
+        for kind, flags, stream, payload in frames:
             if kind == DATA:
                 call = self._calls.get(stream)
                 if call is not None:

@@ -318,7 +318,11 @@ def _capture(now: State) -> Iterator[Metric]:
     yield _counter("capture_rows", "Captured pairs in whole files.", counts.rows)
     yield _counter("capture_full", "Pairs with no room in the queue.", counts.capture_full)
     yield _counter("capture_failed", "Pairs that could not be written.", counts.failed)
-    yield _gauge("capture_stopped", "Whether capturing has ended.", int(bool(counts.stopped)))
+    yield _gauge(
+        "capture_stopped",
+        "Whether capturing has stopped; it is tried again.",
+        int(bool(counts.stopped)),
+    )
 
 
 def _store(now: State) -> Iterator[Metric]:

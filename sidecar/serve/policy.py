@@ -6,12 +6,13 @@ again. Counterparts: `SetPolicy`, which asks; `Experiment.change`, which takes o
 
 from __future__ import annotations
 
-from pydantic import ValidationError
+import math
+from collections.abc import Iterator
 
 from sidecar.experiment.app import Experiment
 from sidecar.experiment.state import State
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
-from sidecar.tee.settings import RateSettings, SampleSettings, ShadowSettings
+from sidecar.tee.settings import RateSettings, ShadowSettings
 
 
 class PolicyError(Exception):
@@ -30,28 +31,35 @@ def set_policy(experiment: Experiment, request: pb.SetPolicyRequest) -> pb.SetPo
     """
     now = experiment.state()
     settings = now.settings
+    if wrong := list(_wrong(request, now)):
+        raise PolicyError("; ".join(wrong))
     sample, paused = settings.sample, settings.paused
-    try:
-        if request.HasField("sample"):
-            sample = SampleSettings(fraction=request.sample, key=sample.key)
-        if request.HasField("paused"):
-            paused = request.paused
-        shadows = tuple(_rated(request, shadow) for shadow in settings.shadows)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise PolicyError(f"{first['loc'][-1]}: {first['msg']}") from None
-    names = [shadow.name for shadow in settings.shadows]
-    if request.shadow not in {"", *names}:
-        known = ", ".join(names) or "there is none"
-        raise PolicyError(f"no receiver is called {request.shadow!r}: {known}")
-    if request.HasField("end") and not request.end and now.ended:
-        raise PolicyError("what has ended begins again only with a new sidecar")
+    if request.HasField("sample"):
+        sample = sample.model_copy(update={"fraction": request.sample})
+    if request.HasField("paused"):
+        paused = request.paused
+    shadows = tuple(_rated(request, shadow) for shadow in settings.shadows)
     experiment.change(
         settings.model_copy(update={"sample": sample, "paused": paused, "shadows": shadows})
     )
     if request.end:
         experiment.end()
     return policy(experiment.state())
+
+
+def _wrong(request: pb.SetPolicyRequest, now: State) -> Iterator[str]:
+    """A line for everything that is wrong: its key, its value, and what is allowed."""
+    if not 0 <= request.sample <= 1:  # as NaN is not
+        yield f"sample: {request.sample}: must be from 0 to 1"
+    for name in RateSettings.model_fields:
+        value = getattr(request, name)
+        if not (value >= 0 and math.isfinite(value)):
+            yield f"{name}: {value}: must be a number above 0, or 0, which takes the limit away"
+    names = [shadow.name for shadow in now.settings.shadows]
+    if request.shadow not in {"", *names}:
+        yield f"shadow: {request.shadow!r}: must be one of: {', '.join(names) or 'there is none'}"
+    if request.HasField("end") and not request.end and now.ended:
+        yield "end: false: what has ended begins again only with a new sidecar"
 
 
 def policy(now: State) -> pb.SetPolicyResponse:

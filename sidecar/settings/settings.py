@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, model_validator
 from sidecar.address import MAX_UNIX_PATH, is_loopback, parse_address
 from sidecar.capture.settings import CaptureSettings
 from sidecar.compare.settings import CompareSettings
-from sidecar.fields import LIVE, Address, Count, Off, Seconds, Section
+from sidecar.fields import LIVE, Address, Count, Off, Peer, Seconds, Section
 from sidecar.judge.settings import JudgeSettings
 from sidecar.store.settings import StateSettings
 from sidecar.tee.settings import MatchSettings, PairSettings, SampleSettings, ShadowSettings
@@ -35,7 +35,7 @@ class Route(Section):
     """One listening address and the model server behind it."""
 
     listen: Address  # where clients connect
-    upstream: Address  # the model server that answers them
+    upstream: Peer  # the model server that answers them
 
 
 class WireSettings(Section):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sidecar.compare.readers.protocols import NOT_PREDICTIONS
-from sidecar.fields import LIVE, Address, Bytes, Count, Fraction, Name, Seconds, Section
+from sidecar.fields import LIVE, Bytes, Count, Fraction, Name, Peer, Rate, Seconds, Section
 
 # Never sent to a shadow: who the caller is, and what proves it.
 DENIED_METADATA = ("authorization", "cookie", "proxy-authorization", "x-api-key")
@@ -57,9 +57,8 @@ class MatchSettings(Section):
 class RateSettings(Section):
     """A token bucket; None is no limit. The bucket holds one second's worth, at least one call."""
 
-    calls_per_second: Annotated[float, Field(gt=0)] | None = None  # at most; nothing: no limit
-    # at most, of requests; nothing: no limit
-    bytes_per_second: Annotated[float, Field(gt=0)] | None = None
+    calls_per_second: Rate | None = None  # at most; nothing: no limit
+    bytes_per_second: Rate | None = None  # at most, of requests; nothing: no limit
 
 
 class QueueSettings(Section):
@@ -103,7 +102,7 @@ class ShadowSettings(Section):
     """One receiver of copies."""
 
     name: Name = "shadow"  # how reports, metrics and spans name it
-    address: Address  # where it listens
+    address: Peer  # where it listens
     # control: a second replica of production, for the noise floor
     role: Literal["shadow", "control"] = "shadow"
     fraction: Annotated[Fraction, LIVE] = 1.0  # of the sampled calls; a control usually needs few

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,7 +17,7 @@ import pytest
 from sidecar.capture.budget import OPEN
 from sidecar.capture.reader import CapturedError, open_captured
 from sidecar.capture.settings import CaptureSettings
-from sidecar.capture.writer import Capture
+from sidecar.capture.writer import AGAIN_SECONDS, Capture
 from sidecar.fields import ConfigError
 from sidecar.log import Log
 from tests.capture.rows import row
@@ -24,6 +27,15 @@ LOG = Log("test")
 
 def _settings(folder: Path, **changes: object) -> CaptureSettings:
     return CaptureSettings.model_validate({"dir": str(folder), "what": "all", **changes})
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    """The writer's thread has got so far."""
+    for _ in range(6000):
+        if holds():
+            return
+        time.sleep(0.01)
+    raise AssertionError("not within a minute")
 
 
 def _written(folder: Path, count: int, **changes: object) -> Capture:
@@ -172,7 +184,7 @@ def test_a_uri_of_this_machine_is_a_folder(tmp_path: Path) -> None:
 WRITER = """
 import os, random, signal, sys, time
 from sidecar.capture.settings import CaptureSettings
-from sidecar.capture.writer import Capture
+from sidecar.capture.writer import AGAIN_SECONDS, Capture
 from sidecar.log import Log
 from tests.capture.rows import row
 
@@ -224,7 +236,7 @@ def test_a_writer_that_is_killed_a_hundred_times_leaves_all_that_it_promised(
 CRASHER = """
 import os, signal, sys
 from sidecar.capture.settings import CaptureSettings
-from sidecar.capture.writer import Capture
+from sidecar.capture.writer import AGAIN_SECONDS, Capture
 from sidecar.log import Log
 from tests.capture.rows import row
 
@@ -271,7 +283,7 @@ def test_a_disk_that_takes_no_more_ends_capturing_and_leaves_nothing_half_writte
     script = """
 import os, resource, sys
 from sidecar.capture.settings import CaptureSettings
-from sidecar.capture.writer import Capture
+from sidecar.capture.writer import AGAIN_SECONDS, Capture
 from sidecar.log import Log
 from tests.capture.rows import row
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -287,6 +299,32 @@ print(capture.counts.failed, capture.counts.stopped)
     assert done.stdout == "200 [Errno 27] File too large\n"
     assert "capture_stopped" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_has_room_again_is_written_to_again_after_a_while(tmp_path: Path) -> None:
+    now = [1000.0]
+    told = io.StringIO()
+    here, away = tmp_path / "calls", tmp_path / "away"
+    capture = Capture(_settings(here), "life", Log("t", told), clock=lambda: now[0])
+    here.rename(away)  # to the writer as good as full
+    capture.offer(row(0))
+    _until(lambda: bool(capture.counts.stopped))
+    assert not capture.offer(row(1))
+    now[0] += AGAIN_SECONDS
+    capture.offer(row(2))
+    _until(lambda: capture.counts.failed == 2)
+    away.rename(here)
+    assert not capture.offer(row(3)), "not at every call"
+    now[0] += AGAIN_SECONDS
+    assert capture.offer(row(4))
+    _until(lambda: not capture.counts.stopped)
+    assert capture.offer(row(5))
+    capture.close()
+    read = [r["call"] for r in open_captured([str(here)]).rows()]
+    assert read == ["life:4:1", "life:5:1"]
+    assert (capture.counts.failed, capture.counts.capture_full) == (2, 2)
+    events = [json.loads(line)["event"] for line in told.getvalue().splitlines()]
+    assert events == ["capture_stopped", "capture_goes_on"], "each said once"
 
 
 def test_a_row_that_no_column_can_hold_is_left_out_and_the_others_are_written(

@@ -146,6 +146,19 @@ def test_pairs_are_streamed_as_they_happen_and_a_slow_watchers_losses_are_counte
     ask(house, questions)
 
 
+def test_a_request_that_cannot_be_read_is_an_invalid_argument() -> None:
+    async def questions(client: Client) -> None:
+        for kind, method in (("unary_unary", "SetPolicy"), ("unary_stream", "WatchPairs")):
+            call = getattr(client.channel, kind)(f"/shadow.v1.Admin/{method}")(b"\xff\xff")
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await (call if kind == "unary_unary" else call.read())
+            assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            told = f"the request is no shadow.v1.{method}Request that can be read"
+            assert refused.value.details() == told
+
+    ask(House({}), questions)
+
+
 def test_policy_changes_what_is_asked_for_and_nothing_when_a_part_is_wrong() -> None:
     house = House({}, control=0.5)
 
@@ -161,6 +174,15 @@ def test_policy_changes_what_is_asked_for_and_nothing_when_a_part_is_wrong() -> 
         assert house.experiment.state().receiver("candidate").settings.rate.calls_per_second == 9.0
         for wrong in ({"sample": 2}, {"callsPerSecond": -1}, {"shadow": "nobody", "sample": 0.1}):
             assert (await client("SetPolicy", wrong))[0] == "INVALID_ARGUMENT"
+        inf, nan = "Infinity", "NaN"  # as JSON writes them
+        said = await client("SetPolicy", {"sample": nan, "callsPerSecond": inf, "shadow": "nobody"})
+        assert said == (
+            "INVALID_ARGUMENT",
+            "sample: nan: must be from 0 to 1; "
+            "calls_per_second: inf: must be a number above 0, or 0, which takes the limit away; "
+            "shadow: 'nobody': must be one of: candidate, noise",
+        )
+        assert (await client("SetPolicy", {"bytesPerSecond": nan}))[0] == "INVALID_ARGUMENT"
         assert house.experiment.state().settings.sample.fraction == 0.5
         assert (await client("SetPolicy", {"paused": False})).paused is False
         assert not house.experiment.state().settings.paused

@@ -4,25 +4,24 @@ Rule: off the hot path, and bounded, for names come from clients and answers fro
 look-ups at once, each within a time and a number of files; so many bytes for all services together,
 in memory up to `MEMORY_FACTOR` times as many. A service is asked for once; one that was not found,
 not again for a while, and while as many are remembered as unknown as may be, none is. The first
-look-up of a method is `wants`, which costs nothing; `resolve` asks, in a task of its own. This is
-the one part of the package that talks. Protocol: grpc.reflection.v1 and v1alpha, whose
-messages are the same on the wire. Counterparts: `descriptors`, which reads with what is found;
-`registry`.
+look-up of a method is `wants`, which costs nothing; `resolve` asks, in a task of its own, and on a
+connection that ends with it. Each question is a call of its own: one request, one answer.
+Protocol: grpc.reflection.v1 and v1alpha, whose messages are the same on the wire. Counterparts:
+`tee.client`, which talks; `descriptors`, which reads with what is found; `registry`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
-import grpc
-import grpc.aio
 from google.protobuf import descriptor_pb2
 from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection_pb2
 
+from sidecar.call import Observation
 from sidecar.compare.readers.descriptors import WELL_KNOWN, readers_of
 from sidecar.compare.readers.registry import Registry
 
@@ -34,6 +33,8 @@ MAX_NAME: Final = 256  # characters
 MAX_BYTES: Final = 1 << 20  # of descriptors, unless told otherwise
 MEMORY_FACTOR: Final = 90  # measured: 30 to 82 bytes of memory for each byte of a descriptor
 
+_OK: Final = 0
+_UNIMPLEMENTED: Final = 12
 _NAME: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 SERVICES: Final = (
@@ -42,12 +43,24 @@ SERVICES: Final = (
 )
 
 
+class Server(Protocol):
+    """Whom one look-up asks; its answers have a bound in bytes."""
+
+    async def ask(
+        self, method: str, messages: tuple[bytes, ...], *, deadline_seconds: float
+    ) -> Observation:
+        """One call; every failure is a status."""
+
+    async def close(self) -> None:
+        """Let the server go."""
+
+
 class Reflection:
     """Finds readers through one server's reflection service and registers them."""
 
     def __init__(
         self,
-        channel: grpc.aio.Channel,
+        connect: Callable[[], Server],
         registry: Registry,
         *,
         clock: Callable[[], float],
@@ -58,14 +71,14 @@ class Reflection:
         """Ask nothing yet.
 
         Args:
-            channel: to the server.
+            connect: makes what one look-up asks.
             registry: gets the readers.
             clock: seconds of a monotonic clock.
             max_bytes: of descriptors, all services together.
             timeout_seconds: for one look-up.
             retry_seconds: how long no means no.
         """
-        self._channel = channel
+        self._connect = connect
         self._registry = registry
         self._clock = clock
         self._timeout = timeout_seconds
@@ -102,7 +115,7 @@ class Reflection:
             # A thread, because a large set takes longer than the loop should stand still.
             self._registry.register(dict(await asyncio.to_thread(readers_of, files)))
             self._found.add(service)
-        except (grpc.aio.AioRpcError, TimeoutError, DecodeError, ValueError):
+        except (OSError, DecodeError, ValueError):  # TimeoutError is an OSError
             # No reflection, no such service, or nothing to be read.
             self._refused[service] = self._clock() + self._retry
         finally:
@@ -115,49 +128,25 @@ class Reflection:
             del self._refused[next(iter(self._refused))]
 
     async def _files(self, service: str) -> list[descriptor_pb2.FileDescriptorProto]:
-        for version in SERVICES:
-            try:
-                return await self._ask(version, service)
-            except grpc.aio.AioRpcError as error:
-                if error.code() != grpc.StatusCode.UNIMPLEMENTED or version == SERVICES[-1]:
-                    raise
-        raise AssertionError("the last version returns or raises")
-
-    async def _ask(self, version: str, service: str) -> list[descriptor_pb2.FileDescriptorProto]:
         """Fetch the file that declares the service, and all that it depends on.
 
         Raises:
-            ValueError: the server does not have it, or it is more than we take.
+            OSError: the server cannot be asked: a file of its TLS is gone.
+            ValueError: it has no reflection, or not the service, or more than we take.
         """
-        requests: asyncio.Queue[reflection_pb2.ServerReflectionRequest | None] = asyncio.Queue()
-
-        async def outgoing() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
-            while (request := await requests.get()) is not None:
-                yield request
-
-        talk: grpc.aio.StreamStreamCall[reflection_pb2.ServerReflectionRequest, bytes] = (
-            self._channel.stream_stream(
-                f"/{version}/ServerReflectionInfo",
-                request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
-                response_deserializer=None,  # bytes: their number comes before what they become
-            )(outgoing(), timeout=self._timeout)
-        )
+        server = self._connect()
+        version = SERVICES[0]
         try:
             found: dict[str, descriptor_pb2.FileDescriptorProto] = {}
             request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=service)
             while True:
-                requests.put_nowait(request)
-                said = await talk.read()
-                if not isinstance(said, bytes):
-                    raise ValueError("the stream ended early")
-                if len(said) > self._left:
-                    raise ValueError("more descriptors than we take")
-                response = reflection_pb2.ServerReflectionResponse.FromString(said)
-                if not response.HasField("file_descriptor_response"):
-                    raise ValueError(f"not known to the server: {service}")
-                self._left -= len(said)  # also if nothing comes of it: memory may have
-                for serialized in response.file_descriptor_response.file_descriptor_proto:
-                    file = descriptor_pb2.FileDescriptorProto.FromString(serialized)
+                answer = await self._ask(server, version, request)
+                if answer.status == _UNIMPLEMENTED and not found and version != SERVICES[-1]:
+                    version = SERVICES[-1]
+                    continue
+                if answer.status != _OK or len(answer.messages) != 1:
+                    raise ValueError(f"not answered: status {answer.status}, {answer.detail}")
+                for file in self._taken(answer.messages[0], service):
                     found[file.name] = file
                 if len(found) > MAX_FILES:
                     raise ValueError("more descriptors than we take")
@@ -168,8 +157,27 @@ class Reflection:
                     raise ValueError(f"the server does not send {missing}")
                 request = reflection_pb2.ServerReflectionRequest(file_by_filename=missing)
         finally:
-            requests.put_nowait(None)
-            talk.cancel()
+            await server.close()
+
+    async def _ask(
+        self, server: Server, version: str, request: reflection_pb2.ServerReflectionRequest
+    ) -> Observation:
+        return await server.ask(
+            f"/{version}/ServerReflectionInfo",
+            (request.SerializeToString(),),
+            deadline_seconds=self._timeout,
+        )
+
+    def _taken(self, said: bytes, service: str) -> list[descriptor_pb2.FileDescriptorProto]:
+        """The files of one answer, if they are few enough bytes: known before they become more."""
+        if len(said) > self._left:
+            raise ValueError("more descriptors than we take")
+        response = reflection_pb2.ServerReflectionResponse.FromString(said)
+        if not response.HasField("file_descriptor_response"):
+            raise ValueError(f"not known to the server: {service}")
+        self._left -= len(said)  # also if nothing comes of it: memory may have
+        files = response.file_descriptor_response.file_descriptor_proto
+        return [descriptor_pb2.FileDescriptorProto.FromString(each) for each in files]
 
 
 def _service(method: str) -> str:

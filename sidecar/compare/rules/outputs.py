@@ -60,13 +60,12 @@ DEFAULT: Final = OutputRule()
 def compare_outputs(name: str, a: Output, b: Output, rule: OutputRule) -> OutputResult:
     """Compare production's output `a` with the shadow's `b` under a rule other than `ignore`."""
     chosen = _chosen(a, rule)
-    for differs, outcome in (
-        (a.dtype != b.dtype, Outcome.DTYPE),
-        (a.array.ndim != b.array.ndim, Outcome.RANK),
-        (a.array.shape != b.array.shape, Outcome.SHAPE),
-    ):
-        if differs:
-            return OutputResult(name, outcome, chosen, 1.0)
+    if a is not b and (a.dtype != b.dtype or a.array.shape != b.array.shape):
+        if a.dtype != b.dtype:
+            outcome = Outcome.DTYPE
+        else:
+            outcome = Outcome.RANK if a.array.ndim != b.array.ndim else Outcome.SHAPE
+        return OutputResult(name, outcome, chosen, 1.0)
     finding = RULES[chosen].compare(a, b, rule)
     if finding.outcome is Outcome.EQUAL:
         return OutputResult(name, finding.outcome, chosen, finding.score, finding.raw)
@@ -102,6 +101,8 @@ def _allowed(chosen: str, rule: OutputRule) -> float:
 def _chosen(a: Output, rule: OutputRule) -> str:
     """Name the rule that decides: the configured one, if the elements allow it."""
     kind = a.array.dtype.kind
+    if rule is DEFAULT:
+        return "tolerance" if kind in "fc" else "exact"
     wanted = RULES.get(rule.rule)
     if wanted is not None and kind in wanted.kinds and (a.array.ndim or not wanted.vectors):
         return wanted.name

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -23,6 +24,8 @@ from sidecar.compare.readers.reflection import (
     Reflection,
 )
 from sidecar.compare.readers.registry import Registry
+from sidecar.tee.client import ShadowClient
+from sidecar.tee.settings import ShadowSettings
 
 METHOD = "/grpc.health.v1.Health/Check"  # any method whose descriptors this process has
 
@@ -48,13 +51,12 @@ def _with_server(
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                registry, clock = Registry(), Clock()
-                await talk(
-                    Reflection(channel, registry, clock=clock, timeout_seconds=timeout),
-                    registry,
-                    clock,
-                )
+            shadow = ShadowSettings(address=f"127.0.0.1:{port}")
+            registry, clock = Registry(), Clock()
+            found = Reflection(
+                partial(ShadowClient, shadow), registry, clock=clock, timeout_seconds=timeout
+            )
+            await talk(found, registry, clock)
         finally:
             await server.stop(None)
 
