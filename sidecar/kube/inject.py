@@ -23,6 +23,7 @@ from typing import Any, TypeAlias
 from sidecar import __version__
 from sidecar.kube import patch
 from sidecar.kube.containers import (
+    ADMIN_PORT,
     OBSERVER,
     REDIRECT,
     TAP_VOLUME,
@@ -52,7 +53,6 @@ Pod: TypeAlias = dict[str, Any]
 """`metadata` and `spec` of a pod or a pod template, as plain dicts, lists, strings and numbers."""
 
 DEFAULT_LISTEN = 9094
-ADMIN_PORT = 9096
 DEFAULT_GRACE = 30  # Kubernetes' own
 MODEL_CONTAINERS = ("kserve-container", "mlserver", "triton", "tfserving", "model")
 MODEL_PORT_NAMES = ("grpc", "h2c")  # as prefixes

@@ -58,6 +58,7 @@ class Options:
     listen_port: int | None = None  # the wire's; None: 9094
     http_port: int = 9095  # health, metrics, status and gate of the observer
     admin_port: int | None = None  # the gRPC Admin API's; None: 9096, or what the config map says
+    admin_secret: str | None = None  # tls.crt, tls.key, ca.crt: opens the Admin API, mutual TLS
     probe_port: int = 9093  # redirect only: a way to the model's port around the wire
     container: str | None = None  # the model's container; None: the one that declares the port
     shadow: tuple[str, ...] = ()  # each "[NAME=]HOST:PORT"
@@ -180,6 +181,7 @@ READERS: dict[str, _Reader] = {
     "listen-port": _PORT,
     "http-port": _PORT,
     "admin-port": _PORT,
+    "admin-secret": (_matching(_DNS_NAME), _NAMED),
     "probe-port": _PORT,
     "container": (_matching(_DNS_NAME), _NAMED),
     "shadow": (_shadows, '"[NAME=]HOST:PORT", several with commas, each with a name of its own'),
