@@ -240,9 +240,10 @@ def _resources(cpu: Amount, memory: Amount) -> dict[str, Any]:
 
 def _unprivileged(options: Options) -> dict[str, Any]:
     """One user for both, so that the observer may open the wire's socket, and nobody else."""
+    user = options.run_as_user
+    numbers = {} if user is None else {"runAsUser": user, "runAsGroup": user}
     return {
-        "runAsUser": options.run_as_user,
-        "runAsGroup": options.run_as_user,
+        **numbers,
         "runAsNonRoot": True,
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,

@@ -187,6 +187,11 @@ def _obstacles(spec: Mapping[str, Any], options: Options) -> list[str]:
         found.append("os: windows is not supported")
     if options.intercept == "redirect" and spec.get("hostNetwork"):
         found.append(f"{PREFIX}intercept: redirect would change the node's own packet filter")
+    if options.intercept == "redirect" and options.run_as_user is None:
+        found.append(
+            f"{PREFIX}run-as-user: auto does not go with redirect, which tells the sidecar's "
+            "connections from others' by their user"
+        )
     if not options.shadow and options.config_map is None:
         found.append(f"{PREFIX}shadow: required, unless {PREFIX}config-map names the shadows")
     try:

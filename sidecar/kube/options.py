@@ -75,7 +75,7 @@ class Options:
     ip_family: Literal["auto", "ipv4", "ipv6"] = "auto"
     resync: Literal["off", "goaway"] = "off"
     leave: Literal["off", "goaway"] = "goaway"  # clients are asked to go before the model is told
-    run_as_user: int = 10095
+    run_as_user: int | None = 10095  # None: whom the namespace gives (OpenShift)
     drain_seconds: int = 10
     pre_stop_seconds: int = 5
     wire_cpu: Amount = Amount("50m", "2")  # one thread: a limit above 1 never holds it back
@@ -167,6 +167,10 @@ def quantity(text: str) -> float:
     return float(digits) * scales.get(text[len(digits) :], 1)
 
 
+def _user(text: str) -> int | None:
+    return None if text == "auto" else _number(1, 2**31 - 1)(text)
+
+
 _port = _number(1, 65535)
 _PORT: _Reader = (_port, "a port number from 1 to 65535")
 _NAMED = "a name of lower-case letters, digits and hyphens"
@@ -198,7 +202,7 @@ READERS: dict[str, _Reader] = {
     "ip-family": _one_of("auto", "ipv4", "ipv6"),
     "resync": _one_of("off", "goaway"),
     "leave": _one_of("off", "goaway"),
-    "run-as-user": (_number(1, 2**31 - 1), "a user number that is not root's"),
+    "run-as-user": (_user, "a user number that is not root's, or auto: whom the namespace gives"),
     "drain-seconds": (_number(1, 3600), "whole seconds from 1 to 3600"),
     "pre-stop-seconds": (_number(0, 3600), "whole seconds from 0 to 3600"),
     "wire-cpu": _CPU_AMOUNT,

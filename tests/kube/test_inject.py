@@ -359,3 +359,14 @@ def test_a_secret_opens_the_admin_api_with_mutual_tls_and_its_absence_stops_no_p
     (volume,) = (v for v in made["spec"]["volumes"] if v["name"] == "shadow-tap-tls")
     assert volume["secret"] == {"secretName": "digits-tls", "optional": True}
     assert {p["containerPort"] for p in observer["ports"]} == {9095, 9096}
+
+
+def test_where_the_namespace_gives_the_user_none_is_named() -> None:
+    """OpenShift: one user for the whole pod, whom nobody knows beforehand."""
+    made = inject(pod({"run-as-user": "auto"}))
+    for name in ("shadow-wire", "shadow-observer"):
+        context = container(made, name)["securityContext"]
+        assert not {"runAsUser", "runAsGroup"} & context.keys()
+        assert context["runAsNonRoot"] is True
+    with pytest.raises(InjectError, match="auto does not go with redirect"):
+        inject(pod({"run-as-user": "auto", "intercept": "redirect"}))

@@ -22,7 +22,7 @@ from tests.kube.manifests_of import KSERVE, SELDON, TEMPLATED
 from tests.kube.pods import pod
 
 EXAMPLES = sorted((ROOT / "examples").glob("*/*.yaml")) + sorted(
-    path for path in (ROOT / "k8s").rglob("*.yaml") if "components" not in path.parts
+    path for path in (ROOT / "k8s").rglob("*.yaml") if {"components", "helm"}.isdisjoint(path.parts)
 )
 
 
