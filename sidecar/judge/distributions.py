@@ -1,9 +1,9 @@
 """How outputs and inputs are distributed, and which decision became which: of a part of the calls.
 
-Rule: drawn by time before anything of a call is known, a few a second, so that it costs a call
-next to nothing; of an output the first elements; so many names, the rest are left out. Only counts
-by bucket are kept, never a value. Inputs are counted for the names that the configuration gives,
-in their first day and in the latest hours. For people: nothing is decided by it. Counterparts:
+Rule: the first call that is compared after so long is looked at, a few a second, so that a call
+costs next to nothing (one that is looked at 75 us); of an output the first elements, and so many
+names. Only counts by bucket are kept, never a value. Inputs are counted for the names that the
+configuration gives, in their first day and in the latest hours. For people: nothing is decided by it. Counterparts:
 `evidence.sketch`; `experiment.epoch`, which holds one; `report.drift`, which makes figures of it.
 """
 
@@ -36,7 +36,7 @@ class DriftSettings(Section):
 
     outputs: tuple[Glob, ...] = ("*",)  # of both sides
     inputs: tuple[Glob, ...] = ()  # of requests, in their first day and in the latest hours
-    calls_per_second: Annotated[float, Field(ge=0, le=1000)] = 10.0  # that are looked at; 0: none
+    calls_per_second: Annotated[float, Field(ge=0, le=1000)] = 2.0  # that are looked at; 0: none
 
 
 class Drawn(NamedTuple):

@@ -1,4 +1,4 @@
-"""What is told of values: of both sides, of inputs over time, of decisions; bounded, and it adds."""
+"""What is told of values: of both sides, of inputs over time, and of decisions; it adds."""
 
 from __future__ import annotations
 
