@@ -268,9 +268,13 @@ class Experiment:
         """The configuration was read again and is wrong: `state()` tells; nothing changes."""
         self._operation.refused(tuple(errors))
 
-    def label(self, label: Label, shadow: str | None = None) -> None:
-        """Learn what turned out to be true about a call, for one shadow or for all."""
-        self._judging.label(label, shadow)
+    def label(self, label: Label, shadow: str | None = None) -> str:
+        """Learn what turned out to be true about a call, for one shadow or for all.
+
+        Returns:
+            Why no criterion can use the label; empty: one can, or its call is not here.
+        """
+        return self._judging.label(label, shadow)
 
     async def start(self) -> None:
         """Make the receivers ready to be called.

@@ -36,6 +36,7 @@ class Pair:
     sent: dict[str, int] = field(default_factory=dict)  # when a copy went out, monotonic
     request_id: str = ""
     is_repeat: bool = False  # of a request that came a moment before
+    digest: int | None = None  # of the request, when somebody asked for it
 
     def undecided(self, name: str) -> bool:
         """Whether this shadow's fate is still open."""

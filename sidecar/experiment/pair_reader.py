@@ -13,6 +13,7 @@ from sidecar.call import DRAWN, INELIGIBLE, Observation
 from sidecar.compare.comparer import Comparer, Examination
 from sidecar.compare.payload import Decoded
 from sidecar.compare.result import Comparison
+from sidecar.judge.evidence.effective import digest_of
 from sidecar.judge.pair import DEADLINE_EXCEEDED, ControlTimes, JudgedPair, are_others
 from sidecar.judge.shown import Shown, shown
 from sidecar.judge.slices import slices_of
@@ -104,6 +105,7 @@ class PairReader:
             slices=slices,
             values=values,
             is_repeat=pair.is_repeat,
+            request_digest=_digest(pair),
             show=self._show(pair, name, request) if self._settings.examples.values else None,
         )
 
@@ -193,6 +195,13 @@ class PairReader:
         if not name:
             return ""
         return next((v for k, v in (*answer.headers, *answer.trailers) if k == name), "")
+
+
+def _digest(pair: Pair) -> int | None:
+    """What tells a request from others, found once for all shadows."""
+    if pair.digest is None and pair.request:
+        pair.digest = digest_of(pair.call.method, pair.request)
+    return pair.digest
 
 
 class _Once:

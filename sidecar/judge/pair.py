@@ -71,6 +71,7 @@ class JudgedPair:
     slices: tuple[tuple[str, str], ...] = ()  # (name, value); see `slices.slices_of`
     values: Values = field(default_factory=dict)
     is_repeat: bool = False  # of a request that came a moment before; see `repeats`
+    request_digest: int | None = None  # see `evidence.effective`; None: it is not known
     show: Callable[[], Shown] | None = None  # reads what may be shown; asked for few calls
     # What every criterion asks, found once. Whether production answered, so that there is something
     # to agree with; and whether it did and the shadow did not, by status or within its answer.

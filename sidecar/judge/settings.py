@@ -7,10 +7,11 @@ Counterpart: `sidecar.settings.settings`, which holds these settings as its sect
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from sidecar.fields import AtLeast0, Count, Fraction, Glob, Seconds, Section
 from sidecar.judge.criteria.disagreement import Disagreement
@@ -22,11 +23,22 @@ from sidecar.judge.evidence.blocks import check_lengths
 from sidecar.judge.evidence.likeness import LENGTHS, UNSEEN_SECONDS
 from sidecar.judge.labels import LabelSettings
 
+SOURCES = "method, model, label, metadata:KEY, field:INPUT, class:OUTPUT"
+
+
+def _source(text: str) -> str:
+    if not re.fullmatch(r"method|model|label|(metadata|field|class):.+", text):
+        raise ValueError(f"must be one of {SOURCES}")
+    return text
+
+
+Source = Annotated[str, AfterValidator(_source)]
+
 
 class SliceSettings(Section):
     """One way of dividing the traffic."""
 
-    source: Annotated[str, Field(pattern=r"^(method|model|label|metadata:.+|field:.+|class:.+)$")]
+    source: Source
     name: Annotated[str, Field(pattern=r"^[^=]*$")] = ""  # empty: the part after the colon
     bins: Edges | None = None  # numbers become ranges between these edges
 
@@ -87,6 +99,8 @@ class JudgeSettings(Section):
     min_blocks: Annotated[int, Field(ge=0)] = 30  # of the length that is decided at, for PASS
     min_calls: Count = 100
     min_effective_calls: AtLeast0 = 100.0  # calls that count as new, for PASS
+    # Inputs that count as distinct, for PASS: a few that are asked again and again are worth few.
+    min_distinct_inputs: AtLeast0 = 30.0
     # How many shadows are tried at once, for with each one a false PASS is likelier: PASS of each
     # takes its part of alpha. 0: as many as are configured.
     candidates: Annotated[int, Field(ge=0, le=1000)] = 0

@@ -9,6 +9,7 @@ The schema, version 1 (ratios in [0, 1], null where nothing is known); keys are 
                   events {name: count}, criteria [...], slices [...]
     latency       {"production": side, "shadow": side, "control": side}, a side's buckets as
                   [[edge in ms, count]]
+    forecasts     [`judge.forecast.Forecast`]: when criteria will be decided, at the present effect
     service       of a collector's report: `report.ServiceFacts`; else null
     worst, sample outputs have production and shadow only where `judge.examples` allows values
 
@@ -22,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
+from sidecar.judge.forecast import Forecast
 from sidecar.judge.report import CriterionVerdict, SliceVerdict, State, Verdict
 from sidecar.report.report import (
     CallInput,
@@ -80,6 +82,7 @@ def _report(plain: Mapping[str, Any]) -> Report:
             over_time.get("width_seconds", 1),
             tuple(_made(Point, row) for row in over_time.get("points", ())),
         ),
+        forecasts=tuple(_made(Forecast, row) for row in plain.get("forecasts") or ()),
         outcomes=plain.get("outcomes") or {},
         outputs=tuple(_made(OutputRow, row) for row in plain.get("outputs") or ()),
         unread=plain.get("unread") or {},

@@ -13,6 +13,7 @@ from sidecar.report import charts
 from sidecar.report.figures import against, count, milliseconds, percent, span
 from sidecar.report.layout import Row, section, sign, table, tone
 from sidecar.report.markup import Child, Markup, tag
+from sidecar.report.notices import noise_rules, rules_text
 from sidecar.report.report import Report
 
 _NAMED = 5  # slices in the headline
@@ -49,6 +50,7 @@ def verdict(report: Report) -> Markup:
         if found.ended
         else None,
         _notices(report.notices),
+        _noise(report),
         _missing(report.missing),
         id="verdict",
         class_=f"verdict {tone(state)}",
@@ -108,6 +110,29 @@ def _notices(notices: Sequence[str]) -> Child:
         return None
     rows = [tag("li", notice) for notice in notices]
     return tag("div", tag("p", "To know:"), tag("ul", rows), class_="notices")
+
+
+def _noise(report: Report) -> Child:
+    """The rules that ignore what looks like noise, to be copied; never put in force from here."""
+    patterns = noise_rules(report.outputs)
+    if not patterns:
+        return None
+    own = f"--shadow {report.shadow} " if report.shadow else ""
+    command = f"shadow-sidecar rules suggest {own}--apply FILE"
+    return tag(
+        "details",
+        tag("summary", "Ignore what looks like noise"),
+        _copied("noise-rules", rules_text(patterns)),
+        tag("p", "Into the configuration by hand, or by this command; then restart:"),
+        _copied("noise-command", command),
+        class_="noise",
+    )
+
+
+def _copied(name: str, text: str) -> Markup:
+    """A text that a script's button copies; without scripts it can be marked."""
+    button = tag("button", "Copy", type="button", class_="copy", data_copies=name)
+    return tag("div", tag("pre", text, id=name), button, class_="copied")
 
 
 def _missing(missing: Mapping[str, str]) -> Child:

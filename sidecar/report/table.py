@@ -43,8 +43,10 @@ SAID = {
     "INCONCLUSIVE": "cannot be decided",
 }
 CALLS_SHOWN = 8
+ALIKE_SHOWN = 3  # traces of calls that differ in the same way
 OUTPUTS_SHOWN = 12
 SLICES_SHOWN = 10
+LONG = 40  # characters of what is not said twice
 NAME = 30  # characters of a name
 ID = 40  # of a call's
 
@@ -144,13 +146,22 @@ def _criteria(verdict: Verdict) -> Iterator[RenderableType]:
             count(row.n),
         )
     yield table
+    told: set[str] = set()
     for row in verdict.criteria:
-        if said := _why(row):
+        if said := _once(_why(row), told):
             yield Padding(Text(f"{row.name}: {said}", style="dim"), (0, 0, 0, 2))
-    for told in verdict.evidence:
+    for line_ in verdict.evidence:
         yield Padding(
-            Text(f"Evidence of {told}" if ":" in told else told, style="dim"), (0, 0, 0, 2)
+            Text(f"Evidence of {line_}" if ":" in line_ else line_, style="dim"), (0, 0, 0, 2)
         )
+
+
+def _once(reason: str, told: set[str]) -> str:
+    """A reason without what was said after a semicolon of a reason before."""
+    first, *rest = reason.split("; ")
+    new = [part for part in rest if len(part) < LONG or part not in told]
+    told.update(rest)
+    return "; ".join([first, *new])
 
 
 def _why(row: CriterionVerdict) -> str:
@@ -248,26 +259,36 @@ def _calls(report: Report) -> Iterator[RenderableType]:
     named = {
         id(row): f"{criterion} in {part}" if part else criterion for row, criterion, part in every
     }
-    rows = look.once(row for row, _, _ in every)
-    for row in rows[:CALLS_SHOWN]:
+    noise = look.noise_of(report)
+    alike: dict[str, list[CallRow]] = {}
+    for row in look.once(row for row, _, _ in every):
+        alike.setdefault(_difference(row, noise), []).append(row)
+    for said, rows in list(alike.items())[:CALLS_SHOWN]:
+        row, more = rows[0], f"; {len(rows) - 1:,} more like it" if len(rows) > 1 else ""
         moment = instant(row.unix_seconds)
         when = "" if moment is None else f"{moment:%H:%M:%S} UTC, "
-        yield Text(f"{row.correlation_id[:ID] or 'a call'}, {when}{named[id(row)]}")
-        yield Padding(Text(_difference(row)), (0, 0, 0, 2))
-        if trace := row.shadow_trace_id or row.trace_id:
+        trace = row.shadow_trace_id or row.trace_id
+        name = row.correlation_id[:ID] if row.correlation_id != trace else ""
+        yield Text(f"{name or 'a call'}, {when}{named[id(row)]}{more}")
+        yield Padding(Text(said), (0, 0, 0, 2))
+        ids = [row.shadow_trace_id or row.trace_id for row in rows[:ALIKE_SHOWN]]
+        for trace in filter(None, ids):
             yield Padding(Text(f"trace {trace}", style="dim"), (0, 0, 0, 2))
-    yield from _more(len(rows) - CALLS_SHOWN)
+    yield from _more(len(alike) - CALLS_SHOWN)
 
 
-def _difference(row: CallRow) -> str:
+def _difference(row: CallRow, noise: frozenset[str]) -> str:
     if not row.outputs:
         said = OUTCOMES.get(row.outcome, row.outcome)
         return f"{said}: {row.detail}" if row.detail else said
+    outputs, left = look.telling(row, noise)
     told = [
         f"{_cut(output.name)}: {OUTCOMES.get(output.outcome, output.outcome)} "
         f"({significant(output.score)})"
-        for output in row.outputs
+        for output in outputs
     ]
+    if left:
+        told.append(f"{left} that {'look' if left > 1 else 'looks'} like noise")
     return "; ".join(told)
 
 

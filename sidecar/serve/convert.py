@@ -16,6 +16,7 @@ from sidecar.experiment.epoch import OutputCounts
 from sidecar.experiment.timeline import Bucket, Timeline
 from sidecar.judge.block_cells import cells_of, plain_of
 from sidecar.judge.counts import CellKey, Coverage, Snapshot, SnapshotKey
+from sidecar.judge.evidence.effective import DistinctInputs
 from sidecar.judge.evidence.histogram import Histogram
 from sidecar.judge.labels import Label
 from sidecar.judge.report import State
@@ -140,6 +141,7 @@ def _snapshot_message(snapshot: Snapshot) -> pb.Snapshot:
         events=snapshot.events,
         blocks=json.dumps(plain_of(snapshot.blocks)).encode(),
         lost=snapshot.lost,
+        inputs=snapshot.inputs.to_bytes(),
         attempt=snapshot.attempt,
         since_unix_ns=snapshot.since_unix_ns,
     )
@@ -166,6 +168,7 @@ def _snapshot(message: pb.Snapshot) -> Snapshot:
         events=dict(message.events),
         blocks=cells_of(json.loads(message.blocks or b"[]")),
         lost=dict(message.lost),
+        inputs=DistinctInputs.from_bytes(message.inputs),
         attempt=message.attempt,
         since_unix_ns=message.since_unix_ns,
     )

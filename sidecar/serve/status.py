@@ -44,6 +44,7 @@ def status(now: State) -> dict[str, Any]:
         "table_bytes": now.table_bytes,
         "background_died": now.background_died,
         "wire": dict(now.wire),
+        "traces": now.settings.telemetry.traces,
         "spans": asdict(now.spans),
         "store": None if now.store is None else asdict(now.store),
         "kept_nowhere": now.kept_nowhere,
@@ -53,6 +54,7 @@ def status(now: State) -> dict[str, Any]:
             counts.name: {
                 "address": receiver.settings.address,
                 "role": counts.role,
+                "tls": receiver.settings.tls is not None,
                 **_counts(counts),
                 "outcomes": {outcome.value: n for outcome, n in counts.outcomes.items()},
                 "outputs": {

@@ -196,4 +196,7 @@ class SpanQueue:
         if taken:
             self._log.info("the collector takes spans again")
         else:
-            self._log.warning("the collector does not take spans; they are counted and lost")
+            self._log.warning(
+                "the collector does not take spans; they are counted and lost",
+                further="OTEL_EXPORTER_OTLP_ENDPOINT, or --traces off",
+            )

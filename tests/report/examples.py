@@ -112,6 +112,20 @@ def full() -> dict[str, Any]:
             "production": side((1.0, 50), (2.0, 40), (4.0, 10)),
             "shadow": side((3.0, 60), (9.0, 40)),
         },
+        "forecasts": [
+            {
+                "criterion": "same",
+                "verdict": "PASS",
+                "seconds": 5400.0,
+                "calls": 270_000.0,
+                "soonest_seconds": 3600.0,
+                "latest_seconds": None,
+                "effect": 0.05,
+                "effect_low": -0.01,
+                "effect_high": 0.11,
+                "may_be_either": False,
+            }
+        ],
         "over_time": {
             "width_seconds": 2,
             "points": [

@@ -174,6 +174,23 @@ def test_values_stand_beside_what_differs_where_there_are_any() -> None:
     assert "\u2192" not in page().section("worst")
 
 
+def test_the_rules_that_ignore_noise_are_there_to_be_copied_and_noise_does_not_lead() -> None:
+    told = page().section("verdict")
+    assert '- {output: "request_id", rule: ignore} Copy' in told
+    assert "shadow-sidecar rules suggest --shadow candidate --apply FILE Copy" in told
+    report = full()
+    call = report["worst"][0]
+    only = {"name": "request_id", "outcome": "value", "score": 1.0}
+    call["outputs"].append(only)
+    report["worst"].insert(0, {**call, "correlation_id": "noise-1", "outputs": [only]})
+    shown = Page(render_html(from_json(report))).section("worst")
+    assert shown.index("request-77") < shown.index("noise-1")
+    assert "probabilities other values 0.75" in shown
+    assert shown.count("1 output looks like noise") == 2
+    report["outputs"] = report["outputs"][1:]
+    assert "Copy" not in Page(render_html(from_json(report))).section("verdict")
+
+
 def test_a_trace_id_is_a_link_where_an_address_is_configured() -> None:
     assert links(page()) == []
     assert links(page(trace_url=JAEGER))[:2] == [

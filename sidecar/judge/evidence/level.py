@@ -145,6 +145,11 @@ class Level:
         return self._bets.likeness(self.sums.vector)
 
     @property
+    def keep(self) -> int:
+        """How many closed blocks are kept one by one, at least."""
+        return self._keep
+
+    @property
     def blocks(self) -> int:
         """How many blocks with calls have closed."""
         return round(float(self.sums.vector[BLOCKS]))
