@@ -3,8 +3,9 @@
 Rule: the first call that is compared after so long is looked at, a few a second, so that a call
 costs next to nothing (one that is looked at 75 us); of an output the first elements, and so many
 names. Only counts by bucket are kept, never a value. Inputs are counted for the names that the
-configuration gives, in their first day and in the latest hours. For people: nothing is decided by it. Counterparts:
-`evidence.sketch`; `experiment.epoch`, which holds one; `report.drift`, which makes figures of it.
+configuration gives, in their first day and in the latest hours. For people: nothing is decided by
+it. Counterparts: `evidence.sketch`; `experiment.epoch`, which holds one; `report.drift`, which
+makes figures of it.
 """
 
 from __future__ import annotations
