@@ -149,12 +149,16 @@ class Judged:
         else:
             found.observe(pair, now_ns, unix_ns, scores)
 
-    def label(self, label: Label, now_ns: int) -> None:
-        """Count a label where its call is; one that came first waits with the current versions."""
+    def label(self, label: Label, now_ns: int) -> str:
+        """Count a label where its call is; one that came first waits with the current versions.
+
+        Returns:
+            See `Judge.label`.
+        """
         rows = self.rows
         row = next((r for r in rows if r.judge.knows(label.correlation_id)), rows[0])
         row.has_changed = True
-        row.judge.label(label, now_ns)
+        return row.judge.label(label, now_ns)
 
     def blind(self, calls: float, now_ns: int) -> None:
         """Count calls that only the wire saw."""

@@ -115,6 +115,11 @@ class BlockCells:
                 for claim, blocks in zip(self._claims[key.criterion], cell, strict=True):
                     blocks.add(unix_ns, more, claim.lost(more))
 
+    def lose_in(self, key: CellKey, unix_ns: int, calls: float) -> None:
+        """Count calls of one cell of which nothing will be known: worst for PASS, best for FAIL."""
+        for claim, blocks in zip(self._claims[key.criterion], self.of(key), strict=True):
+            blocks.add(unix_ns, calls, claim.lost(calls))
+
     def advance(self, unix_ns: int) -> None:
         """Close the blocks that are over."""
         for cell in self._cells.values():

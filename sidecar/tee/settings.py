@@ -122,6 +122,18 @@ class ShadowSettings(Section):
     window_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 30)] = 256 << 10
 
 
+class ProductionSettings(Section):
+    """How the sidecar proves that it does production no harm, while it runs."""
+
+    # Share of time, in slices of a second that are drawn, in which nothing is copied for shadows:
+    # production's latency with the tee is held against that without; 0: it is not measured.
+    rest: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    rest_after_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 120.0  # of watching
+    # When it is proven that production's mean latency is higher by more than this, the tee pauses
+    # itself.
+    max_added_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
+
+
 class PairSettings(Section):
     """The calls in flight that the observer holds while it waits for both answers."""
 

@@ -2,7 +2,9 @@
 
 Rule: what waits for a label is small: decisions or ranked items, never the output. A shadow that
 failed is never right. A batch of more than `MAX_ROWS` rows is too large to remember: where its
-outputs differ at all it stays open, as if its label never came, and the label is `unusable`.
+outputs differ at all it stays open, as if its label never came, and the label is `unusable`; with
+`labels: sample` it is open once its label has come, as a lost call is, so that large batches are
+not left out of what passes.
 Counterpart: `labels`, which joins.
 
 Agreeing calls add exactly nothing to a difference of accuracies, so with `labels: disagreements`
@@ -134,6 +136,10 @@ class Labelled(Mean):
             # agreements, which need no label, count in full, and it must not count less.
             return [("labelled", label.weight), *weighed]
         return [("n", label.weight), *weighed]
+
+    def stays_open(self, rows: Decisions) -> bool:
+        """Whether no label whatever can tell about a call that differs."""
+        return not rows.production and rows.differ
 
     def lead(self, rows: Decisions, label: Label) -> float | None:
         """Production's score minus the shadow's, in [-1, 1]; None for a label of no use."""
