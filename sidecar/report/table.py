@@ -28,6 +28,7 @@ from sidecar.report.figures import (
     significant,
     unit_of,
 )
+from sidecar.report.outlook import forecast_words
 from sidecar.report.report import CallRow, Latency, OutputRow, Report, VersionRow
 
 STYLES = {
@@ -80,8 +81,10 @@ def _basis(report: Report) -> str:
     verdict = report.verdict
     sidecars = verdict.judges
     coverage = "unknown" if verdict.coverage is None else _plain(percent(verdict.coverage))
+    inputs = verdict.distinct_inputs
+    worth = "" if inputs is None else f" worth {count(inputs)} distinct inputs"
     return (
-        f"{verdict.calls:,} calls, coverage {coverage}, "
+        f"{verdict.calls:,} calls{worth}, coverage {coverage}, "
         f"{sidecars} sidecar{'' if sidecars == 1 else 's'}"
     )
 
@@ -91,6 +94,9 @@ def _sections(report: Report) -> Iterator[RenderableType]:
     who = f"  {report.shadow or 'the shadow'} {SAID[verdict.state]}"
     yield Text.assemble((verdict.state, STYLES[verdict.state]), who, style="bold")
     yield Text(f"{verdict.reason}\n{_basis(report)}")
+    if (found := report.forecast) is not None:
+        unit = unit_of(next(c.unit for c in verdict.criteria if c.name == found.criterion))
+        yield Text(f"Forecast of {found.criterion}: {_plain(forecast_words(found, unit))}")
     for notice in report.notices:
         yield Text(f"! {notice}", style="yellow")
     if verdict.criteria:
@@ -136,12 +142,17 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _criteria(verdict: Verdict) -> Iterator[RenderableType]:
-    table = _table("Criteria", "", "", ">estimate", ">margin", ">calls")
+    decided = any(row.decided_unix for row in verdict.criteria)
+    heads = [">decided on", ">now"] if decided else [">estimate"]
+    table = _table("Criteria", "", "", *heads, ">margin", ">calls")
     for row in verdict.criteria:
+        unit = unit_of(row.unit)
+        then = _plain(unit(row.decided_estimate)) if row.decided_unix else ""
         table.add_row(
             _cut(row.name) + ("" if row.required else " (informative)"),
             Text(row.state, style=STYLES[row.state]),
-            _plain(unit_of(row.unit)(row.estimate)),
+            *([then] if decided else []),
+            _plain(unit(row.estimate)),
             _plain(unit_of(row.unit)(row.margin)),
             count(row.n),
         )
