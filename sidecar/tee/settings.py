@@ -120,6 +120,9 @@ class ShadowSettings(Section):
     # Bytes of answers that may be on their way to us: no faster than this a round trip. A shadow
     # that floods costs the caches of production's machine this much.
     window_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 30)] = 256 << 10
+    # And no more of its answers a second: it gets no window for more, so that its calls wait, and
+    # fewer are begun (pace.limit: shadow). Nothing: no limit.
+    answer_bytes_per_second: Rate | None = 128 << 20
 
 
 class ProductionSettings(Section):
