@@ -50,6 +50,7 @@ class OutputResult(NamedTuple):
     raw: Mapping[str, float] = _NOTHING
     allowed: float = 0.0  # what the rule lets pass, in what it measures: elements, or a distance
     limits: Mapping[str, float] = _NOTHING  # the rule's, where it found one
+    forms: str = ""  # both sides' types and shapes, where those differ
 
 
 class Comparison(NamedTuple):

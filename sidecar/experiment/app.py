@@ -68,6 +68,7 @@ class Experiment:
         self._log = log
         self._unix_offset_ns = unix_offset_ns
         self._tasks = parts.tasks
+        self.harmless = parts.harmless
         self._bounds = self._operation.settings.pairs
         self._budget = parts.budget
         self._pairs = Pairs(self._budget)
@@ -333,6 +334,7 @@ class Experiment:
             wire=self.connections.wire_stats,
             spans=self._spans.counts,
             exemplars=self._spans.exemplars,
+            production=self.harmless.state,
             store=self._judging.keeping.state,
             kept_nowhere=self._judging.keeping.why_not,
             capture=None if self._capturing is None else self._capturing.counts,

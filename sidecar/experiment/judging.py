@@ -88,6 +88,9 @@ class Judging:
         self._numbers = self.keeping.numbers()
         self._keep_ns = self._evaluate_ns = 0  # when next
         self._rules = self._rules_of(settings)
+        rate = self.settings.drift.calls_per_second
+        self._draws_ns = round(1e9 / rate) if rate else 0  # between calls that are drawn; 0: none
+        self._draw_ns = dict.fromkeys(self._rules, 0)
         self.shadows: dict[str, Judged] = {}
         resumed: list[Judged] = []
         for counts in ledger.shadows:
@@ -147,6 +150,9 @@ class Judging:
             return
         try:
             self._reader.keep(pair, name, found)
+            if self._draws_ns and (now_ns := self._now_ns()) >= self._draw_ns[name]:
+                self._draw_ns[name] = now_ns + self._draws_ns
+                self._reader.draw(pair, name, found)
         except Exception as error:  # a payload must not end the observer
             self._failed(pair, error)
 

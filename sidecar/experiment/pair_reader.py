@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from sidecar.call import DRAWN, INELIGIBLE, Observation
 from sidecar.compare.comparer import Comparer, Examination
 from sidecar.compare.payload import Decoded
+from sidecar.compare.readers.opaque import OPAQUE
 from sidecar.compare.result import Comparison
+from sidecar.judge.distributions import drawn_of
 from sidecar.judge.evidence.effective import digest_of
 from sidecar.judge.pair import DEADLINE_EXCEEDED, ControlTimes, JudgedPair, are_others
 from sidecar.judge.shown import Shown, shown
 from sidecar.judge.slices import slices_of
-from sidecar.judge.values import fields_of, needs_request, values_of, wanted_outputs
+from sidecar.judge.values import decisions_of, fields_of, needs_request, values_of, wanted_outputs
 from sidecar.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class PairReader:
         self._control = control
         self._versions = {s.name: s.version for s in settings.shadows}
         self._wanted = wanted_outputs(settings.judge)
+        self._decisions = decisions_of(settings.judge)
         self._needs_fields = needs_request(settings.judge)
         self._slices_by_model = any(s.source == "model" for s in settings.judge.slices)
         self._correlation = settings.judge.labels.correlation
@@ -62,6 +65,18 @@ class PairReader:
             # The shadow gave nothing to read; what production decided counts all the same.
             ours = self._comparer.read_response(pair.call.method, pair.production.messages)
         pair.values[name] = values_of(self._wanted, ours, found.shadow)
+
+    def draw(self, pair: Pair, name: str, found: Examination) -> None:
+        """Keep what is counted of distributions, of a call that was drawn."""
+        if found.comparison.reader == OPAQUE:
+            return  # bytes are no outputs
+        settings = self._settings.drift
+        request: tuple[Decoded, ...] = ()
+        if settings.inputs:
+            request = self._comparer.read_request(pair.call.method, pair.request)
+        pair.drawn[name] = drawn_of(
+            settings, self._decisions, found.production, found.shadow, request
+        )
 
     def read(self, pair: Pair, name: str) -> JudgedPair:
         """Make the judge's pair of a call that was compared with a shadow."""
@@ -105,6 +120,7 @@ class PairReader:
             slices=slices,
             values=values,
             is_repeat=pair.is_repeat,
+            drawn=pair.drawn.get(name),
             request_digest=_digest(pair),
             show=self._show(pair, name, request) if self._settings.examples.values else None,
         )

@@ -26,7 +26,7 @@ from sidecar.judge.verdict import plans_of
 from sidecar.judge.worst import Examples
 
 MOST_SHOWN = 40  # characters of a label in an error
-_NO_RULES = {"examples", "worst", "sample", "production_version", "version_metadata"}
+_NO_RULES = {"drift", "examples", "worst", "sample", "production_version", "version_metadata"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from sidecar.call import CallKey
 from sidecar.compare.result import Comparison, Outcome
 
 if TYPE_CHECKING:
+    from sidecar.judge.distributions import Drawn
     from sidecar.judge.shown import Shown
 
 Value: TypeAlias = float | str | NDArray[np.generic]
@@ -71,6 +72,7 @@ class JudgedPair:
     slices: tuple[tuple[str, str], ...] = ()  # (name, value); see `slices.slices_of`
     values: Values = field(default_factory=dict)
     is_repeat: bool = False  # of a request that came a moment before; see `repeats`
+    drawn: Drawn | None = None  # for distributions; see `distributions`
     request_digest: int | None = None  # see `evidence.effective`; None: it is not known
     show: Callable[[], Shown] | None = None  # reads what may be shown; asked for few calls
     # What every criterion asks, found once. Whether production answered, so that there is something

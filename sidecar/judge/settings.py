@@ -19,6 +19,7 @@ from sidecar.judge.criteria.kinds import AnyCriterion
 from sidecar.judge.criteria.latency_ratio import LatencyRatio
 from sidecar.judge.criteria.shadow_error_rate import ShadowErrorRate
 from sidecar.judge.decision import Edges
+from sidecar.judge.distributions import DriftSettings
 from sidecar.judge.evidence.blocks import check_lengths
 from sidecar.judge.evidence.likeness import LENGTHS, UNSEEN_SECONDS
 from sidecar.judge.labels import LabelSettings
@@ -115,6 +116,7 @@ class JudgeSettings(Section):
     flagged: Literal["report", "hold", "fail"] = "fail"
     labels: LabelSettings = LabelSettings()
     latency: LatencySettings = LatencySettings()
+    drift: DriftSettings = DriftSettings()
     worst: Annotated[int, Field(ge=0, le=1000)] = 10  # worst pairs kept for each criterion, slice
     sample: Annotated[int, Field(ge=0, le=1000)] = 20  # uniform sample of pairs, likewise
     examples: ExampleSettings = ExampleSettings()

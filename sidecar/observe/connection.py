@@ -38,6 +38,7 @@ from sidecar.http2.headers import HeaderDecoder, HeaderError
 from sidecar.http2.heads import RequestHead, ResponseHead, request_head, response_head
 from sidecar.http2.limits import ReadLimits
 from sidecar.observe.follower import Follower
+from sidecar.observe.timing import MOST_OPEN, Timing
 
 State: TypeAlias = Literal["open", "opaque", "blind", "closed"]
 
@@ -55,6 +56,7 @@ class Connection:
         wants: Callable[[Started], bool],
         limits: ReadLimits = ReadLimits(),  # noqa: B008 - frozen
         budget: Budget | None = None,
+        timing: Timing | None = None,
     ) -> None:
         """Args:
         conn: the wire's number for the connection.
@@ -65,6 +67,7 @@ class Connection:
             nothing more is said, whatever it answers.
         limits: what may be held of one call.
         budget: what may be held of all of them, and for header tables.
+        timing: told how long production takes for calls of some slices of time.
         """
         self.conn = conn
         self.peer = peer
@@ -82,6 +85,8 @@ class Connection:
         self.reported = False  # whether the wire was told that it cannot be read
         self._last_processed = 1 << 31  # as the server's GOAWAY says
         self._unsampled: set[int] = set()
+        self._timing = timing or Timing()
+        self._timed: dict[int, tuple[int, int]] = {}  # streams, their slices and when they began
         self._follower: Follower | None = None  # of calls that cannot be read
 
     @property
@@ -221,6 +226,7 @@ class Connection:
         self._budget.tables -= self._tables_held
         self._calls_held = self._frames_held = self._tables_held = 0
         self._unsampled = set()
+        self._timed.clear()
         self._follower = None
         self._begin_reading(0)
         self._state, self._why = state, why
@@ -282,6 +288,8 @@ class Connection:
             sampled = stream not in self._unsampled
             self._unsampled.discard(stream)
         self.calls += 1
+        if self._timing.is_on:
+            self._time(stream, now_ns)
         key = CallKey(self.conn, stream)
         started = Started(
             key,
@@ -306,6 +314,13 @@ class Connection:
         self._calls[stream] = call
         return call
 
+    def _time(self, stream: int, now_ns: int) -> None:
+        slice_ = self._timing.slice_of(now_ns)
+        if slice_ >= 0:
+            if len(self._timed) >= MOST_OPEN:
+                self._timed.clear()  # that are never answered: by a reset, or not at all
+            self._timed[stream] = (slice_, now_ns)
+
     def _read_server(self, frames: list[Frame], now_ns: int, events: list[Event]) -> None:
         for kind, flags, stream, payload in frames:
             if kind == DATA:
@@ -316,6 +331,8 @@ class Connection:
                     self._tell(stream, call, held, event, events)
             elif kind == HEADERS:
                 head = self._responses.decode(bytes(payload))
+                if self._timed and flags & END_STREAM and stream in self._timed:
+                    self._timing.took(*self._timed.pop(stream), now_ns)
                 call = self._calls.get(stream)
                 if call is not None:
                     held = call.held

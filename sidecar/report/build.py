@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from itertools import repeat
 
 from sidecar.experiment.epoch import OutputCounts
 from sidecar.experiment.timeline import Timeline
 from sidecar.judge.counts import CellKey, SnapshotKey, Total, alike, counts_of, left_out, total
+from sidecar.judge.distributions import Distributions
 from sidecar.judge.evidence.histogram import EDGES_NS, ENDLESS, Histogram
 from sidecar.judge.forecast import forecasts
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.verdict import decide, plans_of
 from sidecar.judge.versions import Known
 from sidecar.judge.worst import Example, merge_sample, merge_worst
+from sidecar.report.drift import drift_of
 from sidecar.report.notices import of_attempt, of_away, of_idle, of_limited, of_sums, of_versions
 from sidecar.report.part import Away, Part
 from sidecar.report.report import (
@@ -112,6 +115,9 @@ def build(
             _side(part.production_latency for part in taken),
             _side(part.shadow_latency for part in taken),
             _side(part.control_latency for part in taken),
+        ),
+        drift=drift_of(
+            reduce(Distributions.plus, (part.distributions for part in taken), Distributions())
         ),
         forecasts=forecasts(
             lead.settings, plans_of(lead.settings, lead.control_fraction), whole, verdict

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from sidecar.report.notices import noisy
 from sidecar.report.report import CallOutput, CallRow, Report
 
+AGREE = "equal"
 OTHER = "(other)"  # values of a slice that have no name of their own
 
 
@@ -33,6 +34,7 @@ def groups(report: Report) -> list[tuple[str, str, list[CallRow]]]:
             not verdict.reason.startswith(where),
             states.get(criterion) != "FAIL" and key not in flagged,
             criterion not in required,
+            all(row.outcome == AGREE for row in found[key]),  # slow, and nothing differs
             part != "",
         )
 

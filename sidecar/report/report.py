@@ -12,6 +12,7 @@ from typing import Any
 
 from sidecar.judge.forecast import Forecast, overall
 from sidecar.judge.report import State, Verdict
+from sidecar.report.drift import Drift
 
 EXIT_CODES = {State.PASS: 0, State.FAIL: 1, State.WATCHING: 3, State.INCONCLUSIVE: 4}
 
@@ -174,6 +175,7 @@ class Report:
     latency: Latency = Latency()
     over_time: OverTime = OverTime()
     forecasts: tuple[Forecast, ...] = ()  # of criteria that are undecided, as declared
+    drift: Drift = field(default_factory=Drift)  # distributions, of a part of the calls
     outcomes: Mapping[str, int] = field(default_factory=dict)  # what comparisons found
     outputs: tuple[OutputRow, ...] = ()  # most differing first
     unread: Mapping[str, int] = field(default_factory=dict)  # calls compared as bytes, by method

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 
 from sidecar.judge.report import Verdict
 from sidecar.report import charts
-from sidecar.report.figures import against, count, milliseconds, percent, span
+from sidecar.report.figures import against, count, milliseconds, percent, span, unit_of
 from sidecar.report.layout import Row, section, sign, table, tone
 from sidecar.report.markup import Child, Markup, tag
 from sidecar.report.notices import noise_rules, rules_text
+from sidecar.report.outlook import forecast_words
 from sidecar.report.report import Report
 
 _NAMED = 5  # slices in the headline
@@ -41,6 +42,7 @@ def verdict(report: Report) -> Markup:
                 tag("h1", state, tag("span", MEANING.get(state), class_="meaning")),
                 tag("p", found.reason, class_="reason"),
                 _worse(found),
+                _forecast(report),
             ),
             class_="headline",
         ),
@@ -68,6 +70,16 @@ def _worse(found: Verdict) -> Child:
     return tag("p", "Worse in ", tag("b", shown), more, class_="worse")
 
 
+def _forecast(report: Report) -> Child:
+    """When it will be decided, where somebody can say."""
+    found = report.forecast
+    units = {c.name: c.unit for c in report.verdict.criteria}
+    if found is None or found.criterion not in units:
+        return None
+    said = forecast_words(found, unit_of(units[found.criterion]))
+    return tag("p", "Forecast: ", said, f" ({found.criterion}).", class_="forecast quiet")
+
+
 def _facts(found: Verdict, declared: Row) -> list[tuple[str, str, Child]]:
     least, floor = declared.get("min_calls", 1), declared.get("coverage_floor")
     minimum = declared.get("min_duration_seconds")
@@ -89,6 +101,10 @@ def _facts(found: Verdict, declared: Row) -> list[tuple[str, str, Child]]:
         ("Watched for", span(found.elapsed_seconds), f"at least {span(minimum)}"
          if minimum else ""),
     ]  # fmt: skip
+    if found.distinct_inputs is not None:
+        wanted = declared.get("min_distinct_inputs")
+        more = f"at least {count(wanted)}" if wanted else ""
+        facts.append(("Distinct inputs, worth", count(found.distinct_inputs), more))
     facts += [(f"{side.capitalize()} model", text, "") for side, text in sides if text]
     if judges > 1 or found.left_out:
         left = found.left_out

@@ -294,12 +294,26 @@ def _state(status: Mapping[str, Any], shadow: str) -> Child:
         facts.insert(0, ("Sampling", "paused", False))
     elif status.get("sample") is not None:
         facts.insert(0, ("Sampled", percent(status["sample"]), False))
+    facts += _added(status.get("production_added_latency") or {})
     rows = [
         tag("tr", tag("th", name, scope="row", class_="inner" if inner else None),
             tag("td", value, class_="number"))
         for name, value, inner in facts
     ]  # fmt: skip
     return _block("This sidecar", ["", "#Now"], rows)
+
+
+def _added(found: Mapping[str, Any]) -> list[tuple[str, Child, bool]]:
+    """What the tee adds to production's latency, as far as is known."""
+    if found.get("state") in {None, "off"}:
+        return []
+    low, high = found.get("low_ms"), found.get("high_ms")
+    said = "not known yet"
+    if low is not None and high is not None:
+        said = f"{low:+.2f} to {high:+.2f} ms"
+    if found["state"] == "harmed":
+        said = f"too much, so paused: {said}"
+    return [("Added to production's latency", said, False)]
 
 
 def _sidecars(report: Report) -> Child:

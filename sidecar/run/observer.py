@@ -146,6 +146,7 @@ async def _run(
         raise
     tasks.start("tap", attach(settings.wire.tap, experiment.connections, log, wire.use), vital=True)
     tasks.start("sweep", _sweep(experiment), vital=True)
+    tasks.start("rest", _rest(experiment))
     tasks.start("configuration", reloader.watch())
     if push is not None:
         tasks.start("metrics", push.run())
@@ -172,7 +173,7 @@ async def _run(
 
 
 def _push(metrics: Metrics, spans: PairSpans, log: Log) -> Push | None:
-    """What sends metrics over OTLP, where the environment asks for it."""
+    """What sends metrics to a collector, where that is asked for; else it is not even loaded."""
     if not sends_metrics(os.environ):
         return None
     from sidecar.telemetry.push import make_push
@@ -227,3 +228,9 @@ async def _sweep(experiment: Experiment) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         experiment.sweep()
+
+
+async def _rest(experiment: Experiment) -> None:
+    while True:
+        seconds = experiment.harmless.tick(time.monotonic_ns())
+        await asyncio.sleep(seconds)

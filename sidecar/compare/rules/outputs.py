@@ -21,6 +21,8 @@ from sidecar.compare.rules.finding import tolerances
 from sidecar.compare.rules.registry import RULES
 from sidecar.compare.settings import CompareSettings, OutputRule
 
+_AXES_SHOWN: Final = 8
+_TYPE_SHOWN: Final = 20
 _REMEMBERED: Final = 4096  # looked-up rules; output names come from outside
 
 
@@ -65,7 +67,8 @@ def compare_outputs(name: str, a: Output, b: Output, rule: OutputRule) -> Output
             outcome = Outcome.DTYPE
         else:
             outcome = Outcome.RANK if a.array.ndim != b.array.ndim else Outcome.SHAPE
-        return OutputResult(name, outcome, chosen, 1.0)
+        forms = f"{_form(a)} against {_form(b)}"
+        return OutputResult(name, outcome, chosen, 1.0, forms=forms)
     finding = RULES[chosen].compare(a, b, rule)
     if finding.outcome is Outcome.EQUAL:
         return OutputResult(name, finding.outcome, chosen, finding.score, finding.raw)
@@ -78,6 +81,14 @@ def compare_outputs(name: str, a: Output, b: Output, rule: OutputRule) -> Output
         _allowed(chosen, rule),
         _limits(chosen, a.dtype, rule),
     )
+
+
+def _form(output: Output) -> str:
+    """A type and a shape: "FP32 [1, 10]"."""
+    shape = output.array.shape
+    more = ", ..." if len(shape) > _AXES_SHOWN else ""
+    axes = ", ".join(map(str, shape[:_AXES_SHOWN]))
+    return f"{output.dtype[:_TYPE_SHOWN]} [{axes}{more}]"
 
 
 def _limits(chosen: str, dtype: str, rule: OutputRule) -> dict[str, float]:
