@@ -53,7 +53,7 @@ TESTS_COMPILED := tests/test_build.py tests/compare tests/experiment tests/http2
 wheel: $(COMPILED)/.done ## Both wheels in dist/: compiled for this Python, and plain for any
 	rm -rf build/lib dist
 	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
-	$(BIN)/python -m auditwheel repair --wheel-dir dist build/wheel/*.whl
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m auditwheel repair --wheel-dir dist build/wheel/*.whl
 	@ls dist
 
 $(VENV)/.shadow-bench: pyproject.toml | $(BIN)/python

@@ -50,6 +50,8 @@ AS_PYTHON = {
     "sidecar/telemetry/exporter.py": "a thread of its own; __thread is a word of C's",
     "sidecar/telemetry/environment.py": "at the start",
     "sidecar/telemetry/http_exporter.py": "once a batch",
+    "sidecar/telemetry/grpc_exporter.py": "the same",
+    "sidecar/telemetry/lazy.py": "the same",
     "sidecar/telemetry/families.py": "once a minute",
     "sidecar/telemetry/push.py": "with `families`",
 }

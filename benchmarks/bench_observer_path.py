@@ -1,14 +1,18 @@
 """What one compared call costs the observer, from the tap's bytes to the judge: CPU, nothing else.
 
     python -m benchmarks.bench_observer_path [--streams 8] [--calls 4000] [--rounds 5] [--size 200]
-                                             [--sample 1.0] [--traced] [--profile]
+                                             [--sample 1.0] [--traced] [--stages]
+                                             [--profile]
 
 The same recorded conversation is fed to a whole experiment with its default settings, `streams`
 calls at a time; a real server answers the copies over a real socket. What is told is this
-process's CPU time (`time.process_time`, the kernel's share of the socket included) for each call,
-the best round of several, because others on the machine can only make it worse. `--profile` says
-which functions of ours it goes to, by cProfile, which counts Python's functions and adds its own
-cost to each: shares, not times. Compare two trees, or two builds, one after the other.
+thread's CPU time (`time.thread_time`, the kernel's share of the socket included) for each call,
+the best round of several, because others on the machine can only make it worse. On a busy machine
+that is not enough: beside it stands what the same rounds needed in yardsticks, a piece of plain
+Python that is run between the batches and slowed down by the same neighbours. `--stages` says which
+stage the time goes to, by a timer of CPU time; of compiled functions Python knows no frames, so it
+is about the build as Python. `--profile` says which functions, by cProfile, which adds its own cost
+to each: shares, not times. Compare two trees, or two builds, one after the other.
 """
 
 from __future__ import annotations
@@ -18,7 +22,11 @@ import asyncio
 import cProfile
 import pstats
 import random
+import re
+import signal
 import time
+from collections import Counter
+from types import FrameType
 
 import hpack
 import uvloop
@@ -27,6 +35,7 @@ from benchmarks.bench_observe import REQUEST, RESPONSE, TRAILERS, frame, tracepa
 from benchmarks.bench_observe import data as data_frames
 from benchmarks.ends import echoes
 from benchmarks.load import prediction
+from benchmarks.profile import OUTSIDE, STAGES
 from sidecar.call import Direction
 from sidecar.compare.comparer import Comparer
 from sidecar.compare.readers.registry import Registry
@@ -40,6 +49,45 @@ from sidecar.telemetry.pairs import PairSpans
 from sidecar.wire.records import VERSION, Kind, record
 
 OPEN = b'{"peer": "10.0.0.1:1", "listen": "127.0.0.1:9000", "upstream": "127.0.0.1:9001"}'
+YARDSTICK_EVERY = 20  # batches
+
+
+def yardstick() -> None:
+    """A piece of work like ours: small objects, dictionaries, bytes. About a millisecond."""
+    counts: dict[tuple[int, str], float] = {}
+    for number in range(1500):
+        key = (number % 50, "name")
+        counts[key] = counts.get(key, 0.0) + len(b"%d" % number)
+    sorted(counts.items())
+
+
+class Stages:
+    """Samples of the innermost function of ours, by CPU time."""
+
+    EVERY = 0.001  # seconds of CPU time
+
+    def __init__(self) -> None:
+        self.seen: Counter[str] = Counter()
+        self.rules = [(name, re.compile(pattern)) for name, pattern in STAGES]
+
+    def on(self) -> None:
+        """Begin to sample."""
+        signal.signal(signal.SIGPROF, self._sample)
+        signal.setitimer(signal.ITIMER_PROF, self.EVERY, self.EVERY)
+
+    def off(self) -> None:
+        """Stop."""
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+    def _sample(self, _: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            path = frame.f_code.co_filename
+            if "/sidecar/" in path:
+                name = next((n for n, rule in self.rules if rule.search(path)), OUTSIDE)
+                self.seen[name] += 1
+                return
+            frame = frame.f_back
+        self.seen[OUTSIDE] += 1
 
 
 class Wire:
@@ -98,8 +146,10 @@ class Wire:
         return time.monotonic_ns()
 
 
-async def measure(shadow: str, flags: argparse.Namespace) -> list[float]:
-    """Microseconds of CPU a call, of each round."""
+async def measure(  # noqa: PLR0915 - from the first call to the last
+    shadow: str, flags: argparse.Namespace, stages: Stages
+) -> list[tuple[float, float]]:
+    """CPU time a call of each round: in microseconds, and in yardsticks."""
     settings = load(environ={}, flags={"shadows": [{"address": shadow}]})
     dice = random.Random(5)
     environ = {"OTEL_TRACES_EXPORTER": "none"}
@@ -128,24 +178,37 @@ async def measure(shadow: str, flags: argparse.Namespace) -> list[float]:
     session = Session(experiment.connections, Log("bench"))
     wire = Wire(flags.streams, flags.size, flags.sample, traced=flags.traced)
     _feed(session, wire.hello())
-    profile = cProfile.Profile() if flags.profile else None
+    profile = cProfile.Profile(time.thread_time) if flags.profile else None
     rounds = []
     for number in range(flags.rounds + 1):  # the first warms up
         batches = [wire.batch() for _ in range(flags.calls // flags.streams)]
-        if profile is not None and number:
+        measured = number > 0
+        if measured and profile is not None:
             profile.enable()
-        began = time.process_time()
-        for data, sampled in batches:
+        if measured and flags.stages:
+            stages.on()
+        used = measure = 0.0
+        began = time.thread_time()
+        for i, (data, sampled) in enumerate(batches):
+            if not i % YARDSTICK_EVERY:
+                before = time.thread_time()
+                used += before - began
+                yardstick()
+                began = time.thread_time()
+                measure += began - before
             waiting = sampled
             done.clear()
             _feed(session, data)
             if waiting:
                 await done.wait()
-        used = time.process_time() - began
+        used += time.thread_time() - began
+        stages.off()
         if profile is not None:
             profile.disable()
-        if number:
-            rounds.append(used / (len(batches) * flags.streams) * 1e6)
+        if measured:
+            each = used / (len(batches) * flags.streams)
+            one = measure / -(-len(batches) // YARDSTICK_EVERY)
+            rounds.append((each * 1e6, each / one))
         experiment.sweep()
     calls = experiment.state().ledger.calls
     assert calls.compared or not flags.sample, calls.skipped
@@ -174,12 +237,22 @@ def main() -> None:
     parser.add_argument(
         "--traced", action="store_true", help="by callers that record: spans of all"
     )
+    parser.add_argument("--stages", action="store_true")
     parser.add_argument("--profile", action="store_true")
     flags = parser.parse_args()
+    stages = Stages()
     with echoes(1) as (shadow,):
-        rounds = uvloop.run(measure(shadow, flags))
-    shown = " ".join(f"{one:.1f}" for one in sorted(rounds))
-    print(f"{flags.streams} streams, {flags.size} B: {min(rounds):.1f} us a call ({shown})")
+        rounds = uvloop.run(measure(shadow, flags, stages))
+    best = min(used for used, _ in rounds)
+    shown = " ".join(f"{used:.0f}" for used, _ in sorted(rounds))
+    sticks = sorted(measure for _, measure in rounds)
+    print(
+        f"{flags.streams} streams, {flags.size} B: {best:.1f} us a call ({shown}); "
+        f"{sticks[len(sticks) // 2]:.3f} yardsticks ({sticks[0]:.3f} to {sticks[-1]:.3f})"
+    )
+    total = stages.seen.total()
+    for name, seen in stages.seen.most_common():
+        print(f"  {name:<22}{seen / total:6.1%}{seen / total * best:7.1f} us")
 
 
 if __name__ == "__main__":

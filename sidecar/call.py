@@ -39,7 +39,8 @@ class SkipReason(StrEnum):
     NOT_GRPC = "not_grpc"  # content-type is not application/grpc
     METHOD = "method"  # the method is not one of those to be compared
     FILTERED = "filtered"  # a metadata condition did not hold
-    PAUSED = "paused"  # the operator paused the tee
+    PAUSED = "paused"  # the operator paused the tee, or it did, being proven to do harm
+    RESTING = "resting"  # in a slice of time that was drawn for production to be without the tee
     ENDED = "ended"  # the experiment's budget of calls or time is used up
     NOT_SAMPLED = "not_sampled"  # left out by the sampling fraction or the sticky key
     NO_SHADOW = "no_shadow"  # no shadow is configured, or it is still waited for
@@ -74,6 +75,7 @@ INELIGIBLE = frozenset(
         SkipReason.NOT_SAMPLED,
         SkipReason.NO_SHADOW,
         SkipReason.PAUSED,
+        SkipReason.RESTING,
         SkipReason.ENDED,
         SkipReason.RATE_LIMITED,
         SkipReason.CANCELLED,

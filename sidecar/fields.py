@@ -67,7 +67,12 @@ LIVE = Live()
 class Section(BaseModel):
     """A part of the configuration: frozen, and a key that it does not have is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        defer_build=True,  # else each is built again in every section around it
+    )
 
     @classmethod
     def live(cls) -> frozenset[str]:

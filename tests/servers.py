@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import fcntl
 import json
 import random
 import signal
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -61,12 +63,19 @@ class Behaviour:
         # A test can tell which server answered, and that no word of a shadow's comes back.
         await context.send_initial_metadata((("x-server", flags.name),))
         context.set_trailing_metadata((("x-served-by", flags.name),))
-        if flags.delay_ms:
+        if flags.exclusive:
+            await asyncio.to_thread(self._work)
+        elif flags.delay_ms:
             await asyncio.sleep(flags.delay_ms / 1000)
         if flags.hang:
             await asyncio.Event().wait()
         if flags.error and self._calls % flags.error_every == 0:
             await context.abort(grpc.StatusCode[flags.error], f"{flags.name} was told to fail")
+
+    def _work(self) -> None:
+        with open(self.flags.exclusive, "ab") as accelerator:
+            fcntl.flock(accelerator, fcntl.LOCK_EX)
+            time.sleep(self.flags.delay_ms / 1000)
 
 
 class Model:
@@ -298,6 +307,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--name", default="production", help="said in initial and trailing metadata"
     )
     parser.add_argument("--delay-ms", type=float, default=0.0, help="wait before every answer")
+    parser.add_argument(
+        "--exclusive", default="", help="a file: only one of its servers works at a time"
+    )
     parser.add_argument("--hang", action="store_true", help="never answer")
     parser.add_argument("--error", default="", help="fail with this status, such as UNAVAILABLE")
     parser.add_argument("--error-every", type=int, default=1, help="but only every nth call")

@@ -58,9 +58,9 @@ class Experiment:
     def _knows(self, models: Mapping[str, str]) -> bool:
         return any(k.startswith(THEIRS) and k in self.models for k in models)
 
-    def follow(self, plans: Sequence[Plan], whole: Total) -> str | None:
+    def follow(self, plans: Sequence[Plan], whole: Total, delay: float = 0.0) -> str | None:
         """Why a PASS no longer stands; None while it does, or where there was none."""
-        return harm(self.latches, plans, whole) if self.passed_unix else None
+        return harm(self.latches, plans, whole, delay) if self.passed_unix else None
 
     def passes(self, plans: Sequence[Plan], whole: Total, alpha: float, unix: float) -> None:
         """Note the first PASS, and watch from here on."""

@@ -22,7 +22,7 @@ from sidecar.collect.told import Told
 from sidecar.judge.counts import Snapshot, SnapshotKey, Total, alike, counts_of, total
 from sidecar.judge.criteria.base import Plan
 from sidecar.judge.evidence.attempts import alpha_of_attempt
-from sidecar.judge.judge import declared_of
+from sidecar.judge.held import declared_of
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.verdict import decide, plans_of
 from sidecar.report.build import build, empty_report
@@ -170,7 +170,8 @@ class Service:
             return verdict
         if experiment.failed and verdict.state is not State.FAIL:
             return replace(verdict, state=State.FAIL, reason=f"{experiment.failed} (stands)")
-        if (later := experiment.follow(plans, whole)) and verdict.state is not State.FAIL:
+        later = experiment.follow(plans, whole, parts[0].settings.labels.delay_seconds)
+        if later and verdict.state is not State.FAIL:
             verdict = replace(verdict, state=State.FAIL, reason=later)
         if verdict.state is State.FAIL and not experiment.failed:
             experiment.failed = verdict.reason

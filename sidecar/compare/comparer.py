@@ -121,8 +121,10 @@ class Comparer:
         elif any(one.error for one in (*read_a, *read_b)):
             errors = (next((o.error for o in side if o.error), "") for side in (read_a, read_b))
             outcomes.append(_in_band(*errors))
-        elif not any(texts) or self._left(method, model, (*named_a, *named_b)):
+        elif (left := self._left(method, model, (*named_a, *named_b))) or not any(texts):
             detail = f"{len(ours)} messages against {len(theirs)}"
+            if any(texts):
+                detail += f"; not joined: {', '.join(left[:3])}"[:MAX_DETAIL]
             found = Comparison(
                 Outcome.MESSAGE_COUNT, reader=reader.name, detail=detail, models=models
             )
@@ -132,10 +134,10 @@ class Comparer:
         found = Comparison(worst, tuple(outputs), reader.name, _tell(worst, outputs), models)
         return Examination(found, tuple(read_a), tuple(read_b))
 
-    def _left(self, method: str, model: str, messages: Iterable[Mapping[str, Output]]) -> bool:
-        """Whether there are outputs that would have to be laid side by side message by message."""
-        names = {name for message in messages for name in message}
-        return any(self._rules.find(method, model, name).rule != IGNORE for name in names)
+    def _left(self, method: str, model: str, messages: Iterable[Mapping[str, Output]]) -> list[str]:
+        """The outputs that would have to be laid side by side message by message."""
+        names = sorted({name for message in messages for name in message})
+        return [name for name in names if self._rules.find(method, model, name).rule != IGNORE]
 
     def _outputs(
         self,

@@ -6,8 +6,9 @@ adds up the bounded scores, and `telemetry`, which tells the rest to people.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final, NamedTuple
 
 
 class Outcome(StrEnum):
@@ -32,8 +33,10 @@ class Outcome(StrEnum):
 AGREEING = frozenset({Outcome.EQUAL, Outcome.BOTH_ERROR_SAME})
 
 
-@dataclass(frozen=True, slots=True)
-class OutputResult:
+_NOTHING: Final[Mapping[str, float]] = {}
+
+
+class OutputResult(NamedTuple):
     """One named output of one message, compared.
 
     `score` is in [0, 1], 0 when the output agrees; it is what the judge adds up. `raw` holds
@@ -44,13 +47,13 @@ class OutputResult:
     outcome: Outcome
     rule: str  # the name of the rule that decided: "tolerance", "exact", "argmax", ...
     score: float
-    raw: dict[str, float] = field(default_factory=dict)
+    raw: Mapping[str, float] = _NOTHING
     allowed: float = 0.0  # what the rule lets pass, in what it measures: elements, or a distance
-    limits: dict[str, float] = field(default_factory=dict)  # the rule's, where it found one
+    limits: Mapping[str, float] = _NOTHING  # the rule's, where it found one
+    forms: str = ""  # both sides' types and shapes, where those differ
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(NamedTuple):
     """A pair, compared. `outcome` is the worst of `outputs`, or what kept them from being read."""
 
     outcome: Outcome

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -33,8 +33,8 @@ class OutputRule(Section):
     max_score: Fraction = 1e-6  # distance up to which rankings, vectors and texts agree
     k: Count = 10  # how far down a ranking topk and rbo look
     # Pieces that several messages of an answer bring are one text; nothing: where the rule is text,
-    # tokens, edit or json
-    join: bool | None = None
+    # tokens, edit or json; last: the last message's value stands for all
+    join: bool | Literal["last"] | None = None
     persistence: Annotated[float, Field(gt=0, lt=1)] = 0.9  # of rbo's reader
 
     @model_validator(mode="after")

@@ -41,8 +41,14 @@ def addresses(summary: Summary, stand: Running, report: Path, *, keep: bool) -> 
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    table.add_row("a pair that agrees", stand.trace_page + (summary.agreeing_trace or "none"))
-    table.add_row("a pair that differs", stand.trace_page + (summary.differing_trace or "none"))
+    # A line of their own, so that 80 columns hold a whole address.
+    for name, trace in (
+        ("a pair that agrees", summary.agreeing_trace),
+        ("a pair that differs", summary.differing_trace),
+    ):
+        table.add_row(name, f"trace {trace or 'none'}")
+    if stand.collector:
+        table.add_row("traces open at", f"{stand.trace_page}TRACE")
     table.add_row(
         "spans",
         f"sent to {stand.collector}"

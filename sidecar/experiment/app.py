@@ -68,6 +68,7 @@ class Experiment:
         self._log = log
         self._unix_offset_ns = unix_offset_ns
         self._tasks = parts.tasks
+        self.harmless = parts.harmless
         self._bounds = self._operation.settings.pairs
         self._budget = parts.budget
         self._pairs = Pairs(self._budget)
@@ -267,9 +268,13 @@ class Experiment:
         """The configuration was read again and is wrong: `state()` tells; nothing changes."""
         self._operation.refused(tuple(errors))
 
-    def label(self, label: Label, shadow: str | None = None) -> None:
-        """Learn what turned out to be true about a call, for one shadow or for all."""
-        self._judging.label(label, shadow)
+    def label(self, label: Label, shadow: str | None = None) -> str:
+        """Learn what turned out to be true about a call, for one shadow or for all.
+
+        Returns:
+            Why no criterion can use the label; empty: one can, or its call is not here.
+        """
+        return self._judging.label(label, shadow)
 
     async def start(self) -> None:
         """Make the receivers ready to be called.
@@ -329,6 +334,7 @@ class Experiment:
             wire=self.connections.wire_stats,
             spans=self._spans.counts,
             exemplars=self._spans.exemplars,
+            production=self.harmless.state,
             store=self._judging.keeping.state,
             kept_nowhere=self._judging.keeping.why_not,
             capture=None if self._capturing is None else self._capturing.counts,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from sidecar.compare.comparer import Comparer
 from sidecar.experiment.app import Experiment
 from sidecar.experiment.capturing import Capturing, Writer
+from sidecar.experiment.harmless import Harmless
 from sidecar.experiment.judging import Judging
 from sidecar.experiment.keeping import Keeping
 from sidecar.experiment.ledger import Ledger
@@ -121,8 +122,10 @@ def parts_of(
         )
     tasks = tasks or Tasks(log)
     budget = Budget(settings.pairs.bytes)
+    operation = Operation(settings, wire)
     return Parts(
-        operation=Operation(settings, wire),
+        operation=operation,
+        harmless=Harmless(settings.production, operation, log, lambda: len(settings.shadows)),
         receivers=Receivers(settings, now_ns, log, budget, tasks),
         comparer=comparer,
         ledger=ledger,

@@ -42,6 +42,7 @@ class Connections:
             log: told of a wire that comes and goes.
         """
         self._operation = parts.operation
+        self._harmless = parts.harmless
         self._receivers = parts.receivers
         self._judging = parts.judging
         self._spans = parts.spans
@@ -66,6 +67,7 @@ class Connections:
     def attached(self, hello: dict[str, Any]) -> None:
         self.is_attached = True
         self._judging.attached(hello, self._operation.fraction)
+        self._harmless.attached(str(hello.get("life", "")), self._now_ns())
         self._wire.attached.set()
         self._log.info("attached", wire_pid=hello.get("pid"))
 
@@ -75,6 +77,7 @@ class Connections:
         self.is_attached = False
         self.wire_stats = {}
         self._judging.detached()
+        self._harmless.detached()
         self._log.info("detached")
 
     def stats(self, figures: dict[str, Any]) -> None:
@@ -89,7 +92,9 @@ class Connections:
     # ---- one connection -------------------------------------------------------------------------
 
     def opened(self, conn: int, about: dict[str, Any]) -> None:
-        self._open[conn] = Connection(conn, about["peer"], self._seen, self._limits, self._budget)
+        self._open[conn] = Connection(
+            conn, about["peer"], self._seen, self._limits, self._budget, self._harmless.timing
+        )
         self._spans.upstream(conn, about["upstream"])
 
     def copied(self, conn: int, direction: Direction, data: Chunk, now_ns: int) -> None:

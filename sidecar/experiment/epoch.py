@@ -15,6 +15,7 @@ from sidecar.compare.readers.opaque import OPAQUE
 from sidecar.compare.result import Outcome
 from sidecar.experiment.ledger import NAME, OTHER_OUTPUT, OUTPUT_NAMES
 from sidecar.experiment.timeline import Timeline
+from sidecar.judge.distributions import Distributions
 from sidecar.judge.evidence.histogram import Histogram
 from sidecar.judge.pair import DEADLINE_EXCEEDED, JudgedPair
 
@@ -71,6 +72,7 @@ class EpochCounts:
         self.shadow_latency = Histogram()
         self.control_latency = Histogram()
         self.timeline = Timeline()
+        self.distributions = Distributions()
 
     @property
     def unread(self) -> dict[str, int]:
@@ -79,6 +81,8 @@ class EpochCounts:
 
     def add(self, pair: JudgedPair, unix_ns: int) -> None:
         """Count one pair that the judge has counted."""
+        if pair.drawn is not None:
+            self.distributions.add(pair.drawn, unix_ns)
         comparison = pair.comparison
         outcome = comparison.outcome
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1

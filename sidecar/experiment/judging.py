@@ -14,6 +14,7 @@ from time import thread_time_ns
 from typing import TYPE_CHECKING, Any
 
 from sidecar.compare.comparer import Comparer, Examination
+from sidecar.compare.readers.opaque import OPAQUE
 from sidecar.compare.result import Comparison
 from sidecar.experiment.blind import BlindCalls, chance
 from sidecar.experiment.judged import Judged
@@ -74,6 +75,7 @@ class Judging:
         self.listeners: list[Callable[[str, JudgedPair], None]] = []
         self._now_ns = now_ns
         self._log = log
+        self._told_unread = False
         self._scored = bool(settings.capture.dir)  # whether somebody wants each call's scores
         self._control = next((s.name for s in settings.shadows if s.role == "control"), None)
         self.control_fraction = self._fraction_of(settings, 0.0)
@@ -86,6 +88,9 @@ class Judging:
         self._numbers = self.keeping.numbers()
         self._keep_ns = self._evaluate_ns = 0  # when next
         self._rules = self._rules_of(settings)
+        rate = self.settings.drift.calls_per_second
+        self._draws_ns = round(1e9 / rate) if rate else 0  # between calls that are drawn; 0: none
+        self._draw_ns = dict.fromkeys(self._rules, 0)
         self.shadows: dict[str, Judged] = {}
         resumed: list[Judged] = []
         for counts in ledger.shadows:
@@ -145,6 +150,9 @@ class Judging:
             return
         try:
             self._reader.keep(pair, name, found)
+            if self._draws_ns and (now_ns := self._now_ns()) >= self._draw_ns[name]:
+                self._draw_ns[name] = now_ns + self._draws_ns
+                self._reader.draw(pair, name, found)
         except Exception as error:  # a payload must not end the observer
             self._failed(pair, error)
 
@@ -181,6 +189,11 @@ class Judging:
 
     def _count(self, judged: Judged, pair: Pair, comparison: Comparison) -> None:
         judged_pair = pair.judged[judged.name] = self._reader.read(pair, judged.name)
+        if comparison.reader == OPAQUE and not self._told_unread:
+            self._told_unread = True
+            self._log.warning(
+                "answers_compared_as_bytes", method=pair.call.method, further="doctor, report"
+            )
         scores = pair.scores.setdefault(judged.name, {}) if self._scored else None
         unix_ns = pair.call.started_ns + self.unix_offset_ns
         judged.observe(judged_pair, self._now_ns(), unix_ns, scores)
@@ -276,12 +289,17 @@ class Judging:
         """Whether there is a shadow, and every one's budget is used up."""
         return bool(self.shadows) and all(j.verdict.ended for j in self.shadows.values())
 
-    def label(self, label: Label, shadow: str | None = None) -> None:
-        """Tell what turned out to be true about a call, to one shadow's judge or to all."""
-        now_ns = self._now_ns()
+    def label(self, label: Label, shadow: str | None = None) -> str:
+        """Tell what turned out to be true about a call, to one shadow's judge or to all.
+
+        Returns:
+            See `Judge.label`; of several shadows, of any.
+        """
+        now_ns, why = self._now_ns(), ""
         for judged in self.shadows.values():
             if shadow in {None, judged.name}:
-                judged.label(label, now_ns)
+                why = judged.label(label, now_ns) or why
+        return why
 
     def change(self, settings: Settings) -> None:
         """Follow what is live and changes what is counted: evidence under each rules is its own."""

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from sidecar.experiment.judged import MOST_ROWS, Judged
 from sidecar.experiment.row import Gap, Row
-from sidecar.judge.judge import digest_of as rules_digest
+from sidecar.judge.held import digest_of as rules_digest
 from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.versions import Known, Versions
 from sidecar.store.keeper import Keeper, KeeperState
@@ -24,7 +24,7 @@ Make: TypeAlias = Callable[[str, str, Known, int], Row]
 
 
 def digest_of(settings: JudgeSettings, control_fraction: float, rules: str) -> str:
-    """Names everything that changes what is counted; see `judge.judge.digest_of`."""
+    """Names everything that changes what is counted; see `judge.held.digest_of`."""
     return rules_digest(settings, control_fraction, rules)
 
 
@@ -115,6 +115,9 @@ class Keeping:
         """Hand over what has changed, and hear of what was ended by hand."""
         keeper = self._keeper
         if keeper is None:
+            for judged in shadows:
+                for row in judged.every_row:
+                    row.has_changed = row.fails  # there is nowhere to write it, but a FAIL stays
             return
         shadows = list(shadows)
         ended = set(keeper.ended())

@@ -17,6 +17,8 @@ from sidecar.settings.settings import Settings
 from sidecar.tee.admission import Admission
 from sidecar.tee.pace import Pace
 
+HEARD_NS = 250_000_000  # until the wire has heard that it may go on: a call left out is still so
+
 
 class Operation:
     """The settings in force, the operator's choice among calls, and the pace."""
@@ -25,7 +27,10 @@ class Operation:
         self.settings = settings
         self.pace = Pace()
         self.configuration = ConfigurationState()
+        self.harmed = False  # the tee has paused itself, and nobody has had it go on yet
         self._wire = wire
+        self._resting = False
+        self._rests_ns = self._rested_ns = 0  # between which the wire was to copy nothing
         self._admission = Admission(settings.match, settings.sample, settings.paused)
         self._tell()
 
@@ -42,7 +47,32 @@ class Operation:
 
     def check(self, call: Started, draw: float) -> SkipReason | None:
         """Say why no receiver gets the call, or None; SHED comes last, after every choice."""
-        return self._admission.check(call, draw, self.pace.share)
+        began = call.started_ns
+        resting = self._rests_ns <= began and (self._resting or began < self._rested_ns)
+        return self._admission.check(call, draw, self.pace.share, resting=resting)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether calls are chosen at all: neither paused nor ended."""
+        return not (self._admission.paused or self._admission.ended)
+
+    def rest(self, resting: bool, now_ns: int) -> None:
+        """Have the wire copy nothing for a moment, or go on."""
+        if resting == self._resting:
+            return
+        self._resting = resting
+        if resting:
+            self._rests_ns = now_ns
+        else:
+            self._rested_ns = now_ns + HEARD_NS
+        self._tell()
+
+    def harm(self) -> None:
+        """Production is slower with the tee than it may be: pause it, as an operator would."""
+        self.harmed = True
+        self.settings = self.settings.model_copy(update={"paused": True})
+        self._admission = replace(self._admission, paused=True)
+        self._tell()
 
     def heard(self, late_ns: int, pressure: float, now_ns: int) -> None:
         """Learn how late copies come and how full the shadows are, and change the pace."""
@@ -58,6 +88,7 @@ class Operation:
         """Take over what is live; the rest stays as it was, and is named."""
         found = diff(self.settings, settings)
         self.settings = take_live(self.settings, settings)
+        self.harmed = self.harmed and self.settings.paused
         self._admission = replace(
             Admission(self.settings.match, self.settings.sample, self.settings.paused),
             ended=self._admission.ended,
@@ -74,4 +105,5 @@ class Operation:
         self.configuration = ConfigurationState(self.configuration.needs_restart, errors)
 
     def _tell(self) -> None:
-        self._wire.copy(self._admission.wire_fraction * self.pace.share)
+        share = 0.0 if self._resting else self.pace.share
+        self._wire.copy(self._admission.wire_fraction * share)

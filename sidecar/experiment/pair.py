@@ -13,6 +13,7 @@ from sidecar.call import CallKey, Metadata, Observation, SkipReason, Started
 from sidecar.compare.result import Comparison
 from sidecar.experiment.ledger import Entry
 from sidecar.http2.budget import Budget
+from sidecar.judge.distributions import Drawn
 from sidecar.judge.pair import JudgedPair, Values
 from sidecar.telemetry.plan import SpanPlan
 
@@ -32,10 +33,12 @@ class Pair:
     skipped: dict[str, SkipReason] = field(default_factory=dict)
     values: dict[str, Values] = field(default_factory=dict)  # what the judge is about, of both
     judged: dict[str, JudgedPair] = field(default_factory=dict)  # what the judge was told
+    drawn: dict[str, Drawn] = field(default_factory=dict)  # for distributions, of few calls
     scores: dict[str, dict[str, float]] = field(default_factory=dict)  # if they are captured
     sent: dict[str, int] = field(default_factory=dict)  # when a copy went out, monotonic
     request_id: str = ""
     is_repeat: bool = False  # of a request that came a moment before
+    digest: int | None = None  # of the request, when somebody asked for it
 
     def undecided(self, name: str) -> bool:
         """Whether this shadow's fate is still open."""

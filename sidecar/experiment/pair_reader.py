@@ -7,17 +7,19 @@ what the comparer reads. Counterparts: `judging`, which counts what comes out; `
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sidecar.call import DRAWN, INELIGIBLE, Observation
 from sidecar.compare.comparer import Comparer, Examination
 from sidecar.compare.payload import Decoded
+from sidecar.compare.readers.opaque import OPAQUE
 from sidecar.compare.result import Comparison
+from sidecar.judge.distributions import drawn_of
+from sidecar.judge.evidence.effective import digest_of
 from sidecar.judge.pair import DEADLINE_EXCEEDED, ControlTimes, JudgedPair, are_others
 from sidecar.judge.shown import Shown, shown
 from sidecar.judge.slices import slices_of
-from sidecar.judge.values import fields_of, needs_request, values_of, wanted_outputs
+from sidecar.judge.values import decisions_of, fields_of, needs_request, values_of, wanted_outputs
 from sidecar.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class PairReader:
         self._control = control
         self._versions = {s.name: s.version for s in settings.shadows}
         self._wanted = wanted_outputs(settings.judge)
+        self._decisions = decisions_of(settings.judge)
         self._needs_fields = needs_request(settings.judge)
         self._slices_by_model = any(s.source == "model" for s in settings.judge.slices)
         self._correlation = settings.judge.labels.correlation
@@ -63,6 +66,18 @@ class PairReader:
             ours = self._comparer.read_response(pair.call.method, pair.production.messages)
         pair.values[name] = values_of(self._wanted, ours, found.shadow)
 
+    def draw(self, pair: Pair, name: str, found: Examination) -> None:
+        """Keep what is counted of distributions, of a call that was drawn."""
+        if found.comparison.reader == OPAQUE:
+            return  # bytes are no outputs
+        settings = self._settings.drift
+        request: tuple[Decoded, ...] = ()
+        if settings.inputs:
+            request = self._comparer.read_request(pair.call.method, pair.request)
+        pair.drawn[name] = drawn_of(
+            settings, self._decisions, found.production, found.shadow, request
+        )
+
     def read(self, pair: Pair, name: str) -> JudgedPair:
         """Make the judge's pair of a call that was compared with a shadow."""
         call, production, shadow = pair.call, pair.production, pair.shadowed[name]
@@ -72,7 +87,6 @@ class PairReader:
         values = pair.values.get(name, {})
         models = self._models(comparison.models, production, shadow, self._versions[name])
         control = self._controlled(pair)
-        ids = pair.plan.ids(name) if pair.plan is not None else {}
         slices: tuple[tuple[str, str], ...] = ()
         if self._settings.slices:
             slices = slices_of(
@@ -89,7 +103,7 @@ class PairReader:
             arrived_ns=call.started_ns,
             comparison=comparison
             if models == comparison.models
-            else replace(comparison, models=models),
+            else comparison._replace(models=models),
             production_status=production.status,
             shadow_status=shadow.status,
             production_latency_ns=production.latency_ns,
@@ -102,10 +116,12 @@ class PairReader:
             control=control,
             control_times=self._control_times(pair, control),
             correlation_id=self._correlation_id(pair, request),
-            trace_ids=(ids.get("trace_id", ""), ids.get("shadow_trace_id", "")),
+            trace_ids=pair.plan.trace_ids(name) if pair.plan is not None else ("", ""),
             slices=slices,
             values=values,
             is_repeat=pair.is_repeat,
+            drawn=pair.drawn.get(name),
+            request_digest=_digest(pair),
             show=self._show(pair, name, request) if self._settings.examples.values else None,
         )
 
@@ -116,7 +132,7 @@ class PairReader:
             return found
         answer, version = pair.shadowed[self._control], self._versions[self._control]
         models = self._models(found.models, pair.production, answer, version)
-        return found if models == found.models else replace(found, models=models)
+        return found if models == found.models else found._replace(models=models)
 
     def _control_times(self, pair: Pair, control: Comparison | None) -> ControlTimes | None:
         if self._control is None:
@@ -195,6 +211,13 @@ class PairReader:
         if not name:
             return ""
         return next((v for k, v in (*answer.headers, *answer.trailers) if k == name), "")
+
+
+def _digest(pair: Pair) -> int | None:
+    """What tells a request from others, found once for all shadows."""
+    if pair.digest is None and pair.request:
+        pair.digest = digest_of(pair.call.method, pair.request)
+    return pair.digest
 
 
 class _Once:

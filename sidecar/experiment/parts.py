@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sidecar.compare.comparer import Comparer
 from sidecar.experiment.capturing import Capturing
+from sidecar.experiment.harmless import Harmless
 from sidecar.experiment.judging import Judging
 from sidecar.experiment.ledger import Ledger
 from sidecar.experiment.link import WireLink
@@ -23,6 +24,7 @@ class Parts:
     """The parts that calls are handed to, one after the other."""
 
     operation: Operation
+    harmless: Harmless
     receivers: Receivers
     comparer: Comparer
     ledger: Ledger

@@ -15,6 +15,7 @@ from sidecar.call import DRAWN, INELIGIBLE, SkipReason
 from sidecar.experiment.epoch import EpochCounts
 from sidecar.judge.codec import Codec, names_of
 from sidecar.judge.counts import Coverage, Snapshot
+from sidecar.judge.distributions import Distributions
 from sidecar.judge.evidence.histogram import Histogram
 from sidecar.judge.judge import Judge
 from sidecar.judge.pair import JudgedPair
@@ -26,6 +27,7 @@ from sidecar.store.kept import Row as KeptRow
 
 MOST_GAPS = 50  # the latest
 _PLAIN = Codec({})
+_LARGE = (Histogram, Distributions)  # whose count tells whether they have changed
 UNSEEN = "unseen"  # why calls are lost that only the wire saw
 UNTOLD = "version_untold"  # and those that told no version while several answered
 
@@ -245,10 +247,10 @@ class Row:
         for name in names_of(self.epoch):
             value = getattr(self.epoch, name)
             path = f"row/{name}"
-            mark = value.count if isinstance(value, Histogram) else _PLAIN.plain(value)
+            mark = value.count if isinstance(value, _LARGE) else _PLAIN.plain(value)
             if path not in self._marks or self._marks[path] != mark:
                 self._marks[path] = mark
-                pieces[path] = _PLAIN.plain(value) if isinstance(value, Histogram) else mark
+                pieces[path] = _PLAIN.plain(value) if isinstance(value, _LARGE) else mark
         return Write(self.kept_row(), pieces, self._cutter.count + len(self._marks))
 
     def restore(self, kept: Kept, now_ns: int) -> None:

@@ -91,12 +91,20 @@ class Session(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        item = None
+        items: list[Record] = []
         try:
-            for item in self._reader.feed(bytes(self._buffer[:nbytes])):
-                self._tell(item)
-            if item is not None:
-                self._listener.heard(item.time_ns)
+            try:
+                self._reader.feed(bytes(self._buffer[:nbytes]), items)
+            finally:  # what came before an error counts
+                for item in items:
+                    if item.kind is Kind.BYTES:  # nearly every one
+                        self._listener.copied(
+                            self._first + item.conn, item.direction, item.payload, item.time_ns
+                        )
+                    else:
+                        self._tell(item)
+            if items:
+                self._listener.heard(items[-1].time_ns)
         except TapError as error:
             # What is on the other end is not a wire of our version; start over.
             self._log.warning("tap_unreadable", error=str(error))
@@ -106,8 +114,6 @@ class Session(asyncio.BufferedProtocol):
         listener = self._listener
         conn = self._first + item.conn
         match item.kind:
-            case Kind.BYTES:
-                listener.copied(conn, item.direction, item.payload, item.time_ns)
             case Kind.GAP:
                 listener.gap(conn, item.direction, item.number, item.time_ns)
             case Kind.UNSAMPLED:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from sidecar.capture.counts import CaptureCounts
 from sidecar.experiment.judged import Judged
 from sidecar.experiment.ledger import Ledger
 from sidecar.experiment.recent import RecentPairs
 from sidecar.experiment.skipped import SkipLog
+from sidecar.judge.evidence.added import UNKNOWN, Estimate
 from sidecar.settings.settings import Settings
 from sidecar.store.keeper import KeeperState
 from sidecar.tee.settings import ShadowSettings
@@ -63,6 +64,21 @@ class ConfigurationState:
     refused: tuple[str, ...] = ()  # what is wrong with it: nothing of it was taken over
 
 
+Proof: TypeAlias = Literal["off", "waiting", "measuring", "harmed"]
+
+
+@dataclass(frozen=True, slots=True)
+class AddedLatency:
+    """What is known of production's latency with the tee, over that without."""
+
+    state: Proof = "off"
+    rest: float = 0.0  # share of time in which the tee rests
+    max_added_ms: float = 0.0
+    estimate: Estimate = UNKNOWN
+    harmed: int = 0  # how often harm was proven
+    harmed_ns: int = 0  # when last, monotonic; 0: never
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """The experiment, now."""
@@ -93,6 +109,7 @@ class State:
     opaque: Mapping[str, int] = field(default_factory=dict)  # connections nobody reads, by reason
     wire: Mapping[str, Any] = field(default_factory=dict)  # the wire's own figures; empty: unknown
     spans: SpanCounts = field(default_factory=SpanCounts)
+    production: AddedLatency = AddedLatency()  # its latency with the tee, over that without
     store: KeeperState | None = None  # None: nothing is kept
     kept_nowhere: str = ""  # why nothing is kept, where it was to be
     capture: CaptureCounts | None = None  # None: nothing is captured

@@ -32,6 +32,7 @@ from sidecar.http2.frames import (
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
+    Frame,
     FrameError,
     FrameReader,
 )
@@ -87,6 +88,8 @@ class Conversation:
         limits: how large an answer may be.
         window: bytes of answers that may be on their way, all streams together.
         budget: for answers that are not complete; one for which there is no room is not read.
+        rate: bytes of answers a second, in the long run; None: as fast as they are read. What is
+            beyond it is not read and thrown away: the server has no window to send it.
     """
 
     def __init__(
@@ -97,7 +100,10 @@ class Conversation:
         limits: ReadLimits,
         window: int = WINDOW,
         budget: Budget | None = None,
+        rate: float | None = None,
     ) -> None:
+        self._rate = rate
+        self._widen_ns = 0  # not before, the server may send more
         self._budget = budget or Budget()
         self.broken = ""  # why the connection is to be closed, its server not speaking HTTP/2
         self.ready = False  # the server's SETTINGS have come: it does speak HTTP/2
@@ -213,15 +219,37 @@ class Conversation:
         if self.broken:
             return answered
         reader = self._reader
+        frames: list[Frame] = []
         try:
-            for kind, flags, stream, payload in reader.read(data):
-                self._frame(kind, flags, stream, payload, answered)
+            try:
+                reader.read(data, frames)
+            finally:  # what came before an error counts
+                for kind, flags, stream, payload in frames:
+                    self._frame(kind, flags, stream, payload, answered)
         except (FrameError, HeaderError) as error:
             self.broken = str(error) if self.ready else "the server does not speak HTTP/2"
-        if reader.flow >= self._receives // 2:
-            self._out.append(HEADER.pack(0, 4, WINDOW_UPDATE, 0, 0) + _U32.pack(reader.flow))
-            reader.flow = 0
+        self.let_send(now_ns)
         return answered
+
+    def let_send(self, now_ns: int) -> int:
+        """Give the server window for what was read, if it is time.
+
+        Args:
+            now_ns: the present; it may step back.
+
+        Returns:
+            Nanoseconds until it is time; 0: nothing is withheld.
+        """
+        flow = self._reader.flow
+        if flow < self._receives // 2 or self.broken:
+            return 0
+        if self._rate is not None:
+            if now_ns < self._widen_ns:
+                return self._widen_ns - now_ns
+            self._widen_ns = max(now_ns, self._widen_ns) + int(flow / self._rate * 1e9)
+        self._out.append(HEADER.pack(0, 4, WINDOW_UPDATE, 0, 0) + _U32.pack(flow))
+        self._reader.flow = 0
+        return 0
 
     def lost(self, detail: str) -> Answered:
         """The connection has ended, and with it every call that is left."""

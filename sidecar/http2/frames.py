@@ -9,7 +9,6 @@ and may leave out those that are stepped over here and, with a GAP record, paylo
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import Final, NamedTuple, TypeAlias
 
 DATA = 0x0
@@ -125,7 +124,7 @@ class FrameReader:
 
     @property
     def position(self) -> Position:
-        """Where the next byte stands; not to be asked while `read` is being iterated over."""
+        """Where the next byte stands; as of what `read` was given."""
         tail, block = self._tail, self._block
         if not tail and block is None:
             skip = self._left + len(self._preface)
@@ -139,12 +138,18 @@ class FrameReader:
         return Position(HEADER_BYTES + (high << 8 | low) - len(tail), b"", begun)
 
     def read(  # noqa: PLR0915 - one loop: this is what each frame costs
-        self, data: bytes | memoryview
-    ) -> Iterator[Frame]:
-        """Take the next bytes. The iterator must be used up before the next call.
+        self, data: bytes | memoryview, out: list[Frame]
+    ) -> None:
+        """Take the next bytes.
+
+        Not a generator: to go in and out of one costs compiled code more than a frame does.
+
+        Args:
+            data: the bytes.
+            out: gets the frames.
 
         Raises:
-            FrameError: while iterating, after the frames before the error.
+            FrameError: `out` has the frames before the error.
         """
         position, end = (self._expect_preface(data) if self._preface else 0), len(data)
         tail = self._tail
@@ -153,7 +158,7 @@ class FrameReader:
                 piece, position = self._piece(data, position)
                 last = self._data_ends and not self._left
                 if piece or last:
-                    yield DATA, END_STREAM if last else 0, self._data_stream, piece
+                    out.append((DATA, END_STREAM if last else 0, self._data_stream, piece))
                 continue
             source: bytes | memoryview | bytearray = data
             at = position
@@ -177,20 +182,20 @@ class FrameReader:
                 if start + length <= end:
                     position = start + length
                     if length or flags & END_STREAM:
-                        yield DATA, flags & END_STREAM, stream, cut(data, start, position)
+                        out.append((DATA, flags & END_STREAM, stream, cut(data, start, position)))
                     continue
             if kind == HEADERS and stream and flags & _AROUND == END_HEADERS and source is data:
                 start = position + HEADER_BYTES
                 if start + length <= end and length <= self._max_header_bytes:
                     position = start + length
-                    yield HEADERS, flags, stream, bytes(data[start:position])
+                    out.append((HEADERS, flags, stream, bytes(data[start:position])))
                     continue
             if kind not in self._reads:
                 position += HEADER_BYTES if source is data else 0
                 tail.clear()
                 self._pass_on(kind, length, flags, stream)
                 if self._data_ends and not length:
-                    yield DATA, END_STREAM, stream, b""
+                    out.append((DATA, END_STREAM, stream, b""))
                 continue
             if length > self._max_header_bytes + _AROUND_BLOCK_BYTES:
                 raise FrameError(f"frame of type {kind} with {length} bytes")
@@ -206,7 +211,7 @@ class FrameReader:
                 position += HEADER_BYTES + length
             frame = self._whole(kind, flags, stream, payload)
             if frame is not None:
-                yield frame
+                out.append(frame)
 
     def _expect_preface(self, data: bytes | memoryview) -> int:
         expected = self._preface[: len(data)]

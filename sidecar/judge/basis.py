@@ -73,7 +73,8 @@ def words_of(settings: JudgeSettings, blocks: Sequence[Blocks]) -> str:
 
 def undecided(blocks: Sequence[Blocks]) -> str:
     """How far the blocks have come, in words."""
-    text = f"{blocks[0].chosen().blocks:,} blocks so far"
+    n = blocks[0].chosen().blocks
+    text = f"{n:,} {'block' if n == 1 else 'blocks'} so far"
     swing = blocks[0].bets.swing
     if swing > 1 and not blocks[0].days_over:
         text += (

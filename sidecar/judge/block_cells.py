@@ -82,7 +82,10 @@ class BlockCells:
     def add(self, key: CellKey, unix_ns: int, scores: Scores) -> None:
         """Count what one call added to a cell."""
         n, sums = scores
-        for blocks, one in zip(self.of(key), sums, strict=False):
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self.of(key)
+        for blocks, one in zip(cell, sums, strict=False):
             blocks.add(unix_ns, n, one)
 
     def lose(self, calls: float, unix_ns: int, judged: int) -> None:
@@ -111,6 +114,11 @@ class BlockCells:
             if more > 0:
                 for claim, blocks in zip(self._claims[key.criterion], cell, strict=True):
                     blocks.add(unix_ns, more, claim.lost(more))
+
+    def lose_in(self, key: CellKey, unix_ns: int, calls: float) -> None:
+        """Count calls of one cell of which nothing will be known: worst for PASS, best for FAIL."""
+        for claim, blocks in zip(self._claims[key.criterion], self.of(key), strict=True):
+            blocks.add(unix_ns, calls, claim.lost(calls))
 
     def advance(self, unix_ns: int) -> None:
         """Close the blocks that are over."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import NamedTuple, TypeAlias
 
 from sidecar.judge.evidence.blocks import Blocks
+from sidecar.judge.evidence.effective import DistinctInputs
 
 ALL = ""  # the slice that every call belongs to
 SIDES = ("production", "shadow")
@@ -72,6 +74,7 @@ class Snapshot:
     # The judge's own, for they are large: whoever keeps a snapshot writes them down at once.
     blocks: Mapping[CellKey, tuple[Blocks, ...]] = field(default_factory=dict)
     lost: Mapping[str, int] = field(default_factory=dict)  # calls, by why they were not compared
+    inputs: DistinctInputs = field(default_factory=DistinctInputs)  # the judge's own, likewise
     attempt: int = 0  # which experiment on this candidate; 0: nobody counts them
     # When calls of these versions came up, the last time that they did; 0: when evidence began.
     since_unix_ns: int = 0
@@ -115,6 +118,7 @@ class Total:
     left_out: int  # how many were not: older evidence, other versions or other rules
     blocks: Mapping[CellKey, tuple[Blocks, ...]] = field(default_factory=dict)
     lost: Mapping[str, int] = field(default_factory=dict)
+    inputs: DistinctInputs = field(default_factory=DistinctInputs)
     unix_ns: int = 0  # the latest moment that any of them counted
     attempt: int = 0  # the latest of any
 
@@ -183,6 +187,7 @@ def total(counts: Counts) -> Total:
         left_out=len(left_out(counts, taken)),
         blocks=_merged([s.blocks for s in taken]),
         lost=lost,
+        inputs=reduce(DistinctInputs.plus, (s.inputs for s in taken), DistinctInputs()),
         unix_ns=max((s.began_unix_ns + s.elapsed_ns for s in taken), default=0),
         attempt=max((s.attempt for s in taken), default=0),
     )

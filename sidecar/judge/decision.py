@@ -21,6 +21,9 @@ Edges = Annotated[tuple[Finite, ...], Field(min_length=1, max_length=100)]
 UNDECIDED = -1  # not a number: no decision can be made
 
 
+RULES = "{threshold: NUMBER}, {argmax: true}, {bands: [EDGES]}, {top_k: NUMBER}"
+
+
 class Decision(Section):
     """What is done with an output downstream; exactly one of the first four."""
 

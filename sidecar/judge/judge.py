@@ -9,14 +9,10 @@ as bytes so far, can be read, and never away from a FAIL that rests on other cal
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from hashlib import sha256
-from itertools import count
 
 from sidecar.compare.readers.opaque import OPAQUE
-from sidecar.judge.block_cells import BlockCells
 from sidecar.judge.counts import (
     ALL,
     READER,
@@ -31,110 +27,17 @@ from sidecar.judge.counts import (
     total,
 )
 from sidecar.judge.criteria.base import Increments, Plan, Scores
-from sidecar.judge.criteria.labelled import Decisions, Labelled
-from sidecar.judge.labels import Label, LabelStore
-from sidecar.judge.latches import Latches
+from sidecar.judge.held import Held, Waiting
+from sidecar.judge.labels import Label
 from sidecar.judge.pair import JudgedPair
-from sidecar.judge.ranges import Ranges
 from sidecar.judge.report import State, Verdict
-from sidecar.judge.settings import JudgeSettings
-from sidecar.judge.slices import OTHER, Place, Slices, named
-from sidecar.judge.verdict import decide, plans_of
-from sidecar.judge.worst import Example, Examples, identity_of, note_of, rank_of
-
-_NO_RULES = {"examples", "worst", "sample", "production_version", "version_metadata"}
+from sidecar.judge.slices import OTHER, Place, named
+from sidecar.judge.verdict import decide
+from sidecar.judge.worst import Example, identity_of, note_of, rank_of
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """What a label will be joined to."""
-
-    unix_ns: int  # when the call arrived
-    places: tuple[Place, ...]
-    decisions: tuple[tuple[Plan, Labelled, Decisions], ...]
-
-
-class Judge:
+class Judge(Held):
     """Counts pairs and judges the counts. One for each shadow."""
-
-    def __init__(
-        self,
-        settings: JudgeSettings,
-        instance: str,
-        now_ns: int,
-        *,
-        unix_offset_ns: int = 0,
-        control_fraction: float = 0.0,
-        rules: str = "",
-        numbers: Iterator[int] | None = None,
-        attempt: int = 0,
-    ) -> None:
-        """Start judging.
-
-        Args:
-            settings: what was declared.
-            instance: names what keeps these counts among all pods: a state directory's file, or a
-                process's life.
-            now_ns: the present, on the monotonic clock; the budget of time begins here.
-            unix_offset_ns: what to add to that clock for the time since 1970.
-            control_fraction: share of the calls that also go to a control; 0 without one.
-            rules: how outputs are compared, in any fixed form: evidence under different rules
-                is not added.
-            numbers: of epochs, each new within the instance; None counts from 0.
-            attempt: which experiment on this candidate it is, from 1; 0 when nobody counts them.
-        """
-        self._settings = settings
-        self.control_fraction = control_fraction
-        self._numbers = count() if numbers is None else numbers
-        self._attempt = attempt
-        self.since_unix_ns = 0  # see `Snapshot`
-        self._instance = instance
-        self.unix_offset_ns = unix_offset_ns
-        self._plans = plans_of(settings, control_fraction)
-        self._labelled = [
-            (plan, plan.criterion) for plan in self._plans if isinstance(plan.criterion, Labelled)
-        ]
-        self._rules = digest_of(settings, control_fraction, rules)
-        self._labels: LabelStore[_Waiting] = LabelStore(settings.labels)
-        self._sequence = 0
-        self._restarts = -1
-        self._versions: dict[str, str] = {}
-        self._latches = Latches()
-        self._restart(now_ns)
-
-    def _restart(self, now_ns: int) -> None:
-        if self._latches.overall is not None and self._attempt:
-            self._attempt += 1
-        self._restarts += 1
-        self._epoch = next(self._numbers)
-        self._began_ns = self._latest_ns = now_ns
-        self._calls = 0
-        self._repeated = 0
-        self._cells: dict[CellKey, Cell] = {}
-        self._blocks = BlockCells(
-            self._plans, self._settings.block_seconds, self._settings.unseen_seconds
-        )
-        self._lost: dict[str, int] = {}
-        self._as_bytes: dict[str, int] = {}  # calls counted that were compared so, by method
-        self._slices = Slices(self._settings)
-        self._ranges = Ranges()
-        self._latches = Latches()
-        self._examples = Examples(self._settings.worst, self._settings.sample)
-        self._labels.forget()
-
-    @property
-    def epoch(self) -> int:
-        """The number of the evidence, which changes when it begins again."""
-        return self._epoch
-
-    @property
-    def attempt(self) -> int:
-        """Which experiment on this candidate it is; 0 when nobody counts them."""
-        return self._attempt
-
-    @attempt.setter
-    def attempt(self, attempt: int) -> None:
-        self._attempt = attempt
 
     def observe(
         self, pair: JudgedPair, now_ns: int, scores: dict[str, float] | None = None
@@ -146,21 +49,20 @@ class Judge:
             now_ns: the present.
             scores: takes the call's score in each criterion that has one of a single call.
         """
-        known = self._versions.get(f"{READER}{pair.method}", "")
-        reader = pair.comparison.reader
-        if reader == OPAQUE and known not in {"", OPAQUE}:
-            return False  # compared byte by byte, just before it was known what the bytes mean
-        if reader:
-            self._versions[f"{READER}{pair.method}"] = reader
-        self._learn(pair.comparison.models)
-        if known == OPAQUE and reader not in {"", OPAQUE} and self._misread(pair.method):
-            self._restart(now_ns)
+        comparison = pair.comparison
+        reader = comparison.reader
+        told = (pair.method, reader, comparison.models)
+        # Most calls tell what the one before told.
+        if told != self._learned and not self._is_read(told, now_ns):
+            return False
         self._sequence += 1
         self._latest_ns = max(self._latest_ns, now_ns)
         if pair.is_repeat:
             self._repeated += 1
             return False
         self._calls += 1
+        if pair.request_digest is not None:
+            self._inputs.add(pair.request_digest)
         if reader == OPAQUE:
             self._as_bytes[pair.method] = self._as_bytes.get(pair.method, 0) + 1
         places, gone = self._slices.see(pair.slices)
@@ -169,8 +71,9 @@ class Judge:
         identity = identity_of(pair)
         rank, note = rank_of(identity), None
         arrived = pair.arrived_ns + self.unix_offset_ns
+        answered = pair.answered
         for plan in self._plans:
-            counted = plan.increments(pair, self._ranges)
+            counted = plan.increments(pair, self._ranges) if answered else None
             if not counted:
                 continue
             if scores is not None and (score := plan.score(counted)) is not None:
@@ -184,6 +87,25 @@ class Judge:
                     self._examples.add(key, Example(bad, rank, note))
         if self._labelled:
             self._await_label(pair, places, identity, now_ns)
+        return True
+
+    def _is_read(self, told: tuple[str, str, tuple[str, str]], now_ns: int) -> bool:
+        """Learn of a call by whom its answers were read and what both sides say that they are.
+
+        Returns:
+            False for a call that was compared byte by byte, just before it was known what the
+            bytes mean: it is not counted.
+        """
+        method, reader, models = told
+        known = self._versions.get(f"{READER}{method}", "")
+        if reader == OPAQUE and known not in {"", OPAQUE}:
+            return False
+        if reader:
+            self._versions[f"{READER}{method}"] = reader
+        self._learn(models)
+        if known == OPAQUE and reader not in {"", OPAQUE} and self._misread(method):
+            self._restart(now_ns)
+        self._learned = told
         return True
 
     def _misread(self, method: str) -> bool:
@@ -205,13 +127,16 @@ class Judge:
             self._lost[reason] = self._lost.get(reason, 0) + calls
         self._blocks.lose(sum(reasons.values()), now_ns + self.unix_offset_ns, self._calls)
 
-    def label(self, label: Label, now_ns: int) -> None:
-        """Count what turned out to be true about a call, now or when its pair comes."""
+    def label(self, label: Label, now_ns: int) -> str:
+        """Count what turned out to be true about a call, now or when its pair comes.
+
+        Returns:
+            Why no criterion can use it, so that the call waits for another; else empty.
+        """
         self._sequence += 1
         self._latest_ns = max(self._latest_ns, now_ns)
         waiting = self._labels.label(label, now_ns)
-        if waiting is not None:
-            self._use(waiting, label)
+        return "" if waiting is None else self._use(waiting, label, now_ns)
 
     @property
     def stands(self) -> tuple[State, str] | None:
@@ -264,72 +189,8 @@ class Judge:
             events={"repeats": self._repeated, "restarts": self._restarts, **self._labels.fates},
             blocks=self._blocks.cells,
             lost=dict(self._lost),
+            inputs=self._inputs,
         )
-
-    # ---- what `pieces` needs --------------------------------------------------------------------
-
-    @property
-    def settings(self) -> JudgeSettings:
-        """What was declared."""
-        return self._settings
-
-    @property
-    def plans(self) -> tuple[Plan, ...]:
-        """Every criterion, prepared."""
-        return self._plans
-
-    @property
-    def cells(self) -> dict[CellKey, Cell]:
-        """The counters themselves."""
-        return self._cells
-
-    @property
-    def block_cells(self) -> BlockCells:
-        """The blocks themselves."""
-        return self._blocks
-
-    @property
-    def examples(self) -> Examples:
-        """The calls worth a look themselves."""
-        return self._examples
-
-    @property
-    def label_store(self) -> LabelStore[_Waiting]:
-        """What waits for a label, and labels that wait, themselves."""
-        return self._labels
-
-    @property
-    def sequence(self) -> int:
-        """Grows with every change."""
-        return self._sequence
-
-    @property
-    def calls(self) -> int:
-        """That count, without repeats."""
-        return self._calls
-
-    @property
-    def began_unix_ns(self) -> int:
-        """When the evidence began."""
-        return self._began_ns + self.unix_offset_ns
-
-    @property
-    def decided_unix_ns(self) -> int:
-        """When the decision that stands was made; 0 without one."""
-        return self._latches.decided_unix_ns
-
-    @property
-    def latches(self) -> Latches:
-        """The decisions themselves."""
-        return self._latches
-
-    def continued(self, leap: int) -> None:
-        """Note that the counts are another life's.
-
-        Args:
-            leap: more than that life may have told of after what is here.
-        """
-        self._sequence += leap
 
     def worst(self, criterion: str, slice_: str = ALL) -> list[Example]:
         """The worst calls for a criterion, worst first."""
@@ -346,9 +207,11 @@ class Judge:
             if version:
                 self._versions[f"{side} {name}"] = version
 
-    def _keys(self, plan: Plan, places: Iterable[Place]) -> list[CellKey]:
+    def _keys(self, plan: Plan, places: Sequence[Place]) -> Sequence[CellKey]:
         """The cells that a call counts in."""
         name = plan.criterion.name
+        if not places:
+            return self._everywhere[name]
         return [
             CellKey(name, ALL),
             *(CellKey(name, place.full) for place in places if plan.covers(place.name)),
@@ -376,63 +239,62 @@ class Judge:
             for plan, criterion in self._labelled
             if plan.is_about(pair) and (decided := criterion.remember(pair)) is not None
         ]
-        interest = 0.0
         arrived = pair.arrived_ns + self.unix_offset_ns
         for plan, criterion, decided in rows:
-            if decided.differ:
-                interest += 2.0 if criterion.required else 1.0
             if counted := criterion.at_once(decided):
                 scores = criterion.scored(plan, counted)
                 for key in self._keys(plan, places):
                     self._count(key, counted, scores, arrived)
-        waiting = _Waiting(arrived, tuple(places), tuple(rows))
-        label = self._labels.pair(identity, waiting, interest, now_ns)
+        waiting = Waiting(arrived, tuple(places), tuple(rows))
+        label = self._labels.pair(identity, waiting, waiting.interest, now_ns)
         if label is not None:
-            self._use(waiting, label)
+            self._use(waiting, label, now_ns)
 
-    def _use(self, waiting: _Waiting, label: Label) -> None:
-        places = self._slices.settle(waiting.places)
-        truth = [
-            (
-                s.label,
-                named(label.value if isinstance(label.value, (str, int, float)) else None, s.bins),
-            )
-            for s in self._settings.slices
-            if s.source == "label"
+    def _use(self, waiting: Waiting, label: Label, now_ns: int) -> str:
+        """Count a label's call; why no criterion can, or nothing."""
+        found = [
+            (plan, criterion, criterion.by_label(plan, rows, label), rows)
+            for plan, criterion, rows in waiting.decisions
         ]
-        by_label, gone = self._slices.see(truth)
+        open_ = [one for one in found if one[2] is None and one[1].stays_open(one[3])]
+        for _ in [one for one in found if one[2] is None]:
+            self._labels.unusable()
+        if found and all(counted is None for _, _, counted, _ in found) and not open_:
+            name = label.correlation_id
+            self._labels.wait_on(name, waiting, waiting.interest, now_ns)
+            return waiting.misfit(label)
+        places = self._slices.settle(waiting.places)
+        by_label = self._by_label(label)
+        for plan, criterion, counted, _ in found:
+            if counted:
+                scores = criterion.scored(plan, counted)
+                # Of a call that both sides decided alike no label may come: it is in no such slice.
+                own = [*places, *by_label] if criterion.labels_all else places
+                for key in self._keys(plan, own):
+                    self._count(key, counted, scores, waiting.unix_ns)
+        for plan, criterion, _, _ in open_:
+            if criterion.labels_all:  # else it has been open since it came
+                for key in self._keys(plan, [*places, *by_label]):
+                    self._blocks.lose_in(key, waiting.unix_ns, label.weight)
+        return ""
+
+    def _by_label(self, label: Label) -> list[Place]:
+        """The slices that a call is in by its label."""
+        value = label.value if isinstance(label.value, (str, int, float)) else None
+        truth = [
+            (s.label, named(value, s.bins)) for s in self._settings.slices if s.source == "label"
+        ]
+        places, gone = self._slices.see(truth)
         for name in gone:
             self._fold(name)
-        for plan, criterion, rows in waiting.decisions:
-            counted = criterion.by_label(plan, rows, label)
-            if counted is None:
-                self._labels.unusable()
-                continue
-            if not counted:
-                continue  # the label of a call that both sides decided alike
-            scores = criterion.scored(plan, counted)
-            # Of a call that both sides decided alike no label may come: it is in no such slice.
-            own = [*places, *by_label] if criterion.labels_all else places
-            for key in self._keys(plan, own):
-                self._count(key, counted, scores, waiting.unix_ns)
+        return places
 
     def _count(self, key: CellKey, counted: Increments, scores: Scores, unix_ns: int) -> None:
-        add_all(self._cells.setdefault(key, {}), counted)
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self._cells[key] = {}
+        add_all(cell, counted)
         self._blocks.add(key, unix_ns, scores)
-
-
-def declared_of(settings: JudgeSettings) -> str:
-    """What was declared and decides: neither what is only shown, nor versions."""
-    return settings.model_dump_json(exclude=_NO_RULES)
-
-
-def digest_of(settings: JudgeSettings, control_fraction: float, rules: str) -> str:
-    """Names the rules of the whole evidence, so that only like is added to like.
-
-    See `declared_of`.
-    """
-    text = f"{declared_of(settings)}\n{control_fraction!r}\n{rules}"
-    return sha256(text.encode()).hexdigest()[:16]
 
 
 def add_all(cell: Cell, counted: Increments) -> None:

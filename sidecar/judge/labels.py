@@ -1,9 +1,9 @@
 """Labels that come later: pairs wait for them, and they for pairs, in bounded room.
 
 Rule: a correlation id is joined once. Before that the last write wins; after it every further
-label is a duplicate. A label is never lost silently: joined, waiting, late, unmatched, duplicate
-or unusable. Counterpart: `criteria.labelled`, which scores a joined
-pair.
+label is a duplicate. A label that no criterion can use is as if it had not come, so that a
+corrected one replaces it. A label is never lost silently: joined, waiting, late, unmatched,
+duplicate or unusable. Counterpart: `criteria.labelled`, which scores a joined pair.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import Field
 
-from sidecar.fields import Count, Seconds, Section
+from sidecar.fields import AtLeast0, Count, Seconds, Section
 
 Answer: TypeAlias = int | float | str
 LabelValue: TypeAlias = Answer | Sequence[Answer] | Sequence[Sequence[Answer]]
@@ -36,6 +36,9 @@ class LabelSettings(Section):
     pairs: Count = 100_000
     early: Count = 10_000  # labels that came before their pair
     max_age_seconds: Seconds = 7 * 86_400.0
+    # How long after its call a label comes at the latest, where only a sample has labels
+    # (`labels: sample`): after a PASS, blocks of time that are younger are not looked at yet.
+    delay_seconds: AtLeast0 = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Fate(StrEnum):
     LATE = "late"  # its pair was here, and had to go
     UNMATCHED = "unmatched"  # no pair came while there was room for the label
     DUPLICATE = "duplicate"  # its pair has a label, or the same label waits already
-    UNUSABLE = "unusable"  # joined, but of no shape that any criterion can use
+    UNUSABLE = "unusable"  # of no shape that a criterion can use; where none can, it is not joined
 
 
 class Entry(NamedTuple):
@@ -213,6 +216,19 @@ class LabelStore(Generic[W]):
     def unusable(self) -> None:
         """Note that a joined label could not be used."""
         self._fate(Fate.UNUSABLE)
+
+    def wait_on(self, correlation_id: str, waits: W, interest: float, now_ns: int) -> None:
+        """A label that was joined is of no use at all: the pair waits for another.
+
+        Args:
+            correlation_id: of the pair whose label was given back last.
+            waits: what it was given back with, or came with.
+            interest: as for `pair`.
+            now_ns: the present, from which its age counts again.
+        """
+        self._joined.take(correlation_id)
+        self.fates[Fate.JOINED] -= 1
+        self.pair(correlation_id, waits, interest, now_ns)
 
     def forget(self) -> None:
         """Let every waiting pair go: evidence starts again. Early labels stay."""

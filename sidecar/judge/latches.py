@@ -51,13 +51,24 @@ def begin_watch(latches: Latches, plans: Sequence[Plan], total: Total, alpha: fl
             latches.watches[plan.criterion.name] = [_watch(one, alpha) for one in blocks]
 
 
-def harm(latches: Latches, plans: Sequence[Plan], total: Total) -> str | None:
-    """Why a PASS no longer stands; None while it does."""
+def harm(
+    latches: Latches, plans: Sequence[Plan], total: Total, delay_seconds: float = 0.0
+) -> str | None:
+    """Why a PASS no longer stands; None while it does.
+
+    Args:
+        latches: with what is watched.
+        plans: the criteria.
+        total: the counts.
+        delay_seconds: within which the labels of a sample of calls come (`LabelSettings`).
+    """
+    labelled = total.unix_ns - round(delay_seconds * 1e9)
     for plan in plans:
         name = plan.criterion.name
+        until = labelled if delay_seconds and plan.criterion.labels_all else None
         blocks = total.blocks.get(CellKey(name, ALL), ())
         for watch, one in zip(latches.watches.get(name, ()), blocks, strict=False):
-            if watch.follow(one):
+            if watch.follow(one, until):
                 latches.criteria[name] = State.FAIL
                 since = watch.worse_since_ns or total.unix_ns
                 passed = moment(latches.decided_unix_ns)

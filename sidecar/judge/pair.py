@@ -18,6 +18,7 @@ from sidecar.call import CallKey
 from sidecar.compare.result import Comparison, Outcome
 
 if TYPE_CHECKING:
+    from sidecar.judge.distributions import Drawn
     from sidecar.judge.shown import Shown
 
 Value: TypeAlias = float | str | NDArray[np.generic]
@@ -46,9 +47,12 @@ def are_others(models: tuple[str, str]) -> bool:
     return bool(ours and theirs) and ours != theirs
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class JudgedPair:
-    """A pair as the judge sees it. Latencies are nanoseconds."""
+    """A pair as the judge sees it. Latencies are nanoseconds. Nobody changes one.
+
+    Not frozen: one is made for each call, and to make a frozen one takes three times as long.
+    """
 
     key: CallKey
     method: str
@@ -68,18 +72,23 @@ class JudgedPair:
     slices: tuple[tuple[str, str], ...] = ()  # (name, value); see `slices.slices_of`
     values: Values = field(default_factory=dict)
     is_repeat: bool = False  # of a request that came a moment before; see `repeats`
+    drawn: Drawn | None = None  # for distributions; see `distributions`
+    request_digest: int | None = None  # see `evidence.effective`; None: it is not known
     show: Callable[[], Shown] | None = None  # reads what may be shown; asked for few calls
+    # What every criterion asks, found once. Whether production answered, so that there is something
+    # to agree with; and whether it did and the shadow did not, by status or within its answer.
+    answered: bool = field(init=False, compare=False)
+    failed: bool = field(init=False, compare=False)
+    # What `times` has found: by what, and whether against the control.
+    times: dict[tuple[str, bool], tuple[float, float, float, float] | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
-    @property
-    def answered(self) -> bool:
-        """Whether production answered, so that there is something to agree with."""
-        return self.production_status == 0 and self.comparison.outcome not in _PRODUCTION_FAILED
-
-    @property
-    def failed(self) -> bool:
-        """Whether production answered and the shadow did not, by status or within its answer."""
-        refused = self.shadow_status != 0 or self.comparison.outcome is Outcome.SHADOW_ERROR
-        return refused and self.answered
+    def __post_init__(self) -> None:
+        outcome = self.comparison.outcome
+        self.answered = self.production_status == 0 and outcome not in _PRODUCTION_FAILED
+        refused = self.shadow_status != 0 or outcome is Outcome.SHADOW_ERROR
+        self.failed = refused and self.answered
 
     @property
     def control_is_another(self) -> bool:

@@ -5,6 +5,7 @@
     blocks/CRITERION/CLAIM/SLICE     its blocks: what is open, and sums over all
     level/CRITERION/CLAIM/I/SLICE    closed blocks of the I-th length; changes when one closes
     examples/CRITERION/SLICE         its worst calls and its sample
+    inputs                           which requests came how often, as a sketch
     fates, losses/NAME               what became of labels; what blocks know of lost calls
     label/WHAT/ID                    a call that waits for its label, and so on; see `labels`
 
@@ -25,6 +26,7 @@ import numpy as np
 from sidecar.judge.codec import Codec, names_of
 from sidecar.judge.counts import CellKey
 from sidecar.judge.evidence.blocks import Blocks
+from sidecar.judge.evidence.effective import DistinctInputs
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Entry
 
@@ -38,9 +40,11 @@ _OF_CONFIGURATION = frozenset(
         "_labelled",
         "_rules",
         "_numbers",
+        "_everywhere",
+        "_learned",
     }
 )
-_BY_CELL = frozenset({"_cells", "_blocks", "_examples", "_labels"})
+_BY_CELL = frozenset({"_cells", "_blocks", "_examples", "_inputs", "_labels"})
 _TIMES = frozenset({"_began_ns", "_latest_ns"})
 _FIXED = frozenset({"bets", "_bets", "_keep", "lengths", "seconds", "unseen_seconds", "_base_ns"})
 SEQUENCE_LEAP = 1 << 20  # what an older life may have told of that was not written any more
@@ -124,6 +128,7 @@ class Cutter:
             yield ("cell", *key), tuple(cell.items()), lambda cell=cell: dict(cell)
         for name in _of_block_cells(judge):
             yield ("losses", name), codec.plain(getattr(judge.block_cells, name)), None
+        yield ("inputs",), judge.inputs.calls, lambda: codec.plain(judge.inputs.to_bytes())
         yield ("fates",), codec.plain(judge.label_store.fates), None
         for key, claims in judge.block_cells.cells.items():
             for i, blocks in enumerate(claims):
@@ -222,6 +227,8 @@ def restore(judge: Judge, pieces: Mapping[str, Any], now_ns: int) -> None:
                 order, at, plain = value
                 time_ns = None if at is None else at - judge.unix_offset_ns
                 labels.append((what, name, Entry(order, time_ns, codec.value(plain))))
+            case "inputs":
+                judge.inputs = DistinctInputs.from_bytes(codec.value(value))
             case "losses":
                 setattr(judge.block_cells, rest, codec.value(value))
             case "fates":

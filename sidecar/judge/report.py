@@ -73,7 +73,10 @@ class SliceVerdict:
     interval: Interval | None = None
     share: float = 0.0  # of the criterion's calls
     blocks: int | None = None  # closed blocks; None: calls
-    decided_unix: float = 0.0  # when it was found worse; 0: it was not
+    decided_unix: float = 0.0  # when it was found worse; 0: it was not. And the figures then:
+    decided_n: float = 0.0
+    decided_estimate: float | None = None
+    decided_interval: Interval | None = None
 
     @property
     def effect(self) -> float:
@@ -103,6 +106,8 @@ class Verdict:
     left_out: int = 0
     blind: int = 0  # eligible calls on connections that could not be followed
     lost: Mapping[str, int] = field(default_factory=dict)  # eligible calls, by why not compared
+    # How many different requests the calls are worth (Kish's effective number); None: not known.
+    distinct_inputs: float | None = None
     hours_of_day: int = 0  # in how many of 24 there were calls
     days_of_week: int = 0  # on how many of 7
 

@@ -7,10 +7,11 @@ Counterpart: `sidecar.settings.settings`, which holds these settings as its sect
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from sidecar.fields import AtLeast0, Count, Fraction, Glob, Seconds, Section
 from sidecar.judge.criteria.disagreement import Disagreement
@@ -18,15 +19,27 @@ from sidecar.judge.criteria.kinds import AnyCriterion
 from sidecar.judge.criteria.latency_ratio import LatencyRatio
 from sidecar.judge.criteria.shadow_error_rate import ShadowErrorRate
 from sidecar.judge.decision import Edges
+from sidecar.judge.distributions import DriftSettings
 from sidecar.judge.evidence.blocks import check_lengths
 from sidecar.judge.evidence.likeness import LENGTHS, UNSEEN_SECONDS
 from sidecar.judge.labels import LabelSettings
+
+SOURCES = "method, model, label, metadata:KEY, field:INPUT, class:OUTPUT"
+
+
+def _source(text: str) -> str:
+    if not re.fullmatch(r"method|model|label|(metadata|field|class):.+", text):
+        raise ValueError(f"must be one of {SOURCES}")
+    return text
+
+
+Source = Annotated[str, AfterValidator(_source)]
 
 
 class SliceSettings(Section):
     """One way of dividing the traffic."""
 
-    source: Annotated[str, Field(pattern=r"^(method|model|label|metadata:.+|field:.+|class:.+)$")]
+    source: Source
     name: Annotated[str, Field(pattern=r"^[^=]*$")] = ""  # empty: the part after the colon
     bins: Edges | None = None  # numbers become ranges between these edges
 
@@ -87,6 +100,8 @@ class JudgeSettings(Section):
     min_blocks: Annotated[int, Field(ge=0)] = 30  # of the length that is decided at, for PASS
     min_calls: Count = 100
     min_effective_calls: AtLeast0 = 100.0  # calls that count as new, for PASS
+    # Inputs that count as distinct, for PASS: a few that are asked again and again are worth few.
+    min_distinct_inputs: AtLeast0 = 30.0
     # How many shadows are tried at once, for with each one a false PASS is likelier: PASS of each
     # takes its part of alpha. 0: as many as are configured.
     candidates: Annotated[int, Field(ge=0, le=1000)] = 0
@@ -101,6 +116,7 @@ class JudgeSettings(Section):
     flagged: Literal["report", "hold", "fail"] = "fail"
     labels: LabelSettings = LabelSettings()
     latency: LatencySettings = LatencySettings()
+    drift: DriftSettings = DriftSettings()
     worst: Annotated[int, Field(ge=0, le=1000)] = 10  # worst pairs kept for each criterion, slice
     sample: Annotated[int, Field(ge=0, le=1000)] = 20  # uniform sample of pairs, likewise
     examples: ExampleSettings = ExampleSettings()

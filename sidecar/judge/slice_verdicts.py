@@ -54,7 +54,11 @@ def slices_of(
         share = SLICE_SHARE if required and settings.flagged == "fail" else 1.0
         for i in discoveries([m.log_fail for m in measured], settings.alpha / 2 * share):
             m = measured[i]
-            latches.slices.setdefault(group[i][1], Decided(total.unix_ns, m.n, m.estimate, None))
+            plan, key, cell = group[i]
+            if key not in latches.slices:
+                own = blocks_of(settings, total, plan, key.slice)
+                interval = interval_of(plan, cell, own, settings.alpha)
+                latches.slices[key] = Decided(total.unix_ns, m.n, m.estimate, interval)
         found += [
             _slice(plan, key.slice, m, latches.slices.get(key))
             for (plan, key, _), m in zip(group, measured, strict=True)
@@ -83,6 +87,9 @@ def _slice(plan: Plan, name: str, found: Measurement, worse: Decided | None) -> 
         estimate=found.estimate,
         log_fail=found.log_fail,
         decided_unix=worse.unix_ns / 1e9 if worse else 0.0,
+        decided_n=worse.n if worse else 0.0,
+        decided_estimate=worse.estimate if worse else None,
+        decided_interval=worse.interval if worse else None,
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from sidecar.compare.payload import Decoded
+from sidecar.judge.decision import Decision
 from sidecar.judge.pair import Value, Values
 from sidecar.judge.settings import JudgeSettings
 
@@ -22,6 +23,16 @@ def wanted_outputs(settings: JudgeSettings) -> tuple[str, ...]:
     globs = [g for c in settings.criteria if c.needs_values and (g := c.reads_outputs)]
     globs += [s.source.removeprefix(_CLASS) for s in settings.slices if s.source.startswith(_CLASS)]
     return tuple(dict.fromkeys(globs))
+
+
+def decisions_of(settings: JudgeSettings) -> list[tuple[str, str, Decision]]:
+    """Criteria with a decision that has one answer a row: name, outputs, and the rule."""
+    found = []
+    for criterion in settings.criteria:
+        rule = getattr(criterion, "decision", None)
+        if isinstance(rule, Decision) and rule.top_k is None:
+            found.append((criterion.name, criterion.reads_outputs, rule))
+    return found
 
 
 def needs_request(settings: JudgeSettings) -> bool:

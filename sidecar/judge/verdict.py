@@ -44,6 +44,7 @@ from sidecar.judge.evidence.attempts import alpha_of_attempt
 from sidecar.judge.evidence.combine import pass_alpha
 from sidecar.judge.evidence.mixtures import Side, average, threshold
 from sidecar.judge.latches import Decided, Latches, begin_watch, harm, moment
+from sidecar.judge.number import number
 from sidecar.judge.report import CriterionVerdict, SliceVerdict, State, Verdict
 from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.slice_verdicts import (
@@ -84,7 +85,8 @@ def decide(
     slices = slices_of(settings, plans, total, latches)
     decision, reason = latches.overall or _overall(settings, plans, criteria, slices, total)
     if latches.overall is not None and decision is State.PASS:
-        later = harm(latches, plans, total) or _since(settings, plans, criteria, slices, latches)
+        later = harm(latches, plans, total, settings.labels.delay_seconds)
+        later = later or _since(settings, plans, criteria, slices, latches)
         if later is not None:
             decision, reason = State.FAIL, later
             criteria = [replace(c, state=latches.criteria.get(c.name, c.state)) for c in criteria]
@@ -113,6 +115,7 @@ def decide(
         left_out=total.left_out,
         blind=total.coverage.blind,
         lost=dict(total.lost),
+        distinct_inputs=total.inputs.effective,
         hours_of_day=seen(total)[0],
         days_of_week=seen(total)[1],
     )
@@ -172,7 +175,7 @@ def _criterion(
     blocks = blocks_of(settings, total, plan)
     found = fair(by_blocks(plan, plan.measure(cell), blocks), short)
     interval = interval_of(plan, cell, blocks, settings.alpha)
-    bounds = _limits(settings, criterion)
+    bounds = limits_of(settings, criterion)
     state, needed = latches.criteria.get(criterion.name, State.WATCHING), None
     if state is State.PASS and found.log_fail >= bounds[Side.FAIL] and found.n > 0:
         state = State.WATCHING  # FAIL stands, PASS does not
@@ -272,7 +275,7 @@ def _is_sliced(settings: JudgeSettings) -> bool:
     return settings.flagged == "fail" and bool(settings.slices) and required
 
 
-def _limits(settings: JudgeSettings, criterion: Criterion) -> dict[Side, float]:
+def limits_of(settings: JudgeSettings, criterion: Criterion) -> dict[Side, float]:
     """The ln E at which each claim is made.
 
     A required criterion FAILs by its part of the rejecting alpha, so that its FAIL is the shadow's.
@@ -330,6 +333,11 @@ def _overall(
     if few and not settings.independent_calls:
         worth = f"{few[0].effective_calls:,.0f} of at least {settings.min_effective_calls:,.0f}"
         why = f"the calls of {few[0].name} are alike and worth {worth} independent ones"
+        return State.WATCHING, f"every required criterion passes; {why}"
+    distinct = total.inputs.effective
+    if distinct is not None and distinct < settings.min_distinct_inputs:
+        worth = f"{distinct:,.1f} of at least {number(settings.min_distinct_inputs)}"
+        why = f"the calls are worth {worth} distinct inputs (judge.min_distinct_inputs)"
         return State.WATCHING, f"every required criterion passes; {why}"
     if total.elapsed_ns < settings.min_duration_seconds * 1e9:
         left = settings.min_duration_seconds - total.elapsed_ns / 1e9

@@ -79,7 +79,7 @@ def _between(criterion: Criterion, interval: Interval | None) -> str:
     low, high = interval
     if math.isfinite(low) and math.isfinite(high):
         return f" ({unit(low)} to {unit(high)})"
-    if math.isfinite(low):
+    if math.isfinite(low) and not (criterion.unit is Unit.CHANGE and low <= -1):
         return f" (at least {unit(low)})"
     return f" (at most {unit(high)})" if math.isfinite(high) else ""
 

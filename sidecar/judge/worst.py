@@ -92,12 +92,14 @@ class Examples:
 
     def wants(self, key: CellKey, magnitude: float, rank: int) -> bool:
         """Whether a call would be kept: asked first, because making a note costs more."""
-        worst, sample = self._worst.get(key, []), self._sample.get(key, [])
-        return (
-            magnitude > 0
-            and self._worst_size > 0
-            and (len(worst) < self._worst_size or magnitude > worst[0][0])
-        ) or (self._sample_size > 0 and (len(sample) < self._sample_size or -rank > sample[0][0]))
+        if magnitude > 0 and self._worst_size > 0:
+            worst = self._worst.get(key)
+            if worst is None or len(worst) < self._worst_size or magnitude > worst[0][0]:
+                return True
+        if not self._sample_size:
+            return False
+        sample = self._sample.get(key)
+        return sample is None or len(sample) < self._sample_size or -rank > sample[0][0]
 
     def add(self, key: CellKey, example: Example) -> None:
         """Keep a call if it is among the worst or in the sample."""

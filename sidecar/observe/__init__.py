@@ -12,6 +12,7 @@ wanted ends in exactly one Answered or Lost, at the latest when its connection c
       heads.py       fields → what gRPC means by them
         timeout.py     `grpc-timeout`
       exchange.py    one wanted call from request to answer
+      timing.py      how long production takes, in some slices of time
       follower.py    what can be told of calls that cannot be read
       messages.py      gRPC's length-prefixed messages
       status.py        how an answer's end becomes a gRPC status

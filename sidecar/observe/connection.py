@@ -29,6 +29,7 @@ from sidecar.http2.frames import (
     PUSH_PROMISE,
     RST_STREAM,
     SETTINGS,
+    Frame,
     FrameError,
     FrameReader,
     Position,
@@ -37,6 +38,7 @@ from sidecar.http2.headers import HeaderDecoder, HeaderError
 from sidecar.http2.heads import RequestHead, ResponseHead, request_head, response_head
 from sidecar.http2.limits import ReadLimits
 from sidecar.observe.follower import Follower
+from sidecar.observe.timing import MOST_OPEN, Timing
 
 State: TypeAlias = Literal["open", "opaque", "blind", "closed"]
 
@@ -54,6 +56,7 @@ class Connection:
         wants: Callable[[Started], bool],
         limits: ReadLimits = ReadLimits(),  # noqa: B008 - frozen
         budget: Budget | None = None,
+        timing: Timing | None = None,
     ) -> None:
         """Args:
         conn: the wire's number for the connection.
@@ -64,6 +67,7 @@ class Connection:
             nothing more is said, whatever it answers.
         limits: what may be held of one call.
         budget: what may be held of all of them, and for header tables.
+        timing: told how long production takes for calls of some slices of time.
         """
         self.conn = conn
         self.peer = peer
@@ -81,6 +85,8 @@ class Connection:
         self.reported = False  # whether the wire was told that it cannot be read
         self._last_processed = 1 << 31  # as the server's GOAWAY says
         self._unsampled: set[int] = set()
+        self._timing = timing or Timing()
+        self._timed: dict[int, tuple[int, int]] = {}  # streams, their slices and when they began
         self._follower: Follower | None = None  # of calls that cannot be read
 
     @property
@@ -106,21 +112,28 @@ class Connection:
                 self._follow(self._follower, data, now_ns)
             return events
         position = self._client.position
+        frames: list[Frame] = []
         try:
             if direction == Direction.CLIENT:
-                self._read_client(data, now_ns, events)
+                try:
+                    self._client.read(data, frames)
+                finally:  # what came before an error counts
+                    self._read_client(frames, now_ns, events)
             else:
-                self._read_server(data, now_ns, events)
+                try:
+                    self._server.read(data, frames)
+                finally:
+                    self._read_server(frames, now_ns, events)
         except (FrameError, HeaderError) as error:
             events += self._unreadable("opaque", str(error), position)
             if self._follower is not None:
                 # What was read of these bytes is told apart by its stream's number.
                 self._follow(self._follower, data if direction == Direction.CLIENT else b"", now_ns)
             return events
-        frames = self._client.held + self._server.held
-        if frames != self._frames_held:
-            self._budget.held += frames - self._frames_held
-            self._frames_held = frames
+        unfinished = self._client.held + self._server.held
+        if unfinished != self._frames_held:
+            self._budget.held += unfinished - self._frames_held
+            self._frames_held = unfinished
         tables = self._requests.held + self._responses.held
         if tables != self._tables_held:
             budget, more = self._budget, tables - self._tables_held
@@ -213,6 +226,7 @@ class Connection:
         self._budget.tables -= self._tables_held
         self._calls_held = self._frames_held = self._tables_held = 0
         self._unsampled = set()
+        self._timed.clear()
         self._follower = None
         self._begin_reading(0)
         self._state, self._why = state, why
@@ -232,8 +246,8 @@ class Connection:
         self._calls_held += more
         self._budget.held += more
 
-    def _read_client(self, data: bytes | memoryview, now_ns: int, events: list[Event]) -> None:
-        for kind, flags, stream, payload in self._client.read(data):
+    def _read_client(self, frames: list[Frame], now_ns: int, events: list[Event]) -> None:
+        for kind, flags, stream, payload in frames:
             if kind == DATA:
                 call = self._calls.get(stream)
                 if call is not None:
@@ -274,6 +288,8 @@ class Connection:
             sampled = stream not in self._unsampled
             self._unsampled.discard(stream)
         self.calls += 1
+        if self._timing.is_on:
+            self._time(stream, now_ns)
         key = CallKey(self.conn, stream)
         started = Started(
             key,
@@ -298,8 +314,15 @@ class Connection:
         self._calls[stream] = call
         return call
 
-    def _read_server(self, data: bytes | memoryview, now_ns: int, events: list[Event]) -> None:
-        for kind, flags, stream, payload in self._server.read(data):
+    def _time(self, stream: int, now_ns: int) -> None:
+        slice_ = self._timing.slice_of(now_ns)
+        if slice_ >= 0:
+            if len(self._timed) >= MOST_OPEN:
+                self._timed.clear()  # that are never answered: by a reset, or not at all
+            self._timed[stream] = (slice_, now_ns)
+
+    def _read_server(self, frames: list[Frame], now_ns: int, events: list[Event]) -> None:
+        for kind, flags, stream, payload in frames:
             if kind == DATA:
                 call = self._calls.get(stream)
                 if call is not None:
@@ -308,6 +331,8 @@ class Connection:
                     self._tell(stream, call, held, event, events)
             elif kind == HEADERS:
                 head = self._responses.decode(bytes(payload))
+                if self._timed and flags & END_STREAM and stream in self._timed:
+                    self._timing.took(*self._timed.pop(stream), now_ns)
                 call = self._calls.get(stream)
                 if call is not None:
                     held = call.held

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from sidecar.call import Direction
@@ -78,11 +77,15 @@ class TapReader:
         self._tail = bytearray()  # the beginning of a record
         self._need = _HEADER_BYTES  # so many bytes of it must be there to go on
 
-    def feed(self, data: bytes) -> Iterator[Record]:
-        """Take the next bytes. The iterator must be used up before the next call.
+    def feed(self, data: bytes, out: list[Record]) -> None:
+        """Take the next bytes.
+
+        Args:
+            data: the bytes.
+            out: gets the records.
 
         Raises:
-            TapError: while iterating, after the records before the error.
+            TapError: `out` has the records before the error.
         """
         position, end = 0, len(data)
         tail = self._tail
@@ -94,7 +97,7 @@ class TapReader:
                 if number == _BYTES and direction <= 1 and size <= min(MAX_PAYLOAD, end - start):
                     position = start + size
                     payload = cut(data, start, position)
-                    yield Record(Kind.BYTES, _DIRECTIONS[direction], conn, time_ns, payload)
+                    out.append(Record(Kind.BYTES, _DIRECTIONS[direction], conn, time_ns, payload))
                     continue
             if tail or end - position < _HEADER_BYTES:
                 taken = data[position : position + self._need - len(tail)]
@@ -119,7 +122,7 @@ class TapReader:
                 record = self._record(data, position, size)
                 position += _HEADER_BYTES + size
             if record is not None:
-                yield record
+                out.append(record)
 
     @staticmethod
     def _size(data: bytes | bytearray, at: int) -> int:

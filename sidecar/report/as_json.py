@@ -9,6 +9,8 @@ The schema, version 1 (ratios in [0, 1], null where nothing is known); keys are 
                   events {name: count}, criteria [...], slices [...]
     latency       {"production": side, "shadow": side, "control": side}, a side's buckets as
                   [[edge in ms, count]]
+    forecasts     [`judge.forecast.Forecast`]: when criteria will be decided, at the present effect
+    drift         `report.drift.Drift`: distributions of outputs and inputs, confusion matrices
     service       of a collector's report: `report.ServiceFacts`; else null
     worst, sample outputs have production and shadow only where `judge.examples` allows values
 
@@ -22,7 +24,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
+from sidecar.judge.forecast import Forecast
 from sidecar.judge.report import CriterionVerdict, SliceVerdict, State, Verdict
+from sidecar.report.drift import ConfusionRow, DistributionRow, Drift
 from sidecar.report.report import (
     CallInput,
     CallOutput,
@@ -80,6 +84,8 @@ def _report(plain: Mapping[str, Any]) -> Report:
             over_time.get("width_seconds", 1),
             tuple(_made(Point, row) for row in over_time.get("points", ())),
         ),
+        forecasts=tuple(_made(Forecast, row) for row in plain.get("forecasts") or ()),
+        drift=_drift(plain.get("drift") or {}),
         outcomes=plain.get("outcomes") or {},
         outputs=tuple(_made(OutputRow, row) for row in plain.get("outputs") or ()),
         unread=plain.get("unread") or {},
@@ -93,6 +99,28 @@ def _report(plain: Mapping[str, Any]) -> Report:
         missing=plain.get("missing") or {},
         service=_service(plain.get("service")),
     )
+
+
+def _drift(plain: Mapping[str, Any]) -> Drift:
+    def rows(name: str) -> tuple[DistributionRow, ...]:
+        return tuple(
+            _made(
+                DistributionRow,
+                {
+                    **row,
+                    "n": tuple(row["n"]),
+                    "broken": tuple(row["broken"]),
+                    "bins": tuple(tuple(one) for one in row.get("bins") or ()),
+                },
+            )
+            for row in plain.get(name) or ()
+        )
+
+    confusions = tuple(
+        ConfusionRow(row["criterion"], tuple(row["classes"]), tuple(map(tuple, row["counts"])))
+        for row in plain.get("confusions") or ()
+    )
+    return Drift(plain.get("calls") or 0, rows("outputs"), rows("inputs"), confusions)
 
 
 def _service(plain: Mapping[str, Any] | None) -> ServiceFacts | None:

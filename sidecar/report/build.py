@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from itertools import repeat
 
 from sidecar.experiment.epoch import OutputCounts
 from sidecar.experiment.timeline import Timeline
 from sidecar.judge.counts import CellKey, SnapshotKey, Total, alike, counts_of, left_out, total
+from sidecar.judge.distributions import Distributions
 from sidecar.judge.evidence.histogram import EDGES_NS, ENDLESS, Histogram
+from sidecar.judge.forecast import forecasts
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.verdict import decide, plans_of
 from sidecar.judge.versions import Known
 from sidecar.judge.worst import Example, merge_sample, merge_worst
-from sidecar.report.notices import of_attempt, of_away, of_limited, of_sums, of_versions
+from sidecar.report.drift import drift_of
+from sidecar.report.notices import of_attempt, of_away, of_idle, of_limited, of_sums, of_versions
 from sidecar.report.part import Away, Part
 from sidecar.report.report import (
     CallInput,
@@ -72,8 +76,9 @@ def build(
     )
     taken.sort(key=lambda part: part.snapshot.key)
     lead = taken[0]
+    whole = total(counts)
     if verdict is None:
-        verdict = _judged(taken, total(counts))
+        verdict = _judged(taken, whole)
     if missing and not allow_missing and verdict.state is State.PASS:
         reason = f"{_sidecars(len(missing))} could not be asked; the others: {verdict.reason}"
         verdict = replace(verdict, state=State.INCONCLUSIVE, reason=reason)
@@ -111,6 +116,12 @@ def build(
             _side(part.shadow_latency for part in taken),
             _side(part.control_latency for part in taken),
         ),
+        drift=drift_of(
+            reduce(Distributions.plus, (part.distributions for part in taken), Distributions())
+        ),
+        forecasts=forecasts(
+            lead.settings, plans_of(lead.settings, lead.control_fraction), whole, verdict
+        ),
         over_time=OverTime(
             timeline.width_seconds,
             tuple(Point(at, *bucket) for at, bucket in sorted(timeline.buckets.items())),
@@ -125,6 +136,9 @@ def build(
             *of_away(away),
             *of_limited(skipped, sum(outcomes.values())),
             *of_sums(outputs, unread),
+            *of_idle(
+                verdict.criteria, lead.settings.model_dump(mode="json"), outputs, verdict.calls
+            ),
         ),
         versions=rows,
         attempt=attempt,

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sidecar.judge.forecast import Forecast
 from sidecar.judge.report import CriterionVerdict, SliceVerdict
 from sidecar.report import charts, look
-from sidecar.report.figures import Formatter, count, percent, unit_of
+from sidecar.report.figures import Formatter, count, percent, span, unit_of
 from sidecar.report.layout import chip, section, sign, table
 from sidecar.report.markup import Child, Markup, tag
+from sidecar.report.outlook import decided_words
 from sidecar.report.report import Report
 
 _FIRST_SLICES = 6  # shown at once, with those that are worse
@@ -23,6 +25,7 @@ def criteria(report: Report) -> Child:
     if not found:
         return None
     ordered = sorted(found, key=lambda c: not c.required)
+    forecasts = {one.criterion: one for one in report.forecasts}
     alpha = report.declared.get("alpha")
     error = f", with an error of {percent(alpha)}" if alpha else ""
     return section(
@@ -30,7 +33,7 @@ def criteria(report: Report) -> Child:
         "Criteria",
         table(
             ["Criterion", "State", "Interval against margin", "#Estimate", "#Calls"],
-            [_criterion(c) for c in ordered],
+            [_criterion(c, forecasts.get(c.name)) for c in ordered],
             "Criteria",
             "judged",
         ),
@@ -44,7 +47,7 @@ def criteria(report: Report) -> Child:
     )
 
 
-def _criterion(criterion: CriterionVerdict) -> Markup:
+def _criterion(criterion: CriterionVerdict, forecast: Forecast | None) -> Markup:
     unit = unit_of(criterion.unit)
     estimate = criterion.estimate
     far = charts.reach(criterion.margin, estimate or 0.0, criterion.interval)
@@ -63,11 +66,11 @@ def _criterion(criterion: CriterionVerdict) -> Markup:
             class_="state",
         ),
         tag("td", _bar(criterion, criterion, unit, far, criterion.state), class_="wide"),
-        _estimate(estimate, criterion.interval, unit),
+        _estimate(criterion, unit),
         tag(
             "td",
             count(criterion.n),
-            tag("span", _outlook(criterion), class_="more"),
+            tag("span", _outlook(criterion, forecast), class_="more"),
             class_="number",
         ),
     )
@@ -91,16 +94,24 @@ def _bar(
     )
 
 
-def _estimate(
-    estimate: float | None, interval: Sequence[float | None] | None, unit: Formatter
-) -> Markup:
-    more = charts.between(interval, unit) if interval else ""
-    return tag("td", unit(estimate), tag("span", more, class_="more"), class_="number")
+def _estimate(found: CriterionVerdict | SliceVerdict, unit: Formatter) -> Markup:
+    """The figure now, and below it that by which it was decided."""
+    more = charts.between(found.interval, unit) if found.interval else ""
+    then = decided_words(found, unit)
+    return tag(
+        "td",
+        unit(found.estimate),
+        tag("span", more, class_="more"),
+        tag("span", then, class_="more then") if then else None,
+        class_="number",
+    )
 
 
-def _outlook(criterion: CriterionVerdict) -> str:
+def _outlook(criterion: CriterionVerdict, forecast: Forecast | None) -> str:
     if criterion.state != "WATCHING":
         return ""
+    if forecast is not None and forecast.seconds is not None:
+        return f"{forecast.verdict} in about {span(forecast.seconds)}?"
     needed = criterion.calls_needed
     if needed is not None:
         return f"about {count(needed)} more"
@@ -148,8 +159,16 @@ def slices(report: Report) -> Child:
         if rest
         else None,
         note="Parts of the traffic, the largest effect first: at least how bad, times how often. "
-        "False alarms are controlled over all of them.",
+        "False alarms are controlled over all of them, so that WORSE takes more than one interval "
+        "beyond the margin.",
     )
+
+
+def _not_worse(found: SliceVerdict, criterion: CriterionVerdict) -> str:
+    """What to call a slice that is not proven worse; its own interval knows of no other slice."""
+    low = found.interval[0] if found.interval else None
+    beyond = low is not None and not criterion.two_sided and low > criterion.margin
+    return "seems worse, not proven" if beyond else "not worse so far"
 
 
 def _slice(found: SliceVerdict, criterion: CriterionVerdict, far: float | None) -> Markup:
@@ -167,11 +186,11 @@ def _slice(found: SliceVerdict, criterion: CriterionVerdict, far: float | None) 
         ),
         tag(
             "td",
-            worse if found.flagged else tag("span", "not worse so far", class_="quiet"),
+            worse if found.flagged else tag("span", _not_worse(found, criterion), class_="quiet"),
             class_="state",
         ),
         tag("td", _bar(found, criterion, unit, far, state), class_="wide") if far else None,
-        _estimate(found.estimate, found.interval, unit),
+        _estimate(found, unit),
         tag(
             "td",
             percent(found.share),

@@ -45,6 +45,7 @@ def part_of(state: State, judged: Judged, row: Row | None = None) -> Part:
         shadow_latency=epoch.shadow_latency,
         control_latency=epoch.control_latency,
         timeline=epoch.timeline,
+        distributions=epoch.distributions,
         outputs=epoch.outputs,
         unread=epoch.unread,
         notices=tuple(of_state(state, judged.name)) if is_current and state.receivers else (),

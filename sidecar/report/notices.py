@@ -7,21 +7,31 @@ that follow from the sums; table, page and gate, which show them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
 
 from sidecar.call import SkipReason
 from sidecar.experiment.state import State
 from sidecar.judge.criteria.of_times import MEASURED_BIAS
 from sidecar.judge.evidence.attempts import alpha_of_attempt
+from sidecar.judge.report import CriterionVerdict
 from sidecar.report.part import Away
 from sidecar.report.report import OutputRow, VersionRow
 
 NOISE_SHOWN = 5
 METHODS_SHOWN = 3
+IDLE_CALLS = 20  # from which on a criterion without data is worth a word
 LIMITED_SHARE = 0.1  # of calls over the rate limit, from which on a person has to know
+SUGGEST = "`shadow-sidecar rules suggest --apply FILE`"
 DESCRIPTORS = (
     "name what the bytes mean: `compare.descriptors: FILE`, with `protoc --descriptor_set_out=FILE "
     "--include_imports your.proto`, or serve reflection on the shadow"
+)
+REJOIN = (
+    "they are older than the observer: have clients connect again, or let `wire.resync: goaway` "
+    "ask them to"
 )
 TLS_OR_HTTP1 = (
     "the sidecar reads HTTP/2 without TLS: put it behind whatever ends TLS, and let clients speak "
@@ -45,6 +55,9 @@ def of_state(now: State, shadow: str) -> list[str]:
         found.append(
             f"{_count(connections, 'connection')} cannot be read ({reason}): {TLS_OR_HTTP1}"
         )
+    if now.blind_calls >= 1:
+        calls = _count(round(now.blind_calls), "call")
+        found.append(f"{calls} came on connections that cannot be followed: {REJOIN}")
     judged = now.judged.get(shadow)
     if judged is not None and (why := judged.is_crowded(now.now_ns)):
         found.append(f"{why} may not be all that is there")
@@ -123,7 +136,7 @@ def of_away(away: Away) -> list[str]:
     lost = f"; {away.lost_calls:,.0f} calls of that time count as lost" if away.lost_calls else ""
     return [
         f"the observer was away {times}, {_span(away.seconds)} in all, and went on with what it "
-        f"had kept{lost}"
+        f"had kept{lost}; `shadow-sidecar experiment reset` begins anew"
     ]
 
 
@@ -151,11 +164,45 @@ def of_sums(outputs: Sequence[OutputRow], unread: Mapping[str, int]) -> list[str
             f"answers of {', '.join(methods[:METHODS_SHOWN])}{more} were compared as bytes "
             f"({calls}): {DESCRIPTORS}"
         )
-    for row in noisy(outputs)[:NOISE_SHOWN]:
-        n = row.agree + row.differ
+    if noise := noisy(outputs):
+        told = ", ".join(
+            f"{row.name} ({row.differ:,} of {row.agree + row.differ:,} calls)"
+            for row in noise[:NOISE_SHOWN]
+        )
+        more = f" and {len(noise) - NOISE_SHOWN} more" if len(noise) > NOISE_SHOWN else ""
+        verb = "differs" if len(noise) == 1 else "differ"
         found.append(
-            f"{row.name} differs in {row.differ:,} of {n:,} calls, as an id, a time or a "
-            f"counter does; if it is one: compare.rules: [{{output: {row.name}, rule: ignore}}]"
+            f"{told}{more} {verb} in nearly every call, as ids, times and counters do; if that is "
+            f"what they are: {SUGGEST} writes the rules that ignore them"
+        )
+    return found
+
+
+def of_idle(
+    criteria: Iterable[CriterionVerdict],
+    declared: Mapping[str, Any],
+    outputs: Sequence[OutputRow],
+    calls: int,
+) -> list[str]:
+    """Criteria that no call is about, though there are calls: a name that is not an output's."""
+    if calls < IDLE_CALLS or not outputs:
+        return []
+    own = {c.get("name"): c for c in declared.get("criteria") or ()}
+    found = []
+    for criterion in criteria:
+        settings = own.get(criterion.name, {})
+        pattern = settings.get("outputs")
+        if criterion.n > 0 or pattern is None or settings.get("labels") == "sample":
+            continue
+        named = [row.name for row in outputs if fnmatchcase(row.name, pattern)]
+        seen = ", ".join(row.name for row in outputs[:NOISE_SHOWN])
+        why = (
+            f"{', '.join(named[:NOISE_SHOWN])}: it needs numbers there"
+            if named
+            else f"no output; there are {seen}{', ...' if len(outputs) > NOISE_SHOWN else ''}"
+        )
+        found.append(
+            f"{criterion.name} is about none of the {calls:,} calls: `outputs: {pattern}` is {why}"
         )
     return found
 
@@ -166,6 +213,23 @@ def noisy(outputs: Iterable[OutputRow]) -> list[OutputRow]:
     found = [row for row in rows if row.noise]
     # A candidate that differs in everything is another model, not noise.
     return found if len(found) < len(rows) else []
+
+
+def noise_rules(outputs: Sequence[OutputRow]) -> list[str]:
+    """What the rules that ignore the noise would match: names, and both halves of a timestamp."""
+    names = {row.name for row in outputs}
+    found = []
+    for row in noisy(outputs):
+        whole = row.name.removesuffix(".nanos")
+        is_timestamp = whole != row.name and f"{whole}.seconds" in names
+        found.append(f"{whole}.*" if is_timestamp else row.name)
+    return found
+
+
+def rules_text(patterns: Iterable[str]) -> str:
+    """The rules that ignore these outputs, as a configuration has them."""
+    lines = [f"    - {{output: {json.dumps(pattern)}, rule: ignore}}" for pattern in patterns]
+    return "\n".join(["compare:", "  rules:", *lines])
 
 
 def _count(n: int, noun: str) -> str:

@@ -55,6 +55,21 @@
     setTimeout(turn, EVERY_MS);
   }
 
+  async function copy(button) {
+    const shown = document.getElementById(button.dataset.copies);
+    try {
+      await navigator.clipboard.writeText(shown.textContent);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(shown); // where a browser does not let us: marked, to be copied
+    }
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button.copy");
+    if (button) copy(button);
+  });
+
   document.body.classList.add("live");
   setTimeout(turn, EVERY_MS);
 })();

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from sidecar.experiment.epoch import OutputCounts
 from sidecar.experiment.timeline import Timeline
 from sidecar.judge.counts import CellKey, Snapshot
+from sidecar.judge.distributions import Distributions
 from sidecar.judge.evidence.histogram import Histogram
 from sidecar.judge.report import State
 from sidecar.judge.settings import JudgeSettings
@@ -56,6 +57,7 @@ class Part:
     worst: Mapping[CellKey, Sequence[Example]]
     sample: Mapping[CellKey, Sequence[Example]]
     control_latency: Histogram = field(default_factory=Histogram)
+    distributions: Distributions = field(default_factory=Distributions)
     notices: tuple[str, ...] = ()  # what the sidecar knows of itself: see `notices.of_state`
     stands: tuple[State, str] | None = None  # the sidecar's own decision, and why
     is_current: bool = True  # of the pair of versions that answers now

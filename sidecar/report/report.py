@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sidecar.judge.forecast import Forecast, overall
 from sidecar.judge.report import State, Verdict
+from sidecar.report.drift import Drift
 
 EXIT_CODES = {State.PASS: 0, State.FAIL: 1, State.WATCHING: 3, State.INCONCLUSIVE: 4}
 
@@ -172,6 +174,8 @@ class Report:
     declared: Mapping[str, Any] = field(default_factory=dict)
     latency: Latency = Latency()
     over_time: OverTime = OverTime()
+    forecasts: tuple[Forecast, ...] = ()  # of criteria that are undecided, as declared
+    drift: Drift = field(default_factory=Drift)  # distributions, of a part of the calls
     outcomes: Mapping[str, int] = field(default_factory=dict)  # what comparisons found
     outputs: tuple[OutputRow, ...] = ()  # most differing first
     unread: Mapping[str, int] = field(default_factory=dict)  # calls compared as bytes, by method
@@ -189,6 +193,11 @@ class Report:
     def state(self) -> State:
         """Where the verdict stands."""
         return self.verdict.state
+
+    @property
+    def forecast(self) -> Forecast | None:
+        """When the whole verdict is decided, if things go on so; None: nobody can say."""
+        return overall(self.forecasts, self.verdict)
 
     @property
     def exit_code(self) -> int:

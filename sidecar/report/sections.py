@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 
 from sidecar.judge.report import Verdict
 from sidecar.report import charts
-from sidecar.report.figures import against, count, milliseconds, percent, span
+from sidecar.report.figures import against, count, milliseconds, percent, span, unit_of
 from sidecar.report.layout import Row, section, sign, table, tone
 from sidecar.report.markup import Child, Markup, tag
+from sidecar.report.notices import noise_rules, rules_text
+from sidecar.report.outlook import forecast_words
 from sidecar.report.report import Report
 
 _NAMED = 5  # slices in the headline
@@ -40,6 +42,7 @@ def verdict(report: Report) -> Markup:
                 tag("h1", state, tag("span", MEANING.get(state), class_="meaning")),
                 tag("p", found.reason, class_="reason"),
                 _worse(found),
+                _forecast(report),
             ),
             class_="headline",
         ),
@@ -49,6 +52,7 @@ def verdict(report: Report) -> Markup:
         if found.ended
         else None,
         _notices(report.notices),
+        _noise(report),
         _missing(report.missing),
         id="verdict",
         class_=f"verdict {tone(state)}",
@@ -64,6 +68,16 @@ def _worse(found: Verdict) -> Child:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     shown = ", ".join(name.replace("=", " ", 1) for name in names[:_NAMED])
     return tag("p", "Worse in ", tag("b", shown), more, class_="worse")
+
+
+def _forecast(report: Report) -> Child:
+    """When it will be decided, where somebody can say."""
+    found = report.forecast
+    units = {c.name: c.unit for c in report.verdict.criteria}
+    if found is None or found.criterion not in units:
+        return None
+    said = forecast_words(found, unit_of(units[found.criterion]))
+    return tag("p", "Forecast: ", said, f" ({found.criterion}).", class_="forecast quiet")
 
 
 def _facts(found: Verdict, declared: Row) -> list[tuple[str, str, Child]]:
@@ -87,6 +101,10 @@ def _facts(found: Verdict, declared: Row) -> list[tuple[str, str, Child]]:
         ("Watched for", span(found.elapsed_seconds), f"at least {span(minimum)}"
          if minimum else ""),
     ]  # fmt: skip
+    if found.distinct_inputs is not None:
+        wanted = declared.get("min_distinct_inputs")
+        more = f"at least {count(wanted)}" if wanted else ""
+        facts.append(("Distinct inputs, worth", count(found.distinct_inputs), more))
     facts += [(f"{side.capitalize()} model", text, "") for side, text in sides if text]
     if judges > 1 or found.left_out:
         left = found.left_out
@@ -108,6 +126,29 @@ def _notices(notices: Sequence[str]) -> Child:
         return None
     rows = [tag("li", notice) for notice in notices]
     return tag("div", tag("p", "To know:"), tag("ul", rows), class_="notices")
+
+
+def _noise(report: Report) -> Child:
+    """The rules that ignore what looks like noise, to be copied; never put in force from here."""
+    patterns = noise_rules(report.outputs)
+    if not patterns:
+        return None
+    own = f"--shadow {report.shadow} " if report.shadow else ""
+    command = f"shadow-sidecar rules suggest {own}--apply FILE"
+    return tag(
+        "details",
+        tag("summary", "Ignore what looks like noise"),
+        _copied("noise-rules", rules_text(patterns)),
+        tag("p", "Into the configuration by hand, or by this command; then restart:"),
+        _copied("noise-command", command),
+        class_="noise",
+    )
+
+
+def _copied(name: str, text: str) -> Markup:
+    """A text that a script's button copies; without scripts it can be marked."""
+    button = tag("button", "Copy", type="button", class_="copy", data_copies=name)
+    return tag("div", tag("pre", text, id=name), button, class_="copied")
 
 
 def _missing(missing: Mapping[str, str]) -> Child:

@@ -17,6 +17,8 @@ from rich.text import Text
 from sidecar.judge.report import CriterionVerdict, SliceVerdict, Verdict
 from sidecar.report import look, side_by_side
 from sidecar.report.charts import between
+from sidecar.report.distributions import psi_words
+from sidecar.report.drift import Drift
 from sidecar.report.figures import (
     OUTCOMES,
     UNKNOWN,
@@ -28,6 +30,7 @@ from sidecar.report.figures import (
     significant,
     unit_of,
 )
+from sidecar.report.outlook import forecast_words
 from sidecar.report.report import CallRow, Latency, OutputRow, Report, VersionRow
 
 STYLES = {
@@ -43,8 +46,11 @@ SAID = {
     "INCONCLUSIVE": "cannot be decided",
 }
 CALLS_SHOWN = 8
+CONFUSED_SHOWN = 3
+ALIKE_SHOWN = 3  # traces of calls that differ in the same way
 OUTPUTS_SHOWN = 12
 SLICES_SHOWN = 10
+LONG = 40  # characters of what is not said twice
 NAME = 30  # characters of a name
 ID = 40  # of a call's
 
@@ -78,8 +84,10 @@ def _basis(report: Report) -> str:
     verdict = report.verdict
     sidecars = verdict.judges
     coverage = "unknown" if verdict.coverage is None else _plain(percent(verdict.coverage))
+    inputs = verdict.distinct_inputs
+    worth = "" if inputs is None else f" worth {count(inputs)} distinct inputs"
     return (
-        f"{verdict.calls:,} calls, coverage {coverage}, "
+        f"{verdict.calls:,} calls{worth}, coverage {coverage}, "
         f"{sidecars} sidecar{'' if sidecars == 1 else 's'}"
     )
 
@@ -89,6 +97,9 @@ def _sections(report: Report) -> Iterator[RenderableType]:
     who = f"  {report.shadow or 'the shadow'} {SAID[verdict.state]}"
     yield Text.assemble((verdict.state, STYLES[verdict.state]), who, style="bold")
     yield Text(f"{verdict.reason}\n{_basis(report)}")
+    if (found := report.forecast) is not None:
+        unit = unit_of(next(c.unit for c in verdict.criteria if c.name == found.criterion))
+        yield Text(f"Forecast of {found.criterion}: {_plain(forecast_words(found, unit))}")
     for notice in report.notices:
         yield Text(f"! {notice}", style="yellow")
     if verdict.criteria:
@@ -100,6 +111,9 @@ def _sections(report: Report) -> Iterator[RenderableType]:
     if any(row.differ for row in report.outputs):
         yield Text()
         yield from _outputs(report.outputs)
+    if report.drift.outputs or report.drift.inputs:
+        yield Text()
+        yield from _drift(report.drift)
     if len(report.versions) > 1:
         yield Text()
         yield from _versions(report.versions)
@@ -134,23 +148,37 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _criteria(verdict: Verdict) -> Iterator[RenderableType]:
-    table = _table("Criteria", "", "", ">estimate", ">margin", ">calls")
+    decided = any(row.decided_unix for row in verdict.criteria)
+    heads = [">decided on", ">now"] if decided else [">estimate"]
+    table = _table("Criteria", "", "", *heads, ">margin", ">calls")
     for row in verdict.criteria:
+        unit = unit_of(row.unit)
+        then = _plain(unit(row.decided_estimate)) if row.decided_unix else ""
         table.add_row(
             _cut(row.name) + ("" if row.required else " (informative)"),
             Text(row.state, style=STYLES[row.state]),
-            _plain(unit_of(row.unit)(row.estimate)),
+            *([then] if decided else []),
+            _plain(unit(row.estimate)),
             _plain(unit_of(row.unit)(row.margin)),
             count(row.n),
         )
     yield table
+    told: set[str] = set()
     for row in verdict.criteria:
-        if said := _why(row):
+        if said := _once(_why(row), told):
             yield Padding(Text(f"{row.name}: {said}", style="dim"), (0, 0, 0, 2))
-    for told in verdict.evidence:
+    for line_ in verdict.evidence:
         yield Padding(
-            Text(f"Evidence of {told}" if ":" in told else told, style="dim"), (0, 0, 0, 2)
+            Text(f"Evidence of {line_}" if ":" in line_ else line_, style="dim"), (0, 0, 0, 2)
         )
+
+
+def _once(reason: str, told: set[str]) -> str:
+    """A reason without what was said after a semicolon of a reason before."""
+    first, *rest = reason.split("; ")
+    new = [part for part in rest if len(part) < LONG or part not in told]
+    told.update(rest)
+    return "; ".join([first, *new])
 
 
 def _why(row: CriterionVerdict) -> str:
@@ -216,6 +244,32 @@ def _outputs(outputs: Sequence[OutputRow]) -> Iterator[RenderableType]:
     yield from _more(len(differing) - OUTPUTS_SHOWN)
 
 
+def _drift(drift: Drift) -> Iterator[RenderableType]:
+    rows = [(row, "") for row in drift.outputs[:OUTPUTS_SHOWN]]
+    rows += [(row, " (input, over time)") for row in drift.inputs[:OUTPUTS_SHOWN]]
+    table = _table("How values are distributed", "", "", ">PSI", ">Wasserstein", ">values")
+    for row, what in rows:
+        table.add_row(
+            _cut(row.name) + what,
+            psi_words(row.psi),
+            UNKNOWN if row.psi is None else significant(row.psi, 2),
+            UNKNOWN if row.wasserstein is None else significant(row.wasserstein),
+            count(min(row.n)),
+        )
+    yield table
+    for found in drift.confusions:
+        pairs = [
+            (n, found.classes[i], found.classes[j])
+            for i, line_ in enumerate(found.counts)
+            for j, n in enumerate(line_)
+            if i != j and n
+        ]
+        most = sorted(pairs, reverse=True)[:CONFUSED_SHOWN]
+        if most:
+            told = ", ".join(f"{a} became {b} {n:,} times" for n, a, b in most)
+            yield Padding(Text(f"{found.criterion}: {told}", style="dim"), (0, 0, 0, 2))
+
+
 def _latency(latency: Latency) -> Table:
     sides = [("production", latency.production), ("shadow", latency.shadow)]
     if latency.control.count:
@@ -248,26 +302,36 @@ def _calls(report: Report) -> Iterator[RenderableType]:
     named = {
         id(row): f"{criterion} in {part}" if part else criterion for row, criterion, part in every
     }
-    rows = look.once(row for row, _, _ in every)
-    for row in rows[:CALLS_SHOWN]:
+    noise = look.noise_of(report)
+    alike: dict[str, list[CallRow]] = {}
+    for row in look.once(row for row, _, _ in every):
+        alike.setdefault(_difference(row, noise), []).append(row)
+    for said, rows in list(alike.items())[:CALLS_SHOWN]:
+        row, more = rows[0], f"; {len(rows) - 1:,} more like it" if len(rows) > 1 else ""
         moment = instant(row.unix_seconds)
         when = "" if moment is None else f"{moment:%H:%M:%S} UTC, "
-        yield Text(f"{row.correlation_id[:ID] or 'a call'}, {when}{named[id(row)]}")
-        yield Padding(Text(_difference(row)), (0, 0, 0, 2))
-        if trace := row.shadow_trace_id or row.trace_id:
+        trace = row.shadow_trace_id or row.trace_id
+        name = row.correlation_id[:ID] if row.correlation_id != trace else ""
+        yield Text(f"{name or 'a call'}, {when}{named[id(row)]}{more}")
+        yield Padding(Text(said), (0, 0, 0, 2))
+        ids = [row.shadow_trace_id or row.trace_id for row in rows[:ALIKE_SHOWN]]
+        for trace in filter(None, ids):
             yield Padding(Text(f"trace {trace}", style="dim"), (0, 0, 0, 2))
-    yield from _more(len(rows) - CALLS_SHOWN)
+    yield from _more(len(alike) - CALLS_SHOWN)
 
 
-def _difference(row: CallRow) -> str:
+def _difference(row: CallRow, noise: frozenset[str]) -> str:
     if not row.outputs:
         said = OUTCOMES.get(row.outcome, row.outcome)
         return f"{said}: {row.detail}" if row.detail else said
+    outputs, left = look.telling(row, noise)
     told = [
         f"{_cut(output.name)}: {OUTCOMES.get(output.outcome, output.outcome)} "
         f"({significant(output.score)})"
-        for output in row.outputs
+        for output in outputs
     ]
+    if left:
+        told.append(f"{left} that {'look' if left > 1 else 'looks'} like noise")
     return "; ".join(told)
 
 

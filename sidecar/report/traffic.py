@@ -42,6 +42,7 @@ def worst(report: Report, trace_url: str) -> Child:
     found = look.groups(report)
     if not found:
         return None
+    noise = look.noise_of(report)
     required = {c.name for c in report.verdict.criteria if c.required}
     day = instant(report.generated)
     blocks = []
@@ -57,7 +58,7 @@ def worst(report: Report, trace_url: str) -> Child:
                     tag("span", f" in {part}", class_="quiet") if part else None,
                     tag("span", f"{len(rows)} calls", class_="more"),
                 ),
-                _calls(rows, trace_url, str(day)[:10], f"{criterion} {part}"),
+                _calls(rows, trace_url, str(day)[:10], f"{criterion} {part}", noise),
                 open=i == 0,
             )
         )
@@ -69,16 +70,18 @@ def worst(report: Report, trace_url: str) -> Child:
     )
 
 
-def _calls(rows: Iterable[CallRow], trace_url: str, day: str, label: str) -> Markup:
+def _calls(
+    rows: Iterable[CallRow], trace_url: str, day: str, label: str, noise: frozenset[str]
+) -> Markup:
     return table(
         ["Time", "Call", "What differs, from 0 to 1", "#Production", "#Shadow", "Trace"],
-        [_call(row, trace_url, day) for row in rows],
+        [_call(row, trace_url, day, noise) for row in rows],
         f"Worst calls: {label}",
         "pairs",
     )
 
 
-def _call(row: CallRow, trace_url: str, day: str) -> Markup:
+def _call(row: CallRow, trace_url: str, day: str, noise: frozenset[str]) -> Markup:
     a, b = row.production_ms, row.shadow_ms
     return tag(
         "tr",
@@ -89,7 +92,7 @@ def _call(row: CallRow, trace_url: str, day: str) -> Markup:
             tag("span", _method(row.method), class_="more"),
             scope="row",
         ),
-        tag("td", _differences(row), _inputs(row)),
+        tag("td", _differences(row, noise), _inputs(row)),
         tag("td", milliseconds(a), class_="number"),
         tag(
             "td",
@@ -101,19 +104,24 @@ def _call(row: CallRow, trace_url: str, day: str) -> Markup:
     )
 
 
-def _differences(row: CallRow) -> Child:
+def _differences(row: CallRow, noise: frozenset[str]) -> Child:
     if not row.outputs:
         said = OUTCOMES.get(row.outcome, row.outcome)
         return [said, tag("span", _cut(row.detail), class_="more")]
+    outputs, left = look.telling(row, noise)
+    rest = f"{count(left)} {'output looks' if left == 1 else 'outputs look'} like noise"
     return [
-        tag(
-            "div",
-            tag("code", _cut(output.name)),
-            f" {OUTCOMES.get(output.outcome, output.outcome)} ",
-            tag("span", significant(output.score), class_="score"),
-            _values(output),
-        )
-        for output in row.outputs
+        [
+            tag(
+                "div",
+                tag("code", _cut(output.name)),
+                f" {OUTCOMES.get(output.outcome, output.outcome)} ",
+                tag("span", significant(output.score), class_="score"),
+                _values(output),
+            )
+            for output in outputs
+        ],
+        tag("span", rest, class_="more") if left else None,
     ]
 
 
@@ -286,12 +294,26 @@ def _state(status: Mapping[str, Any], shadow: str) -> Child:
         facts.insert(0, ("Sampling", "paused", False))
     elif status.get("sample") is not None:
         facts.insert(0, ("Sampled", percent(status["sample"]), False))
+    facts += _added(status.get("production_added_latency") or {})
     rows = [
         tag("tr", tag("th", name, scope="row", class_="inner" if inner else None),
             tag("td", value, class_="number"))
         for name, value, inner in facts
     ]  # fmt: skip
     return _block("This sidecar", ["", "#Now"], rows)
+
+
+def _added(found: Mapping[str, Any]) -> list[tuple[str, Child, bool]]:
+    """What the tee adds to production's latency, as far as is known."""
+    if found.get("state") in {None, "off"}:
+        return []
+    low, high = found.get("low_ms"), found.get("high_ms")
+    said = "not known yet"
+    if low is not None and high is not None:
+        said = f"{low:+.2f} to {high:+.2f} ms"
+    if found["state"] == "harmed":
+        said = f"too much, so paused: {said}"
+    return [("Added to production's latency", said, False)]
 
 
 def _sidecars(report: Report) -> Child:

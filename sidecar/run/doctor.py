@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 1.0
 EXIT_WRONG = 1
+# How a server ends a handshake with a client that brings no certificate.
+WANTS_CERTIFICATE = {"TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_HANDSHAKE_FAILURE"}
 STYLES = {"ok": typer.colors.GREEN, "WRONG": typer.colors.RED, "look": typer.colors.YELLOW}
 
 
@@ -164,12 +167,15 @@ def _facts(base: str, timeout: float) -> Any:
     shadows = {name: own for name, own in status["shadows"].items() if own["role"] == "shadow"}
     reports = {name: _get(f"{base}/report.json?shadow={quote(name)}", timeout) for name in shadows}
     addresses = [a for route in status["routes"] for a in (route["listen"], route["upstream"])]
-    addresses += [own["address"] for own in status["shadows"].values()]
+    targets = [own["address"] for own in status["shadows"].values()]
+    failing = [own["address"] for own in status["shadows"].values() if own["failing"]]
+    addresses += targets
     folders = [folder for folder in status["folders"] if Path(folder).is_dir()]
     return Facts(
         status=status,
         reports=reports,
         reached={a: _reach(a) for a in addresses if not a.endswith(":0")},
+        speaks_tls=frozenset(a for a in failing if _speaks_tls(a)),
         clock_seconds=here - status["time"],
         free_bytes={folder: shutil.disk_usage(folder).free for folder in folders},
         open_files=status["limits"]["open_files"],
@@ -182,6 +188,25 @@ def _get(url: str, timeout: float) -> Any:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         raise OSError(f"HTTP status {error.code} from {url}") from None
+
+
+def _speaks_tls(address: str) -> bool:
+    """Whether a server answers a TLS handshake, whoever it says it is."""
+    from sidecar.address import TCP, parse_address
+
+    where = parse_address(address)
+    if not isinstance(where, TCP):
+        return False
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection((where.host, where.port), CONNECT_SECONDS) as sock:
+            context.wrap_socket(sock).close()
+    except ssl.SSLError as error:
+        return error.reason in WANTS_CERTIFICATE
+    except OSError:
+        return False
+    return True
 
 
 def _reach(address: str) -> str:

@@ -1,7 +1,8 @@
 """`shadow-sidecar labels`: what turned out to be true, from files into running sidecars.
 
 Rule: every sidecar gets every label, because nobody knows which pod saw a call; the others count
-it as early and let it go with age. Sending a file again changes nothing that is joined.
+it as early and let it go with age. Sending a file again changes nothing that is joined; a row that
+was wrong, or that no criterion could use, is named with why, and a corrected file replaces it.
 Counterparts: `admin.labels`, `RecordLabels`, `WantedLabels`.
 """
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from sidecar.serve.client import Asked, Reach
 
 EXIT_UNREACHED = 1
+EXIT_WRONG = 2
+MOST_ROWS_NAMED = 20
 BATCH = 1000
 FATES = ("joined", "early", "late", "unmatched", "duplicate", "unusable")
 
@@ -58,30 +61,46 @@ def import_labels(
     """Send the labels in a file to every sidecar, and say what became of them.
 
     Columns: correlation_id, value, and if there are any weight and time. Exit code: 0, 1 when a
-    sidecar could not be told, 2 for a file that is wrong; what was sent before counts, and sending
-    it again does no harm.
+    sidecar could not be told, 2 when a row is wrong or of no use: each is named with why, and the
+    others count. Correct the file and send it again: what is joined stays as it is.
     """
-    from sidecar.serve.labels import LabelFileError, read_labels
+    from sidecar.serve.labels import LabelFileError, read_rows
 
     reach = reach_by(timeout, ca, cert, key, server_name)
     totals: dict[str, dict[str, int]] = {}
     missing: dict[str, str] = {}
-    sent = 0
+    sent = wrong = 0
+
+    def refuse(number: int, why: str) -> None:
+        nonlocal wrong
+        wrong += 1
+        if wrong <= MOST_ROWS_NAMED:
+            typer.echo(f"error: {file}: row {number}: {why}", err=True)
 
     async def send() -> None:
         nonlocal sent
         known, unknown = await where(addresses, service)
         missing.update(unknown)
-        rows = read_labels(file, id_column, value_column)
+        rows = read_rows(file, id_column, value_column)
         while batch := list(islice(rows, BATCH)):
-            asked = await _record(known, shadow or "", batch, reach)
+            right = {row.number: row.label for row in batch if row.label is not None}
+            asked = await _record(known, shadow or "", list(right.values()), reach)
             missing.update(asked.missing)
-            sent += len(batch)
+            sent += len(right)
+            why = {row.number: row.why_not for row in batch if row.label is None}
+            useless: dict[str, str] = {}
             for answer in asked.answers.values():
                 for name, counts in answer.shadows.items():
                     total = totals.setdefault(name, dict.fromkeys(FATES, 0))
                     for fate in FATES:
                         total[fate] += getattr(counts, fate)
+                    useless |= {one.correlation_id: f"{name}: {one.why}" for one in counts.why}
+            for number, label in right.items():
+                if label.correlation_id in useless:
+                    told = useless.pop(label.correlation_id)
+                    why[number] = f"{label.correlation_id}: {told}"
+            for number, told in sorted(why.items()):
+                refuse(number, told)
 
     try:
         asyncio.run(send())
@@ -91,7 +110,14 @@ def import_labels(
     for name, total in sorted(totals.items()):
         told = ", ".join(f"{count} {fate}" for fate, count in total.items() if count)
         typer.echo(f"{name}: {told or 'nothing changed'}")
+    if wrong:
+        more = wrong - MOST_ROWS_NAMED
+        if more > 0:
+            typer.echo(f"error: {file}: {more:,} more rows are wrong", err=True)
+        typer.echo(f"error: correct {wrong:,} rows and import the file again", err=True)
     _tell_missing(missing)
+    if wrong:
+        raise typer.Exit(EXIT_WRONG)
 
 
 async def _record(known: list[str], shadow: str, batch: list[Any], reach: Reach) -> Asked:
@@ -129,8 +155,11 @@ def wanted(
         return found
 
     answers = asyncio.run(asked())
-    for name in islice(_in_turn([a.correlation_ids for a in answers.answers.values()]), most):
+    ids = list(islice(_in_turn([a.correlation_ids for a in answers.answers.values()]), most))
+    for name in ids:
         typer.echo(name)
+    if answers.answers and not ids:
+        typer.echo("no label is wanted: no call waits for one that would decide", err=True)
     _tell_missing(answers.missing)
 
 

@@ -38,11 +38,12 @@ from sidecar.serve.watchers import Watchers
 from sidecar.settings.reload import Reloader
 from sidecar.settings.settings import Settings
 from sidecar.tasks import Tasks
+from sidecar.telemetry.environment import sends_metrics
 from sidecar.telemetry.pairs import PairSpans
-from sidecar.telemetry.push import make_push
 
 if TYPE_CHECKING:
     from sidecar.capture.writer import Capture
+    from sidecar.telemetry.push import Push
 
 SWEEP_SECONDS = 1.0
 ATTACH_SECONDS = 5.0
@@ -133,7 +134,7 @@ async def _run(
     loop.add_signal_handler(signal.SIGHUP, reloader.reload)
 
     metrics = Metrics(experiment.state)
-    push = make_push(os.environ, metrics.registry, spans.resource, log)
+    push = _push(metrics, spans, log)
     pages = Pages(experiment, metrics.expose, time.monotonic_ns)
     runner, address = await serve(pages, settings.http.listen, settings.http.hosts)
     spans.page_url = spans.page_url or page_of(address)
@@ -145,6 +146,7 @@ async def _run(
         raise
     tasks.start("tap", attach(settings.wire.tap, experiment.connections, log, wire.use), vital=True)
     tasks.start("sweep", _sweep(experiment), vital=True)
+    tasks.start("rest", _rest(experiment))
     tasks.start("configuration", reloader.watch())
     if push is not None:
         tasks.start("metrics", push.run())
@@ -168,6 +170,15 @@ async def _run(
         await runner.cleanup()
         _close(capture)
     return EXIT_BROKEN if tasks.vital_ended else 0
+
+
+def _push(metrics: Metrics, spans: PairSpans, log: Log) -> Push | None:
+    """What sends metrics to a collector, where that is asked for; else it is not even loaded."""
+    if not sends_metrics(os.environ):
+        return None
+    from sidecar.telemetry.push import make_push
+
+    return make_push(os.environ, metrics.registry, spans.resource(), log)
 
 
 def _close(capture: Capture | None) -> None:
@@ -217,3 +228,9 @@ async def _sweep(experiment: Experiment) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         experiment.sweep()
+
+
+async def _rest(experiment: Experiment) -> None:
+    while True:
+        seconds = experiment.harmless.tick(time.monotonic_ns())
+        await asyncio.sleep(seconds)

@@ -42,7 +42,7 @@ def suggest(
     shadow: ShadowName = None,
     apply: Annotated[
         Path | None,
-        typer.Option(help="Write them into this configuration file too.", exists=True),
+        typer.Option(help="Write them into this configuration file too; made if there is none."),
     ] = None,
     timeout: Timeout = 5.0,
     ca: CA = None,
@@ -54,7 +54,7 @@ def suggest(
 
     Exit code: 0, 2 a mistake, 5 no sidecar could be asked.
     """
-    from sidecar.report.notices import noisy
+    from sidecar.report.notices import DESCRIPTORS, noise_rules, rules_text
 
     asked = gather(addresses, service, reach_by(timeout, ca, cert, key, server_name))
     found = reports_of(asked, shadow, allow_missing=True)
@@ -62,15 +62,15 @@ def suggest(
         for address, why in asked.missing.items():
             typer.echo(f"error: {address} could not be asked: {why}", err=True)
         raise typer.Exit(EXIT_UNASKED)
-    rows = noisy(found[0].outputs)
-    if not rows:
-        typer.echo("no output looks like noise", err=True)
+    patterns = noise_rules(found[0].outputs)
+    if not patterns:
+        unread = ", ".join(found[0].unread)
+        why = f"; answers of {unread} are compared as bytes: {DESCRIPTORS}" if unread else ""
+        typer.echo(f"no output looks like noise{why}", err=True)
         return
-    typer.echo("compare:\n  rules:")
-    for row in rows:
-        typer.echo(f"    - {{output: {row.name!r}, rule: ignore}}  # {row.differ:,} calls differ")
+    typer.echo(rules_text(patterns))
     if apply is not None:
-        added = add_rules(apply, [row.name for row in rows])
+        added = add_rules(apply, patterns)
         typer.echo(f"{apply}: {added} rules added; restart the sidecar to take them over", err=True)
 
 
@@ -84,8 +84,9 @@ def add_rules(file: Path, outputs: list[str]) -> int:
     from ruamel.yaml.error import YAMLError
 
     yaml = YAML()
+    yaml.indent(mapping=2, sequence=4, offset=2)
     try:
-        tree: Any = yaml.load(file) or {}
+        tree: Any = (yaml.load(file) if file.exists() else None) or {}
         section = tree.setdefault("compare", {})
         listed = section.setdefault("rules", [])
         known = {rule["output"] for rule in listed if rule.get("rule") == "ignore"}

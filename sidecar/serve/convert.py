@@ -16,6 +16,8 @@ from sidecar.experiment.epoch import OutputCounts
 from sidecar.experiment.timeline import Bucket, Timeline
 from sidecar.judge.block_cells import cells_of, plain_of
 from sidecar.judge.counts import CellKey, Coverage, Snapshot, SnapshotKey
+from sidecar.judge.distributions import Distributions
+from sidecar.judge.evidence.effective import DistinctInputs
 from sidecar.judge.evidence.histogram import Histogram
 from sidecar.judge.labels import Label
 from sidecar.judge.report import State
@@ -61,6 +63,10 @@ def counts_message(part: Part) -> pb.ShadowCounts:
             ],
         ),
     )
+    if part.distributions.count:
+        message.distributions = json.dumps(
+            part.distributions.to_dict(), separators=(",", ":")
+        ).encode()
     for name, counts in part.outputs.items():
         message.outputs.add(
             name=name, agree=counts.agree, differ=counts.differ, largest=counts.largest
@@ -107,6 +113,7 @@ def part_of_message(message: pb.ShadowCounts, source: str) -> Part:
         ),
         outputs={o.name: OutputCounts(o.agree, dict(o.differ), o.largest) for o in message.outputs},
         unread=dict(message.unread),
+        distributions=_distributions(message.distributions),
         notices=tuple(message.notices),
         worst=_examples(message.worst, notes),
         sample=_examples(message.sample, notes),
@@ -140,6 +147,7 @@ def _snapshot_message(snapshot: Snapshot) -> pb.Snapshot:
         events=snapshot.events,
         blocks=json.dumps(plain_of(snapshot.blocks)).encode(),
         lost=snapshot.lost,
+        inputs=snapshot.inputs.to_bytes(),
         attempt=snapshot.attempt,
         since_unix_ns=snapshot.since_unix_ns,
     )
@@ -166,9 +174,17 @@ def _snapshot(message: pb.Snapshot) -> Snapshot:
         events=dict(message.events),
         blocks=cells_of(json.loads(message.blocks or b"[]")),
         lost=dict(message.lost),
+        inputs=DistinctInputs.from_bytes(message.inputs),
         attempt=message.attempt,
         since_unix_ns=message.since_unix_ns,
     )
+
+
+def _distributions(data: bytes) -> Distributions:
+    try:
+        return Distributions.from_dict(json.loads(data or b"{}"))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"distributions: {error!r}") from None
 
 
 def _latency_message(histogram: Histogram) -> pb.Latency:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from sidecar.report.notices import DESCRIPTORS, REJOIN
+
 OPAQUE = "opaque"
 LEAST_FREE_BYTES = 256 << 20
 SPARE_FILES = 64  # beside two for each connection
@@ -45,6 +47,7 @@ class Facts:
     clock_seconds: float = 0.0  # this machine's Unix time less the sidecar's
     free_bytes: Mapping[str, int] = field(default_factory=dict)  # by folder that is written to
     open_files: int | None = None  # what the sidecar's process may have open; None: not known
+    speaks_tls: frozenset[str] = frozenset()  # addresses of shadows that answer a TLS handshake
 
 
 def diagnose(facts: Facts) -> list[Check]:
@@ -93,7 +96,10 @@ def _shadow(facts: Facts, name: str, own: Mapping[str, Any]) -> Check:
     failing = own.get("failing")
     if failing:
         seen = f"{failing['cause']}: {failing['calls']:,} calls in {failing['seconds']:g} s"
-        return Check(what, Finding.WRONG, seen, _cure(failing["cause"]))
+        cure = _cure(failing["cause"])
+        if own["address"] in facts.speaks_tls and not own["tls"]:
+            cure = "it speaks TLS: `shadows[].tls`, as `--set shadows.NAME.tls.ca=FILE`"
+        return Check(what, Finding.WRONG, seen, cure)
     if own.get("starting"):
         return Check(what, Finding.LOOK, "cannot be reached yet, and is waited for")
     why = facts.reached.get(own["address"])
@@ -118,6 +124,9 @@ def _cure(cause: str) -> str:
 
 def _traffic(status: Mapping[str, Any]) -> Check:
     calls = status["calls"]
+    blind = status["blind"]["calls"]
+    if blind and not calls["seen"]:
+        return Check("traffic", Finding.WRONG, f"{blind:,.0f} calls that nobody can read", REJOIN)
     if calls["seen"]:
         skipped = {name: n for name, n in calls["skipped"].items() if n}
         most = ", ".join(f"{n:,} {name}" for name, n in _largest(skipped.items(), 3))
@@ -136,9 +145,8 @@ def _unread(status: Mapping[str, Any]) -> list[Check]:
         step = "the sidecar reads HTTP/2 without TLS: let TLS end before it, and speak gRPC to it"
         found.append(Check("connections", Finding.WRONG, f"{n:,} unread: {reason}", step))
     if connections.get("blind"):
-        step = "they heal when they close; `wire.resync: goaway` has clients connect again"
         seen = f"{connections['blind']:,} open that the observer cannot follow"
-        found.append(Check("connections", Finding.LOOK, seen, step))
+        found.append(Check("connections", Finding.LOOK, seen, REJOIN))
     return found
 
 
@@ -149,8 +157,7 @@ def _readers(status: Mapping[str, Any]) -> list[Check]:
     found = []
     for method, reader in sorted(readers.items()):
         if reader == OPAQUE:
-            step = "`compare.descriptors: FILE`, or reflection on the shadow"
-            found.append(Check(method, Finding.WRONG, "compared as bytes", step))
+            found.append(Check(method, Finding.WRONG, "compared as bytes", DESCRIPTORS))
         else:
             found.append(Check(method, Finding.GOOD, f"read by {reader}"))
     return found
@@ -189,12 +196,16 @@ def _labels(reports: Mapping[str, Mapping[str, Any]]) -> list[Check]:
 
 def _exporter(status: Mapping[str, Any]) -> Check:
     spans = status["spans"]
+    if status["traces"] == "off":
+        return Check("exporter", Finding.GOOD, "off: no spans are sent (telemetry.traces)")
     seen = f"{spans['exported']:,} spans taken, {spans['failed']:,} refused"
     if spans["failed"] and not spans["exported"]:
         step = "OTEL_EXPORTER_OTLP_ENDPOINT: does a collector take OTLP/gRPC there?"
         return Check("exporter", Finding.WRONG, seen, step)
-    finding = Finding.LOOK if spans["failed"] or not spans["exported"] else Finding.GOOD
-    return Check("exporter", finding, seen)
+    if spans["exported"] and not spans["failed"]:
+        return Check("exporter", Finding.GOOD, seen)
+    step = "a collector at OTEL_EXPORTER_OTLP_ENDPOINT shows them; `--traces off` sends none"
+    return Check("exporter", Finding.LOOK, seen, "" if spans["exported"] else step)
 
 
 def _configuration(status: Mapping[str, Any]) -> list[Check]:

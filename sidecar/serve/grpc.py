@@ -36,6 +36,7 @@ from sidecar.settings.settings import AdminSettings, AdminTLS
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Admin"].full_name
 MAX_LABELS = 10_000  # of one request
+MAX_WHY = 1000  # labels of which it is told why they are of no use
 MAX_WANTED = 10_000
 WANTED = 100
 STOP_SECONDS = 0.5
@@ -123,11 +124,12 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         response = pb.RecordLabelsResponse()
         for judged in chosen:
             before = judged.label_fates
-            for label in labels:
-                self._experiment.label(label, judged.name)
+            found = ((label, self._experiment.label(label, judged.name)) for label in labels)
+            refused = [(label.correlation_id, why) for label, why in found if why]
             after = judged.label_fates
             changed = {fate: after.get(fate, 0) - before.get(fate, 0) for fate in _FATES}
-            response.shadows[judged.name].CopyFrom(pb.LabelCounts(**changed))
+            told = [pb.UnusableLabel(correlation_id=i, why=why) for i, why in refused[:MAX_WHY]]
+            response.shadows[judged.name].CopyFrom(pb.LabelCounts(**changed, why=told))
         return response
 
     async def WantedLabels(  # noqa: N802

@@ -2,8 +2,9 @@
 
 Columns: a correlation id and a value; if there is one, `weight` (above 0, at most 1) and `time`
 (Unix seconds or ISO 8601). A CSV value that is JSON's number or list is read as such, anything
-else is text. Rule: read row by row, so that a file may be larger than memory; a row that is wrong
-is named by its number. Counterpart: `admin.labels_command`, which sends them.
+else is text. Rule: read row by row, so that a file may be larger than memory; every row that is
+wrong is named by its number, and does not hide the others. Counterpart: `run.labels`, which sends
+them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sidecar.judge.labels import Label
 from sidecar.serve.convert import label_value
@@ -26,12 +27,31 @@ class LabelFileError(Exception):
     """What is wrong with a file, and where."""
 
 
+class LabelRow(NamedTuple):
+    """One row of a file."""
+
+    number: int  # from 1, the heading not counted
+    label: Label | None
+    why_not: str = ""  # there is no label in it
+
+
 def read_labels(path: Path, id_column: str = ID, value_column: str = VALUE) -> Iterator[Label]:
-    """Read labels from a `.csv` or `.parquet` file.
+    """Read labels from a `.csv` or `.parquet` file, all of which must be right.
 
     Raises:
-        LabelFileError: it cannot be read, lacks a column, or a row is wrong; rows before it have
-            been given.
+        LabelFileError: as `read_rows`, or a row is wrong; rows before it have been given.
+    """
+    for row in read_rows(path, id_column, value_column):
+        if row.label is None:
+            raise LabelFileError(f"{path}: row {row.number}: {row.why_not}")
+        yield row.label
+
+
+def read_rows(path: Path, id_column: str = ID, value_column: str = VALUE) -> Iterator[LabelRow]:
+    """Read rows from a `.csv` or `.parquet` file, right or wrong.
+
+    Raises:
+        LabelFileError: it cannot be read, or lacks a column; rows before that have been given.
     """
     readers = {".csv": _csv, ".parquet": _parquet}
     reader = readers.get(path.suffix.lower())
@@ -40,9 +60,9 @@ def read_labels(path: Path, id_column: str = ID, value_column: str = VALUE) -> I
     try:
         for number, row in enumerate(reader(path, id_column, value_column), 1):
             try:
-                yield _label(row, id_column, value_column)
-            except (ValueError, TypeError) as error:
-                raise LabelFileError(f"{path}: row {number}: {error}") from None
+                yield LabelRow(number, _label(row, id_column, value_column))
+            except (ValueError, TypeError, OverflowError) as error:
+                yield LabelRow(number, None, str(error))
     except OSError as error:
         raise LabelFileError(f"{path}: {error.strerror or error}") from None
     except (csv.Error, UnicodeDecodeError) as error:

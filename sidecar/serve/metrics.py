@@ -219,6 +219,7 @@ def _add_latency(
 def _states(now: State) -> Iterator[Metric]:
     yield _gauge("attached", "1 while attached to a wire.", now.attached)
     yield _gauge("paused", "1 while the operator has paused the tee.", now.settings.paused)
+    yield from _added(now)
     fraction = now.settings.sample.fraction
     yield _gauge("sample_ratio", "Share of the matching calls that is shadowed.", fraction)
     yield _gauge("pace_ratio", "Share of those that there is time for.", now.pace)
@@ -241,6 +242,26 @@ def _states(now: State) -> Iterator[Metric]:
         for state in BREAKER_STATES:
             breaker.add_metric((*labels, state), shadow.breaker == state)
     yield from (queued, size, running, breaker)
+
+
+def _added(now: State) -> Iterator[Metric]:
+    """What the tee adds to production's latency; without enough pairs there is no figure."""
+    found = now.production
+    added = GaugeMetricFamily(
+        PREFIX + "production_added_seconds",
+        "Production's mean latency with the tee, less that without.",
+        labels=("bound",),
+    )
+    for bound, ms in (
+        ("low", found.estimate.low_ms),
+        ("median", found.estimate.median_ms),
+        ("high", found.estimate.high_ms),
+    ):
+        if ms is not None:
+            added.add_metric((bound,), ms / 1e3)
+    yield added
+    yield _gauge("production_added_pairs", "Pairs of slices that rests on.", found.estimate.pairs)
+    yield _counter("production_harmed", "How often harm to production was proven.", found.harmed)
 
 
 def _verdicts(now: State) -> Iterator[Metric]:

@@ -29,6 +29,7 @@ def status(now: State) -> dict[str, Any]:
         "sample": now.settings.sample.fraction,
         "configuration": asdict(now.configuration),
         "pace": {"share": now.pace, "limit": now.pace_limit},
+        "production_added_latency": _added(now),
         "calls": _counts(now.ledger.calls),
         "blind": {"calls": now.blind_calls, "unsettled_connections": now.unsettled},
         "connections": dict(now.connections),
@@ -43,6 +44,7 @@ def status(now: State) -> dict[str, Any]:
         "table_bytes": now.table_bytes,
         "background_died": now.background_died,
         "wire": dict(now.wire),
+        "traces": now.settings.telemetry.traces,
         "spans": asdict(now.spans),
         "store": None if now.store is None else asdict(now.store),
         "kept_nowhere": now.kept_nowhere,
@@ -52,6 +54,7 @@ def status(now: State) -> dict[str, Any]:
             counts.name: {
                 "address": receiver.settings.address,
                 "role": counts.role,
+                "tls": receiver.settings.tls is not None,
                 **_counts(counts),
                 "outcomes": {outcome.value: n for outcome, n in counts.outcomes.items()},
                 "outputs": {
@@ -72,6 +75,22 @@ def status(now: State) -> dict[str, Any]:
             }
             for counts, receiver in zip(now.ledger.shadows, now.receivers, strict=True)
         },
+    }
+
+
+def _added(now: State) -> dict[str, Any]:
+    found = now.production
+    when = (found.harmed_ns + now.unix_offset_ns) / 1e9 if found.harmed else None
+    return {
+        "state": found.state,
+        "median_ms": found.estimate.median_ms,
+        "low_ms": found.estimate.low_ms,
+        "high_ms": found.estimate.high_ms,
+        "max_added_ms": found.max_added_ms,
+        "pairs": found.estimate.pairs,
+        "rest": found.rest,
+        "harmed": found.harmed,
+        "harmed_at": when,
     }
 
 

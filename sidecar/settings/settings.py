@@ -18,7 +18,13 @@ from sidecar.compare.settings import CompareSettings
 from sidecar.fields import LIVE, Address, Count, Off, Peer, Seconds, Section
 from sidecar.judge.settings import JudgeSettings
 from sidecar.store.settings import StateSettings
-from sidecar.tee.settings import MatchSettings, PairSettings, SampleSettings, ShadowSettings
+from sidecar.tee.settings import (
+    MatchSettings,
+    PairSettings,
+    ProductionSettings,
+    SampleSettings,
+    ShadowSettings,
+)
 from sidecar.telemetry.settings import TelemetrySettings
 from sidecar.wire.memory import CONNECTIONS, MEMORY_BYTES, TAP_BYTES, waiting_limit
 
@@ -118,6 +124,7 @@ class Settings(Section):
     match: MatchSettings = MatchSettings()
     sample: Annotated[SampleSettings, LIVE] = SampleSettings()
     paused: Annotated[bool, LIVE] = False  # no call is shadowed while true
+    production: ProductionSettings = ProductionSettings()
     pairs: PairSettings = PairSettings()
     shadows: tuple[ShadowSettings, ...] = ()  # who receives copies
     compare: CompareSettings = CompareSettings()

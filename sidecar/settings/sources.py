@@ -117,15 +117,26 @@ def put(tree: dict[str, Any], path: Sequence[str], text: str) -> None:
     for part, following in pairwise([*path, None]):
         key: Any = part
         if isinstance(node, list):
-            if not (part or "").isdecimal() or int(part or "") >= len(node):
-                raise ValueError(f"{part!r} is not a position in a list of {len(node)}")
-            key = int(part or "")
+            key = _position(node, part or "")
         if following is None:
             node[key] = value
             return
         if isinstance(node, dict) and not isinstance(node.get(key), (dict, list)):
             node[key] = {}
         node = node[key]
+
+
+def _position(items: Sequence[Any], part: str) -> int:
+    """Where an item of a list is, by its position or by its name."""
+    named = [item.get("name") if isinstance(item, dict) else None for item in items]
+    if part in named:
+        return named.index(part)
+    if part.isdecimal() and int(part) < len(items):
+        return int(part)
+    names = ", ".join(str(name) for name in named if name) or "there are none"
+    raise ValueError(
+        f"{part!r} is no position in a list of {len(items)}, and no name in it: {names}"
+    )
 
 
 def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:

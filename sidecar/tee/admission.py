@@ -58,16 +58,19 @@ class Admission:
             return 0.0
         return self.sample.fraction if self.sample.key is None else 1.0
 
-    def check(self, call: Started, draw: float, share: float = 1.0) -> SkipReason | None:
+    def check(
+        self, call: Started, draw: float, share: float = 1.0, *, resting: bool = False
+    ) -> SkipReason | None:
         """Say why the call is not shadowed, or None when it is admitted.
 
         Args:
             call: the request's header.
             draw: uniform in [0, 1); decides for a call that lacks the sticky key.
             share: what the wire's fraction is less by, for want of time.
+            resting: the call came while the wire was to copy none.
         """
         if not call.legible:
-            return self._chance(call, draw, share) or SkipReason.BLIND
+            return self._chance(call, draw, share, resting) or SkipReason.BLIND
         if not call.is_grpc:
             return SkipReason.NOT_GRPC
         if not self._method_matches(call.method):
@@ -80,13 +83,15 @@ class Admission:
                 # Shadows with sidecars of their own could shadow each other without end.
                 if name == "x-shadow":
                     return SkipReason.FILTERED
-        return self._chance(call, draw, share)
+        return self._chance(call, draw, share, resting)
 
-    def _chance(self, call: Started, draw: float, share: float) -> SkipReason | None:
+    def _chance(self, call: Started, draw: float, share: float, resting: bool) -> SkipReason | None:
         """Decide without the header: a call that cannot be read is taken for a match."""
         # Before sampling: the wire leaves out every call then, and that is why.
         if self.paused:
             return SkipReason.PAUSED
+        if resting and not call.sampled:
+            return SkipReason.RESTING
         if self.ended:
             return SkipReason.ENDED
         return self._not_sampled(call, draw, share)

@@ -66,6 +66,7 @@ class ShadowClient:
             ReadLimits(max_response_bytes=settings.max_response_bytes),
             settings.window_bytes,
             budget,
+            settings.answer_bytes_per_second,
         )
         self._channel = Channel(
             address, None if tls is None else _context(tls), name, speak, budget

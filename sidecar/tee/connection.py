@@ -106,6 +106,7 @@ class Connection:
         self._calls: dict[int, Call] = {}
         self._outbox = Outbox()
         self._due = False  # a flush will come
+        self._later: asyncio.TimerHandle | None = None  # when the shadow may send more
         self.useful = False  # it has brought an answer
         self.gone = ""  # why it has ended
         stamp_reads(sock)
@@ -150,6 +151,8 @@ class Connection:
         self.gone = why
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
+        if self._later is not None:
+            self._later.cancel()
         self._socket.close()
         for stream, answer in self.conversation.lost(why):
             self._owner.tell(self._calls.pop(stream), answer)
@@ -200,9 +203,24 @@ class Connection:
             self.close("the shadow closed the connection")
             return
         self._flush()
+        self._withhold()
         self._owner.next()
         if not conversation.open_to_calls and not self._calls:
             self.close("the shadow is going away")
+
+    def _withhold(self) -> None:
+        """Where the shadow has sent too much in too little time, it may go on later."""
+        if self._later is not None or self.gone:
+            return
+        now_ns = monotonic_ns()
+        wait_ns = self.conversation.let_send(now_ns)
+        if wait_ns:
+            self._later = self._loop.call_later(wait_ns / 1e9, self._let_send)
+
+    def _let_send(self) -> None:
+        self._later = None
+        self._withhold()
+        self._flush()
 
     # ---- writing --------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import binascii
 import fnmatch
 import re
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from sidecar.call import GrpcMetadata, Metadata
 from sidecar.tee.settings import ShadowSettings
@@ -62,6 +63,7 @@ MAX_NAMES = 1024  # names come from clients: what is remembered of them has a bo
 # Legal in gRPC: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md (Header-Name,
 # ASCII-Value). grpcio fails a call that carries anything else.
 _NAME = re.compile(r"[a-z0-9_.-]+")
+_AS_IT_IS: Final = "as it is"
 _ASCII = re.compile(r"[\x20-\x7e]*")
 
 
@@ -73,7 +75,7 @@ class MetadataPolicy:
     def __init__(self, settings: ShadowSettings) -> None:
         self._owned = _any_glob(OWNED)
         self._denied = _any_glob(settings.deny_metadata)
-        self._copied: dict[str, bool] = {}
+        self._copied: dict[str, bool | str] = {}
         added = [(name.lower(), value) for name, value in settings.add_metadata.items()]
         ours = {*TRACE_FIELDS, "x-shadow"}
         self._added: GrpcMetadata = tuple(
@@ -91,23 +93,34 @@ class MetadataPolicy:
             metadata: the caller's, as read from the wire; `-bin` values are base64.
             trace: the fields that name the shadow's span.
         """
-        copied = [
-            field for name, value in metadata if self._copies(name) for field in _legal(name, value)
-        ]
+        copied: list[tuple[str, str | bytes]] = []
+        for field in metadata:
+            name, value = field
+            copies = self._copied.get(name)
+            if copies is None:
+                copies = self._copies(name)
+            # Most fields by far are printable ASCII, and most names are legal.
+            if copies is _AS_IT_IS:
+                if value.isascii() and value.isprintable():
+                    copied.append(field)
+            elif copies:
+                copied += _legal(name, value)
         return (*copied, *self._added, *trace)
 
-    def _copies(self, name: str) -> bool:
-        known = self._copied.get(name)
-        if known is None:
-            if len(self._copied) >= MAX_NAMES:
-                self._copied.clear()
-            known = self._copied[name] = not (
-                name in TRACE_FIELDS
-                or self._owned(name)
-                or self._denied(name)
-                or any(name == added for added, _ in self._added)
-            )
-        return known
+    def _copies(self, name: str) -> bool | str:
+        """Whether a field of that name is copied; `_AS_IT_IS` where its value needs no reading."""
+        if len(self._copied) >= MAX_NAMES:
+            self._copied.clear()
+        copies: bool | str = not (
+            name in TRACE_FIELDS
+            or self._owned(name)
+            or self._denied(name)
+            or any(name == added for added, _ in self._added)
+        )
+        if copies and _NAME.fullmatch(name) and not name.endswith("-bin"):
+            copies = _AS_IT_IS
+        self._copied[name] = copies
+        return copies
 
 
 def _any_glob(globs: Iterable[str]) -> Callable[[str], bool]:

@@ -120,6 +120,21 @@ class ShadowSettings(Section):
     # Bytes of answers that may be on their way to us: no faster than this a round trip. A shadow
     # that floods costs the caches of production's machine this much.
     window_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 30)] = 256 << 10
+    # And no more of its answers a second: it gets no window for more, so that its calls wait, and
+    # fewer are begun (pace.limit: shadow). Nothing: no limit.
+    answer_bytes_per_second: Rate | None = 128 << 20
+
+
+class ProductionSettings(Section):
+    """How the sidecar proves that it does production no harm, while it runs."""
+
+    # Share of time, in slices of a second that are drawn, in which nothing is copied for shadows:
+    # production's latency with the tee is held against that without; 0: it is not measured.
+    rest: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    rest_after_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 120.0  # of watching
+    # When it is proven that production's mean latency is higher by more than this, the tee pauses
+    # itself.
+    max_added_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
 
 
 class PairSettings(Section):

@@ -157,8 +157,11 @@ class Shadow:
         if refusal is not None:
             return refusal
         admitted = (dispatch, self._gate.breaker.epoch)
-        self._line.push(dispatch.key, admitted, dispatch.size, dispatch.offered_ns)
-        self._fill(self._client)
+        if free > 0 and not self._line:
+            self._ask(self._client, admitted)
+        else:
+            self._line.push(dispatch.key, admitted, dispatch.size, dispatch.offered_ns)
+            self._fill(self._client)
         return None
 
     def cancel(self, key: CallKey) -> bool:
@@ -216,18 +219,21 @@ class Shadow:
             admitted = self._line.pop()
             if admitted is None:
                 return
-            dispatch = admitted[0]
-            self.started += 1
-            self._sent(dispatch)
-            call = client.call(
-                dispatch.method,
-                dispatch.messages,
-                dispatch.metadata,
-                deadline_seconds=self._settings.deadline_seconds,
-                now=self._clock,
-                done=partial(self._answered, admitted),
-            )
-            self._running[dispatch.key] = (call, admitted)
+            self._ask(client, admitted)
+
+    def _ask(self, client: ShadowClient, admitted: _Admitted) -> None:
+        dispatch = admitted[0]
+        self.started += 1
+        self._sent(dispatch)
+        call = client.call(
+            dispatch.method,
+            dispatch.messages,
+            dispatch.metadata,
+            deadline_seconds=self._settings.deadline_seconds,
+            now=self._clock,
+            done=partial(self._answered, admitted),
+        )
+        self._running[dispatch.key] = (call, admitted)
 
     def _answered(
         self, admitted: _Admitted, observation: Observation, skip: SkipReason | None
@@ -239,7 +245,7 @@ class Shadow:
         else:
             self._report(observation, epoch)  # one that did nothing is UNAVAILABLE to the breaker
         self._tell(dispatch, observation if skip is None else skip)
-        if self._client is not None:
+        if self._client is not None and self._line:
             self._expire(self._clock())
             self._fill(self._client)
 
@@ -252,6 +258,8 @@ class Shadow:
             self._gate.breaker.succeeded(epoch, observation.ended_ns)
 
     def _expire(self, now_ns: int) -> None:
+        if not self._line:
+            return
         limit_ns = now_ns - round(self._settings.queue.max_wait_seconds * NANOSECONDS)
         while (late := self._line.pop_older(limit_ns)) is not None:
             self._end_unasked(late, SkipReason.EXPIRED)

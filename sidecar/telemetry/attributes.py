@@ -146,6 +146,8 @@ def of_comparison(copy: Copy) -> Mapping[str, rpc.Value]:
 
 def sentence(output: OutputResult) -> str:
     """What differs in one output, for people: "class: value (exact): max_abs 1; allowed: ..."."""
+    if output.forms:
+        return f"{output.name[:TEXT]}: {output.outcome.value}: {output.forms}"
     figures = [
         f"{name} {figure:.4g}"
         for name, figure in output.raw.items()

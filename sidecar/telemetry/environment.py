@@ -9,17 +9,20 @@ from __future__ import annotations
 import logging
 import socket
 import uuid
-from collections.abc import Mapping
-
-from opentelemetry.sdk.metrics.export import MetricExporter
-from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import sidecar
 from sidecar.fields import ConfigError
 from sidecar.log import Log
-from sidecar.telemetry.exporter import Exporter, OTLPExporter, SpanQueue
+from sidecar.telemetry.exporter import Exporter, SpanQueue
+from sidecar.telemetry.lazy import LazyExporter
 from sidecar.telemetry.otlp import Envelope
 from sidecar.telemetry.propagation import Propagation, names_in
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics.export import MetricExporter
+    from opentelemetry.sdk.resources import Resource
 
 _BATCH = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
 _INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL"
@@ -47,6 +50,8 @@ def make_resource(environ: Mapping[str, str], versions: Mapping[str, str]) -> Re
     OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, which the SDK reads from the process's own
     environment, go before everything else.
     """
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+
     attributes = {
         "service.name": "shadow-sidecar",
         "service.version": sidecar.__version__,
@@ -145,11 +150,21 @@ def make_propagation(environ: Mapping[str, str]) -> Propagation:
 
 
 def make_queue(
-    environ: Mapping[str, str], resource: Resource, *, capacity: int, log: Log | None = None
+    environ: Mapping[str, str],
+    resource: Callable[[], Resource],
+    *,
+    capacity: int,
+    log: Log | None = None,
 ) -> SpanQueue:
     """Build the span queue, with an OTLP exporter unless the environment says none.
 
     The exporter itself reads OTEL_EXPORTER_OTLP_* from the process's own environment.
+
+    Args:
+        environ: the process's.
+        resource: says who sends the spans; called once, when there are any.
+        capacity: spans held at most.
+        log: told when the collector is lost or found.
 
     Raises:
         ConfigError: with every variable that cannot be used.
@@ -160,21 +175,24 @@ def make_queue(
     if _disabled(environ):
         return SpanQueue(None, capacity=capacity)
     _quieten()
-    envelope = Envelope(resource)
-    exporter: Exporter
-    if _protocol(environ, "TRACES")[1] == HTTP:
-        from sidecar.telemetry.http_exporter import OTLPHTTPExporter
-
-        exporter = OTLPHTTPExporter(envelope)
-    else:
-        exporter = OTLPExporter(envelope)
     return SpanQueue(
-        exporter,
+        LazyExporter(lambda: _exporter(environ, resource())),
         capacity=capacity,
         batch=int(environ.get(_BATCH, "").strip() or 512),
         delay_seconds=int(environ.get(_DELAY, "").strip() or 1000) / 1000,
         log=log,
     )
+
+
+def _exporter(environ: Mapping[str, str], resource: Resource) -> Exporter:
+    envelope = Envelope(resource)
+    if _protocol(environ, "TRACES")[1] == HTTP:
+        from sidecar.telemetry.http_exporter import OTLPHTTPExporter
+
+        return OTLPHTTPExporter(envelope)
+    from sidecar.telemetry.grpc_exporter import OTLPExporter
+
+    return OTLPExporter(envelope)
 
 
 def _disabled(environ: Mapping[str, str]) -> bool:

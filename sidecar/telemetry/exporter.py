@@ -17,12 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.sdk.trace.export import SpanExportResult
-
 from sidecar.log import Log
-from sidecar.telemetry.otlp import EncodedSpan, Envelope
+from sidecar.telemetry.otlp import EncodedSpan
 
 Sink: TypeAlias = Callable[[EncodedSpan], None]
 """Hears of every span that is offered, in the caller's thread; must be quick and never raise."""
@@ -31,23 +27,11 @@ Sink: TypeAlias = Callable[[EncodedSpan], None]
 class Exporter(Protocol):
     """What sends a batch."""
 
-    def export(self, spans: Any, /) -> SpanExportResult:
-        """Send; may block, and may raise."""
+    def export(self, spans: Any, /) -> Any:
+        """Send; may block, and may raise. Returns OpenTelemetry's SpanExportResult."""
 
     def shutdown(self) -> None:
         """Cut short what is being sent."""
-
-
-class OTLPExporter(OTLPSpanExporter):
-    """OpenTelemetry's own exporter (its variables, TLS, retries) over spans that are encoded."""
-
-    def __init__(self, envelope: Envelope) -> None:
-        """Read OTEL_EXPORTER_OTLP_* from the process's environment."""
-        super().__init__()
-        self._envelope = envelope
-
-    def _translate_data(self, data: Sequence[Any]) -> ExportTraceServiceRequest:
-        return self._envelope.request(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +89,11 @@ class SpanQueue:
     def exports(self) -> bool:
         """Whether anybody is sent what is offered."""
         return self._exporter is not None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody would hear of a span."""
+        return self._exporter is not None or bool(self._sinks)
 
     @property
     def counts(self) -> SpanCounts:
@@ -194,7 +183,7 @@ class SpanQueue:
     def _send(self, batch: list[EncodedSpan]) -> bool:
         assert self._exporter is not None
         try:
-            return self._exporter.export(batch) is SpanExportResult.SUCCESS
+            return bool(self._exporter.export(batch).name == "SUCCESS")
         except Exception:  # whatever an exporter raises, the spans are lost and nothing else is
             return False
 
@@ -207,4 +196,7 @@ class SpanQueue:
         if taken:
             self._log.info("the collector takes spans again")
         else:
-            self._log.warning("the collector does not take spans; they are counted and lost")
+            self._log.warning(
+                "the collector does not take spans; they are counted and lost",
+                further="OTEL_EXPORTER_OTLP_ENDPOINT, or --traces off",
+            )

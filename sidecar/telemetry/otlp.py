@@ -17,14 +17,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
-from typing import Final, TypeAlias
-
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.sdk.resources import Resource
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import sidecar
 from sidecar.telemetry import rpc
 from sidecar.telemetry.ids import TraceContext
+
+if TYPE_CHECKING:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+    from opentelemetry.sdk.resources import Resource
 
 Encoded: TypeAlias = bytes
 """Attributes as they stand in a span's message, to be merged into as many spans as say them."""
@@ -143,6 +144,10 @@ class Envelope:
 
     def request(self, spans: Sequence[EncodedSpan]) -> ExportTraceServiceRequest:
         """What is sent."""
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+            ExportTraceServiceRequest,
+        )
+
         told = b"".join([self._scope, *[_sized(b"\x12", s) for s in spans], self._schema])
         return ExportTraceServiceRequest.FromString(
             _sized(b"\x0a", self._resource + _sized(b"\x12", told))

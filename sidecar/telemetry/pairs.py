@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from random import Random
 from typing import NamedTuple
 
@@ -75,7 +76,7 @@ class PairSpans:
         self._upstreams: dict[int, str] = {}
         versions = {shadow.name: shadow.version for shadow in shadows}
         self._unix_offset_ns = unix_offset_ns
-        self.resource = make_resource(environ, versions)
+        self.resource = cache(partial(make_resource, environ, versions))
         self._propagation = make_propagation(environ)
         self._builder = SpanBuilder(unix_offset_ns, draw.getrandbits, settings.workload)
         self._instrumented = settings.production_span == "internal"
@@ -155,7 +156,7 @@ class PairSpans:
         """
         if self._watching and production is not None and _answers_its_span(production):
             self._found("its answers name a span")
-        if planned.production is None:
+        if planned.production is None or not self.queue.wanted:
             return
         if production is None and not sent:
             self._refuse(call, planned, skipped)
@@ -201,7 +202,9 @@ class PairSpans:
 
     def refused(self, call: Started, reason: SkipReason) -> None:
         """Tell of a call that nobody got a copy of, if it was lost and it is its reason's turn."""
-        if self._settings.traces == "off" or not self._turn(reason, call.started_ns):
+        if reason in INELIGIBLE or not self.queue.wanted or self._settings.traces == "off":
+            return
+        if not self._turn(reason, call.started_ns):
             return
         planned = self.plan(call)
         if planned.production is not None:

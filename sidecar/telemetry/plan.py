@@ -8,8 +8,7 @@ is decided at the end. Counterpart: `spans`, which fills the plan with what happ
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from sidecar.call import GrpcMetadata, Metadata
 from sidecar.tee.metadata import TRACE_FIELDS
@@ -19,8 +18,7 @@ from sidecar.telemetry.propagation import W3C, Propagation
 Layout: TypeAlias = Literal["comparison", "joined", "off"]
 
 
-@dataclass(frozen=True, slots=True)
-class SpanPlan:
+class SpanPlan(NamedTuple):
     """The ids of a call's spans.
 
     Comparison: production's span is in the caller's trace, every shadow's in a trace of this call.
@@ -68,6 +66,14 @@ class SpanPlan:
         if context is None or (self.parent and self.parent.trace_id == context.trace_id):
             return metadata
         return tuple([field for field in metadata if field[0] != "tracestate"])
+
+    def trace_ids(self, shadow: str) -> tuple[str, str]:
+        """Give the trace of production and of a shadow, in hexadecimal; empty with traces off."""
+        context, own = self.shadows.get(shadow), self.production
+        if own is None or context is None:
+            return "", ""
+        ours = own.trace_hex
+        return ours, ours if context.trace_id == own.trace_id else context.trace_hex
 
     def ids(self, shadow: str) -> dict[str, str]:
         """Give the ids that a person searches for, in hexadecimal; empty with traces off."""

@@ -9,17 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import entry_points
-from typing import Final
-
-from opentelemetry.context import Context
-from opentelemetry.propagators.textmap import TextMapPropagator
-from opentelemetry.trace import (
-    NonRecordingSpan,
-    SpanContext,
-    TraceFlags,
-    get_current_span,
-    set_span_in_context,
-)
+from typing import TYPE_CHECKING, Final
 
 from sidecar.call import GrpcMetadata, Metadata
 from sidecar.telemetry.ids import (
@@ -29,6 +19,9 @@ from sidecar.telemetry.ids import (
     format_traceparent,
     parse_traceparent,
 )
+
+if TYPE_CHECKING:
+    from opentelemetry.propagators.textmap import TextMapPropagator
 
 DEFAULT: Final = ("tracecontext", "baggage")
 NO_TRACE: Final = frozenset({"baggage", "none"})  # say nothing of a trace
@@ -56,6 +49,9 @@ class Propagation:
         """The caller's span; None where there is none, or none that can be read."""
         if self._only_w3c:
             return parse_traceparent(caller_traceparent(metadata))
+        from opentelemetry.context import Context
+        from opentelemetry.trace import get_current_span
+
         carrier = dict(metadata)
         for propagator in self._propagators:
             found = get_current_span(propagator.extract(carrier, Context())).get_span_context()
@@ -67,6 +63,14 @@ class Propagation:
         """The fields by which a shadow learns of its span."""
         if self._only_w3c:
             return ((TRACEPARENT, format_traceparent(context)),)
+        from opentelemetry.context import Context
+        from opentelemetry.trace import (
+            NonRecordingSpan,
+            SpanContext,
+            TraceFlags,
+            set_span_in_context,
+        )
+
         flags = TraceFlags(TraceFlags.SAMPLED if context.sampled else TraceFlags.DEFAULT)
         span = NonRecordingSpan(SpanContext(context.trace_id, context.span_id, False, flags))
         carrier: dict[str, str] = {}

@@ -102,6 +102,26 @@ def test_bytes_are_joined_where_that_is_declared_and_texts_apart_likewise() -> N
     assert apart.outcome is Outcome.MESSAGE_COUNT
 
 
+def test_of_what_the_last_message_tells_its_value_stands_for_the_answer() -> None:
+    def stream(*pieces: tuple[str, float]) -> tuple[bytes, ...]:
+        return tuple(
+            infer({"text": bytes_array([text.encode()]), "used": floats(used)})
+            for text, used in pieces
+        )
+
+    a, b = stream(("a", 0), ("b", 0), ("", 7)), stream(("ab", 0), ("", 7))
+    text = {"output": "text", "rule": "text"}
+    apart = _streams(a, b, rules=[text])
+    assert apart.outcome is Outcome.MESSAGE_COUNT
+    assert apart.detail == "3 messages against 2; not joined: used"
+    rules = [text, {"output": "used", "join": "last"}]
+    assert _streams(a, b, rules=rules).outcome is Outcome.EQUAL
+    (found,) = _streams(a, stream(("ab", 7), ("", 9)), rules=rules).differing
+    assert (found.name, found.outcome) == ("used", Outcome.VALUE)
+    (alike,) = _streams(a, stream(("x", 0), ("b", 7), ("", 7)), rules=rules).differing
+    assert alike.name == "text"  # as many messages: the values between do not count either
+
+
 def test_pieces_that_change_their_shape_are_no_text() -> None:
     two = infer({"text": bytes_array([b"a", b"b"])})
     found = _streams((*_chunks("a"), two), _chunks("a", "ab"))

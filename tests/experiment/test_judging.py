@@ -3,11 +3,15 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 
 from sidecar.call import Observation, SkipReason
 from sidecar.judge.counts import Coverage
 from sidecar.judge.labels import Label
 from sidecar.judge.report import State
+from sidecar.report.build import build
+from sidecar.report.live import part_of
+from sidecar.serve.convert import counts_message, part_of_message
 from tests.house import DISAGREEMENT, FAILED, INFER, MS, House, answer, request, told
 
 
@@ -210,3 +214,26 @@ def test_a_control_that_a_new_configuration_leaves_out_changes_nothing_until_a_r
     house.judging.change(without)
     assert house.judging.control_fraction == 0.5
     assert house.judged.evaluate(house.now_ns).calls == 1
+
+
+def test_of_a_few_calls_a_second_the_distributions_are_told_through_the_whole_loop() -> None:
+    """A shadow that is 0.5 higher; calls come each millisecond, and ten a second are looked at."""
+    decision = {"name": "flips", "kind": "decision_flips", "margin": 0.1, "outputs": "score"}
+    house = House(
+        {
+            "criteria": [{**decision, "decision": {"threshold": 1.2}}],
+            "drift": {"inputs": ["age"], "calls_per_second": 10},
+        }
+    )
+    for _ in range(1000):
+        house.call(told(1.5), production=told(1.0))
+    judged = house.judging.shadows["candidate"]
+    part = part_of_message(counts_message(part_of(house.experiment.state(), judged)), "")
+    found = build([part], 0.0).drift
+    assert 9 <= found.calls <= 11
+    (row,) = found.outputs
+    assert row.name == "score"
+    assert row.wasserstein == pytest.approx(0.5, rel=0.2), "a bucket is 9 % wide"
+    assert found.confusions[0].classes == ("0", "1")
+    assert found.confusions[0].counts[0][1] == found.calls
+    assert part.distributions.first["age"].n == found.calls

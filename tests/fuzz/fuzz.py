@@ -47,14 +47,16 @@ def walker(data: bytes) -> None:
 
 def tap(data: bytes) -> None:
     """The tap's records, as the observer reads them."""
-    from sidecar.observe.tap import TapError, TapReader
+    from sidecar.observe.tap import Record, TapError, TapReader
     from sidecar.wire.records import VERSION, Kind, record
 
     reader = TapReader()
     hello = record(Kind.HELLO, 0, 0, 0, b'{"version": %d}' % VERSION)
     try:
         for chunk in (hello, data[:7], data[7:]):
-            for item in reader.feed(chunk):
+            items: list[Record] = []
+            reader.feed(chunk, items)
+            for item in items:
                 if item.kind is Kind.UNSAMPLED:
                     item.numbers  # noqa: B018 - reading is what is tried
                 elif item.kind in {Kind.HELLO, Kind.OPEN, Kind.STATS}:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sidecar.call import Answered, CallKey, Direction, Event, Lost, Started
 from sidecar.observe.connection import Connection
-from sidecar.observe.tap import TapReader
+from sidecar.observe.tap import Record, TapReader
 from sidecar.wire.frames import Tally, Walker
 from sidecar.wire.records import VERSION, Kind, record
 from tests.observe.conversations import Conversation, cut, load, names
@@ -48,7 +48,9 @@ def read(tap: bytes) -> tuple[set[CallKey], list[Event]]:
 
     connection = Connection(1, "127.0.0.1:5", wants)
     events: list[Event] = []
-    for said in TapReader().feed(tap):
+    records: list[Record] = []
+    TapReader().feed(tap, records)
+    for said in records:
         if said.kind == Kind.BYTES:
             events += connection.feed(said.direction, said.payload, 0)
         elif said.kind == Kind.GAP:

@@ -439,3 +439,30 @@ def test_an_answer_that_grows_plainly_gives_way_too() -> None:
 
 def fields_block() -> bytes:
     return hpack.Encoder().encode(HEAD)
+
+
+def test_a_server_gets_window_for_no_more_bytes_a_second_than_its_budget() -> None:
+    rate, step_ns = 4 * WINDOW, 10_000_000
+    talk = Conversation("http", "shadow:1", "agent/1", ReadLimits(), rate=rate)
+    talk.receive(settings())
+    talk.output()
+    window, taken, now = WINDOW, 0, step_ns
+    piece = frame(DATA, 0, 1, bytes(16_000))  # of a stream that nobody waits for: it counts, too
+    for _ in range(1000):  # ten seconds of a server that sends all that it may
+        now += step_ns
+        while window >= 16_000:
+            window -= 16_000
+            taken += 16_000
+            talk.receive(piece, now)
+        talk.let_send(now)
+        for kind, _, _, payload in frames(sent(talk)):
+            if kind == WINDOW_UPDATE:
+                window += int.from_bytes(payload, "big")
+    assert 0.8 * rate * 10 < taken < rate * 10 + 2 * WINDOW
+
+
+def test_without_a_budget_nothing_is_withheld() -> None:
+    talk = conversation()
+    for _ in range(100):
+        talk.receive(frame(DATA, 0, 1, bytes(16_000)), 1)
+        assert talk.let_send(1) == 0

@@ -44,6 +44,7 @@ class Shadowed:
     traffic: Traffic
     status: dict[str, Any]
     pairs: list[dict[str, Any]]
+    report: dict[str, Any]
 
     @property
     def differing(self) -> list[dict[str, Any]]:
@@ -83,7 +84,8 @@ def through_sidecar(
         sidecar.wait_until(is_ready(http))
         traffic = send(ready["listen"][0])
         sidecar.wait_until(drained(http, seen=traffic["calls"]))
-        return Shadowed(traffic, http_json(http, "/status"), http_json(http, "/pairs?limit=1000"))
+        status, pairs = http_json(http, "/status"), http_json(http, "/pairs?limit=1000")
+        return Shadowed(traffic, status, pairs, http_json(http, "/report.json"))
 
 
 def captured_and_replayed(

@@ -5,6 +5,7 @@ MLServer's, Triton's and TensorFlow Serving's stand with those servers' own test
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -59,13 +60,19 @@ def test_seldons_own_microservice_and_messages() -> None:
     assert alike.differing == []
 
 
+def described(folder: str, name: str, tmp_path: Path) -> Path:
+    """An example's descriptors, made as its first lines say."""
+    descriptors = tmp_path / f"{name}.pb"
+    proto = EXAMPLES / folder / f"{name}.proto"
+    make = [sys.executable, "-m", "grpc_tools.protoc", f"-I{proto.parent}", "--include_imports"]
+    subprocess.run([*make, f"--descriptor_set_out={descriptors}", str(proto)], check=True)
+    return descriptors
+
+
 def test_a_service_of_ones_own_is_compared_by_its_fields_and_noise_is_left_out(
     tmp_path: Path,
 ) -> None:
-    descriptors = tmp_path / "scorer.pb"
-    proto = EXAMPLES / "own-proto" / "scorer.proto"
-    make = [sys.executable, "-m", "grpc_tools.protoc", f"-I{proto.parent}", "--include_imports"]
-    subprocess.run([*make, f"--descriptor_set_out={descriptors}", str(proto)], check=True)
+    descriptors = described("own-proto", "scorer", tmp_path)
 
     def peer(*arguments: str) -> list[str]:
         return [
@@ -96,3 +103,60 @@ def test_a_service_of_ones_own_is_compared_by_its_fields_and_noise_is_left_out(
         )
     assert seen.status["calls"]["compared"] == 200
     assert seen.differing_outputs() == {"label": 4}  # scores from 0.50 to 0.52, of 200
+
+
+def test_a_language_models_stream_is_compared_by_its_text_and_timed_by_its_tokens(
+    tmp_path: Path,
+) -> None:
+    descriptors = described("llm-stream", "llm", tmp_path)
+
+    def peer(*arguments: str) -> list[str]:
+        return [
+            sys.executable,
+            str(EXAMPLES / "llm-stream" / "llm.py"),
+            str(descriptors),
+            *arguments,
+        ]
+
+    def send(address: str) -> Traffic:
+        done = subprocess.run(
+            peer("send", address, "200"), text=True, capture_output=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        traffic: Traffic = json.loads(done.stdout)
+        return traffic
+
+    with (
+        Process(peer("serve"), name="llm") as production,
+        Process(
+            peer("serve", "--piece", "3", "--first-ms", "120", "--other", "10"), name="candidate"
+        ) as shadow,
+    ):
+        ours = production.wait_ready()["address"]
+        theirs = shadow.wait_ready()["address"]
+        direct, other = send(ours), send(theirs)
+        differing = sum(a != b for a, b in zip(direct["answers"], other["answers"], strict=True))
+        assert differing == 20
+        flags = {
+            "compare.descriptors": descriptors,
+            "judge.independent_calls": True,
+            "judge.min_duration_seconds": 0,
+            "judge.repeat_seconds": 0,
+            "observer.priority": "normal",
+        }
+        seen = through_sidecar(
+            ours,
+            theirs,
+            send,
+            *("--config", str(EXAMPLES / "llm-stream" / "sidecar.yaml")),
+            *(word for key, value in flags.items() for word in ("--set", f"{key}={value}")),
+        )
+    assert seen.traffic == direct
+    assert seen.status["calls"]["compared"] == 200
+    # Three tokens a piece where production sends one: the same text is no difference.
+    assert seen.differing_outputs() == {"text": 20}
+    rows = {row["name"]: row for row in seen.report["verdict"]["criteria"]}
+    assert rows["same-words"]["estimate"] == 0.1
+    assert rows["same-words"]["state"] == "FAIL"
+    assert rows["first-token"]["n"] == 200
+    assert rows["first-token"]["estimate"] > 1  # 120 ms where production takes 20

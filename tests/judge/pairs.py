@@ -9,6 +9,7 @@ from sidecar.compare.result import Comparison, Outcome, OutputResult
 from sidecar.judge.counts import Coverage
 from sidecar.judge.criteria.base import Criterion
 from sidecar.judge.criteria.kinds import ANY_CRITERION
+from sidecar.judge.evidence.effective import digest_of
 from sidecar.judge.judge import Judge
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.report import Verdict
@@ -36,6 +37,7 @@ def pair(i: int, differs: bool = False, **given: Any) -> JudgedPair:
         "production_latency_ns": 10 * MS,
         "shadow_latency_ns": 10 * MS,
         "correlation_id": f"id-{i}",
+        "request_digest": digest_of(METHOD, [str(i).encode()]),
     }
     return JudgedPair(**(defaults | given))
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from sidecar.judge.counts import Coverage
+from sidecar.judge.evidence.effective import digest_of
 from sidecar.judge.judge import Judge
+from sidecar.judge.labels import Label
 from sidecar.judge.report import State, Verdict
 from tests.judge.pairs import SECOND, compared, failed, pair, required, settings
 
@@ -216,8 +218,6 @@ def test_a_pass_names_the_slices_that_it_is_not_shown_for() -> None:
 
 
 def test_labels_that_come_all_at_once_count_in_the_blocks_of_their_calls() -> None:
-    from sidecar.judge.labels import Label
-
     right = required("accuracy", 0.05, decision={"threshold": 0.5})
     chosen = settings(right, independent_calls=False, repeat_seconds=0.0, swing=1, min_blocks=0)
     judge = Judge(chosen, "pod", 0)
@@ -233,9 +233,40 @@ def test_labels_that_come_all_at_once_count_in_the_blocks_of_their_calls() -> No
     assert found.criteria[0].blocks >= 10
 
 
-def test_slices_by_the_truth_are_known_with_the_label() -> None:
-    from sidecar.judge.labels import Label
+@pytest.mark.parametrize("harmed", [False, True], ids=["well", "harmed"])
+def test_after_a_pass_harm_is_seen_by_labels_that_come_half_an_hour_late(harmed: bool) -> None:
+    """A fifth of the calls differ, half of them rightly; harm after the PASS is all of them."""
+    accuracy = required("accuracy", 0.2, outputs="p", decision={"threshold": 0.5})
+    judge = Judge(
+        settings(accuracy, independent_calls=False, min_blocks=30, swing=1, slices=()), "pod", 0
+    )
+    rng = np.random.default_rng(1)
+    late, passed, failed_at = 1800, 0, 0
+    for second in range(0, 4 * 3600, 2):
+        now = second * SECOND
+        worse = harmed and passed
+        one = np.float64(0.9), np.float64(0.1 if worse or rng.random() < 0.2 else 0.9)
+        judge.observe(pair(second, arrived_ns=now, values={"p": one}), now)
+        about = second - late
+        if about >= 0:
+            bad = worse and about > passed
+            judge.label(Label(f"id-{about}", 1 if bad else int(rng.integers(2))), now)
+        if second % 120 == 0:
+            found = judge.verdict(now, Coverage(second + 1, second + 1))
+            if found.state is State.PASS:
+                passed = passed or second
+            if found.state is State.FAIL:
+                failed_at = second
+                break
+    assert passed
+    if harmed:
+        assert passed + late < failed_at < passed + late + 1200, found.reason
+        assert "worse since" in found.reason
+    else:
+        assert not failed_at
 
+
+def test_slices_by_the_truth_are_known_with_the_label() -> None:
     right = required("accuracy", 0.05, decision={"threshold": 0.5}, labels="sample")
     judge = Judge(settings(right, repeat_seconds=0.0, slices=[{"source": "label"}]), "pod", 0)
     for i in range(3000):
@@ -268,3 +299,19 @@ def test_a_control_that_gives_no_answer_is_no_proof_of_harm() -> None:
         found.append((plan_fails.state, plan_fails.log_fail))
     assert found[0][0] is State.FAIL
     assert found[1][0] is State.WATCHING
+
+
+def test_thirty_calls_again_and_again_do_not_pass_for_thousands() -> None:
+    """An hour of one load test's three inputs: nothing differs, and little was asked."""
+    few, many = _judge(min_distinct_inputs=30), _judge(min_distinct_inputs=30)
+    for i in range(RATE * 7200):
+        at = i * SECOND // RATE
+        few.observe(pair(i, arrived_ns=at, request_digest=digest_of("m", [b"%d" % (i % 3)])), at)
+        many.observe(pair(i, arrived_ns=at, request_digest=None), at)
+    found = _verdict(few, 7200 * SECOND)
+    assert found.state is State.WATCHING
+    assert "3.0 of at least 30 distinct inputs" in found.reason
+    assert found.distinct_inputs == pytest.approx(3.0)
+    unknown = _verdict(many, 7200 * SECOND)
+    assert unknown.distinct_inputs is None
+    assert unknown.state is State.PASS, "where requests are not known nothing is held back"

@@ -129,7 +129,7 @@ def opaque(i: int, method: str = "/p.S/M") -> JudgedPair:
 
 
 def understood(i: int, method: str = "/p.S/M") -> JudgedPair:
-    return pair(i, comparison=replace(compared(), reader="descriptors"), method=method)
+    return pair(i, comparison=compared()._replace(reader="descriptors"), method=method)
 
 
 def test_evidence_restarts_when_payloads_can_be_read_that_were_bytes_so_far() -> None:

@@ -14,7 +14,7 @@ from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label, LabelValue
 from sidecar.judge.pair import Value
 from sidecar.judge.report import State
-from tests.judge.pairs import MS, failed, judged, pair, required, settings
+from tests.judge.pairs import MS, SECOND, failed, judged, pair, required, settings
 from tests.judge.streams import bound
 
 ABOVE = Decision(threshold=0.5)
@@ -182,7 +182,46 @@ def test_a_label_that_fits_no_criterion_is_counted_as_unusable() -> None:
     judge.observe(pair(0, values={"s": (0.9, 0.1)}), 0)
     judge.label(Label("id-0", "not a class"), 1)
     events = judged(judge, 1).events
-    assert (events["joined"], events["unusable"]) == (1, 1)
+    assert (events["joined"], events["unusable"]) == (0, 1)
+
+
+def test_a_corrected_label_replaces_one_that_could_not_be_used() -> None:
+    judge = Judge(settings(required("accuracy", 0.02, decision=ABOVE)), "a", 0)
+    judge.observe(pair(0, values={"s": (np.array([0.9, 0.9]), np.array([0.1, 0.9]))}), 0)
+    assert judge.wanted(1) == ["id-0"]
+    assert judge.label(Label("id-0", [1]), 1) == (
+        "accuracy cannot use a list of 1 for a call of 2 rows"
+    )
+    assert "cannot use 'cat'" in judge.label(Label("id-0", "cat"), 2)
+    assert judge.wanted(1) == ["id-0"], "it waits for the corrected one"
+    assert judge.label(Label("id-0", [1, 1]), 3) == ""
+    assert judge.wanted(1) == []
+    judge.label(Label("id-0", [0, 0]), 4)
+    events = judged(judge, 1).events
+    assert (events["joined"], events["unusable"], events["duplicate"]) == (1, 2, 1)
+
+
+@pytest.mark.parametrize("kind", ["accuracy", "precision", "f1", "mae"])
+def test_large_batches_of_a_sample_are_not_left_out_of_what_passes(kind: str) -> None:
+    """Small calls are all alike; one call in three is a batch whose last rows are all wrong."""
+    given = {"largest_error": 1} if kind == "mae" else {"decision": ABOVE}
+    one = required(kind, 0.3, outputs="s", labels="sample", **given)
+    states = []
+    for large in (False, True):
+        declared = settings(one, independent_calls=False, swing=1, min_blocks=30)
+        judge = Judge(declared, "pod", 0)
+        ours = np.full(300, 0.9)
+        theirs = ours.copy()
+        theirs[256:] = 0.1
+        for i in range(2400):
+            now = i * SECOND
+            batch = large and i % 3 == 0
+            values = {"s": (ours, theirs) if batch else (np.array([0.9]), np.array([0.9]))}
+            judge.observe(pair(i, batch, arrived_ns=now, values=values), now)
+            judge.label(Label(f"id-{i}", [1] * 300), now)
+        states.append(judged(judge, 2400, 2400 * SECOND).state)
+    assert states[0] is State.PASS
+    assert states[1] is not State.PASS
 
 
 def test_a_batch_too_large_to_be_judged_by_its_label_stays_open() -> None:

@@ -64,9 +64,7 @@ def go(judge: Judge, life: Life, first: int, last: int, every_ns: int = 300 * MS
         at = OFFSET + i * every_ns - judge.unix_offset_ns
         call = life.harmed(i) if i % 5 == 0 else life.well(i)
         users = (("user", f"u{i * i % 11 % 6}"), ("a/b=c", f"x/{i % 2}=é"))
-        moved = {f: getattr(call, f) for f in call.__slots__}
-        moved |= {"arrived_ns": at, "slices": slices_of(BY, metadata=users)}
-        judge.observe(type(call)(**moved), at)
+        judge.observe(replace(call, arrived_ns=at, slices=slices_of(BY, metadata=users)), at)
         if life.truth is not None and i % 3:
             judge.label(Label(f"id-{i - i % 4}", life.truth(i), time_ns=i), at)
         if i % 7 == 0:
@@ -155,7 +153,7 @@ def test_a_pass_that_is_watched_stays_watched() -> None:
 def test_how_many_calls_were_compared_as_bytes_is_kept() -> None:
     declared = settings({"kind": "disagreement", "name": "same", "margin": 0.2, "required": True})  # type: ignore[arg-type]
     one = made(declared)
-    one.observe(pair(0, comparison=replace(compared(True), reader="opaque")), 0)
+    one.observe(pair(0, comparison=compared(True)._replace(reader="opaque")), 0)
     kept = Kept(one)
     kept.write()
     assert kept.pieces["judge/_as_bytes"] == {"d": [[METHOD, 1]]}

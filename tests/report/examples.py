@@ -112,6 +112,37 @@ def full() -> dict[str, Any]:
             "production": side((1.0, 50), (2.0, 40), (4.0, 10)),
             "shadow": side((3.0, 60), (9.0, 40)),
         },
+        "drift": {
+            "calls": 40,
+            "outputs": [
+                {
+                    "name": "score",
+                    "n": [40, 40],
+                    "broken": [0, 1],
+                    "psi": 0.31,
+                    "wasserstein": 0.12,
+                    "bins": [[0.0, 0.5, 0.25, 0.5], [0.5, 1.0, 0.75, 0.5]],
+                }
+            ],
+            "inputs": [],
+            "confusions": [
+                {"criterion": "same", "classes": ["0", "1"], "counts": [[10, 2], [1, 27]]}
+            ],
+        },
+        "forecasts": [
+            {
+                "criterion": "same",
+                "verdict": "PASS",
+                "seconds": 5400.0,
+                "calls": 270_000.0,
+                "soonest_seconds": 3600.0,
+                "latest_seconds": None,
+                "effect": 0.05,
+                "effect_low": -0.01,
+                "effect_high": 0.11,
+                "may_be_either": False,
+            }
+        ],
         "over_time": {
             "width_seconds": 2,
             "points": [

@@ -147,6 +147,6 @@ def test_the_report_is_json_and_the_table_names_what_matters() -> None:
     report = report_of(made.experiment.state(), made.judged)
     assert from_json(json.loads(json.dumps(to_json(report)))) == from_json(to_json(report))
     shown = text(report)
-    for words in ("FAIL", "score=7", "worse", f"{202:032x}", "value", "production"):
+    for words in ("FAIL", "score=7", "worse", f"{205:032x}", "9 more like it", "production"):
         assert words in shown
     assert table.line(report).startswith("FAIL candidate: ")

@@ -3,7 +3,7 @@ from __future__ import annotations
 from sidecar.call import SkipReason
 from sidecar.report.build import build
 from sidecar.report.live import part_of
-from sidecar.report.notices import noisy, of_sums
+from sidecar.report.notices import noise_rules, noisy, of_sums, rules_text
 from sidecar.report.report import OutputRow
 from sidecar.wire.records import Kind
 from tests.house import House, told
@@ -16,9 +16,34 @@ def row(name: str, differ: int, noise: bool) -> OutputRow:
 def test_noise_is_named_with_the_rule_that_ignores_it() -> None:
     outputs = [row("meta.took_us", 600, True), row("label", 6, False)]
     (said,) = of_sums(outputs, {})
-    assert "meta.took_us differs in 600 of 600 calls" in said
-    assert "{output: meta.took_us, rule: ignore}" in said
+    assert "meta.took_us (600 of 600 calls) differs in nearly every call" in said
+    assert "shadow-sidecar rules suggest --apply" in said
     assert "label" not in said
+    assert noise_rules(outputs) == ["meta.took_us"]
+    assert rules_text(["meta.took_us"]) == (
+        'compare:\n  rules:\n    - {output: "meta.took_us", rule: ignore}'
+    )
+
+
+def test_both_halves_of_a_timestamp_are_one_rule() -> None:
+    halves = [row("meta.at.nanos", 600, True), row("meta.at.seconds", 40, False)]
+    assert noise_rules(halves) == ["meta.at.*"]
+
+
+def test_a_criterion_that_no_output_is_about_is_said_with_the_outputs_that_there_are() -> None:
+    house = House(
+        {
+            "criteria": [
+                {"name": "typo", "kind": "disagreement", "outputs": "lable", "margin": 0.1},
+                {"name": "well", "kind": "disagreement", "outputs": "*", "margin": 0.1},
+            ]
+        }
+    )
+    for _ in range(30):
+        house.call(told(1.0))
+    (said,) = build([part_of(house.experiment.state(), house.judged)], 1.0).notices
+    assert said.startswith("typo is about none of the 30 calls: `outputs: lable` is no output")
+    assert said.endswith("there are score")
 
 
 def test_a_candidate_that_differs_in_everything_is_not_noise() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import re
 from base64 import b64encode
@@ -7,7 +8,9 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from sidecar.report import table
 from sidecar.report.as_json import from_json, to_json
 from sidecar.report.build import empty_report
 from sidecar.report.page import CONTENT_SECURITY_POLICY, render_html
@@ -40,10 +43,71 @@ def test_the_verdict_comes_first_with_its_reason_and_what_it_stands_on() -> None
     assert "10.0.0.3:9096 : connection refused" in told
 
 
+def test_the_forecast_says_when_with_what_is_not_known_of_it() -> None:
+    report = full()
+    report["verdict"]["criteria"][3]["required"] = False  # nobody can say of this one
+    shown = page(report)
+    told = shown.section("verdict")
+    assert "Forecast: PASS in about 1 h 30 min (1 h to nobody knows), some 270,000 calls" in told
+    assert "if it stays at 5 % (\N{MINUS SIGN}1 % to 11 %) (same)." in told
+    assert "PASS in about 1 h 30 min?" in shown.section("criteria")
+
+
+def test_what_decided_stands_beside_what_is_seen_now() -> None:
+    report = full()
+    then = {
+        "decided_unix": 1_700_000_000.0,
+        "decided_n": 400.0,
+        "decided_estimate": 0.12,
+        "decided_interval": [0.09, 0.15],
+    }
+    report["verdict"]["criteria"][0] |= then
+    report["verdict"]["criteria"][3]["required"] = False
+    report["verdict"]["slices"][0] |= then
+    report["verdict"]["distinct_inputs"] = 1234.4
+    report["declared"]["min_distinct_inputs"] = 30
+    shown = Page(render_html(from_json(report)))
+    decided = "when decided, 22:13 UTC: 12 % (9 % to 15 %) of 400 calls"
+    assert f"1.2 % 0.6 % to 2 % {decided} 4,321" in shown.section("criteria")
+    assert f"10.8 % 7 % to 15.5 % {decided}" in shown.section("slices")
+    assert "Distinct inputs, worth 1,234 at least 30" in shown.section("verdict")
+    lines = terminal(from_json(report))
+    assert "calls worth 1,234 distinct inputs, coverage" in lines
+    assert "Forecast of same: PASS in about 1 h 30 min" in lines
+    (head,) = [line.split() for line in lines.splitlines() if "decided on" in line]
+    assert head == ["decided", "on", "now", "margin", "calls"]
+    assert re.search(r"same +WATCHING +12 % +1\.2 % +\S+ % +4,321", lines)
+
+
+def test_distributions_and_who_became_what_are_shown_and_decide_nothing() -> None:
+    told = page().section("distributions")
+    assert "Of 40 calls that were looked at (judge.drift)" in told
+    assert "nothing is decided by them" in told
+    assert "score 40 and 40 values, 0 and 1 not finite" in told
+    assert "score: production and candidate, from 0 to 1" in told
+    assert "0.31 apart 0.12" in told
+    assert "0 10 2 1 1 27" in told
+    assert "37 of 40 rows were decided alike" in told
+    lines = terminal(from_json(full()))
+    assert re.search(r"score +apart +0\.31 +0\.12 +40", lines)
+    assert "same: 0 became 1 2 times, 1 became 0 1 times" in lines
+    report = full()
+    report["drift"] = {}
+    assert "distributions" not in page(report).sections
+
+
+def terminal(report: Report) -> str:
+    """As it stands in a terminal, without line breaks inside a paragraph."""
+    shown = io.StringIO()
+    Console(width=200, file=shown).print(table.render(report))
+    return shown.getvalue()
+
+
 def test_each_criterion_is_shown_in_its_own_unit_against_its_margin() -> None:
     told = page().section("criteria")
     assert "same about disagreement WATCHING required" in told
-    assert "1.2 % 0.6 % to 2 % 4,321 about 1,234 more" in told
+    assert "1.2 % 0.6 % to 2 % 4,321 PASS in about 1 h 30 min?" in told
+    assert "4,321 about 1,234 more" in told
     assert "p95 about latency ratio FAIL informative" in told
     assert "+50 % at least +30 %" in told
     assert "with an error of 5 %" in told
@@ -174,6 +238,23 @@ def test_values_stand_beside_what_differs_where_there_are_any() -> None:
     assert "\u2192" not in page().section("worst")
 
 
+def test_the_rules_that_ignore_noise_are_there_to_be_copied_and_noise_does_not_lead() -> None:
+    told = page().section("verdict")
+    assert '- {output: "request_id", rule: ignore} Copy' in told
+    assert "shadow-sidecar rules suggest --shadow candidate --apply FILE Copy" in told
+    report = full()
+    call = report["worst"][0]
+    only = {"name": "request_id", "outcome": "value", "score": 1.0}
+    call["outputs"].append(only)
+    report["worst"].insert(0, {**call, "correlation_id": "noise-1", "outputs": [only]})
+    shown = Page(render_html(from_json(report))).section("worst")
+    assert shown.index("request-77") < shown.index("noise-1")
+    assert "probabilities other values 0.75" in shown
+    assert shown.count("1 output looks like noise") == 2
+    report["outputs"] = report["outputs"][1:]
+    assert "Copy" not in Page(render_html(from_json(report))).section("verdict")
+
+
 def test_a_trace_id_is_a_link_where_an_address_is_configured() -> None:
     assert links(page()) == []
     assert links(page(trace_url=JAEGER))[:2] == [
@@ -213,7 +294,7 @@ def test_every_table_has_heads_and_every_drawing_has_a_title() -> None:
     assert all(th["scope"] in {"row", "col"} for th in shown.all("th"))
     assert all(t["aria-label"] for t in shown.all("table"))
     drawings = [svg for svg in shown.all("svg") if svg.get("role") == "img"]
-    assert len(drawings) == 7
+    assert len(drawings) == 8
     assert [name for name, _ in shown.elements].count("title") == 1 + len(drawings)
     ids = [attributes["id"] for _, attributes in shown.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -247,7 +328,7 @@ def test_a_page_stays_small_however_much_there_is_to_tell() -> None:
     ]
     report["latency"]["production"] = side = report["latency"]["shadow"]
     side["buckets"] = [[1.02**i, 7] for i in range(600)]
-    assert len(html(report, live=True, trace_url=JAEGER, status=STATUS)) < 64_000
+    assert len(html(report, live=True, trace_url=JAEGER, status=STATUS)) < 72_000
 
 
 def test_a_report_makes_the_journey_as_json_and_back() -> None:

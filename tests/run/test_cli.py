@@ -55,7 +55,7 @@ def test_a_wrong_file_exits_with_2_and_tells_all_errors_and_what_to_do(tmp_path:
         (["--rate", "5"], "give --shadow too"),
         (["--set", "sample.fraction=[", "--shadow", "x"], "sample.fraction"),
         (["--sample", "0.5", "--set", "sample=1"], "sample: 1:"),
-        (["--shadow", "h:1", "--set", "shadows.1.name=x"], "'1' is not a position in a list of 1"),
+        (["--shadow", "h:1", "--set", "shadows.1.name=x"], "'1' is no position in a list of 1"),
     ],
 )
 def test_contradictory_flags_start_nothing_and_exit_with_2(flags: list[str], says: str) -> None:

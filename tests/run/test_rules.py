@@ -21,9 +21,8 @@ def test_rules_are_added_before_the_others_and_comments_stay(tmp_path: Path) -> 
     assert file.read_text().startswith("# ours")
 
 
-def test_a_file_without_rules_gets_them_and_a_wrong_one_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_made_and_a_wrong_one_is_refused(tmp_path: Path) -> None:
     empty, wrong = tmp_path / "empty.yaml", tmp_path / "wrong.yaml"
-    empty.touch()
     assert add_rules(empty, ["id"]) == 1
     assert load(empty, {}).compare.rules[0].output == "id"
     wrong.write_text("[1, 2]")

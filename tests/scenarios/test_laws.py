@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,6 +86,27 @@ def test_law_1_a_shadow_that_floods_delays_and_changes_nothing() -> None:
         with sidecar(production, shadow) as it:
             assert asyncio.run(run(it.address, MIX)) == expected
             it.settled(MIX.calls, timeout=120)
+
+
+def test_law_1_a_shadow_that_floods_gets_no_more_bytes_a_second_than_its_budget() -> None:
+    answer, budget = 4 << 20, 8 << 20
+    with servers(BYTES, ("bytes", "--flood", str(answer))) as (production, shadow):
+        receiver = {
+            "address": shadow,
+            "answer_bytes_per_second": budget,
+            "deadline_seconds": 60,
+        }
+        settings = {"shadows": json.dumps([receiver])}
+        expected = asyncio.run(run(production, MIX))
+        with sidecar(production, settings=settings) as it:
+            began = time.monotonic()
+            while time.monotonic() - began < 4:
+                assert asyncio.run(run(it.address, MIX)) == expected
+            told = it.status()
+            answered = told["shadows"]["shadow"]["compared"] * answer
+            assert 0 < answered <= budget * (time.monotonic() - began) + answer
+            # What there is no time for is not begun: the share of calls that are copied has fallen.
+            assert told["pace"]["share"] < 1
 
 
 def test_law_2_nothing_of_the_shadow_is_in_any_answer() -> None:

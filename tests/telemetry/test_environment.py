@@ -55,7 +55,7 @@ def test_the_standard_variables_go_first(monkeypatch: pytest.MonkeyPatch) -> Non
     [{"OTEL_TRACES_EXPORTER": "none"}, {"OTEL_SDK_DISABLED": "TRUE"}],
 )
 def test_exporting_can_be_turned_off(environ: dict[str, str]) -> None:
-    queue = make_queue(environ, RESOURCE, capacity=1)
+    queue = make_queue(environ, lambda: RESOURCE, capacity=1)
     assert queue.offer(call("a"))
     assert queue.counts == SpanCounts()
 
@@ -71,7 +71,7 @@ def test_every_wrong_variable_is_told_at_once() -> None:
         "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "0",
     }
     with pytest.raises(ConfigError) as error:
-        make_queue(environ, RESOURCE, capacity=1)
+        make_queue(environ, lambda: RESOURCE, capacity=1)
     assert error.value.errors == [
         "OTEL_TRACES_EXPORTER: 'zipkin': must be otlp or none",
         "OTEL_METRICS_EXPORTER: 'statsd': must be otlp, prometheus (always there) or none",
@@ -94,5 +94,5 @@ def test_the_signals_own_protocol_goes_before_the_general_one() -> None:
 
 
 def test_the_exporters_own_log_is_kept_from_ours() -> None:
-    make_queue({}, RESOURCE, capacity=1).shutdown()
+    make_queue({}, lambda: RESOURCE, capacity=1).shutdown()
     assert not logging.getLogger("opentelemetry.exporter.otlp").propagate

@@ -53,7 +53,7 @@ def test_a_collector_that_refuses_is_counted_and_costs_nothing_else(
         }
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
-        queue = make_queue(environ, RESOURCE, capacity=10)
+        queue = make_queue(environ, lambda: RESOURCE, capacity=10)
         assert queue.offer([b"", b""])
         assert queue.flush(30.0)
         assert queue.counts == SpanCounts(failed=2)

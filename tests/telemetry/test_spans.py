@@ -319,6 +319,9 @@ def test_a_difference_is_told_in_a_sentence_with_what_is_allowed() -> None:
     assert attributes(whole)["shadow.difference.1"] == (
         "p: value by tolerance: max_abs 0.8, max_rel 40; allowed: atol 0.001"
     )
+    shape = OutputResult("p", Outcome.SHAPE, "tolerance", 1.0, forms="FP32 [5] against FP32 [4]")
+    _, whole, *_ = build(planned(), a_copy(Comparison(Outcome.SHAPE, (shape,))))
+    assert attributes(whole)["shadow.difference.1"] == "p: shape: FP32 [5] against FP32 [4]"
 
 
 def test_what_the_control_answered_tells_noise_from_a_difference() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from sidecar.compare.payload import Array
 
 _NAME: Final = re.compile(r"prob|score|logit|softmax|confidence", re.IGNORECASE)
+FEW: Final = 64  # elements that Python has looked at before numpy has begun
 _SUM_TOLERANCE: Final = 2e-2  # what bfloat16 rounding leaves of a sum of one
 
 
@@ -27,6 +28,15 @@ def are_class_scores(name: str, array: Array) -> bool:
     if array.dtype.kind != "f" or array.ndim == 0 or array.shape[-1] < 2 or array.size == 0:
         return False
     if array.ndim >= 2 and _NAME.search(name):
+        return True
+    if array.size <= FEW and array.ndim <= 2:
+        rows: list[list[float]] = [array.tolist()] if array.ndim == 1 else array.tolist()
+        for row in rows:
+            for score in row:
+                if not 0 <= score <= 1:  # nor is NaN
+                    return False
+            if abs(sum(row) - 1) > _SUM_TOLERANCE:
+                return False
         return True
     if array.ndim == 1:  # the same as below for one row, without arrays of one
         if not (np.minimum.reduce(array) >= 0 and np.maximum.reduce(array) <= 1):  # nor for NaN

@@ -9,11 +9,14 @@ import numpy as np
 from sidecar.compare.payload import Output
 from sidecar.compare.result import Outcome
 from sidecar.compare.rules.finding import Finding, Rule, Tuning, row_mean
+from sidecar.compare.rules.numbers import FEW_BYTES
 
 
 def _compare(a: Output, b: Output, rule: Tuning) -> Finding:
     del rule  # exactness has nothing to set
     x, y = a.array, b.array
+    if a is b or (x.dtype.kind in "biu" and x.nbytes <= FEW_BYTES and x.tobytes() == y.tobytes()):
+        return Finding(Outcome.EQUAL, 0.0, {"outside_share": 0.0})
     differs = np.asarray(x != y, np.bool_)
     outcome = Outcome.VALUE
     if x.dtype.kind in "fc":

@@ -14,7 +14,7 @@ import numpy as np
 
 from sidecar.compare.payload import Array
 
-_FEW_BYTES: Final = 4096  # below, copying both costs less than a pass of numpy's
+FEW_BYTES: Final = 4096  # below, copying both costs less than a pass of numpy's
 _CHUNK: Final = 8192  # elements whose intermediate results stay in a core's cache
 
 # None of the figures may be infinite: an overflowing difference is reported as the largest float.
@@ -60,7 +60,7 @@ def same_bits(a: Array, b: Array) -> bool:
     """Whether two arrays of one shape and type hold the same bytes; NaN like itself, too."""
     if a.dtype == object:
         return bool((a == b).all())
-    if a.nbytes <= _FEW_BYTES or a.dtype.kind == "c" or a.itemsize > 8:
+    if a.nbytes <= FEW_BYTES or a.dtype.kind == "c" or a.itemsize > 8:
         return a.tobytes() == b.tobytes()
     whole = f"u{a.itemsize}"
     return np.array_equal(a.reshape(-1).view(whole), b.reshape(-1).view(whole))

@@ -21,6 +21,8 @@ from sidecar.compare.rules.finding import tolerances
 from sidecar.compare.rules.registry import RULES
 from sidecar.compare.settings import CompareSettings, OutputRule
 
+_AXES_SHOWN: Final = 8
+_TYPE_SHOWN: Final = 20
 _REMEMBERED: Final = 4096  # looked-up rules; output names come from outside
 
 
@@ -60,13 +62,13 @@ DEFAULT: Final = OutputRule()
 def compare_outputs(name: str, a: Output, b: Output, rule: OutputRule) -> OutputResult:
     """Compare production's output `a` with the shadow's `b` under a rule other than `ignore`."""
     chosen = _chosen(a, rule)
-    for differs, outcome in (
-        (a.dtype != b.dtype, Outcome.DTYPE),
-        (a.array.ndim != b.array.ndim, Outcome.RANK),
-        (a.array.shape != b.array.shape, Outcome.SHAPE),
-    ):
-        if differs:
-            return OutputResult(name, outcome, chosen, 1.0)
+    if a is not b and (a.dtype != b.dtype or a.array.shape != b.array.shape):
+        if a.dtype != b.dtype:
+            outcome = Outcome.DTYPE
+        else:
+            outcome = Outcome.RANK if a.array.ndim != b.array.ndim else Outcome.SHAPE
+        forms = f"{_form(a)} against {_form(b)}"
+        return OutputResult(name, outcome, chosen, 1.0, forms=forms)
     finding = RULES[chosen].compare(a, b, rule)
     if finding.outcome is Outcome.EQUAL:
         return OutputResult(name, finding.outcome, chosen, finding.score, finding.raw)
@@ -79,6 +81,14 @@ def compare_outputs(name: str, a: Output, b: Output, rule: OutputRule) -> Output
         _allowed(chosen, rule),
         _limits(chosen, a.dtype, rule),
     )
+
+
+def _form(output: Output) -> str:
+    """A type and a shape: "FP32 [1, 10]"."""
+    shape = output.array.shape
+    more = ", ..." if len(shape) > _AXES_SHOWN else ""
+    axes = ", ".join(map(str, shape[:_AXES_SHOWN]))
+    return f"{output.dtype[:_TYPE_SHOWN]} [{axes}{more}]"
 
 
 def _limits(chosen: str, dtype: str, rule: OutputRule) -> dict[str, float]:
@@ -102,6 +112,8 @@ def _allowed(chosen: str, rule: OutputRule) -> float:
 def _chosen(a: Output, rule: OutputRule) -> str:
     """Name the rule that decides: the configured one, if the elements allow it."""
     kind = a.array.dtype.kind
+    if rule is DEFAULT:
+        return "tolerance" if kind in "fc" else "exact"
     wanted = RULES.get(rule.rule)
     if wanted is not None and kind in wanted.kinds and (a.array.ndim or not wanted.vectors):
         return wanted.name

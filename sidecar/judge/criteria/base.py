@@ -79,7 +79,8 @@ class Plan:
 
     def is_about(self, pair: JudgedPair) -> bool:
         """Whether the criterion is about the call: production answered, and the method is its."""
-        return pair.answered and fnmatchcase(pair.method, self.criterion.methods)
+        methods = self.criterion.methods
+        return pair.answered and (methods == "*" or fnmatchcase(pair.method, methods))
 
     def increments(self, pair: JudgedPair, ranges: Ranges) -> Increments:
         """What one pair adds to the criterion's cells; nothing when it is not about the call.
@@ -185,7 +186,11 @@ class Criterion(Section):
             pair: the call.
             counted: what it added.
         """
-        return math.fsum(weight for name, weight in counted if name == "k")
+        bad = 0.0
+        for name, weight in counted:
+            if name == "k":
+                bad += weight
+        return bad
 
     def claims(self, plan: Plan) -> tuple[Bets, ...]:
         """The claims that blocks of time are evidence for.

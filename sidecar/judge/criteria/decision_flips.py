@@ -14,7 +14,7 @@ from sidecar.judge.criteria.base import Increments, Measurement, Plan, Scores, U
 from sidecar.judge.criteria.counting import matched_values, splat_mean, splatted
 from sidecar.judge.criteria.mean import Mean
 from sidecar.judge.criteria.rate import Rate
-from sidecar.judge.decision import Decision, decisions, flips, mean_cost
+from sidecar.judge.decision import RULES, Decision, decisions, flips, mean_cost
 from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.splat import even_edges
@@ -32,7 +32,8 @@ class DecisionFlips(Rate, Mean):
 
     def problems(self) -> list[str]:
         """See `Criterion.problems`."""
-        missing = [] if self.decision is not None else ["decision_flips needs a decision"]
+        needs = f"decision_flips needs a decision: one of {RULES}"
+        missing = [] if self.decision is not None else [needs]
         if not self._has_costs:
             return super().problems() + missing
         low, high = self._rule.cost_range

@@ -66,7 +66,7 @@ class Disagreement(Rate, Mean):
 
     def magnitude(self, plan: Plan, pair: JudgedPair, counted: Increments) -> float:
         """See `Criterion.magnitude`: of calls that disagree alike, those further apart first."""
-        share = math.fsum(weight for name, weight in counted if name == "k")
+        share = Rate.magnitude(self, plan, pair, counted)
         if not share:
             return share
         scores = [o.score for o in pair.comparison.outputs]

@@ -2,7 +2,9 @@
 
 Rule: what waits for a label is small: decisions or ranked items, never the output. A shadow that
 failed is never right. A batch of more than `MAX_ROWS` rows is too large to remember: where its
-outputs differ at all it stays open, as if its label never came, and the label is `unusable`.
+outputs differ at all it stays open, as if its label never came, and the label is `unusable`; with
+`labels: sample` it is open once its label has come, as a lost call is, so that large batches are
+not left out of what passes.
 Counterpart: `labels`, which joins.
 
 Agreeing calls add exactly nothing to a difference of accuracies, so with `labels: disagreements`
@@ -24,7 +26,7 @@ from sidecar.fields import Glob
 from sidecar.judge.criteria.base import Increments, Plan, Scores, Unit
 from sidecar.judge.criteria.counting import matched_values, splatted
 from sidecar.judge.criteria.mean import Mean
-from sidecar.judge.decision import UNDECIDED, Decided, Decision, decisions
+from sidecar.judge.decision import RULES, UNDECIDED, Decided, Decision, decisions
 from sidecar.judge.evidence.mixtures import Floats
 from sidecar.judge.evidence.splat import even_edges
 from sidecar.judge.labels import Label
@@ -135,6 +137,10 @@ class Labelled(Mean):
             return [("labelled", label.weight), *weighed]
         return [("n", label.weight), *weighed]
 
+    def stays_open(self, rows: Decisions) -> bool:
+        """Whether no label whatever can tell about a call that differs."""
+        return not rows.production and rows.differ
+
     def lead(self, rows: Decisions, label: Label) -> float | None:
         """Production's score minus the shadow's, in [-1, 1]; None for a label of no use."""
         raise NotImplementedError
@@ -183,7 +189,7 @@ class ByDecision(Labelled):
         """See `Criterion.problems`."""
         found = super().problems()
         if self.decision is None:
-            return [*found, f"{self.kind} needs a decision"]
+            return [*found, f"{self.kind} needs a decision: one of {RULES}"]
         if self.decision.top_k:
             found.append(f"{self.kind} needs a decision with one answer, not top_k")
         return found

@@ -28,7 +28,10 @@ class OfTimes(Criterion):
 
     def times(self, plan: Plan, pair: JudgedPair) -> Times | None:
         """The reference's time and the shadow's; None where the call is not about it."""
-        return times_of(pair, self.of, plan.control_fraction > 0)
+        asked = (self.of, plan.control_fraction > 0)
+        if asked not in pair.times:
+            pair.times[asked] = times_of(pair, *asked)
+        return pair.times[asked]
 
     def magnitude(self, plan: Plan, pair: JudgedPair, counted: object) -> float:
         """See `Criterion.magnitude`: seconds that it took longer, as far as is known."""

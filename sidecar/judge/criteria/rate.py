@@ -10,6 +10,8 @@ from sidecar.judge.evidence.interval import Interval, rate_interval
 from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.mixtures import Side, rate_evidence
 
+_NO_ERROR = ((0.0, 0.0),)
+
 
 class Rate(Criterion):
     """Judged by the mixture of likelihood ratios of `evidence.mixtures`."""
@@ -20,6 +22,8 @@ class Rate(Criterion):
 
     def scored(self, plan: Plan, counted: Increments) -> Scores:
         """See `Criterion.scored`."""
+        if len(counted) == 1 and counted[0][0] == "n":
+            return counted[0][1], _NO_ERROR  # most calls
         n = k = 0.0
         for name, weight in counted:
             if name == "n":

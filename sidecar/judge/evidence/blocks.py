@@ -226,6 +226,10 @@ class Blocks:
         """How many, or the sum of their weights."""
         return self.total[0]
 
+    def level(self, seconds: float) -> Level:
+        """Closed blocks of one length."""
+        return self._levels[self.lengths.index(seconds)]
+
     def rows(self, seconds: float, since: int = -1) -> list[tuple[int, Row]]:
         """Closed blocks of one length that are still kept one by one, after a block's number."""
         level = self._levels[self.lengths.index(seconds)]
@@ -272,6 +276,17 @@ class Blocks:
             error=error if measured and math.isfinite(error) else None,
             reason=self._reason(i, [alike(s) for s in states]),
         )
+
+    @property
+    def expected(self) -> int:
+        """Index of the length to come: the shortest that is not known to be alike, or has to be.
+
+        While nothing varies it stays the one that is chosen now.
+        """
+        states = np.array([float(of_series(state(level.likeness))) for level in self._levels])
+        if math.isnan(float(autocorrelation_of(self._levels[0])[0])):
+            return int(choose(states, self.lengths, self.unseen_seconds))
+        return int(choose(np.nan_to_num(states), self.lengths, self.unseen_seconds))
 
     def _reason(self, i: int, states: Sequence[Alike]) -> str:
         here = f"blocks of {duration(self.lengths[i])}"

@@ -93,6 +93,11 @@ class MeanBets(Bets):
             whole = [float(logmeanexp(then[i * BETS : (i + 1) * BETS])) for i in (0, 2)]
         return Evidence(*(average(both, (1, 1)) for both in zip(moment, whole, strict=True)))
 
+    def wealth_of(self, vector: Floats, side: Side, *, moved: bool) -> Floats:
+        """ln of what each bet on a side has become, at the margin or at the moved one."""
+        i = self.begin + (2 * (side is Side.FAIL) + moved) * BETS
+        return vector[i : i + BETS]
+
     def interval(self, vector: Floats, alpha: float) -> Interval:
         """See `Bets.interval`."""
         moments = vector[self.begin + 4 * BETS :]

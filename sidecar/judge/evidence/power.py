@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from sidecar.judge.evidence.bets import shifted
 from sidecar.judge.evidence.betting import bets, log_payoffs
-from sidecar.judge.evidence.blocks import shares_of
+from sidecar.judge.evidence.blocks import Blocks, shares_of
 from sidecar.judge.evidence.level import DAY
 from sidecar.judge.evidence.likeness import LENGTHS, MIN_PAIRS, UNSEEN_SECONDS
 from sidecar.judge.evidence.mean_bets import MeanBets
@@ -76,6 +77,54 @@ def seconds_until(
     return max(min(times), least)
 
 
+def seconds_left(
+    blocks: Blocks, side: Side, mean: float, spread: float, calls_per_second: float, limit: float
+) -> float | None:
+    """The time until a claim is made that has evidence already.
+
+    Args:
+        blocks: of one claim about a mean.
+        side: PASS or FAIL.
+        mean: what a call's score will be on average.
+        spread: its standard deviation.
+        calls_per_second: that will be compared.
+        limit: the ln E at which it is made.
+
+    Returns:
+        Seconds from now; None when it takes more than `LONGEST`.
+    """
+    claim = blocks.bets
+    assert isinstance(claim, MeanBets)
+    shares = shares_of(len(blocks.lengths))
+    times = []
+    for i in range(blocks.expected, len(blocks.lengths)):
+        length = blocks.lengths[i]
+        calls = calls_per_second * length
+        if calls < 1:
+            continue
+        sums = blocks.level(length).sums
+        calls = float(f"{calls:.1e}")  # two digits, so that what is known of so many is kept
+        logs = claim.wealth_of(sums.vector, side, moved=True)
+        need = limit - math.log(shares[i]) + (math.log(2) if claim.swing > 1 else 0.0)
+        moved = shifted(claim.margin, claim.low, claim.high, claim.swing)[side is Side.FAIL]
+        values, weights = _means(claim, mean, spread, calls)
+        more = _blocks(_growth(claim, moved, side, values, weights), need, logs)
+        if more is not None:
+            times.append(more * length)
+        if claim.swing > 1:
+            exact = claim.wealth_of(sums.vector, side, moved=False)
+            growth = _growth(claim, claim.margin, side, values, weights)
+            more = _blocks(growth, need, exact)
+            if more is not None:  # it counts when the day is over in which it is reached
+                begun = (blocks.level(length).blocks * length) % DAY
+                times.append(math.ceil((begun + more * length) / DAY) * DAY - begun)
+    if not times or min(times) > LONGEST:
+        return None
+    measured = min(MEASURED_SECONDS, blocks.lengths[-1])
+    few = MIN_PAIRS + 1 - blocks.blocks(measured) if measured in blocks.lengths else 0
+    return max(min(times), few * measured if spread > 0 else 0.0)
+
+
 def _means(claim: MeanBets, mean: float, spread: float, calls: float) -> tuple[Floats, Floats]:
     """Block means and how likely each is: binomial for events, else nearly normal."""
     n = round(calls)
@@ -84,11 +133,28 @@ def _means(claim: MeanBets, mean: float, spread: float, calls: float) -> tuple[F
     )
     if not events or n > MOST_EVENTS or not 0 < mean < 1:
         values = np.clip(mean + spread / math.sqrt(calls) * _NODES, claim.low, claim.high)
-        return values, _WEIGHTS / _WEIGHTS.sum()
+        weights = _WEIGHTS / _WEIGHTS.sum()
+        return _with_mean(claim, mean, values, float(weights @ values)), weights
     k = np.arange(n + 1)
-    chance = np.array([math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in k])
-    weights = np.exp(chance + k * math.log(mean) + (n - k) * math.log1p(-mean))
+    weights = np.exp(_choices(n) + k * math.log(mean) + (n - k) * math.log1p(-mean))
     return k / n, weights / weights.sum()
+
+
+def _with_mean(claim: MeanBets, mean: float, values: Floats, found: float) -> Floats:
+    """Values with their mean moved to what it was before they were cut off at the range's ends."""
+    if found > mean > claim.low:
+        return claim.low + (values - claim.low) * ((mean - claim.low) / (found - claim.low))
+    if found < mean < claim.high:
+        return claim.high - (claim.high - values) * ((claim.high - mean) / (claim.high - found))
+    return values
+
+
+@lru_cache(maxsize=64)
+def _choices(n: int) -> Floats:
+    """ln of n over k, for every k."""
+    return np.array(
+        [math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in range(n + 1)]
+    )
 
 
 def _growth(claim: MeanBets, margin: float, side: Side, values: Floats, weights: Floats) -> Floats:
@@ -97,13 +163,16 @@ def _growth(claim: MeanBets, margin: float, side: Side, values: Floats, weights:
     return np.asarray(weights @ logs)
 
 
-def _blocks(growth: Floats, need: float) -> float | None:
+def _blocks(growth: Floats, need: float, logs: Floats | float = 0.0) -> float | None:
+    """So many more blocks until bets that are worth `logs` by now are worth what is needed."""
     if growth.max() <= 1e-12:
         return None
-    low, high = 0.0, (need + math.log(growth.size)) / float(growth.max())
+    best = int(np.argmax(growth))
+    behind = float(np.broadcast_to(logs, growth.shape)[best])
+    low, high = 0.0, max(0.0, need + math.log(growth.size) - behind) / float(growth[best])
     for _ in range(40):
         middle = (low + high) / 2
-        if float(logmeanexp(growth * middle)) >= need:
+        if float(logmeanexp(logs + growth * middle)) >= need:
             high = middle
         else:
             low = middle

@@ -8,6 +8,14 @@ margin, and far more below it. Harm is found a few blocks after it begins, howev
 well. When it began is the block after the one at which the leading bet's wealth was least (CUSUM),
 which may be some blocks off. Counterparts: `betting` (the payoffs), `blocks` (the rows it is fed).
 
+Scores that come late count in the block of their call, so blocks that are still in the window of
+their level are fed again whenever one of them has changed, and only those that leave it are fed for
+good. It fires if R reached A after any of these blocks. Until its label comes a call counts as the
+best that it may be; payoffs grow with the score, so R from what is known by now is after every
+block at most what it will be from the truth, and looking early is no second chance: who fires now
+fires then. Where only a sample has labels a block holds the calls whose labels are here, and it is
+the blocks that must be whole: those younger than `judge.labels.delay_seconds` wait.
+
 Source: Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change
 detection" (2023).
 """
@@ -20,8 +28,9 @@ from typing import Any
 
 import numpy as np
 
-from sidecar.judge.evidence.betting import BETS, bets, excess, log_payoffs
+from sidecar.judge.evidence.betting import BETS, bets, caps, excess, log_payoffs
 from sidecar.judge.evidence.blocks import Blocks
+from sidecar.judge.evidence.level import Row
 from sidecar.judge.evidence.mixtures import Side, logmeanexp
 
 FORMAT = 3
@@ -37,6 +46,7 @@ class Watch:
         "_calls",
         "_grid",
         "_logs",
+        "_seen",
         "_wealth",
         "blocks",
         "fired",
@@ -77,7 +87,7 @@ class Watch:
         self.weights = tuple(weights)
         self.fired: int | None = None  # number of the block at which it fired
         self.worse_since: int | None = None  # the block from which on things were probably worse
-        self.last: int | None = None  # number of the last block fed
+        self.last: int | None = None  # number of the last block fed for good
         self.blocks = 0  # fed
         self._grid = bets(margin, low, high, Side.FAIL)
         self._logs = np.full(BETS, -np.inf)  # ln R of each bet
@@ -85,6 +95,7 @@ class Watch:
         self._begun = np.zeros(BETS)  # the block after the one at which that was
         self._blocks = 0.0  # the caps' past
         self._calls = 0.0
+        self._seen: tuple[int, int | None] = (-1, None)  # the level's changes, and the last block
 
     def update(self, number: int, n: float, k: float) -> bool:
         """Feed one closed block; whether it has fired, now or before.
@@ -114,15 +125,54 @@ class Watch:
             self.worse_since = int(self._begun[int(np.argmax(self._logs))])
         return self.fired is not None
 
-    def follow(self, blocks: Blocks) -> bool:
-        """Feed what has closed since the last time; whether it has fired.
+    def follow(self, blocks: Blocks, until_unix_ns: int | None = None) -> bool:
+        """Look at what has closed or changed since the last time; whether it has fired.
 
-        Blocks that have left the window meanwhile are missed: it only sees harm later.
+        Blocks that have left the window between two looks are missed: it only sees harm later.
+
+        Args:
+            blocks: of the cell, still in the window or not.
+            until_unix_ns: blocks that end later wait; None: none does.
         """
-        for number, row in blocks.rows(self.seconds, -1 if self.last is None else self.last):
-            k = sum(w * x for w, x in zip(self.weights, row[1:], strict=True))
-            self.update(number, row[0], k)
+        if self.fired is not None:
+            return True
+        level = blocks.level(self.seconds)
+        rows = blocks.rows(self.seconds, -1 if self.last is None else self.last)
+        if until_unix_ns is not None:
+            end = int(until_unix_ns // (self.seconds * 1e9))
+            rows = [row for row in rows if row[0] < end]
+        seen = (level.changes, rows[-1][0] if rows else None)
+        if seen == self._seen and level.changes:  # those that are read from JSON count no changes
+            return False
+        settled = max(0, len(rows) - level.keep)
+        for number, row in rows[:settled]:
+            self.update(number, row[0], self._score(row))
+        rows = rows[settled:]
+        self._seen = seen
+        if self.fired is None and rows and self._peak(rows) >= math.log(self.run_length):
+            for number, row in rows:
+                self.update(number, row[0], self._score(row))
         return self.fired is not None
+
+    def _score(self, row: Row) -> float:
+        return sum(w * x for w, x in zip(self.weights, row[1:], strict=True))
+
+    def _peak(self, rows: Sequence[tuple[int, Row]]) -> float:
+        """The most that ln of the detector is after any of these blocks, fed after those for good.
+
+        With C_t the sum of a bet's log payoffs, ln R_t = C_t + ln(R_0 + sum of exp(-C_s), s < t).
+        """
+        table = np.array([row for _, row in rows])
+        n, k = table[:, 0], table[:, 1:] @ np.array(self.weights)
+        full = n > 0
+        n, k = n[full], k[full]
+        if not n.size:
+            return -math.inf
+        z = excess(n, k, caps(n, self._blocks, self._calls), self.margin, self.low, self.high)
+        sums = np.cumsum(log_payoffs(z, self._grid), axis=0)
+        before = np.vstack([np.logaddexp(self._logs, 0.0), -sums[:-1]])
+        logs = sums + np.logaddexp.accumulate(before, axis=0)
+        return float(logmeanexp(logs).max())
 
     def begin_after(self, blocks: Blocks) -> None:
         """Leave out what was seen before the decision."""

@@ -84,6 +84,13 @@ def test_types_of_one_width_are_still_two() -> None:
     assert compare_outputs("y", a, b, DEFAULT).outcome is Outcome.DTYPE
 
 
+def test_another_shape_is_told_with_both() -> None:
+    deep = np.zeros((1,) * 9, np.float32)
+    a, b = (Output("y", "FP32", array) for array in (floats(1, 2), deep))
+    found = compare_outputs("y", a, b, DEFAULT)
+    assert found.forms == "FP32 [2] against FP32 [1, 1, 1, 1, 1, 1, 1, 1, ...]"
+
+
 @pytest.mark.parametrize("dtype", [t for t in TOLERANCES if t.startswith(("F", "B"))])
 def test_floats_are_compared_by_a_tolerance_of_their_type(dtype: str) -> None:
     atol, rtol = TOLERANCES[dtype]

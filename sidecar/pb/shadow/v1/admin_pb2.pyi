@@ -50,7 +50,7 @@ class GetCountsResponse(_message.Message):
     def __init__(self, shadows: _Optional[_Iterable[_Union[ShadowCounts, _Mapping]]] = ...) -> None: ...
 
 class ShadowCounts(_message.Message):
-    __slots__ = ("shadow", "judge_settings", "control_fraction", "snapshot", "outcomes", "skipped", "production_latency", "shadow_latency", "timeline", "notes", "worst", "sample", "stands", "stands_because", "outputs", "unread", "control_latency", "notices", "is_past", "away_times", "away_seconds", "away_lost_calls", "observers")
+    __slots__ = ("shadow", "judge_settings", "control_fraction", "snapshot", "outcomes", "skipped", "production_latency", "shadow_latency", "timeline", "notes", "worst", "sample", "stands", "stands_because", "outputs", "unread", "control_latency", "notices", "is_past", "away_times", "away_seconds", "away_lost_calls", "distributions", "observers")
     class OutcomesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -94,6 +94,7 @@ class ShadowCounts(_message.Message):
     AWAY_TIMES_FIELD_NUMBER: _ClassVar[int]
     AWAY_SECONDS_FIELD_NUMBER: _ClassVar[int]
     AWAY_LOST_CALLS_FIELD_NUMBER: _ClassVar[int]
+    DISTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
     OBSERVERS_FIELD_NUMBER: _ClassVar[int]
     shadow: str
     judge_settings: str
@@ -117,8 +118,9 @@ class ShadowCounts(_message.Message):
     away_times: int
     away_seconds: float
     away_lost_calls: float
+    distributions: bytes
     observers: int
-    def __init__(self, shadow: _Optional[str] = ..., judge_settings: _Optional[str] = ..., control_fraction: _Optional[float] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., outcomes: _Optional[_Mapping[str, int]] = ..., skipped: _Optional[_Mapping[str, int]] = ..., production_latency: _Optional[_Union[Latency, _Mapping]] = ..., shadow_latency: _Optional[_Union[Latency, _Mapping]] = ..., timeline: _Optional[_Union[Timeline, _Mapping]] = ..., notes: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., worst: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., sample: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., stands: _Optional[_Union[State, str]] = ..., stands_because: _Optional[str] = ..., outputs: _Optional[_Iterable[_Union[OutputCounts, _Mapping]]] = ..., unread: _Optional[_Mapping[str, int]] = ..., control_latency: _Optional[_Union[Latency, _Mapping]] = ..., notices: _Optional[_Iterable[str]] = ..., is_past: _Optional[bool] = ..., away_times: _Optional[int] = ..., away_seconds: _Optional[float] = ..., away_lost_calls: _Optional[float] = ..., observers: _Optional[int] = ...) -> None: ...
+    def __init__(self, shadow: _Optional[str] = ..., judge_settings: _Optional[str] = ..., control_fraction: _Optional[float] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., outcomes: _Optional[_Mapping[str, int]] = ..., skipped: _Optional[_Mapping[str, int]] = ..., production_latency: _Optional[_Union[Latency, _Mapping]] = ..., shadow_latency: _Optional[_Union[Latency, _Mapping]] = ..., timeline: _Optional[_Union[Timeline, _Mapping]] = ..., notes: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., worst: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., sample: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., stands: _Optional[_Union[State, str]] = ..., stands_because: _Optional[str] = ..., outputs: _Optional[_Iterable[_Union[OutputCounts, _Mapping]]] = ..., unread: _Optional[_Mapping[str, int]] = ..., control_latency: _Optional[_Union[Latency, _Mapping]] = ..., notices: _Optional[_Iterable[str]] = ..., is_past: _Optional[bool] = ..., away_times: _Optional[int] = ..., away_seconds: _Optional[float] = ..., away_lost_calls: _Optional[float] = ..., distributions: _Optional[bytes] = ..., observers: _Optional[int] = ...) -> None: ...
 
 class OutputCounts(_message.Message):
     __slots__ = ("name", "agree", "differ", "largest")
@@ -140,7 +142,7 @@ class OutputCounts(_message.Message):
     def __init__(self, name: _Optional[str] = ..., agree: _Optional[int] = ..., differ: _Optional[_Mapping[str, int]] = ..., largest: _Optional[float] = ...) -> None: ...
 
 class Snapshot(_message.Message):
-    __slots__ = ("instance", "epoch", "sequence", "rules", "models", "began_unix_ns", "elapsed_ns", "calls", "compared", "eligible", "cells", "events", "blind", "blocks", "lost", "unsettled", "bytes", "unreadable_bytes", "attempt", "since_unix_ns")
+    __slots__ = ("instance", "epoch", "sequence", "rules", "models", "began_unix_ns", "elapsed_ns", "calls", "compared", "eligible", "cells", "events", "blind", "blocks", "lost", "unsettled", "bytes", "unreadable_bytes", "inputs", "attempt", "since_unix_ns")
     class ModelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -180,6 +182,7 @@ class Snapshot(_message.Message):
     UNSETTLED_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     UNREADABLE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     SINCE_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
     instance: str
@@ -200,9 +203,10 @@ class Snapshot(_message.Message):
     unsettled: int
     bytes: int
     unreadable_bytes: int
+    inputs: bytes
     attempt: int
     since_unix_ns: int
-    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., rules: _Optional[str] = ..., models: _Optional[_Mapping[str, str]] = ..., began_unix_ns: _Optional[int] = ..., elapsed_ns: _Optional[int] = ..., calls: _Optional[int] = ..., compared: _Optional[int] = ..., eligible: _Optional[int] = ..., cells: _Optional[_Iterable[_Union[Cell, _Mapping]]] = ..., events: _Optional[_Mapping[str, int]] = ..., blind: _Optional[int] = ..., blocks: _Optional[bytes] = ..., lost: _Optional[_Mapping[str, int]] = ..., unsettled: _Optional[int] = ..., bytes: _Optional[int] = ..., unreadable_bytes: _Optional[int] = ..., attempt: _Optional[int] = ..., since_unix_ns: _Optional[int] = ...) -> None: ...
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., rules: _Optional[str] = ..., models: _Optional[_Mapping[str, str]] = ..., began_unix_ns: _Optional[int] = ..., elapsed_ns: _Optional[int] = ..., calls: _Optional[int] = ..., compared: _Optional[int] = ..., eligible: _Optional[int] = ..., cells: _Optional[_Iterable[_Union[Cell, _Mapping]]] = ..., events: _Optional[_Mapping[str, int]] = ..., blind: _Optional[int] = ..., blocks: _Optional[bytes] = ..., lost: _Optional[_Mapping[str, int]] = ..., unsettled: _Optional[int] = ..., bytes: _Optional[int] = ..., unreadable_bytes: _Optional[int] = ..., inputs: _Optional[bytes] = ..., attempt: _Optional[int] = ..., since_unix_ns: _Optional[int] = ...) -> None: ...
 
 class Cell(_message.Message):
     __slots__ = ("criterion", "slice", "counts")
@@ -376,20 +380,30 @@ class RecordLabelsResponse(_message.Message):
     def __init__(self, shadows: _Optional[_Mapping[str, LabelCounts]] = ...) -> None: ...
 
 class LabelCounts(_message.Message):
-    __slots__ = ("joined", "early", "late", "unmatched", "duplicate", "unusable")
+    __slots__ = ("joined", "early", "late", "unmatched", "duplicate", "unusable", "why")
     JOINED_FIELD_NUMBER: _ClassVar[int]
     EARLY_FIELD_NUMBER: _ClassVar[int]
     LATE_FIELD_NUMBER: _ClassVar[int]
     UNMATCHED_FIELD_NUMBER: _ClassVar[int]
     DUPLICATE_FIELD_NUMBER: _ClassVar[int]
     UNUSABLE_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
     joined: int
     early: int
     late: int
     unmatched: int
     duplicate: int
     unusable: int
-    def __init__(self, joined: _Optional[int] = ..., early: _Optional[int] = ..., late: _Optional[int] = ..., unmatched: _Optional[int] = ..., duplicate: _Optional[int] = ..., unusable: _Optional[int] = ...) -> None: ...
+    why: _containers.RepeatedCompositeFieldContainer[UnusableLabel]
+    def __init__(self, joined: _Optional[int] = ..., early: _Optional[int] = ..., late: _Optional[int] = ..., unmatched: _Optional[int] = ..., duplicate: _Optional[int] = ..., unusable: _Optional[int] = ..., why: _Optional[_Iterable[_Union[UnusableLabel, _Mapping]]] = ...) -> None: ...
+
+class UnusableLabel(_message.Message):
+    __slots__ = ("correlation_id", "why")
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    correlation_id: str
+    why: str
+    def __init__(self, correlation_id: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
 
 class WantedLabelsRequest(_message.Message):
     __slots__ = ("shadow", "most")
