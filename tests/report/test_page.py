@@ -71,6 +71,8 @@ def test_what_decided_stands_beside_what_is_seen_now() -> None:
     assert f"1.2 % 0.6 % to 2 % {decided} 4,321" in shown.section("criteria")
     assert f"10.8 % 7 % to 15.5 % {decided}" in shown.section("slices")
     assert "Distinct inputs, worth 1,234 at least 30" in shown.section("verdict")
+    report["verdict"]["criteria"][0]["decided_n"] = 4321.0
+    assert "decided 22:13 UTC, with just these" in page(report).section("criteria")
     lines = terminal(from_json(report))
     assert "calls worth 1,234 distinct inputs, coverage" in lines
     assert "Forecast of same: PASS in about 1 h 30 min" in lines
