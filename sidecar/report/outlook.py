@@ -31,7 +31,10 @@ def forecast_words(found: Forecast, unit: Formatter) -> str:
 
 
 def decided_words(found: CriterionVerdict | SliceVerdict, unit: Formatter) -> str:
-    """The figure that decided, where it is another than now: "when decided, 14:02 UTC: 12 % (9 % to 15 %) of 400 calls"."""
+    """The figure that decided: "when decided, 14:02 UTC: 12 % (9 % to 15 %) of 400 calls".
+
+    Where it is the figure that is shown, only when.
+    """
     if not found.decided_unix:
         return ""
     moment = instant(found.decided_unix)
