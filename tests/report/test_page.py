@@ -87,7 +87,7 @@ def test_distributions_and_who_became_what_are_shown_and_decide_nothing() -> Non
     assert "nothing is decided by them" in told
     assert "score 40 and 40 values, 0 and 1 not finite" in told
     assert "score: production and candidate, from 0 to 1" in told
-    assert "0.31 too few to tell 0.12" in told
+    assert "0.31 PSI: too few to tell 0.12 Wasserstein" in told
     assert "0 10 2 1 1 27" in told
     assert "37 of 40 rows were decided alike" in told
     lines = terminal(from_json(full()))
@@ -95,7 +95,7 @@ def test_distributions_and_who_became_what_are_shown_and_decide_nothing() -> Non
     assert "same: 0 became 1 2 times, 1 became 0 1 times" in lines
     report = full()
     report["drift"]["outputs"][0]["n"] = [4000, 4000]
-    assert "0.31 apart 0.12" in page(report).section("distributions")
+    assert "0.31 PSI: apart 0.12 Wasserstein" in page(report).section("distributions")
     report["drift"] = {}
     assert "distributions" not in page(report).sections
 
