@@ -76,7 +76,7 @@ RUN pip uninstall -q -y pip setuptools \
  && apt-get install -y --no-install-recommends binutils \
  && rm -rf /var/lib/apt/lists/*
 COPY image ./image
-RUN sh image/trim.sh /opt/shadow-sidecar
+RUN sh image/trim.sh /opt/shadow-sidecar && shadow-sidecar --version
 
 # The bill of materials, by a tool that stays out of the image.
 FROM build AS sbom

@@ -21,4 +21,5 @@ for each in "$python"/site-packages/*; do
     if [ -d "$each" ]; then find "$each" -name '*.py' -delete; else case $each in *.py) rm "$each" ;; esac; fi
 done
 "$root/bin/python" -m compileall -q -j 0 "$python/site-packages/sidecar"
-find "$root" -type f -name '*.so*' -exec strip --strip-unneeded {} + 2>/dev/null || true
+# Not those whose names were patched into them (NAME.libs): stripped, they cannot be loaded.
+find "$root" -type f -name '*.so*' ! -path '*.libs/*' -exec strip --strip-unneeded {} + 2>/dev/null || true

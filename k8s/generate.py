@@ -99,6 +99,7 @@ def leave() -> str:
 def files() -> dict[Path, str]:
     """Every generated file and its text."""
     sys.path.insert(0, str(HERE))
+    import chart
     import dashboard
 
     made = {
@@ -108,10 +109,11 @@ def files() -> dict[Path, str]:
     made[HERE / "observability" / "dashboard.json"] = (
         json.dumps(dashboard.dashboard(), indent=2) + "\n"
     )
-    return made
+    return made | chart.files()
 
 
 if __name__ == "__main__":
     for path, text in files().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         print(path.relative_to(HERE.parent))

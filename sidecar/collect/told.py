@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -103,8 +104,10 @@ def _wrong_rows(blocks: Blocks, seconds: float, unix: float) -> str | None:
     kept = blocks.rows(seconds)
     if not kept:
         return None
-    table = np.array([[number, *row] for number, row in kept], dtype=np.float64)
-    number, n, sums = table[:, 0], table[:, 1], table[:, 2:]
+    number = np.fromiter((one for one, _ in kept), np.float64, len(kept))
+    flat = np.fromiter(chain.from_iterable(row for _, row in kept), np.float64)
+    table = flat.reshape(len(kept), -1)
+    n, sums = table[:, 0], table[:, 1:]
     if not (np.diff(number) > 0).all() or number[-1] > (unix + FUTURE_SECONDS) / seconds:
         return "blocks out of order or in the future"
     if not ((n >= 0) & blocks.bets.possible(n, sums)).all():

@@ -4,7 +4,8 @@ Rule: a call counts in the row of its versions, and only there; what tells no ve
 skipped or lost, in the current row. While several of the shadow's versions answer, a call that
 tells none may be any one's, and counts in each as lost: else one's errors would be another's.
 Nothing is begun again because other versions were seen, and rows are bounded: of many, the one that
-was longest not seen goes from memory, never from the store. Calls of versions for which there is no
+was longest not seen goes from memory, never from the store; where nothing is kept it is forgotten,
+but for a FAIL. Calls of versions for which there is no
 room are lost, and nothing is PASS while they come.
 Counterparts: `judging`, which makes rows; `judge.versions`, the rules; `row`.
 """
@@ -182,9 +183,17 @@ class Judged:
         known, self.digest = self.row.known, digest
         if not any(row.digest == digest for row in self._all):
             made = self._begin(self.name, digest, Known(*known.named), now_ns)
+            self._count_attempts(made)
             if not self._add(made, now_ns):
                 self._all.append(made)  # calls under other rules can be counted nowhere else
         self._choose()
+
+    def _count_attempts(self, made: Row) -> None:
+        """Where nothing is kept, decisions of this life count: other rules are another attempt."""
+        known = made.known.named[1]
+        decided = sum(row.is_decided and row.known.named[1] == known for row in self._all)
+        if decided and not made.judge.attempt and not made.is_decided:
+            made.judge.attempt = decided + 1
 
     def replace(self, row: Row, now_ns: int) -> None:
         """A row was ended by hand: one without calls takes its place."""
@@ -275,9 +284,9 @@ class Judged:
     def _add(self, row: Row, now_ns: int) -> bool:
         """Make room for a row; False where all are in use."""
         if len(self._all) >= MOST_ROWS:
-            others = [r for r in self._all if r is not self.row]
-            oldest = min(others, key=lambda r: r.seen_ns)
-            if now_ns - oldest.seen_ns < REST_NS or oldest.has_changed:
+            others = [r for r in self._all if r is not self.row and not r.has_changed]
+            oldest = min(others, key=lambda r: r.seen_ns, default=self.row)
+            if oldest is self.row or now_ns - oldest.seen_ns < REST_NS:
                 return False
             self._all.remove(oldest)
         self._all.append(row)

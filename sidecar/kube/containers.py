@@ -18,11 +18,14 @@ REDIRECT = "shadow-redirect"
 TAP_VOLUME = "shadow-tap"
 CONFIG_VOLUME = "shadow-tap-config"
 POD_VOLUME = "shadow-tap-pod"
+TLS_VOLUME, TLS_PATH = "shadow-tap-tls", "/etc/shadow-sidecar-tls"
 STATE_VOLUME = "shadow-tap-state"
 STATE_MOUNT = "/var/lib/shadow-sidecar"
 STATE_PATH = f"{STATE_MOUNT}/state"  # the volume itself is open to all users of the pod
 WIRE_PORT_NAME = "shadow-wire"
 HTTP_PORT_NAME = "shadow-http"
+ADMIN_PORT_NAME = "shadow-admin"
+ADMIN_PORT = 9096
 TAP_MOUNT = "/run/shadow-sidecar"
 # Kubernetes opens the volume to everybody; the wire makes a folder in it that is its user's alone.
 TAP_PATH = f"{TAP_MOUNT}/tap/tap.sock"
@@ -98,8 +101,9 @@ def observer_container(
     args = [f"--tap={TAP_PATH}", f"--http={ANY[options.ip_family]}:{options.http_port}"]
     args.append(f"--state={STATE_PATH}")
     args += [f"--config={CONFIG_PATH}"] if options.config_map else []
-    if options.admin_port is not None:
-        args.append(f"--admin={LOOPBACK[options.ip_family]}:{options.admin_port}")
+    if options.admin_port is not None or options.admin_secret is not None:
+        hosts = LOOPBACK if options.admin_secret is None else ANY
+        args.append(f"--admin={hosts[options.ip_family]}:{options.admin_port or ADMIN_PORT}")
     guard = ["python", "-m", "sidecar.kube.guard"]
     guard.append(f"--memory={int(quantity(options.observer_memory.limit) * 0.9)}")
     guard.append(f"--live=http://{LOOPBACK[options.ip_family]}:{options.http_port}/livez")
@@ -113,6 +117,10 @@ def observer_container(
     if options.config_map:
         directory = CONFIG_PATH.rpartition("/")[0]
         mounts.append({"name": CONFIG_VOLUME, "mountPath": directory, "readOnly": True})
+    ports = [_port(HTTP_PORT_NAME, options.http_port)]
+    if options.admin_secret is not None:
+        ports.append(_port(ADMIN_PORT_NAME, options.admin_port or ADMIN_PORT))
+        mounts.append({"name": TLS_VOLUME, "mountPath": TLS_PATH, "readOnly": True})
     return {
         "name": OBSERVER,
         "image": options.image,
@@ -120,7 +128,7 @@ def observer_container(
         "command": [*guard, "--", "shadow-sidecar", "observe"],
         "args": args,
         "env": _environment(options, service_name),
-        "ports": [_port(HTTP_PORT_NAME, options.http_port)],
+        "ports": ports,
         "resources": _resources(options.observer_cpu, options.observer_memory),
         "securityContext": _unprivileged(options),
         "volumeMounts": mounts,
@@ -171,6 +179,9 @@ def volumes(options: Options) -> list[dict[str, Any]]:
     if options.config_map is not None:
         config = {"name": options.config_map, "optional": True}
         made.append({"name": CONFIG_VOLUME, "configMap": config})
+    if options.admin_secret is not None:
+        secret = {"secretName": options.admin_secret, "optional": True}
+        made.append({"name": TLS_VOLUME, "secret": secret})
     return made
 
 
@@ -199,6 +210,11 @@ def _environment(options: Options, service_name: str) -> list[dict[str, Any]]:
             "value": ",".join(f"{key}={value}" for key, value in resource.items()),
         },
     ]
+    if options.admin_secret is not None:
+        environment += [
+            {"name": f"SHADOW_SIDECAR_ADMIN__TLS__{key}", "value": f"{TLS_PATH}/{file}"}
+            for key, file in (("CERT", "tls.crt"), ("KEY", "tls.key"), ("CA", "ca.crt"))
+        ]
     if options.otlp is not None:
         environment.append({"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": options.otlp})
         if options.otlp_protocol != "grpc":
@@ -224,9 +240,10 @@ def _resources(cpu: Amount, memory: Amount) -> dict[str, Any]:
 
 def _unprivileged(options: Options) -> dict[str, Any]:
     """One user for both, so that the observer may open the wire's socket, and nobody else."""
+    user = options.run_as_user
+    numbers = {} if user is None else {"runAsUser": user, "runAsGroup": user}
     return {
-        "runAsUser": options.run_as_user,
-        "runAsGroup": options.run_as_user,
+        **numbers,
         "runAsNonRoot": True,
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,

@@ -21,7 +21,9 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from sidecar import __version__
+from sidecar.kube import patch
 from sidecar.kube.containers import (
+    ADMIN_PORT,
     OBSERVER,
     REDIRECT,
     TAP_VOLUME,
@@ -39,6 +41,7 @@ from sidecar.kube.options import (
     PREFIX,
     REASON_ANNOTATION,
     STATUS_ANNOTATION,
+    UNDO_ANNOTATION,
     InjectError,
     Options,
     parse_options,
@@ -50,7 +53,6 @@ Pod: TypeAlias = dict[str, Any]
 """`metadata` and `spec` of a pod or a pod template, as plain dicts, lists, strings and numbers."""
 
 DEFAULT_LISTEN = 9094
-ADMIN_PORT = 9096
 DEFAULT_GRACE = 30  # Kubernetes' own
 MODEL_CONTAINERS = ("kserve-container", "mlserver", "triton", "tfserving", "model")
 MODEL_PORT_NAMES = ("grpc", "h2c")  # as prefixes
@@ -103,6 +105,8 @@ def inject(pod: Pod, defaults: Mapping[str, str] | None = None) -> Pod:
         told = {line.partition(":")[0] for line in wrong}
         raise InjectError(wrong + [e for e in errors if e.partition(":")[0] not in told])
 
+    model_before = copy.deepcopy(model)
+    grace_before = spec.get("terminationGracePeriodSeconds")
     mesh = _has_mesh(pod) if options.mesh == "auto" else options.mesh == "true"
     if options.intercept == "port":
         declared = _point_ports_at(spec, model, upstream, listen)
@@ -131,11 +135,31 @@ def inject(pod: Pod, defaults: Mapping[str, str] | None = None) -> Pod:
     annotations = pod["metadata"].get("annotations") or {}
     annotations = annotations | {STATUS_ANNOTATION: json.dumps(status)}
     # The observer's guard reads them from the pod, also where they are defaults.
-    for name in FOLLOWED:
-        if name in (defaults or {}):
-            annotations.setdefault(PREFIX + name, (defaults or {})[name])
+    written = [n for n in FOLLOWED if n in (defaults or {}) and PREFIX + n not in annotations]
+    annotations |= {PREFIX + name: (defaults or {})[name] for name in written}
+    annotations[UNDO_ANNOTATION] = _undo_note(model, model_before, grace_before, written)
     pod["metadata"]["annotations"] = annotations
     return pod
+
+
+def _undo_note(
+    model: Mapping[str, Any], before: Mapping[str, Any], grace: Any, names: list[str]
+) -> str:
+    """What `uninject` needs to know.
+
+    Args:
+        model: the model's container, injected.
+        before: as it was.
+        grace: the pod's grace time as it was; None: it said none.
+        names: options that came from defaults and were written as annotations.
+    """
+    note = {
+        "container": before.get("name"),
+        "model": patch.diff(model, before),
+        "grace": grace,
+        "defaults": names,
+    }
+    return json.dumps(note, separators=(",", ":"))
 
 
 def with_reason(pod: Pod, errors: list[str]) -> Pod:
@@ -163,6 +187,11 @@ def _obstacles(spec: Mapping[str, Any], options: Options) -> list[str]:
         found.append("os: windows is not supported")
     if options.intercept == "redirect" and spec.get("hostNetwork"):
         found.append(f"{PREFIX}intercept: redirect would change the node's own packet filter")
+    if options.intercept == "redirect" and options.run_as_user is None:
+        found.append(
+            f"{PREFIX}run-as-user: auto does not go with redirect, which tells the sidecar's "
+            "connections from others' by their user"
+        )
     if not options.shadow and options.config_map is None:
         found.append(f"{PREFIX}shadow: required, unless {PREFIX}config-map names the shadows")
     try:

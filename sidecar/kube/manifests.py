@@ -11,7 +11,7 @@ import contextlib
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,8 +25,9 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from sidecar.kube import patch
 from sidecar.kube.bypasses import ways_past
+from sidecar.kube.namespaces import defaults_of
 from sidecar.kube.options import InjectError
-from sidecar.kube.workloads import inject_object, injected_in, title
+from sidecar.kube.workloads import inject_object, injected_in, title, uninject_object
 
 CRLF = "\r\n"  # of a file that came from Windows, and goes back there
 _MARKER = re.compile(r"^---(?=\s|$).*\n?", re.MULTILINE)
@@ -49,11 +50,48 @@ class Outcome:
 def inject_text(text: str, defaults: Mapping[str, str]) -> Outcome:
     """Inject every manifest of a YAML or JSON text, which may hold several documents.
 
+    What another version injected is injected anew. A Namespace's annotations are the defaults of
+    what the same text has in it.
+
+    Raises:
+        InjectError: with every error of every document.
+    """
+    spaces: dict[str, Mapping[str, str]] = {}
+
+    def change(document: dict[str, Any]) -> dict[str, Any]:
+        space = str((document.get("metadata") or {}).get("namespace") or "")
+        return inject_object(document, {**defaults, **spaces.get(space, {})}, upgrade=True)
+
+    for piece in _documents(text.replace(CRLF, "\n")):
+        with contextlib.suppress(YAMLError):  # it is told below
+            document = _plain(_reader(piece).load(piece)) if "Namespace" in piece else None
+            for thing in _objects(document) if isinstance(document, dict) else ():
+                if thing.get("kind") == "Namespace":
+                    found = defaults_of(thing)
+                    spaces[str((thing.get("metadata") or {}).get("name"))] = found.values
+                    wrong = list(found.wrong)
+                    if wrong:
+                        raise InjectError(wrong)
+    return change_text(text, change)
+
+
+def uninject_text(text: str) -> Outcome:
+    """The manifests without the sidecar; `injected` of the outcome names those that had it.
+
+    Raises:
+        InjectError: a document is not YAML.
+    """
+    return change_text(text, uninject_object)
+
+
+def change_text(text: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Outcome:
+    """Change every manifest of a text, and nothing else of it.
+
     Raises:
         InjectError: with every error of every document.
     """
     if CRLF in text:
-        found = inject_text(text.replace(CRLF, "\n"), defaults)
+        found = change_text(text.replace(CRLF, "\n"), change)
         return replace(found, text=found.text.replace("\n", CRLF))
     errors: list[str] = []
     pieces: list[str] = []
@@ -67,7 +105,7 @@ def inject_text(text: str, defaults: Mapping[str, str]) -> Outcome:
         try:
             tree = reader.load(piece)
             document = _plain(tree)
-            made = inject_object(document, defaults) if isinstance(document, dict) else document
+            made = change(document) if isinstance(document, dict) else document
         except YAMLError as error:
             errors.append(f"the document at line {line}: not YAML: {' '.join(str(error).split())}")
         except InjectError as error:

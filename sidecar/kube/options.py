@@ -22,7 +22,9 @@ FOLLOWED = ("shadow", "sample", "rate")
 STATUS_ANNOTATION = PREFIX + "status"  # written by `inject`, for people
 COPIED_ANNOTATION = PREFIX + "copied"  # on a template: which of its values are the workload's
 REASON_ANNOTATION = PREFIX + "not-injected"  # on a pod that asked and was left alone: why
-NOTES = frozenset({STATUS_ANNOTATION, COPIED_ANNOTATION, REASON_ANNOTATION})  # ours, no options
+UNDO_ANNOTATION = PREFIX + "undo"  # written by `inject`, for `uninject`
+# Ours, and no options.
+NOTES = frozenset({STATUS_ANNOTATION, COPIED_ANNOTATION, REASON_ANNOTATION, UNDO_ANNOTATION})
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -56,6 +58,7 @@ class Options:
     listen_port: int | None = None  # the wire's; None: 9094
     http_port: int = 9095  # health, metrics, status and gate of the observer
     admin_port: int | None = None  # the gRPC Admin API's; None: 9096, or what the config map says
+    admin_secret: str | None = None  # tls.crt, tls.key, ca.crt: opens the Admin API, mutual TLS
     probe_port: int = 9093  # redirect only: a way to the model's port around the wire
     container: str | None = None  # the model's container; None: the one that declares the port
     shadow: tuple[str, ...] = ()  # each "[NAME=]HOST:PORT"
@@ -72,7 +75,7 @@ class Options:
     ip_family: Literal["auto", "ipv4", "ipv6"] = "auto"
     resync: Literal["off", "goaway"] = "off"
     leave: Literal["off", "goaway"] = "goaway"  # clients are asked to go before the model is told
-    run_as_user: int = 10095
+    run_as_user: int | None = 10095  # None: whom the namespace gives (OpenShift)
     drain_seconds: int = 10
     pre_stop_seconds: int = 5
     wire_cpu: Amount = Amount("50m", "2")  # one thread: a limit above 1 never holds it back
@@ -164,6 +167,10 @@ def quantity(text: str) -> float:
     return float(digits) * scales.get(text[len(digits) :], 1)
 
 
+def _user(text: str) -> int | None:
+    return None if text == "auto" else _number(1, 2**31 - 1)(text)
+
+
 _port = _number(1, 65535)
 _PORT: _Reader = (_port, "a port number from 1 to 65535")
 _NAMED = "a name of lower-case letters, digits and hyphens"
@@ -178,6 +185,7 @@ READERS: dict[str, _Reader] = {
     "listen-port": _PORT,
     "http-port": _PORT,
     "admin-port": _PORT,
+    "admin-secret": (_matching(_DNS_NAME), _NAMED),
     "probe-port": _PORT,
     "container": (_matching(_DNS_NAME), _NAMED),
     "shadow": (_shadows, '"[NAME=]HOST:PORT", several with commas, each with a name of its own'),
@@ -194,7 +202,7 @@ READERS: dict[str, _Reader] = {
     "ip-family": _one_of("auto", "ipv4", "ipv6"),
     "resync": _one_of("off", "goaway"),
     "leave": _one_of("off", "goaway"),
-    "run-as-user": (_number(1, 2**31 - 1), "a user number that is not root's"),
+    "run-as-user": (_user, "a user number that is not root's, or auto: whom the namespace gives"),
     "drain-seconds": (_number(1, 3600), "whole seconds from 1 to 3600"),
     "pre-stop-seconds": (_number(0, 3600), "whole seconds from 0 to 3600"),
     "wire-cpu": _CPU_AMOUNT,

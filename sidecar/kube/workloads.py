@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from sidecar import __version__
 from sidecar.kube.bypasses import Injected, injected_of
 from sidecar.kube.inject import Pod, inject, is_injected, wants_injection
 from sidecar.kube.options import (
@@ -23,8 +24,11 @@ from sidecar.kube.options import (
     InjectError,
     parse_options,
 )
+from sidecar.kube.uninject import injected_by, uninject
 
 Object: TypeAlias = dict[str, Any]
+Change: TypeAlias = Callable[[Pod], Pod]
+"""The same pod where there is nothing to change; may raise `InjectError`."""
 
 TEMPLATES = {
     "Deployment": ("spec", "template"),
@@ -56,6 +60,7 @@ KSERVE_CONTAINER = "kserve-container"
 KSERVE_MODE = "serving.kserve.io/deploymentMode"
 KNATIVE = ("Service", "Configuration", "Revision")
 SERVERLESS = "Knative does not let native sidecars, host ports and probes through to the pod"
+SELDON_DEPLOYMENT = ("SeldonDeployment", "machinelearning.seldon.io")
 SELDON_CORE = (
     "Seldon Core's own orchestrator stands before the model, in a pod that it makes: label the "
     "Deployment that it has made, and the webhook injects that, with intercept: redirect and "
@@ -64,27 +69,67 @@ SELDON_CORE = (
 PARTIAL = "declare the model's port here, so that the service follows it, or use redirect"
 
 
-def inject_object(document: Object, defaults: Mapping[str, str]) -> Object:
+def inject_object(
+    document: Object, defaults: Mapping[str, str], *, upgrade: bool = False
+) -> Object:
     """The object with every pod in it injected that asks for it. The argument is not changed.
+
+    Args:
+        document: the object.
+        defaults: option values by name.
+        upgrade: what another version injected is taken out and injected anew.
 
     Raises:
         InjectError: with every error, each after the object's kind and name.
     """
+    if upgrade and injected_versions(document) - {"", __version__}:
+        document = uninject_object(document)
+    return _changed(document, lambda pod: inject(pod, defaults), defaults)
+
+
+def uninject_object(document: Object) -> Object:
+    """The object without the sidecar; the same object where there is none."""
+    return _changed(document, uninject, None)
+
+
+def injected_versions(document: Object) -> set[str]:
+    """By which versions pods in the object were injected; empty: nobody noted it."""
+    found: set[str] = set()
+
+    def look(pod: Pod) -> Pod:
+        if is_injected(pod):
+            found.add(injected_by(pod))
+        return pod
+
+    _changed(document, look, None)
+    return found
+
+
+def _changed(document: Object, change: Change, defaults: Mapping[str, str] | None) -> Object:
+    """The object with its pods changed; `defaults`: by which they are injected, None: they are not.
+
+    Raises:
+        InjectError: as `inject_object`.
+    """
     kind = document.get("kind")
     group = str(document.get("apiVersion", "")).partition("/")[0]
     if kind == "List" or (isinstance(kind, str) and kind.endswith("List")):
-        return _inject_list(document, defaults)
+        return _change_list(document, change, defaults)
     try:
         if kind in TEMPLATES:
-            return _inject_template(document, TEMPLATES[str(kind)], defaults)
-        if kind in KNATIVE and group == "serving.knative.dev":
+            return _change_template(document, TEMPLATES[str(kind)], change)
+        if defaults is not None and kind in KNATIVE and group == "serving.knative.dev":
             _refuse_knative(document)
         if kind == "InferenceService" and group == "serving.kserve.io":
-            return _inject_kserve(document, defaults)
-        if kind == "SeldonDeployment" and group == "machinelearning.seldon.io":
+            return _change_kserve(document, change, defaults)
+        if (
+            defaults is not None
+            and kind == "SeldonDeployment"
+            and group == "machinelearning.seldon.io"
+        ):
             _refuse_seldon_core(document)
         if kind == "Server" and group == "mlops.seldon.io":
-            return _inject_seldon(document, defaults)
+            return _change_seldon(document, change, defaults)
     except InjectError as error:
         raise InjectError([f"{title(document)}: {line}" for line in error.errors]) from None
     return document
@@ -194,12 +239,12 @@ def asks_in_halves(document: Object) -> bool:
     return pod["metadata"]["labels"].get(INJECT_LABEL) == "true" and missing
 
 
-def _inject_list(document: Object, defaults: Mapping[str, str]) -> Object:
+def _change_list(document: Object, change: Change, defaults: Mapping[str, str] | None) -> Object:
     errors: list[str] = []
     items = []
     for item in document.get("items") or ():
         try:
-            items.append(inject_object(item, defaults) if isinstance(item, dict) else item)
+            items.append(_changed(item, change, defaults) if isinstance(item, dict) else item)
         except InjectError as error:
             errors += error.errors
     if errors:
@@ -207,9 +252,7 @@ def _inject_list(document: Object, defaults: Mapping[str, str]) -> Object:
     return {**document, "items": items} if "items" in document else document
 
 
-def _inject_template(
-    document: Object, path: tuple[str, ...], defaults: Mapping[str, str]
-) -> Object:
+def _change_template(document: Object, path: tuple[str, ...], change: Change) -> Object:
     template = _at(document, path)
     if template is None:
         return document
@@ -217,11 +260,29 @@ def _inject_template(
     metadata = template.get("metadata") or {}
     asking = {half: mine[half] | (metadata.get(half) or {}) for half in mine}
     pod = {**template, "metadata": {**metadata, **asking}}
-    made = inject(pod, defaults)
-    return document if made is pod else _with(document, path, made)
+    made = change(pod)
+    if made is pod:
+        return document
+    if is_injected(pod):  # what stands around the template is its owner's, not the template's
+        made = _without_the_owners(made, mine)
+        holder = dict(_at(document, path) or {})
+        for key in [k for k in holder if k in {"metadata", "spec"} and k not in made]:
+            del holder[key]
+        return _with(document, path, {**holder, **made}) if path else {**document, **made}
+    return _with(document, path, made)
 
 
-def _inject_kserve(document: Object, defaults: Mapping[str, str]) -> Object:
+def _without_the_owners(made: Pod, mine: Mapping[str, Mapping[str, str]]) -> Pod:
+    """A template without the labels and annotations that the workload around it says as well."""
+    metadata = dict(made.get("metadata") or {})
+    for half in ("labels", "annotations"):
+        told = metadata.pop(half, None) or {}
+        if kept := {k: v for k, v in told.items() if mine[half].get(k) != v}:
+            metadata[half] = kept
+    return {**made, "metadata": metadata}
+
+
+def _change_kserve(document: Object, change: Change, defaults: Mapping[str, str] | None) -> Object:
     predictor = (document.get("spec") or {}).get("predictor")
     if not isinstance(predictor, dict):
         return document
@@ -234,8 +295,11 @@ def _inject_kserve(document: Object, defaults: Mapping[str, str]) -> Object:
     if shorthand is not None:
         container = {"name": KSERVE_CONTAINER, **spec.pop(shorthand)}
         spec["containers"] = [container, *(spec.get("containers") or ())]
-    pod = _pod(document, predictor, _with_probe(spec))
-    made = _inject_partial(pod, f"spec.predictor.{shorthand or 'containers'}.ports", defaults)
+    pod = _pod(document, predictor, spec if defaults is None else _with_probe(spec))
+    _refuse_partial(pod, f"spec.predictor.{shorthand or 'containers'}.ports", defaults)
+    made = change(pod)
+    if defaults is None and made is not pod:
+        made = {**made, "spec": _without_probe(made["spec"])}
     if made is pod:
         return document
     spec = made["spec"]
@@ -247,7 +311,7 @@ def _inject_kserve(document: Object, defaults: Mapping[str, str]) -> Object:
     kept = {key: predictor[key] for key in ("labels", "annotations") if key in predictor}
     # In the predictor's own order, so that a printed manifest differs where it changed.
     ordered = {k: (kept | spec)[k] for k in predictor if k in kept | spec}
-    changed = _with(document, ("spec", "predictor"), ordered | kept | spec)
+    changed = _put(document, ("spec", "predictor"), ordered | kept | spec)
     return _annotated(changed, pod, made)
 
 
@@ -266,6 +330,22 @@ def _with_probe(spec: dict[str, Any]) -> dict[str, Any]:
     return spec | {"containers": [{**first, "readinessProbe": probe}, *others]}
 
 
+def _without_probe(spec: dict[str, Any]) -> dict[str, Any]:
+    """What `_with_probe` has added is taken away again."""
+    first, *others = spec.get("containers") or [{}]
+    if not (
+        first.get("ports")
+        and _with_probe(spec | {"containers": [_unprobed(first)]})
+        == (spec | {"containers": [first]})
+    ):
+        return spec
+    return spec | {"containers": [_unprobed(first), *others]}
+
+
+def _unprobed(container: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in container.items() if key != "readinessProbe"}
+
+
 def _refuse_knative(document: Object) -> None:
     template = _at(document, ("spec", "template")) or document
     if "true" in (_request(document)["labels"] | _request(template)["labels"]).values():
@@ -279,27 +359,35 @@ def _refuse_seldon_core(document: Object) -> None:
         raise InjectError([SELDON_CORE])
 
 
-def _inject_seldon(document: Object, defaults: Mapping[str, str]) -> Object:
+def _change_seldon(document: Object, change: Change, defaults: Mapping[str, str] | None) -> Object:
     """`podSpec` is laid over the server configuration's by Seldon, container by container."""
     own = (document.get("spec") or {}).get("podSpec") or {}
     server = str((document.get("spec") or {}).get("serverConfig", "mlserver"))
     spec = {**own, "containers": own.get("containers") or [{"name": server}]}
     pod = _pod(document, {}, spec)
-    made = _inject_partial(pod, "spec.podSpec.containers.ports", defaults)
+    _refuse_partial(pod, "spec.podSpec.containers.ports", defaults)
+    made = change(pod)
     if made is pod:
         return document
-    return _annotated(_with(document, ("spec", "podSpec"), made["spec"]), pod, made)
+    if made["spec"] == {"containers": [{"name": server}]} and defaults is None:
+        spec = {key: value for key, value in document["spec"].items() if key != "podSpec"}
+        return _annotated(_put(document, ("spec",), spec), pod, made)
+    return _annotated(_put(document, ("spec", "podSpec"), made["spec"]), pod, made)
 
 
-def _inject_partial(pod: Pod, where: str, defaults: Mapping[str, str]) -> Pod:
-    """Inject a pod of which the controller knows more than we see."""
-    if wants_injection(pod) and not is_injected(pod):
-        options, _ = parse_options(pod["metadata"]["annotations"], defaults)
-        if options.intercept == "port" and not any(
-            container.get("ports") for container in pod["spec"]["containers"]
-        ):
-            raise InjectError([f"{where}: {PARTIAL} ({PREFIX}intercept)"])
-    return inject(pod, defaults)
+def _refuse_partial(pod: Pod, where: str, defaults: Mapping[str, str] | None) -> None:
+    """Of a pod of which the controller knows more than we see, the port must be seen.
+
+    Raises:
+        InjectError: it is not.
+    """
+    if defaults is None or not wants_injection(pod) or is_injected(pod):
+        return
+    options, _ = parse_options(pod["metadata"]["annotations"], defaults)
+    if options.intercept == "port" and not any(
+        container.get("ports") for container in pod["spec"]["containers"]
+    ):
+        raise InjectError([f"{where}: {PARTIAL} ({PREFIX}intercept)"])
 
 
 def _pod(document: Object, inner: Mapping[str, Any], spec: dict[str, Any]) -> Pod:
@@ -336,9 +424,19 @@ def _with(document: Object, path: tuple[str, ...], value: Any) -> Object:
     return {**document, first: _with(document.get(first) or {}, tuple(rest), value)}
 
 
+def _put(document: Object, path: tuple[str, ...], value: Any) -> Object:
+    """The object with the value in the place of what was there."""
+    first, *rest = path
+    inner = _put(document.get(first) or {}, tuple(rest), value) if rest else value
+    return {**document, first: inner}
+
+
 def _annotated(document: Object, before: Pod, after: Pod) -> Object:
-    """The object with the annotations that its pod has got; controllers hand them down."""
+    """The object with the annotations that its pod has got, or lost; controllers hand them down."""
     known = before["metadata"]["annotations"]
-    added = {k: v for k, v in after["metadata"]["annotations"].items() if k not in known}
+    now = (after.get("metadata") or {}).get("annotations") or {}
+    lost = known.keys() - now.keys()
+    added = {k: v for k, v in now.items() if k not in known}
     annotations = document["metadata"].get("annotations") or {}
-    return _with(document, ("metadata", "annotations"), annotations | added)
+    kept = {k: v for k, v in annotations.items() if k not in lost}
+    return _put(document, ("metadata", "annotations"), kept | added)

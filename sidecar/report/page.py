@@ -20,7 +20,16 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sidecar.report import criteria, layout, sections, service, side_by_side, traffic, versions
+from sidecar.report import (
+    criteria,
+    distributions,
+    layout,
+    sections,
+    service,
+    side_by_side,
+    traffic,
+    versions,
+)
 from sidecar.report.figures import instant
 from sidecar.report.markup import Child, Markup, join, raw, tag
 from sidecar.report.report import Report
@@ -92,6 +101,7 @@ def render_html(
             criteria.slices(report),
             sections.latency(report),
             sections.over_time(report),
+            distributions.distributions(report),
             traffic.worst(report, trace_url),
             traffic.traffic(report, status or {}),
         ),

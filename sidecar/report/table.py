@@ -17,6 +17,8 @@ from rich.text import Text
 from sidecar.judge.report import CriterionVerdict, SliceVerdict, Verdict
 from sidecar.report import look, side_by_side
 from sidecar.report.charts import between
+from sidecar.report.distributions import psi_words
+from sidecar.report.drift import Drift
 from sidecar.report.figures import (
     OUTCOMES,
     UNKNOWN,
@@ -44,6 +46,7 @@ SAID = {
     "INCONCLUSIVE": "cannot be decided",
 }
 CALLS_SHOWN = 8
+CONFUSED_SHOWN = 3
 ALIKE_SHOWN = 3  # traces of calls that differ in the same way
 OUTPUTS_SHOWN = 12
 SLICES_SHOWN = 10
@@ -108,6 +111,9 @@ def _sections(report: Report) -> Iterator[RenderableType]:
     if any(row.differ for row in report.outputs):
         yield Text()
         yield from _outputs(report.outputs)
+    if report.drift.outputs or report.drift.inputs:
+        yield Text()
+        yield from _drift(report.drift)
     if len(report.versions) > 1:
         yield Text()
         yield from _versions(report.versions)
@@ -236,6 +242,32 @@ def _outputs(outputs: Sequence[OutputRow]) -> Iterator[RenderableType]:
         )
     yield table
     yield from _more(len(differing) - OUTPUTS_SHOWN)
+
+
+def _drift(drift: Drift) -> Iterator[RenderableType]:
+    rows = [(row, "") for row in drift.outputs[:OUTPUTS_SHOWN]]
+    rows += [(row, " (input, over time)") for row in drift.inputs[:OUTPUTS_SHOWN]]
+    table = _table("How values are distributed", "", "", ">PSI", ">Wasserstein", ">values")
+    for row, what in rows:
+        table.add_row(
+            _cut(row.name) + what,
+            psi_words(row),
+            UNKNOWN if row.psi is None else significant(row.psi, 2),
+            UNKNOWN if row.wasserstein is None else significant(row.wasserstein),
+            count(min(row.n)),
+        )
+    yield table
+    for found in drift.confusions:
+        pairs = [
+            (n, found.classes[i], found.classes[j])
+            for i, line_ in enumerate(found.counts)
+            for j, n in enumerate(line_)
+            if i != j and n
+        ]
+        most = sorted(pairs, reverse=True)[:CONFUSED_SHOWN]
+        if most:
+            told = ", ".join(f"{a} became {b} {n:,} times" for n, a, b in most)
+            yield Padding(Text(f"{found.criterion}: {told}", style="dim"), (0, 0, 0, 2))
 
 
 def _latency(latency: Latency) -> Table:

@@ -37,7 +37,7 @@ from sidecar.run.finish import finish as finish_command
 from sidecar.run.flags import load_from, refuse, shared_flags, tree_of
 from sidecar.run.gate import gate as gate_command
 from sidecar.run.judge import judge as judge_command
-from sidecar.run.kube import inject_command, webhook_command
+from sidecar.run.kube import inject_command, uninject_command, webhook_command
 from sidecar.run.labels import labels as labels_commands
 from sidecar.run.plan import plan as plan_command
 from sidecar.run.priority import step_back
@@ -213,6 +213,7 @@ app.add_typer(config_commands, name="config")
 app.add_typer(rules_commands, name="rules")
 app.command("baseline")(baseline_command)
 app.command("inject")(inject_command)
+app.command("uninject")(uninject_command)
 app.command("webhook")(webhook_command)
 
 

@@ -1,4 +1,4 @@
-"""The commands `inject` and `webhook` of `shadow-sidecar`.
+"""The commands `inject`, `uninject` and `webhook` of `shadow-sidecar`.
 
 Rule: arguments in, exit status out; the work is done by `manifests` and `webhook`. Exit status 2
 with every error on standard error, and nothing on standard output, when something is wrong.
@@ -7,10 +7,14 @@ with every error on standard error, and nothing on standard output, when somethi
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from sidecar.kube.manifests import Outcome
 
 EXIT_WRONG = 2
 
@@ -33,25 +37,58 @@ def inject_command(
 ) -> None:
     """Print manifests with the sidecar in every pod that is labelled shadow-sidecar/inject: "true".
 
+    What another version of shadow-sidecar injected is injected anew. A Namespace among them gives
+    its annotations as defaults to what is in it.
+
     The label and the annotations may stand on the pod template or on the object around it.
     """
     from sidecar.kube.manifests import inject_text
-    from sidecar.kube.options import InjectError
 
     chosen = _read_defaults(defaults)
+    outcomes = _read(files, lambda text: inject_text(text, chosen))
+    _print(outcomes, "injected")
+    if not any(outcome.injected for outcome in outcomes):
+        typer.echo("nothing asked to be injected, or everything has been already", err=True)
+
+
+def uninject_command(
+    files: Annotated[
+        list[str], typer.Option("--file", "-f", help="Manifests; - is standard input.")
+    ],
+) -> None:
+    """Print manifests without the sidecar: what `inject` did, of this version or an older one.
+
+    The label and annotations that ask for it stay, so that it can be injected again; where the
+    webhook is there, set the label to "false", too.
+    """
+    from sidecar.kube.manifests import uninject_text
+
+    outcomes = _read(files, uninject_text)
+    _print(outcomes, "sidecar taken out")
+    if not any(outcome.injected for outcome in outcomes):
+        typer.echo("nothing here has the sidecar", err=True)
+
+
+def _read(files: list[str], change: Callable[[str], Outcome]) -> list[Outcome]:
+    """Change every file's text; ends the process, with every error, if one is wrong."""
+    from sidecar.kube.options import InjectError
+
     errors: list[str] = []
     outcomes = []
     for name in files:
         try:
             # As bytes, so that the ends of lines stay as they are.
             read = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-            text = read.decode("utf-8")
-            outcomes.append(inject_text(text, chosen))
+            outcomes.append(change(read.decode("utf-8")))
         except (OSError, UnicodeDecodeError) as error:
             errors.append(f"{name}: {error}")
         except InjectError as error:
             errors += [f"{name}: {line}" for line in error.errors]
     _refuse(errors)
+    return outcomes
+
+
+def _print(outcomes: list[Outcome], what: str) -> None:
     texts = [outcome.text for outcome in outcomes if outcome.text]
     for number, text in enumerate(texts):
         separate = number > 0 and not text.startswith("---")
@@ -60,11 +97,9 @@ def inject_command(
             sys.stdout.write("\n")
     for outcome in outcomes:
         for line in outcome.injected:
-            typer.echo(f"injected: {line}", err=True)
+            typer.echo(f"{what}: {line}", err=True)
         for line in outcome.warnings:
             typer.echo(f"warning: {line}", err=True)
-    if not any(outcome.injected for outcome in outcomes):
-        typer.echo("nothing asked to be injected, or everything has been already", err=True)
 
 
 def webhook_command(

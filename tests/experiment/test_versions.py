@@ -187,6 +187,34 @@ def test_a_version_that_there_is_no_room_for_does_not_inherit_anothers_pass() ->
     assert house.state() is State.PASS  # nobody has heard of that version for long
 
 
+def test_without_a_store_a_version_long_gone_makes_room_and_a_fail_does_not() -> None:
+    house = House({})
+    serve(house, "bad", score=2.0)
+    assert house.state() is State.FAIL
+    for i in range(2 * MOST_ROWS):
+        house.now_ns += 60_000 * MS
+        serve(house, str(i), 3)
+        house.judging.sweep()
+    assert house.judged.crowded == 0
+    assert len(house.judged.every_row) == MOST_ROWS
+    assert [row.known.versions.shadow for row in house.judged.every_row if row.fails] == ["m:bad"]
+    house.now_ns += 60_000 * MS
+    serve(house, "bad", 1)
+    assert house.state() is State.FAIL
+
+
+def test_without_a_store_other_rules_after_a_decision_are_another_attempt() -> None:
+    house = House({})
+    serve(house, "7", score=2.0)
+    assert house.state() is State.FAIL
+    (shadow,) = house.settings.shadows
+    slower = shadow.model_copy(update={"deadline_seconds": 3.0})
+    house.judging.change(house.settings.model_copy(update={"shadows": (slower,)}))
+    assert house.judged.judge.attempt == 2
+    serve(house, "7")
+    assert report_of(house.experiment.state(), house.judged).attempt == 2
+
+
 def test_the_report_shows_each_row_and_is_about_the_first() -> None:
     house = House({})
     serve(house, "7", score=2.0)

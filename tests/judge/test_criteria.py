@@ -87,6 +87,27 @@ def test_a_latency_difference_is_in_seconds_within_its_range() -> None:
     assert mean(criterion, pair(0, shadow_latency_ns=9000 * MS)) == 0.5
 
 
+def test_bias_holds_another_type_against_a_pass_and_not_for_a_fail() -> None:
+    """A shadow that answers text where production answers numbers is not left out."""
+    text = OutputResult("score", Outcome.DTYPE, "equal", 1.0)
+    well = OutputResult("other", Outcome.EQUAL, "tolerance", 0.0, {"signed_relative": 0.0})
+    bias = required("bias", 0.1)
+    for outputs in ((text,), (text, well)):
+        found = counted(bias, pair(0, comparison=Comparison(Outcome.DTYPE, outputs)))
+        cell = {name: 500 * n for name, n in found.items()}
+        measured = bias.plan().measure(cell)
+        assert measured.log_pass < 0
+        assert measured.log_fail <= 0
+    numbers = {"score": (np.array([1.0], np.float32), np.array([3.0]))}
+    call = pair(0, comparison=Comparison(Outcome.DTYPE, (text,)), values=numbers)
+    assert mean(bias, call) == pytest.approx(1.0)
+
+
+def test_bias_leaves_out_what_is_no_number_on_either_side() -> None:
+    nan = np.array([math.nan])
+    assert counted(required("bias", 0.1), pair(0, values={"score": (nan, nan)})) == {}
+
+
 def test_bias_reads_the_comparisons_figure_or_else_the_values() -> None:
     raw = OutputResult("score", Outcome.VALUE, "tolerance", 1.0, {"signed_relative": 0.3})
     call = pair(0, comparison=Comparison(Outcome.VALUE, (raw,)))

@@ -37,7 +37,7 @@ def committed() -> list[tuple[str, dict[str, Any]]]:
     """Every object in every committed manifest, with where it stands."""
     found = []
     for path in sorted(K8S.rglob("*.yaml")):
-        if path.name in {"kustomization.yaml", "patch.yaml"}:
+        if path.name in {"kustomization.yaml", "patch.yaml"} or "helm" in path.parts:
             continue
         for number, document in enumerate(yaml.safe_load_all(path.read_text())):
             found.append((f"{path.relative_to(K8S)}#{number}", document))

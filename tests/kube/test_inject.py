@@ -342,3 +342,31 @@ def test_the_admin_apis_port_is_known_to_conflict_and_can_be_moved() -> None:
     asked["metadata"]["annotations"]["shadow-sidecar/admin-port"] = "9196"
     assert "--admin=127.0.0.1:9196" in container(inject(asked), "shadow-observer")["args"]
     assert not [a for a in container(inject(pod()), "shadow-observer")["args"] if "admin" in a]
+
+
+def test_a_secret_opens_the_admin_api_with_mutual_tls_and_its_absence_stops_no_pod() -> None:
+    made = inject(pod({"admin-secret": "digits-tls"}))
+    observer = container(made, "shadow-observer")
+    assert "--admin=[::]:9096" in observer["args"]
+    values = {e["name"]: e.get("value", "") for e in observer["env"]}
+    files = {k.rpartition("__")[2]: v for k, v in values.items() if "ADMIN__TLS" in k}
+    (mount,) = (m["mountPath"] for m in observer["volumeMounts"] if m["name"] == "shadow-tap-tls")
+    assert files == {
+        "CERT": f"{mount}/tls.crt",
+        "KEY": f"{mount}/tls.key",
+        "CA": f"{mount}/ca.crt",
+    }
+    (volume,) = (v for v in made["spec"]["volumes"] if v["name"] == "shadow-tap-tls")
+    assert volume["secret"] == {"secretName": "digits-tls", "optional": True}
+    assert {p["containerPort"] for p in observer["ports"]} == {9095, 9096}
+
+
+def test_where_the_namespace_gives_the_user_none_is_named() -> None:
+    """OpenShift: one user for the whole pod, whom nobody knows beforehand."""
+    made = inject(pod({"run-as-user": "auto"}))
+    for name in ("shadow-wire", "shadow-observer"):
+        context = container(made, name)["securityContext"]
+        assert not {"runAsUser", "runAsGroup"} & context.keys()
+        assert context["runAsNonRoot"] is True
+    with pytest.raises(InjectError, match="auto does not go with redirect"):
+        inject(pod({"run-as-user": "auto", "intercept": "redirect"}))

@@ -79,6 +79,25 @@ def test_what_decided_stands_beside_what_is_seen_now() -> None:
     assert re.search(r"same +WATCHING +12 % +1\.2 % +\S+ % +4,321", lines)
 
 
+def test_distributions_and_who_became_what_are_shown_and_decide_nothing() -> None:
+    told = page().section("distributions")
+    assert "Of 40 calls that were looked at (judge.drift)" in told
+    assert "nothing is decided by them" in told
+    assert "score 40 and 40 values, 0 and 1 not finite" in told
+    assert "score: production and candidate, from 0 to 1" in told
+    assert "0.31 too few to tell 0.12" in told
+    assert "0 10 2 1 1 27" in told
+    assert "37 of 40 rows were decided alike" in told
+    lines = terminal(from_json(full()))
+    assert re.search(r"score +too few to tell +0\.31 +0\.12 +40", lines)
+    assert "same: 0 became 1 2 times, 1 became 0 1 times" in lines
+    report = full()
+    report["drift"]["outputs"][0]["n"] = [4000, 4000]
+    assert "0.31 apart 0.12" in page(report).section("distributions")
+    report["drift"] = {}
+    assert "distributions" not in page(report).sections
+
+
 def terminal(report: Report) -> str:
     """As it stands in a terminal, without line breaks inside a paragraph."""
     shown = io.StringIO()
@@ -277,7 +296,7 @@ def test_every_table_has_heads_and_every_drawing_has_a_title() -> None:
     assert all(th["scope"] in {"row", "col"} for th in shown.all("th"))
     assert all(t["aria-label"] for t in shown.all("table"))
     drawings = [svg for svg in shown.all("svg") if svg.get("role") == "img"]
-    assert len(drawings) == 7
+    assert len(drawings) == 8
     assert [name for name, _ in shown.elements].count("title") == 1 + len(drawings)
     ids = [attributes["id"] for _, attributes in shown.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -311,7 +330,7 @@ def test_a_page_stays_small_however_much_there_is_to_tell() -> None:
     ]
     report["latency"]["production"] = side = report["latency"]["shadow"]
     side["buckets"] = [[1.02**i, 7] for i in range(600)]
-    assert len(html(report, live=True, trace_url=JAEGER, status=STATUS)) < 64_000
+    assert len(html(report, live=True, trace_url=JAEGER, status=STATUS)) < 72_000
 
 
 def test_a_report_makes_the_journey_as_json_and_back() -> None:

@@ -1,7 +1,10 @@
 """Mean signed relative error of numeric outputs, 2(b-a)/(|a|+|b|), in [-2, 2].
 
 A number that is not finite on one side only, or an answer that is missing, is as far off as can be,
-in the direction that is bad. Counters: n, and a splat histogram.
+in the direction that is bad. Where no element is finite on either side, both say the same: nothing
+is counted. Of outputs whose types differ nothing is known, unless their values are here and are
+numbers: for PASS that is as far off as can be, for FAIL not at all. Counters: n, and a splat
+histogram; for what is not known two (see `mean`).
 """
 
 from __future__ import annotations
@@ -45,22 +48,40 @@ class Bias(Mean):
         """See `Criterion.count`."""
         worst = -MOST if self.is_downward else MOST
         found = [worst] if pair.failed else []
+        unknown = 0
         for output in pair.comparison.outputs:
             if covers(self.outputs, output.name):
                 if output.outcome in _BROKEN:
                     found.append(worst)
+                elif output.outcome is Outcome.DTYPE:
+                    sides = pair.values.get(output.name, (None, None))
+                    told = list(signed_relative(*sides))
+                    found += told
+                    unknown += not told
                 elif SIGNED in output.raw:
                     found.append(output.raw[SIGNED])
-        if not found:
+        if not found and not unknown:
             values = matched_values(self.outputs, pair)
             found = [x for _, a, b in values for x in signed_relative(a, b)]
-        if not found:
+        many, known = len(found) + unknown, math.fsum(found)
+        if not many:
             return []
-        return [("n", 1.0), *splatted(math.fsum(found) / len(found), plan.edges)]
+        if not unknown:
+            return [("n", 1.0), *splatted(known / many, plan.edges)]
+        ends = (("w", known + unknown * worst), ("g", known))
+        return [
+            ("n", 1.0),
+            *(
+                (f"{end}{name}", weight)
+                for end, total in ends
+                for name, weight in splatted(total / many, plan.edges)
+            ),
+        ]
 
     def magnitude(self, plan: Plan, pair: JudgedPair, counted: Increments) -> float:
         """See `Criterion.magnitude`."""
-        mean = splat_mean(plan.edges, counted)
+        known = [(name.lstrip("w"), weight) for name, weight in counted]
+        mean = splat_mean(plan.edges, known)
         if self.is_two_sided:
             return abs(mean)
         return -mean if self.is_downward else mean

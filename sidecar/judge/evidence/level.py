@@ -13,9 +13,10 @@ an hour was seen.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -170,7 +171,8 @@ class Level:
         return {
             "first": self.first,
             "last": self.last,
-            "rows": [[number, *row] for number, row in self.rows.items()],
+            "rows": _packed(self.rows),
+            "width": 1 + len(next(iter(self.rows.values()), ())),
             "old": _plain(self.old),
             "sums": _plain(self.sums),
         }
@@ -184,7 +186,7 @@ class Level:
         """
         level = cls(bets, seconds, keep)
         level.first, level.last = data["first"], data["last"]
-        level.rows = {int(row[0]): [float(x) for x in row[1:]] for row in data["rows"]}
+        level.rows = _unpacked(data["rows"], int(data.get("width", 1)))
         level.old = _sums_of(bets.width, data["old"])
         level._sums = _sums_of(bets.width, data["sums"])
         return level
@@ -205,17 +207,7 @@ class Level:
         since = max(_oldest_kept(part) for part in parts)
         folded = [_folded(part, since) for part in parts]
         old = _joined([f for f in folded if f is not None], like._bets.width)
-        by_number: dict[int, Row] = {}
-        for part in parts:
-            for number, row in part.rows.items():
-                if number >= since:
-                    known = by_number.get(number)
-                    by_number[number] = (
-                        list(row)
-                        if known is None
-                        else [a + b for a, b in zip(known, row, strict=True)]
-                    )
-        whole.rows = dict(sorted(by_number.items()))
+        whole.rows = _added(parts, since)
         whole.old = Sums(old, None, whole._day(since - 1) if since else -1)
         found = whole._grown(whole.old, list(whole.rows.items()), ())
         ended = [
@@ -228,6 +220,43 @@ class Level:
             days = _joined(ended, like._bets.width)
         whole._sums = Sums(found.vector, days, max(found.today, *(p.sums.today for p in parts)))
         return whole
+
+
+def _added(parts: Sequence[Level], since: int) -> dict[int, Row]:
+    """The parts' blocks from a number on, added by number, in order."""
+    counts = sum(len(part.rows) for part in parts)
+    if not counts:
+        return {}
+    numbers = np.fromiter(chain.from_iterable(part.rows for part in parts), np.int64, counts)
+    rows = chain.from_iterable(part.rows.values() for part in parts)
+    table = np.fromiter(chain.from_iterable(rows), np.float64).reshape(counts, -1)
+    kept = numbers >= since
+    unique, at = np.unique(numbers[kept], return_inverse=True)
+    added = np.zeros((len(unique), table.shape[1]))
+    np.add.at(added, at, table[kept])  # one after the other, as a loop would
+    return dict(zip(unique.tolist(), added.tolist(), strict=True))
+
+
+def _packed(rows: Mapping[int, Row]) -> str:
+    """Number and sums of each block, as base64 of little-endian doubles: digits take ten times as
+    long to read."""
+    table = np.array([[number, *row] for number, row in rows.items()], dtype="<f8")
+    return base64.b64encode(table.tobytes()).decode()
+
+
+def _unpacked(packed: str | Sequence[Sequence[float]], width: int) -> dict[int, Row]:
+    """From `_packed`, or from the numbers themselves, as they were kept before.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if not isinstance(packed, str):
+        return {int(row[0]): [float(x) for x in row[1:]] for row in packed}
+    table = np.frombuffer(base64.b64decode(packed, validate=True), dtype="<f8")
+    if len(table) % width:
+        raise ValueError(f"blocks: {len(table)} numbers in rows of {width}")
+    rows = table.reshape(-1, width).tolist()
+    return {int(row[0]): row[1:] for row in rows}
 
 
 def _plain(sums: Sums) -> dict[str, Any] | None:
