@@ -32,9 +32,10 @@ from sidecar.capture.columns import Columns
 from sidecar.capture.open_file import OpenFile
 from sidecar.capture.settings import CaptureSettings
 from sidecar.capture.target import Target
+from sidecar.capture.writer import BATCH_BYTES, BATCH_ROWS
 from sidecar.pb.inference import open_inference_pb2 as v2
 from tests.arithmetic import answer as answer_of
-from tests.capture.rows import row
+from tests.capture.rows import START_NS, row
 from tests.processes import python
 
 PAYLOADS = (200, 16 << 10)
@@ -141,13 +142,11 @@ def _cost(
 def _offline(payload: int, repeats: int, rows: int) -> tuple[Figure, float]:
     """Rows for each CPU second of writing alone, and the file's size over the messages'."""
     found, ratio = Figure(), 0.0
-    rows = rows if payload < 1024 else rows // 8
+    rows = rows if payload < 1024 else rows // 4
     messages = [prediction(payload - 64) + os.urandom(64) for _ in range(BATCH)]
     for _ in range(repeats):
         with tempfile.TemporaryDirectory(prefix="bench-offline-") as folder:
-            began = time.process_time_ns()
-            _write(Path(folder), rows, messages)
-            found.values.append(rows / (time.process_time_ns() - began) * 1e9)
+            found.values.append(rows / _write(Path(folder), rows, messages))
             size = sum(file.stat().st_size for file in Path(folder).iterdir())
             ratio = size / (3 * rows * len(messages[0]))
     return found, ratio
@@ -173,25 +172,36 @@ def _asking(server: str, request: bytes, seconds: float) -> float:
     return closed_loop(server, Shape(1, 32, len(request)), seconds, message=request).rate
 
 
-def _write(folder: Path, rows: int, messages: list[bytes], *, answer: bytes | None = None) -> None:
-    """Captured calls; both sides answered with `answer`, or with what they were asked."""
+def _write(folder: Path, rows: int, messages: list[bytes], *, answer: bytes | None = None) -> float:
+    """Captured calls, a thousand a second; both sides answered with `answer`, or their request.
+
+    Returns:
+        Seconds of CPU that it took, from the pairs on: what a pair is made from is there anyway.
+    """
     settings = CaptureSettings(dir=str(folder), payloads=True)
     target = Target(settings.dir)
     target.prepare()
+    size = min(BATCH_ROWS, BATCH_BYTES // (2048 + 3 * len(messages[0])))  # as `Capture` does
     file: OpenFile | None = None
-    for at in range(0, rows, BATCH):
+    took = 0
+    for at in range(0, rows, size):
         batch = []
-        for number in range(at, min(at + BATCH, rows)):
+        for number in range(at, min(at + size, rows)):
             message = (messages[number % len(messages)],)
             said = Observation(0, "", message if answer is None else (answer,), 0, 3_000_000)
             sides: dict[str, Any] = {"production": said, "answer": said}
             sides |= {"inputs": {}, "outputs": {}}
-            batch.append(row(number, request=message, method=METHOD, **sides))
+            made = row(number, request=message, method=METHOD, **sides)
+            batch.append(made._replace(started_ns=START_NS + number * 1_000_000))
+        began = time.process_time_ns()
         if file is None:
             file = OpenFile(target, "shadow-bench.parquet", Columns(settings, batch), 0.0)
         file.write(file.columns.batch(batch))
+        took += time.process_time_ns() - began
     assert file is not None
+    began = time.process_time_ns()
     file.finish()
+    return (took + time.process_time_ns() - began) / 1e9
 
 
 def _replay(folder: Path, server: str, limit: int, place: Path) -> tuple[dict[str, float], int]:

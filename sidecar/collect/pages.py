@@ -67,13 +67,19 @@ class Pages:
 
     async def page(self, request: web.Request) -> web.Response:
         """The report for people."""
-        names = sorted(self._collector.reports)
+        reports = self._collector.now()
+        names = sorted(reports)
         if names:
-            wanted = request.query.get("shadow", names[0])
-            report = self._named(wanted)
+            report = self._named(request.query.get("shadow", names[0]))
         else:
             report = empty_report(self._collector.missing, self._clock())
-        text = render_html(report, live=True, trace_url=self._trace_url, shadows=names)
+        text = render_html(
+            report,
+            live=True,
+            trace_url=self._trace_url,
+            shadows=names,
+            beside=[reports[name] for name in names],
+        )
         return web.Response(text=text, content_type="text/html", headers=PAGE_HEADERS)
 
     async def verdict(self, request: web.Request) -> web.Response:

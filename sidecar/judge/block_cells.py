@@ -15,7 +15,8 @@ from typing import Any, TypeAlias
 from sidecar.judge.counts import ALL, CellKey
 from sidecar.judge.criteria.base import Plan, Scores
 from sidecar.judge.evidence.bets import Bets
-from sidecar.judge.evidence.blocks import KEEP, Blocks
+from sidecar.judge.evidence.block_sums import KEEP
+from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.likeness import LENGTHS, UNSEEN_SECONDS
 
 KEEP_OF_LABELS = (300, 2160, 1440, 1008, 168)  # 5 min, 6 h, a day, a week and a week

@@ -25,6 +25,7 @@ import numpy as np
 
 from sidecar.judge.codec import Codec, names_of
 from sidecar.judge.counts import CellKey
+from sidecar.judge.evidence.block_sums import BlockSums
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.effective import DistinctInputs
 from sidecar.judge.judge import Judge
@@ -162,7 +163,7 @@ class Cutter:
             )
 
 
-_HEAD = [name for name in sorted(Blocks.__slots__) if name not in _FIXED | {"_levels"}]
+_HEAD = [name for name in sorted(BlockSums.__slots__) if name not in _FIXED | {"_levels"}]
 
 
 def _of_block_cells(judge: Judge) -> list[str]:

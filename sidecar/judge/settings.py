@@ -20,7 +20,7 @@ from sidecar.judge.criteria.latency_ratio import LatencyRatio
 from sidecar.judge.criteria.shadow_error_rate import ShadowErrorRate
 from sidecar.judge.decision import Edges
 from sidecar.judge.distributions import DriftSettings
-from sidecar.judge.evidence.blocks import check_lengths
+from sidecar.judge.evidence.block_sums import check_lengths
 from sidecar.judge.evidence.likeness import LENGTHS, UNSEEN_SECONDS
 from sidecar.judge.labels import LabelSettings
 

@@ -3,7 +3,7 @@
 Rule: open loop. A call is sent when it is due, whether or not those before it have been answered,
 so a candidate that slows down is seen to (coordinated omission would hide it: G. Tene, "How NOT to
 Measure Latency"). The bound on calls under way is far above what a rate that holds needs; where it
-is reached, the rate does not hold. Counterparts: `replay.Candidate`, which asks; `run.capacity`.
+is reached, the rate does not hold. Counterparts: `candidate`, which asks; `run.capacity`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sidecar.call import Observation
+from sidecar.replay.candidate import Candidate
 from sidecar.replay.recorded import Recorded
-from sidecar.replay.replay import Candidate
 
 KEEPS_UP = 0.95  # of the calls that are due are answered within the step and its deadline
 MAX_ERRORS = 0.01

@@ -1,8 +1,8 @@
 """Sends captured calls to the candidates, and hands what comes back to the book.
 
 Rule: at most `concurrency` calls of a candidate are under way, so memory stays flat however many
-rows there are; a candidate that hangs costs its own deadline. The metadata policy is that of live
-copies: nothing that is denied there is sent here. Counterparts: `tee.client`, which asks; `pace`.
+rows there are; a candidate that hangs costs its own deadline. Answers are entered where they are
+told, without a task for each call. Counterparts: `candidate`, which asks; `pace`; `book`.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
-from sidecar.call import GrpcMetadata, Observation
+from sidecar.call import Observation
 from sidecar.replay.book import Book
+from sidecar.replay.candidate import Asking, Candidate
 from sidecar.replay.done import Done
 from sidecar.replay.pace import Pace
 from sidecar.replay.recorded import Recorded
-from sidecar.tee.client import ShadowClient
-from sidecar.tee.metadata import MetadataPolicy
-from sidecar.tee.settings import ShadowSettings
 
 DEADLINE_EXCEEDED, UNIMPLEMENTED, UNAVAILABLE = 4, 12, 14
 MAX_METHODS = 20  # that are named
@@ -40,52 +39,16 @@ class Progress:
     lacking: set[str] = field(default_factory=set)  # methods that a candidate does not know
 
 
-class Candidate:
-    """One server that is asked again."""
+class _One:
+    """A call that every candidate is asked, until all have answered."""
 
-    def __init__(self, settings: ShadowSettings, now_ns: Callable[[], int]) -> None:
-        """Make it within the running event loop.
+    __slots__ = ("answers", "asked", "call", "missing")
 
-        Raises:
-            OSError: a TLS file cannot be read.
-        """
-        self.name = settings.name
-        self.settings = settings
-        self._client = ShadowClient(settings)
-        self._policy = MetadataPolicy(settings)
-        self._places = asyncio.Semaphore(settings.concurrency)
-        self._now_ns = now_ns
-
-    async def ask(self, call: Recorded, messages: tuple[bytes, ...] | None = None) -> Observation:
-        """Ask, when there is a place.
-
-        Args:
-            call: its method and metadata are asked with.
-            messages: other messages than the captured ones.
-        """
-        request = call.request if messages is None else messages
-        async with self._places:
-            answered: asyncio.Future[Observation] = asyncio.get_running_loop().create_future()
-            under_way = self._client.call(
-                call.method,
-                request,
-                self._metadata(call),
-                deadline_seconds=self.settings.deadline_seconds,
-                now=self._now_ns,
-                done=lambda answer, _: None if answered.done() else answered.set_result(answer),
-            )
-            try:
-                return await answered
-            except asyncio.CancelledError:
-                self._client.cancel(under_way)
-                raise
-
-    def _metadata(self, call: Recorded) -> GrpcMetadata:
-        return self._policy.outgoing(call.metadata)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()
+    def __init__(self, call: Recorded, missing: int) -> None:
+        self.call = call
+        self.missing = missing
+        self.answers: dict[Candidate, Observation] = {}
+        self.asked: list[tuple[Candidate, Asking]] = []
 
 
 class Replay:
@@ -116,7 +79,11 @@ class Replay:
         self._candidates = candidates
         self._production = production
         self._pace = pace
-        self._places = asyncio.Semaphore(max(c.settings.concurrency for c in candidates))
+        self._everybody = [*candidates, *([production] if production is not None else [])]
+        self._places = max(c.settings.concurrency for c in candidates)
+        self._under_way: set[_One] = set()
+        self._wake: asyncio.Future[None] | None = None
+        self._told: Callable[[Progress], None] = lambda _: None
 
     async def run(self, calls: Iterator[Recorded], told: Callable[[Progress], None]) -> None:
         """Send every call; returns when all are answered. Cancelling it ends with what there is.
@@ -127,35 +94,54 @@ class Replay:
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        running: set[asyncio.Task[None]] = set()
+        self._told = told
         try:
             for call in calls:
                 self._check(GIVE_UP)
-                self._check_whole()
                 due = self._pace.due(self.progress.sent, call.started_ns)
                 if due is not None:
                     wait = began + due - loop.time()
                     if wait > 0:
                         await asyncio.sleep(wait)
                     self.progress.late += wait < -1.0
-                await self._places.acquire()
-                task = loop.create_task(self._one(call, told))
-                running.add(task)
-                task.add_done_callback(running.discard)
-                task.add_done_callback(self._ended)
+                await self._fewer_than(self._places)
+                self._send(call)
                 self.progress.sent += 1
-            if running:
-                await asyncio.gather(*running)
-            self._check_whole()
+            await self._fewer_than(1)
             self._check(1)
         finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            for one in self._under_way:
+                for candidate, asking in one.asked:
+                    candidate.cancel(asking)
+            self._under_way.clear()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            self._broken = self._broken or task.exception()
+    async def _fewer_than(self, most: int) -> None:
+        self._check_whole()
+        while len(self._under_way) >= most:
+            self._wake = asyncio.get_running_loop().create_future()
+            await self._wake
+            self._check_whole()
+
+    def _send(self, call: Recorded) -> None:
+        one = _One(call, len(self._everybody))
+        self._under_way.add(one)
+        for candidate in self._everybody:
+            one.asked.append(
+                (candidate, candidate.begin(call, partial(self._answered, one, candidate)))
+            )
+
+    def _answered(self, one: _One, candidate: Candidate, answer: Observation) -> None:
+        one.answers[candidate] = answer
+        one.missing -= 1
+        if one.missing:
+            return
+        self._under_way.discard(one)
+        try:
+            self._enter(one)
+        except Exception as error:  # told where the calls are sent
+            self._broken = self._broken or error
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
 
     def _check_whole(self) -> None:
         """A call that could not be entered is a defect of ours, and no result stands on it."""
@@ -169,20 +155,12 @@ class Replay:
             if candidate.name in self._silent and answered >= least:
                 raise SilentError(_why(candidate, codes, answered))
 
-    async def _one(self, call: Recorded, told: Callable[[Progress], None]) -> None:
-        try:
-            asked = (
-                [self._candidates[0].ask(call)]
-                if len(self._candidates) == 1
-                else [candidate.ask(call) for candidate in self._candidates]
-            )
-            if self._production is not None:
-                asked.append(self._production.ask(call))
-            answers = await asyncio.gather(*asked)
-        finally:
-            self._places.release()
-        production = answers.pop() if self._production is not None else call.production
-        named = {c.name: a for c, a in zip(self._candidates, answers, strict=True)}
+    def _enter(self, one: _One) -> None:
+        call, answers = one.call, one.answers
+        named = {c.name: answers[c] for c in self._candidates}
+        production = call.production
+        if self._production is not None:
+            production = answers[self._production]
         for name, answer in named.items():
             codes = self.progress.status[name]
             codes[answer.status] = codes.get(answer.status, 0) + 1
@@ -193,7 +171,7 @@ class Replay:
         self._book.enter(call, production, named)
         self._done.add(call.number)
         self.progress.done += 1
-        told(self.progress)
+        self._told(self.progress)
 
 
 def _why(candidate: Candidate, codes: dict[int, int], calls: int) -> str:

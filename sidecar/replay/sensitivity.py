@@ -20,10 +20,10 @@ import numpy as np
 from sidecar.call import Observation
 from sidecar.compare.comparer import Comparer, Examination
 from sidecar.compare.payload import BYTES
+from sidecar.replay.candidate import Candidate
 from sidecar.replay.changes.base import Change, Normal
 from sidecar.replay.changes.changers import changed, changer
 from sidecar.replay.recorded import Recorded
-from sidecar.replay.replay import Candidate
 
 Z = 1.959963984540054  # of a two-sided 95 % interval
 

@@ -19,11 +19,12 @@ from sidecar.capture.reader import Captured
 from sidecar.judge.labels import Label
 from sidecar.log import Log
 from sidecar.replay.book import Book
+from sidecar.replay.candidate import Candidate
 from sidecar.replay.done import Done
 from sidecar.replay.judged import added_up
 from sidecar.replay.pace import Pace
 from sidecar.replay.recorded import Recorded, began_ns, recorded, sharded
-from sidecar.replay.replay import Candidate, Progress, Replay
+from sidecar.replay.replay import Progress, Replay
 from sidecar.replay.results import Asked, Results, ResultsError
 from sidecar.replay.shown import Shown
 from sidecar.settings.settings import Settings

@@ -13,6 +13,7 @@ from sidecar.report.markup import Child, tag
 from sidecar.report.report import Report
 
 ALIKE, APART = 0.1, 0.25  # of the population stability index, by custom
+LEAST_VALUES = 200  # of the smaller side: bins of a few values differ by chance
 MOST_CLASSES = 12  # of a matrix
 _TALL = 44
 
@@ -37,11 +38,13 @@ def distributions(report: Report) -> Child:
     )
 
 
-def psi_words(psi: float | None) -> str:
-    """A stability index, by custom."""
-    if psi is None:
+def psi_words(row: DistributionRow) -> str:
+    """A stability index, by custom; of few values it is mostly chance."""
+    if row.psi is None:
         return "no values"
-    return "alike" if psi < ALIKE else "somewhat apart" if psi <= APART else "apart"
+    if min(row.n) < LEAST_VALUES:
+        return "too few to tell"
+    return "alike" if row.psi < ALIKE else "somewhat apart" if row.psi <= APART else "apart"
 
 
 def _rows(title: str, found: tuple[DistributionRow, ...], sides: tuple[str, str]) -> Child:
@@ -60,18 +63,19 @@ def _rows(title: str, found: tuple[DistributionRow, ...], sides: tuple[str, str]
             tag(
                 "td",
                 UNKNOWN if row.psi is None else significant(row.psi, 2),
-                tag("span", psi_words(row.psi), class_="more"),
+                tag("span", f"PSI: {psi_words(row)}", class_="more"),
                 class_="number",
             ),
             tag(
                 "td",
                 UNKNOWN if row.wasserstein is None else significant(row.wasserstein),
+                tag("span", "Wasserstein", class_="more"),
                 class_="number",
             ),
         )
         for row in found
     ]
-    heads = [title, "Share of values, smallest to largest", "#PSI", "#Wasserstein"]
+    heads = [title, "Share of values, smallest to largest", "#Apart", "#In its unit"]
     key = zip(("production", "shadow"), sides, strict=True)
     return tag(
         "div",

@@ -251,7 +251,7 @@ def _drift(drift: Drift) -> Iterator[RenderableType]:
     for row, what in rows:
         table.add_row(
             _cut(row.name) + what,
-            psi_words(row.psi),
+            psi_words(row),
             UNKNOWN if row.psi is None else significant(row.psi, 2),
             UNKNOWN if row.wasserstein is None else significant(row.wasserstein),
             count(min(row.n)),

@@ -5,7 +5,6 @@ Counterpart: `sidecar.replay.capacity`, which measures.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import time
@@ -90,8 +89,10 @@ def capacity(
     check_writable({"--html": html}, errors)
     if errors or chosen is None or captured is None:
         refuse(errors)
+    import uvloop
+
     try:
-        found, rate = asyncio.run(_measure(chosen, captured, wanted, first, most, seconds, as_json))
+        found, rate = uvloop.run(_measure(chosen, captured, wanted, first, most, seconds, as_json))
     except CapturedError as error:
         refuse(error.errors)
     except KeyboardInterrupt:
@@ -116,9 +117,9 @@ async def _measure(
 ) -> tuple[Capacity, float | None]:
     from rich.console import Console
 
+    from sidecar.replay.candidate import Candidate
     from sidecar.replay.capacity import UNDER_WAY, find
     from sidecar.replay.recorded import recorded
-    from sidecar.replay.replay import Candidate
 
     calls = list(islice(recorded(captured), CALLS_KEPT))
     if not calls:

@@ -225,8 +225,10 @@ def _replayed(chosen: Chosen, out: Path | None, resume: bool, errors: list[str])
         if out is not None:
             found.write(out)
 
+    import uvloop
+
     try:
-        finished = asyncio.run(_until_stopped(session, save if out is not None else None))
+        finished = uvloop.run(_until_stopped(session, save if out is not None else None))
     except CapturedError as error:
         refuse(error.errors, sent=session.sent)
     except SilentError as error:

@@ -5,7 +5,6 @@ Counterpart: `sidecar.replay.sensitivity`, which measures.
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections.abc import Sequence
@@ -67,8 +66,10 @@ def perturbed(
         errors += _impossible(settings, captured, parsed)
     if errors or settings is None or captured is None:
         refuse(errors)
+    import uvloop
+
     try:
-        found = asyncio.run(_measure(settings, captured, against, parsed, limit or CALLS))
+        found = uvloop.run(_measure(settings, captured, against, parsed, limit or CALLS))
     except CapturedError as error:
         refuse(error.errors)
     except KeyboardInterrupt:
@@ -132,8 +133,8 @@ async def _measure(
 
     from sidecar.compare.comparer import Comparer
     from sidecar.compare.readers.registry import Registry
+    from sidecar.replay.candidate import Candidate
     from sidecar.replay.recorded import recorded
-    from sidecar.replay.replay import Candidate
     from sidecar.replay.sensitivity import measure
     from sidecar.tee.settings import ShadowSettings
 

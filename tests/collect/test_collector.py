@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import random
 import signal
@@ -26,8 +27,9 @@ from sidecar.serve.client import Reach
 from tests.collect.command import Collecting, collecting, enough
 from tests.house import House, told
 from tests.processes import free_port, http_json, http_text, python
+from tests.report.reader import Page
 from tests.scenarios.stack import Sidecar, servers, sidecar
-from tests.scenarios.verdicts import MODEL, SAME, command, judge
+from tests.scenarios.verdicts import MODEL, SAME, command, judge, predict, shadow
 from tests.serve.test_grpc import serving
 from tests.tee.certificates import Authority
 
@@ -85,6 +87,30 @@ def test_pods_and_the_collector_come_and_go_and_the_sum_stays(tmp_path: Path) ->
             asyncio.run(the_admin_api_says_the_same(f"127.0.0.1:{admin}", now))
             it.process.send(signal.SIGTERM)
             assert it.process.wait(30) == 0
+
+
+def test_several_candidates_stand_beside_each_other_on_the_collectors_page(tmp_path: Path) -> None:
+    with servers(MODEL, MODEL, MODEL) as (production, *candidates):
+        shadows = [shadow(a, name=n) for a, n in zip(candidates, ("first", "second"), strict=True)]
+        settings = judge(SAME, min_calls=50) | {"shadows": json.dumps(shadows)}
+        with (
+            sidecar(production, settings=settings) as pod,
+            collecting(tmp_path / "l", [f"http://{pod.http}"]) as it,
+        ):
+            asyncio.run(predict(pod.address, range(60)))
+            pod.settled(60)
+
+            def heard() -> bool:
+                told = http_json(it.address, "/reports.json")
+                return len(told) == 2 and all(r["verdict"]["calls"] for r in told.values())
+
+            it.process.wait_until(heard)
+            page = Page(http_text(it.address, "/?shadow=second"))
+    told = page.section("candidates")
+    assert told.startswith("Candidates")
+    assert "first" in told
+    assert "second" in told
+    assert "second" in page.title
 
 
 def the_commands_say_the_same(services: list[str], address: str) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import socket
-import time
 
 import grpc
 from opentelemetry import trace
@@ -61,7 +60,7 @@ def main() -> None:
                 trace_id = f"{span.get_span_context().trace_id:032x}"
                 call = infer.future(request, timeout=PATIENCE, metadata=metadata)
                 if id_of.endswith("-cancel"):
-                    time.sleep(0.2)
+                    call.initial_metadata()  # comes when the server has begun
                     call.cancel()
                 status = call.code().name
             told.append({"id": id_of, "trace_id": trace_id, "status": status})

@@ -27,6 +27,7 @@ from sidecar.pb.inference import open_inference_pb2 as oip
 
 SERVICE = "inference.GRPCInferenceService"
 DIGITS = 10
+PATIENCE = 30.0  # seconds
 
 
 class Part:
@@ -43,7 +44,10 @@ class Part:
             if self.candidate and word == "late":
                 time.sleep(1.0)
             if not self.candidate and word == "slow":
-                time.sleep(1.0)
+                left = threading.Event()
+                if context.add_callback(left.set):
+                    context.send_initial_metadata(())  # its client gives up when it hears of it
+                    left.wait(PATIENCE)
         if self.candidate and word == "refuse":
             context.abort(grpc.StatusCode.UNAVAILABLE, "the model is being loaded")
         if self.name == "production" and word == "broken":
