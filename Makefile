@@ -62,6 +62,7 @@ $(VENV)/.shadow-bench: pyproject.toml | $(BIN)/python
 
 bench: $(VENV)/.shadow-bench $(COMPILED)/.done ## What it costs production, against Envoy; writes benchmarks/results.md
 	$(BIN)/python -m benchmarks $(ARGS)
+	@$(BIN)/python -m benchmarks.readme
 
 bench-quick: $(VENV)/.shadow-bench $(COMPILED)/.done ## The same in two minutes, into benchmarks/quick.md
 	$(BIN)/python -m benchmarks --quick $(ARGS)

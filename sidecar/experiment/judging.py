@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 SIDES = ("client", "server")
 SWEEP_NS = 900_000_000  # a sweep is asked for about once a second
+AT_REST_NS = 10_000_000_000  # between two evaluations while no call and no label comes
 EVALUATE_SHARE = 200  # evaluating takes at most one part in so many of a core's time
 
 
@@ -87,6 +88,7 @@ class Judging:
         self._ledger = ledger
         self._numbers = self.keeping.numbers()
         self._keep_ns = self._evaluate_ns = 0  # when next
+        self._told: tuple[int, int, int] | None = None  # of calls, when it was last evaluated
         self._rules = self._rules_of(settings)
         rate = self.settings.drift.calls_per_second
         self._draws_ns = round(1e9 / rate) if rate else 0  # between calls that are drawn; 0: none
@@ -266,8 +268,14 @@ class Judging:
         start = self._now_ns()
         if start >= self._keep_ns:
             self._keep(start)
-        if start < self._evaluate_ns:
+        told = (self._ledger.calls.seen, self._ledger.calls.in_flight, self.blind.total)
+        # While nothing is told only time passes, and evaluating is most of what there is to do.
+        due = self._evaluate_ns if told != self._told else self._evaluate_ns + AT_REST_NS
+        if start < due:
             return
+        # A PASS may be waiting for what it rests on to be written down.
+        written = all(self.keeping.has(judged.row) for judged in self.shadows.values())
+        self._told = told if written else None
         began = thread_time_ns()  # of a core's time: at idle priority, seconds pass meanwhile
         for judged in self.shadows.values():
             before = judged.verdict.state
@@ -295,6 +303,7 @@ class Judging:
         Returns:
             See `Judge.label`; of several shadows, of any.
         """
+        self._told = None
         now_ns, why = self._now_ns(), ""
         for judged in self.shadows.values():
             if shadow in {None, judged.name}:
