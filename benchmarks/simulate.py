@@ -28,6 +28,7 @@ from benchmarks.simulate_streams import (
     only_by_day,
     rate_by_hour,
     spread_around,
+    under_load,
     with_restarts,
 )
 from sidecar.judge.evidence.combine import pass_alpha
@@ -57,6 +58,10 @@ NULLS: tuple[tuple[str, Make, MeanBets], ...] = (
     ("a rate that swings with the hour, 0 to 2 %",
      lambda g, s: rate_by_hour(g, s, DAYS, MARGIN, MINUTE), RATES),
     ("nothing by night, 2 % by day", lambda g, s: only_by_day(g, s, DAYS, MARGIN, MINUTE), RATES),
+    ("all of it in busy minutes, 10 times the calls",
+     lambda g, s: under_load(g, s, HOURS, MARGIN), RATES),
+    ("all of it in the other minutes",
+     lambda g, s: under_load(g, s, HOURS, MARGIN, busy=False), RATES),
     ("30 hot inputs", lambda g, s: hot_inputs(g, s, HOURS, MARGIN), RATES),
     ("observer killed 20 times",
      lambda g, s: with_restarts(g, independent(g, s, HOURS, MARGIN), 20), RATES),
