@@ -68,6 +68,7 @@ judge:
   independent_calls: true
   min_duration_seconds: 0
   min_calls: 300
+  drift: {calls_per_second: 1000}  # of live traffic two a second are enough
   labels: {correlation: request_id}
   slices: [{source: "metadata:x-digit", name: digit}]
   criteria:

@@ -133,10 +133,13 @@ class Verdict:
         ]
         if self.lost:
             why = ", ".join(f"{name} {n:,}" for name, n in sorted(self.lost.items()))
-            lines.append(
-                f"{sum(self.lost.values()):,} calls were lost ({why}); for PASS each counts as the "
-                "worst, for FAIL as the best"
+            by_blocks = any(c.blocks is not None for c in self.criteria)
+            how = (
+                "for PASS each counts as the worst, for FAIL as the best"
+                if by_blocks
+                else "where calls are taken as independent only coverage takes account of them"
             )
+            lines.append(f"{sum(self.lost.values()):,} calls were lost ({why}); {how}")
         return lines
 
     def to_dict(self) -> dict[str, Any]:

@@ -63,18 +63,19 @@ def _rows(title: str, found: tuple[DistributionRow, ...], sides: tuple[str, str]
             tag(
                 "td",
                 UNKNOWN if row.psi is None else significant(row.psi, 2),
-                tag("span", psi_words(row), class_="more"),
+                tag("span", f"PSI: {psi_words(row)}", class_="more"),
                 class_="number",
             ),
             tag(
                 "td",
                 UNKNOWN if row.wasserstein is None else significant(row.wasserstein),
+                tag("span", "Wasserstein", class_="more"),
                 class_="number",
             ),
         )
         for row in found
     ]
-    heads = [title, "Share of values, smallest to largest", "#PSI", "#Wasserstein"]
+    heads = [title, "Share of values, smallest to largest", "#Apart", "#In its unit"]
     key = zip(("production", "shadow"), sides, strict=True)
     return tag(
         "div",

@@ -31,11 +31,16 @@ def forecast_words(found: Forecast, unit: Formatter) -> str:
 
 
 def decided_words(found: CriterionVerdict | SliceVerdict, unit: Formatter) -> str:
-    """The figure that decided: "when decided, 14:02 UTC: 12 % (9 % to 15 %) of 400 calls"."""
+    """The figure that decided: "when decided, 14:02 UTC: 12 % (9 % to 15 %) of 400 calls".
+
+    Where it is the figure that is shown, only when.
+    """
     if not found.decided_unix:
         return ""
     moment = instant(found.decided_unix)
     when = "" if moment is None else f", {moment:%H:%M} UTC"
+    if found.decided_n == found.n:
+        return f"decided{when.replace(',', '')}, with just these"
     around = between(found.decided_interval, unit) if found.decided_interval else ""
     ends = f" ({around})" if around else ""
     calls = count(found.decided_n)

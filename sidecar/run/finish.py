@@ -8,8 +8,9 @@ left over before a decision, 5 nobody could be asked. Counterpart: `kube.finish`
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +28,9 @@ from sidecar.run.report import (
     reports_from,
     usage,
 )
+
+if TYPE_CHECKING:
+    from sidecar.report.report import Report, VerdictChange
 
 
 def finish(
@@ -91,11 +95,29 @@ def finish(
     found = leftovers(documents, report.shadow)
     for note in found.notes or [f"no workload here has the shadow {report.shadow}"]:
         typer.echo(f"  {note}", err=True)
-    typer.echo(
-        "  the collector keeps what was counted, so that a rollout back goes on with it; its "
-        "oldest rows go by themselves",
-        err=True,
-    )
+    for line in _rows(report):
+        typer.echo(f"  {line}", err=True)
     typer.echo(
         yaml.safe_dump_all(found.apply if apply else found.delete, sort_keys=False), nl=False
     )
+
+
+def _rows(report: Report) -> list[str]:
+    """What the collector still has: the experiments there were, each with where it last stood."""
+    said = [
+        "the collector keeps what was counted, so that a rollout back goes on with it; its oldest "
+        "rows go by themselves"
+    ]
+    if report.service is None:
+        return said
+    last: dict[str, VerdictChange] = {}
+    for change in report.service.history:  # newest first
+        last.setdefault(change.experiment, change)
+    for key, change in last.items():
+        if key and key != report.service.experiment:
+            day = time.strftime("%Y-%m-%d", time.gmtime(change.unix_seconds))
+            said.append(
+                f"rows of experiment {key}, which nobody asks about: {change.state} since {day}, "
+                f"{change.calls:,} calls"
+            )
+    return said

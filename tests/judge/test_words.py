@@ -7,6 +7,7 @@ import pytest
 
 from sidecar.judge.number import number
 from sidecar.judge.words import compared, margin, measured
+from tests.house import House, told
 from tests.judge.pairs import required
 
 COST = {"threshold": 0.5, "cost": [[0.0, 1.0], [5.0, 0.0]]}
@@ -111,3 +112,18 @@ def test_numbers_have_three_digits_and_no_exponent() -> None:
         "0.000001",
         "inf",
     ]
+
+
+def test_what_lost_calls_count_as_is_said_as_it_is() -> None:
+    for independent, expected in ((False, "each counts as the worst"), (True, "only coverage")):
+        house = House(
+            {
+                "criteria": [{"name": "same", "kind": "disagreement", "margin": 0.1}],
+                "independent_calls": independent,
+            }
+        )
+        for _ in range(20):
+            house.call(told(1.0))
+        house.judged.blind(5, house.now_ns)
+        lines = house.judged.evaluate(house.now_ns).evidence
+        assert any(line.startswith("5 calls were lost") and expected in line for line in lines)

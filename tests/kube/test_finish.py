@@ -104,3 +104,31 @@ def test_the_command_prints_only_once_it_is_decided(tmp_path: Path) -> None:
     assert "Deployment models/digits-candidate: nothing else leads to it" in done.stderr
     done = asyncio.run(asked(failed, "--apply"))
     assert [d["metadata"]["name"] for d in yaml.safe_load_all(done.stdout)] == ["digits"]
+
+
+def test_rows_of_old_experiments_are_named_with_where_they_last_stood() -> None:
+    from dataclasses import replace
+
+    from sidecar.report.build import empty_report
+    from sidecar.report.report import ServiceFacts, VerdictChange
+    from sidecar.run.finish import _rows
+
+    history = (
+        VerdictChange(86400.0 * 3, "candidate", "new", "PASS", "within its margin", 900),
+        VerdictChange(86400.0 * 2, "candidate", "old", "FAIL", "worse", 1500),
+        VerdictChange(86400.0, "candidate", "old", "WATCHING", "undecided", 10),
+    )
+    facts = ServiceFacts(
+        names=("digits",),
+        experiment="new",
+        staleness_seconds=1.0,
+        answering=2,
+        silent=(),
+        not_injected={},
+        gone=0,
+        history=history,
+    )
+    lines = _rows(replace(empty_report({}, 0.0), service=facts))
+    assert [line for line in lines if "experiment" in line] == [
+        "rows of experiment old, which nobody asks about: FAIL since 1970-01-03, 1,500 calls"
+    ]

@@ -71,6 +71,8 @@ def test_what_decided_stands_beside_what_is_seen_now() -> None:
     assert f"1.2 % 0.6 % to 2 % {decided} 4,321" in shown.section("criteria")
     assert f"10.8 % 7 % to 15.5 % {decided}" in shown.section("slices")
     assert "Distinct inputs, worth 1,234 at least 30" in shown.section("verdict")
+    report["verdict"]["criteria"][0]["decided_n"] = 4321.0
+    assert "decided 22:13 UTC, with just these" in page(report).section("criteria")
     lines = terminal(from_json(report))
     assert "calls worth 1,234 distinct inputs, coverage" in lines
     assert "Forecast of same: PASS in about 1 h 30 min" in lines
@@ -85,7 +87,7 @@ def test_distributions_and_who_became_what_are_shown_and_decide_nothing() -> Non
     assert "nothing is decided by them" in told
     assert "score 40 and 40 values, 0 and 1 not finite" in told
     assert "score: production and candidate, from 0 to 1" in told
-    assert "0.31 too few to tell 0.12" in told
+    assert "0.31 PSI: too few to tell 0.12 Wasserstein" in told
     assert "0 10 2 1 1 27" in told
     assert "37 of 40 rows were decided alike" in told
     lines = terminal(from_json(full()))
@@ -93,7 +95,7 @@ def test_distributions_and_who_became_what_are_shown_and_decide_nothing() -> Non
     assert "same: 0 became 1 2 times, 1 became 0 1 times" in lines
     report = full()
     report["drift"]["outputs"][0]["n"] = [4000, 4000]
-    assert "0.31 apart 0.12" in page(report).section("distributions")
+    assert "0.31 PSI: apart 0.12 Wasserstein" in page(report).section("distributions")
     report["drift"] = {}
     assert "distributions" not in page(report).sections
 
