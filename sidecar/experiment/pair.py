@@ -38,6 +38,7 @@ class Pair:
     sent: dict[str, int] = field(default_factory=dict)  # when a copy went out, monotonic
     request_id: str = ""
     is_repeat: bool = False  # of a request that came a moment before
+    weight: float = 1.0  # 1 / the share of the calls that there was time for when it came
     digest: int | None = None  # of the request, when somebody asked for it
 
     def undecided(self, name: str) -> bool:

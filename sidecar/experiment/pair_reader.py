@@ -120,6 +120,7 @@ class PairReader:
             slices=slices,
             values=values,
             is_repeat=pair.is_repeat,
+            weight=pair.weight,
             drawn=pair.drawn.get(name),
             request_digest=_digest(pair),
             show=self._show(pair, name, request) if self._settings.examples.values else None,

@@ -36,6 +36,7 @@ class Waiting:
     unix_ns: int  # when the call arrived
     places: tuple[Place, ...]
     decisions: tuple[tuple[Plan, Labelled, Decisions], ...]
+    weight: float = 1.0  # the call's, in its block
 
     @property
     def interest(self) -> float:

@@ -81,7 +81,7 @@ class Judge(Held):
             bad = plan.magnitude(pair, counted)
             added = plan.criterion.scored(plan, counted)
             for key in self._keys(plan, places):
-                self._count(key, counted, added, arrived)
+                self._count(key, counted, added, arrived, pair.weight)
                 if self._examples.wants(key, bad, rank):
                     note = note or note_of(pair, arrived)
                     self._examples.add(key, Example(bad, rank, note))
@@ -244,8 +244,8 @@ class Judge(Held):
             if counted := criterion.at_once(decided):
                 scores = criterion.scored(plan, counted)
                 for key in self._keys(plan, places):
-                    self._count(key, counted, scores, arrived)
-        waiting = Waiting(arrived, tuple(places), tuple(rows))
+                    self._count(key, counted, scores, arrived, pair.weight)
+        waiting = Waiting(arrived, tuple(places), tuple(rows), pair.weight)
         label = self._labels.pair(identity, waiting, waiting.interest, now_ns)
         if label is not None:
             self._use(waiting, label, now_ns)
@@ -271,13 +271,13 @@ class Judge(Held):
                 # Of a call that both sides decided alike no label may come: it is in no such slice.
                 own = [*places, *by_label] if criterion.labels_all else places
                 for key in self._keys(plan, own):
-                    self._count(key, counted, scores, waiting.unix_ns)
+                    self._count(key, counted, scores, waiting.unix_ns, waiting.weight)
         for plan, criterion, _, _ in open_:
             if criterion.labels_all:  # else it has been open since it came
                 for key in self._keys(plan, [*places, *by_label]):
                     open_calls = [("n", label.weight), ("differing", label.weight)]
                     add_all(self._cells.setdefault(key, {}), open_calls)
-                    self._blocks.lose_in(key, waiting.unix_ns, label.weight)
+                    self._blocks.lose_in(key, waiting.unix_ns, label.weight * waiting.weight)
         return ""
 
     def _by_label(self, label: Label) -> list[Place]:
@@ -291,12 +291,25 @@ class Judge(Held):
             self._fold(name)
         return places
 
-    def _count(self, key: CellKey, counted: Increments, scores: Scores, unix_ns: int) -> None:
+    def _count(
+        self, key: CellKey, counted: Increments, scores: Scores, unix_ns: int, weight: float
+    ) -> None:
         cell = self._cells.get(key)
         if cell is None:
             cell = self._cells[key] = {}
         add_all(cell, counted)
-        self._blocks.add(key, unix_ns, scores)
+        self._blocks.add(key, unix_ns, scores if weight == 1.0 else weighed(scores, weight))
+
+
+def weighed(scores: Scores, weight: float) -> Scores:
+    """The scores of a call that stands for several of its block.
+
+    Calls that are left out for want of time are those of busy moments. Each call that is compared
+    counts in its block as one over the chance that it had, so that busy moments count in full
+    (Horvitz and Thompson, "A generalization of sampling without replacement", 1952).
+    """
+    n, sums = scores
+    return n * weight, tuple(tuple(x * weight for x in one) for one in sums)
 
 
 def add_all(cell: Cell, counted: Increments) -> None:

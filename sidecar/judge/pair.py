@@ -72,6 +72,7 @@ class JudgedPair:
     slices: tuple[tuple[str, str], ...] = ()  # (name, value); see `slices.slices_of`
     values: Values = field(default_factory=dict)
     is_repeat: bool = False  # of a request that came a moment before; see `repeats`
+    weight: float = 1.0  # of how many calls it is one, where some were left out for want of time
     drawn: Drawn | None = None  # for distributions; see `distributions`
     request_digest: int | None = None  # see `evidence.effective`; None: it is not known
     show: Callable[[], Shown] | None = None  # reads what may be shown; asked for few calls

@@ -259,3 +259,26 @@ def test_batches_of_which_no_label_can_tell_are_open_where_all_calls_have_labels
         given = [int(x) for x in truth]
         judge.label(Label(f"id-{i}", given if i % 2 else given[0]), i * MS)
     assert judge.verdict(3 * SECOND, Coverage(2000, 2000)).state is State.WATCHING
+
+
+def test_calls_that_were_shed_while_busy_are_spoken_for_by_those_that_were_not() -> None:
+    """One second in twenty has 12 calls more, which differ; of those one in six is compared."""
+    declared = settings(
+        required("disagreement", 0.05), independent_calls=False, repeat_seconds=0.0, swing=1
+    )
+    judge = Judge(declared, "pod", 0, unix_offset_ns=START)
+    compared_, all_ = 0, 0
+    for second in range(3600):
+        busy = second % 20 == 7
+        for differs, weight in [(False, 1.0)] * 5 + [(True, 6.0)] * (2 if busy else 0):
+            judge.observe(
+                pair(compared_, differs, arrived_ns=second * SECOND, weight=weight),
+                second * SECOND,
+            )
+            compared_ += 1
+            all_ += round(weight)
+    verdict = judge.verdict(3600 * SECOND, Coverage(compared_, all_))
+    (found,) = verdict.criteria
+    assert verdict.state is not State.PASS
+    assert found.estimate == pytest.approx(12 / 112)
+    assert found.state is State.FAIL
