@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from sidecar.judge.evidence.bets import shifted
-from sidecar.judge.evidence.betting import bets, caps, excess, log_payoffs
+from sidecar.judge.evidence.betting import BETS, bets, excess, log_payoffs, rescaled
 from sidecar.judge.evidence.blocks import shares_of
 from sidecar.judge.evidence.level import DAY
 from sidecar.judge.evidence.likeness import LENGTHS, UNSEEN_SECONDS, choose, pair_sums, state
@@ -63,22 +64,33 @@ def _spread(x: Floats, step: int, looks: int, before: float) -> Floats:
 def _bet(n: Floats, k: Floats, claim: MeanBets, side: Side, seconds: float) -> Floats:
     """ln E after each block, as `MeanBets.evidence` has it."""
     low, high = claim.low, claim.high
-    cap = caps(n)
+    day = round(DAY / seconds)
 
-    def wealth(margin: float) -> Floats:
-        z = excess(n, k, cap, margin, low, high)
-        return np.cumsum(log_payoffs(z, bets(margin, low, high, side)), axis=1)
+    def wealth(margin: float) -> tuple[Floats, Floats]:
+        """Now, and at the end of the last day that is over."""
+        cap = np.maximum.accumulate(n, axis=1)
+        payoffs = log_payoffs(excess(n, k, cap, margin, low, high), bets(margin, low, high, side))
+        grown = np.flatnonzero((cap[:, 1:] > cap[:, :-1]).any(axis=0)) + 1
+        days = range(day, n.shape[1], day)
+        edges = sorted({0, *grown.tolist(), *days, n.shape[1]})
+        now, ends = np.empty(n.shape), np.zeros(n.shape)
+        logs, held = np.zeros((2, len(n), BETS))
+        for begin, end in pairwise(edges):
+            if begin in days:  # it is known with the first block of the next day
+                held = logs
+            if begin:
+                before, after = cap[:, begin - 1], cap[:, begin]
+                factor = np.where(before > 0, before / np.maximum(after, 1e-300), 1.0)
+                logs, held = rescaled(logs, factor), rescaled(held, factor)
+            path = logs[:, None] + np.cumsum(payoffs[:, begin:end], axis=1)
+            now[:, begin:end], ends[:, begin:end] = logmeanexp(path), logmeanexp(held)[:, None]
+            logs = path[:, -1]
+        return now, ends
 
-    moved = shifted(claim.margin, low, high, claim.swing)[side is Side.FAIL]
-    moment = logmeanexp(wealth(moved))
+    moment, _ = wealth(shifted(claim.margin, low, high, claim.swing)[side is Side.FAIL])
     if claim.swing == 1:
         return moment
-    whole = np.zeros_like(moment)
-    day = round(DAY / seconds)
-    if n.shape[1] > day:
-        ends = logmeanexp(wealth(claim.margin)[:, day - 1 :: day])
-        # It is known with the first block of the next day.
-        whole[:, day:] = np.repeat(ends, day, axis=1)[:, : n.shape[1] - day]
+    _, whole = wealth(claim.margin)
     return np.asarray(np.logaddexp(moment, whole) - math.log(2))
 
 

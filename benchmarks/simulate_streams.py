@@ -69,6 +69,26 @@ def day_and_night(
     return complete(n, rng.binomial(n.astype(np.int64), rate).astype(np.float64), seconds)
 
 
+def under_load(
+    rng: np.random.Generator,
+    streams: int,
+    blocks: int,
+    rate: float,
+    seconds: float = 1.0,
+    *,
+    span: float = 60.0,
+    busy: bool = True,
+) -> Streams:
+    """One span in twenty has ten times the calls; all harm is in those, or in all the others."""
+    each = max(1, round(span / seconds))
+    heavy = rng.random((streams, blocks // each + 1)) < 0.05
+    heavy = np.repeat(heavy, each, axis=1)[:, :blocks]
+    n = rng.poisson(np.where(heavy, 10, 1) * CALLS * seconds * 0.3).astype(np.float64)
+    part = 0.5 / 1.45 if busy else 0.95 / 1.45  # of all calls
+    now = np.where(heavy == busy, rate / part, 0.0)
+    return complete(n, rng.binomial(n.astype(np.int64), now).astype(np.float64), seconds)
+
+
 def rate_by_hour(
     rng: np.random.Generator, streams: int, blocks: int, rate: float, seconds: float = 10.0
 ) -> Streams:

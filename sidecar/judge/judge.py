@@ -275,6 +275,8 @@ class Judge(Held):
         for plan, criterion, _, _ in open_:
             if criterion.labels_all:  # else it has been open since it came
                 for key in self._keys(plan, [*places, *by_label]):
+                    open_calls = [("n", label.weight), ("differing", label.weight)]
+                    add_all(self._cells.setdefault(key, {}), open_calls)
                     self._blocks.lose_in(key, waiting.unix_ns, label.weight)
         return ""
 

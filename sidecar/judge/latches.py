@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sidecar.judge.counts import ALL, CellKey, Total
+from sidecar.judge.counts import ALL, CellKey, Coverage, Total
 from sidecar.judge.criteria.base import Plan
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.watch import Watch
 from sidecar.judge.report import State
 
+COVERED_CALLS = 5_000  # over so many eligible calls coverage is looked at after a PASS
 SHORTEST_SECONDS, LONGEST_SECONDS = 10.0, 600.0  # of the blocks that a PASS is watched by
 
 
@@ -41,6 +42,8 @@ class Latches:
     figures: dict[str, Decided] = field(default_factory=dict)  # by criterion, then
     slices: dict[CellKey, Decided] = field(default_factory=dict)  # those that were found worse
     watches: dict[str, list[Watch]] = field(default_factory=dict)  # by criterion, one a claim
+    window: Coverage | None = None  # at the begin of the calls whose coverage is looked at next
+    latest: float | None = None  # coverage of the last such calls, where it was below its floor
 
 
 def begin_watch(latches: Latches, plans: Sequence[Plan], total: Total, alpha: float) -> None:
@@ -74,6 +77,30 @@ def harm(
                 passed = moment(latches.decided_unix_ns)
                 return f"{name}: passed at {passed}, worse since {moment(since)}"
     return None
+
+
+def uncovered(latches: Latches, coverage: Coverage, floor: float, least: int) -> str | None:
+    """Why a PASS says nothing of the calls that come now: too few of them are compared.
+
+    A shadow that dies answers nothing that could be worse, and its calls are lost by the thousand.
+
+    Args:
+        latches: with the calls that were looked at last.
+        coverage: of all calls until now.
+        floor: of the share that must be compared.
+        least: of so many eligible calls, at least.
+    """
+    since = latches.window
+    if since is None or coverage[:2] < since[:2]:
+        latches.window = coverage  # the first look, or a part of the sum has gone
+    elif (eligible := coverage.eligible - since.eligible) >= max(least, COVERED_CALLS):
+        share = (coverage.compared - since.compared) / eligible
+        latches.latest = share if share < floor else None
+        latches.window = coverage
+    if latches.latest is None:
+        return None
+    words = f"{latches.latest:.1%} of the latest calls were compared, the floor is {floor:.1%}"
+    return f"passed at {moment(latches.decided_unix_ns)}; {words}"
 
 
 def _watch(blocks: Blocks, alpha: float) -> Watch:

@@ -43,7 +43,7 @@ from sidecar.judge.criteria.base import Criterion, Plan, limits
 from sidecar.judge.evidence.attempts import alpha_of_attempt
 from sidecar.judge.evidence.combine import pass_alpha
 from sidecar.judge.evidence.mixtures import Side, average, threshold
-from sidecar.judge.latches import Decided, Latches, begin_watch, harm, moment
+from sidecar.judge.latches import Decided, Latches, begin_watch, harm, moment, uncovered
 from sidecar.judge.number import number
 from sidecar.judge.report import CriterionVerdict, SliceVerdict, State, Verdict
 from sidecar.judge.settings import JudgeSettings
@@ -89,6 +89,9 @@ def decide(
         later = later or _since(settings, plans, criteria, slices, latches)
         if later is not None:
             decision, reason = State.FAIL, later
+            latches.criteria |= {
+                c.name: c.state for c in criteria if c.required and c.state is State.FAIL
+            }
             criteria = [replace(c, state=latches.criteria.get(c.name, c.state)) for c in criteria]
     ended = _is_spent(settings, total)
     if ended and decision in {State.WATCHING, State.INCONCLUSIVE} and latches.overall is None:
@@ -100,6 +103,10 @@ def decide(
                 begin_watch(latches, plans, total, settings.alpha)
                 criteria = [_stands(c, total, latches) for c in criteria]
         latches.overall = (decision, reason)
+    if decision is State.PASS:
+        thin = uncovered(latches, total.coverage, settings.coverage_floor, settings.min_calls)
+        if thin is not None:  # it holds, and says nothing of now
+            decision, reason = State.INCONCLUSIVE, thin
     return Verdict(
         state=decision,
         reason=reason + _unread(total.coverage),
@@ -131,7 +138,8 @@ def _since(
     """Why a PASS no longer stands: what all calls together say by now; None while it does."""
     passed = f"passed at {moment(latches.decided_unix_ns)}, since then"
     for criterion in criteria:
-        if criterion.required and latches.criteria.get(criterion.name) is State.FAIL:
+        # Whatever was lost counted at its best, so coverage is not asked.
+        if criterion.required and criterion.state is State.FAIL:
             return f"{passed} {criterion.name}: {criterion.reason}"
     worse = [s for s in slices if s.flagged and s.required]
     if worse and settings.flagged == "fail":

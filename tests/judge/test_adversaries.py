@@ -181,3 +181,81 @@ def test_a_control_that_is_broken_is_told_beside_what_it_excuses() -> None:
         )
     found = judge.verdict(10**12, Coverage(3000, 3000))
     assert any("the control itself differs in 50" in told for told in found.evidence)
+
+
+def _under_load(r_quiet: float, r_heavy: float, hours: float, seed: int = 0) -> list[State]:
+    """One second in twenty has a hundred times the calls: what is said every five minutes."""
+    rng = np.random.default_rng(seed)
+    judge = Judge(
+        settings(
+            required("disagreement", 0.05), independent_calls=False, repeat_seconds=0.0, swing=1
+        ),
+        "pod",
+        0,
+        unix_offset_ns=START,
+    )
+    calls, states = 0, []
+    for second in range(round(hours * 3600)):
+        heavy = rng.random() < 0.05
+        for differs in rng.random(rng.poisson(400 if heavy else 4)) < (
+            r_heavy if heavy else r_quiet
+        ):
+            judge.observe(pair(calls, bool(differs), arrived_ns=second * SECOND), second * SECOND)
+            calls += 1
+        if second % 300 == 299:
+            states.append(judge.verdict((second + 1) * SECOND, Coverage(calls, calls)).state)
+    return states
+
+
+def test_a_model_that_errs_only_when_idle_is_judged_by_its_calls() -> None:
+    """One call in sixty differs, one in ten of the idle seconds'; the margin is one in twenty."""
+    assert State.FAIL not in _under_load(0.1, 0.0, 0.5)
+
+
+def test_a_model_that_errs_only_when_busy_is_judged_by_its_calls() -> None:
+    """Of the seconds 95 % are perfect; 6.3 % of the calls differ, the margin is 5 %."""
+    assert State.PASS not in _under_load(0.0, 0.075, 1.25)
+
+
+def test_a_shadow_that_dies_after_a_pass_has_none_until_it_answers_again() -> None:
+    judge = Judge(settings(required("disagreement", 0.05)), "pod", 0)
+    for i in range(1000):
+        judge.observe(pair(i), i * MS)
+    assert judge.verdict(SECOND, Coverage(1000, 1000)).state is State.PASS
+    judge.observe(pair(1000), 2 * SECOND)  # one in five thousand
+    dead = judge.verdict(2 * SECOND, Coverage(1001, 6001))
+    assert (dead.state, "0.0% of the latest calls were compared" in dead.reason) == (
+        State.INCONCLUSIVE,
+        True,
+    )
+    assert judge.verdict(3 * SECOND, Coverage(3000, 8000)).state is State.INCONCLUSIVE
+    assert judge.verdict(4 * SECOND, Coverage(8000, 13_000)).state is State.PASS
+
+
+def test_what_is_worse_after_a_pass_fails_it_although_half_of_the_calls_are_lost() -> None:
+    judge = Judge(settings(required("disagreement", 0.05)), "pod", 0)
+    for i in range(1000):
+        judge.observe(pair(i), i * MS)
+    assert judge.verdict(SECOND, Coverage(1000, 1000)).state is State.PASS
+    for i in range(1000, 1500):
+        judge.observe(pair(i, True), i * MS)
+    for _ in range(2):
+        worse = judge.verdict(2 * SECOND, Coverage(1500, 3000))
+        assert {worse.state, worse.criteria[0].state} == {State.FAIL}
+
+
+@pytest.mark.parametrize("kind", ["accuracy", "recall", "precision", "f1", "mae", "rmse"])
+def test_batches_of_which_no_label_can_tell_are_open_where_all_calls_have_labels(kind: str) -> None:
+    """Every other call is a batch of 300 rows that the shadow has wrong; the others are right."""
+    numbers = kind in {"mae", "rmse"}
+    how = {} if numbers else {"decision": {"argmax": True}}
+    declared = required(kind, 0.05, outputs="p", labels="sample", **how)
+    judge = Judge(settings(declared, repeat_seconds=0.0), "pod", 0)
+    for i in range(2000):
+        truth = np.arange(300) % 2 if i % 2 else np.array([i // 2 % 2])
+        ours = truth.astype(float) if numbers else np.stack([1 - truth, truth], 1).astype(float)
+        theirs = (1 - ours) if i % 2 else ours
+        judge.observe(pair(i, bool(i % 2), values={"p": (ours, theirs)}), i * MS)
+        given = [int(x) for x in truth]
+        judge.label(Label(f"id-{i}", given if i % 2 else given[0]), i * MS)
+    assert judge.verdict(3 * SECOND, Coverage(2000, 2000)).state is State.WATCHING

@@ -12,6 +12,7 @@ from benchmarks.simulate_streams import (
     labelled,
     only_by_day,
     rate_by_hour,
+    under_load,
     with_restarts,
 )
 from sidecar.judge.evidence.blocks import Blocks
@@ -69,6 +70,19 @@ def test_bursts_are_not_taken_for_independent_seconds() -> None:
     after = look(bursts(np.random.default_rng(7), 60, 3600, MARGIN, 200), RATES)
     for side in Side:
         assert share(after, side) <= few(60)
+
+
+@pytest.mark.parametrize("busy", [True, False])
+@pytest.mark.parametrize("span", [1.0, 60.0])
+def test_a_rate_that_goes_with_the_load_is_judged_by_calls_and_not_by_blocks(
+    span: float, busy: bool
+) -> None:
+    """Exactly at the margin all harm is in the busy spans, or all of it in the others."""
+    streams = under_load(np.random.default_rng(11), 60, 7200, 0.05, span=span, busy=busy)
+    after = look(streams, MeanBets(0.05))
+    for side in Side:
+        late = after.first(side, LIMIT) > 600  # before, hardly a busy span has been seen
+        assert float((np.isfinite(after.first(side, LIMIT)) & late).mean()) <= few(60)
 
 
 def test_a_rate_that_follows_the_hour_fools_calls_and_not_whole_days() -> None:

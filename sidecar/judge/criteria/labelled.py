@@ -155,11 +155,10 @@ class Labelled(Mean):
     def ends(self, plan: Plan, cell: Mapping[str, float]) -> tuple[Floats, Floats]:
         """See `Mean.ends`: calls that differ and have no label count as either way."""
         counts = np.array([cell.get(str(i), 0.0) for i in range(len(plan.edges))])
-        if self.labels == "sample":
-            return counts, counts
         open_ = max(0.0, cell.get("differing", 0.0) - cell.get("labelled", 0.0))
-        zero = plan.edges.index(0.0)
-        counts[zero] += max(0.0, cell.get("n", 0.0) - cell.get("differing", 0.0))
+        if self.labels != "sample":
+            zero = plan.edges.index(0.0)
+            counts[zero] += max(0.0, cell.get("n", 0.0) - cell.get("differing", 0.0))
         good, bad = counts.copy(), counts.copy()
         good[0] += open_
         bad[-1] += open_

@@ -82,7 +82,7 @@ class OfSides(OfOneClass):
 
     def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
         """See `Criterion.measure`."""
-        counts = _counts(cell) * scale
+        counts, lost = _counts(cell) * scale, cell.get("differing", 0.0) * scale
         num_a, den_a, num_b, den_b = self._tables()
         if counts @ den_a <= 0:
             return NOTHING
@@ -90,13 +90,13 @@ class OfSides(OfOneClass):
         return Measurement(
             float(counts @ ((den_a > 0) | (den_b > 0))),
             float(counts @ num_a) / float(counts @ den_a) - theirs,
-            self._evidence(counts, self.margin, Side.PASS),
-            self._evidence(counts, self.margin, Side.FAIL),
+            self._evidence(counts, lost, self.margin, Side.PASS),
+            self._evidence(counts, lost, self.margin, Side.FAIL),
         )
 
     def interval(self, plan: Plan, cell: Mapping[str, float], alpha: float) -> Interval | None:
         """See `Criterion.interval`: the margins that neither claim excludes."""
-        counts = _counts(cell)
+        counts, lost = _counts(cell), cell.get("differing", 0.0)
         if counts @ self._tables()[1] <= 0:
             return None
         limit = threshold(alpha / 2)
@@ -105,7 +105,7 @@ class OfSides(OfOneClass):
             inside, outside = (-1.0, 1.0) if side is Side.PASS else (1.0, -1.0)
             for _ in range(HALVINGS):
                 middle = (inside + outside) / 2
-                if self._evidence(counts, middle, side) >= limit:
+                if self._evidence(counts, lost, middle, side) >= limit:
                     outside = middle
                 else:
                     inside = middle
@@ -119,8 +119,15 @@ class OfSides(OfOneClass):
         b = np.array([self.parts(says, so) for _, says, so in _ROWS])
         return a[:, 0], a[:, 1], b[:, 0], b[:, 1]
 
-    def _evidence(self, counts: Floats, margin: float, side: Side) -> float:
-        """ln E that the shadow's figure is less (PASS) or more (FAIL) than margin below."""
+    def _evidence(self, counts: Floats, lost: float, margin: float, side: Side) -> float:
+        """ln E that the shadow's figure is less (PASS) or more (FAIL) than margin below.
+
+        Args:
+            counts: of each kind of row.
+            lost: calls of which no label can tell: each is the row that is worst for a bet.
+            margin: to be held against.
+            side: the claim.
+        """
         num_a, den_a, num_b, den_b = self._tables()
         grid = np.linspace(0.0, 1.0, GRID + 1)
         ends = np.stack([grid[:-1], grid[1:]])[:, :, None]
@@ -131,10 +138,11 @@ class OfSides(OfOneClass):
         largest = LARGEST_PASS_BET if side is Side.PASS else LARGEST_FAIL_BET
         bets = np.geomspace(SMALLEST_BET, largest, BETS) / (1.0 + abs(margin))
         logs = np.log1p(sign * worse[:, :, None] * bets)
-        here = logmeanexp(np.einsum("o,iob->ib", counts, logs))
-        return float(np.min(np.maximum(here, self._elsewhere(counts, grid)))) - math.log(2)
+        here = logmeanexp(np.einsum("o,iob->ib", counts, logs) + lost * logs.min(axis=1))
+        elsewhere = self._elsewhere(counts, lost, grid)
+        return float(np.min(np.maximum(here, elsewhere))) - math.log(2)
 
-    def _elsewhere(self, counts: Floats, grid: Floats) -> Floats:
+    def _elsewhere(self, counts: Floats, lost: float, grid: Floats) -> Floats:
         """ln E that production's figure lies in none of the points of each interval."""
         num_a, den_a, _, _ = self._tables()
         bets = np.geomspace(SMALLEST_BET, LARGEST_PASS_BET, BETS)
@@ -143,7 +151,8 @@ class OfSides(OfOneClass):
         for sign, t in ((1.0, grid[1:]), (-1.0, grid[:-1])):
             x = sign * (num_a - t[:, None] * den_a)
             logs = np.log1p(x[:, :, None] * bets)
-            found.append(logmeanexp(np.einsum("o,iob->ib", counts, logs)))
+            worst = lost * logs.min(axis=1)
+            found.append(logmeanexp(np.einsum("o,iob->ib", counts, logs) + worst))
         return np.asarray(np.maximum(*found) - math.log(2), dtype=np.float64)
 
 

@@ -74,13 +74,14 @@ class RMSE(OfErrors):
 
     def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
         """See `Criterion.measure`."""
-        counts, _ = self.ends(plan, cell)
-        n = float(counts.sum())
+        good, bad = self.ends(plan, cell)
+        n = float(good.sum())
         if n <= 0:
             return NOTHING
         low, high = plan.edges[0], plan.edges[-1]
         logs = [
-            float(mean_evidence(plan.edges, counts * scale, 0.0, low, high, side)) for side in Side
+            float(mean_evidence(plan.edges, counts * scale, 0.0, low, high, side))
+            for side, counts in ((Side.PASS, bad), (Side.FAIL, good))
         ]
         return replace(NOTHING, n=n * scale, estimate=_ratio(cell), log_pass=logs[0],
                        log_fail=logs[1])  # fmt: skip

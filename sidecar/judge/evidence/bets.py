@@ -18,7 +18,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.judge.evidence.betting import caps
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.likeness import PAIRS, pair_sums
 from sidecar.judge.evidence.mixtures import Floats, Side
@@ -71,16 +70,15 @@ class Bets:
         """Where the kind's own sums begin."""
         return SIZES + PAIRS * self.series
 
-    def added(self, table: Floats, before: Floats, skip: int) -> Floats:
+    def added(self, table: Floats, cap: float, skip: int) -> Floats:
         """The sums that closed blocks add.
 
         Args:
             table: a row for each block in the order of time: number, calls, sums.
-            before: the sums so far.
+            cap: the most calls that a block has had, these included.
             skip: the first so many rows only stand as neighbours.
         """
         index, n, sums = table[:, 0], table[:, 1], table[:, 2:]
-        cap = caps(n[skip:], before[BLOCKS], before[CALLS])
         means = self.means(n, sums)
         like = np.zeros((self.series, PAIRS))
         neighbours = np.flatnonzero(np.diff(index) == 1)
@@ -92,6 +90,17 @@ class Bets:
         sizes = [len(calls), calls.sum(), (calls**2).sum(), (k * calls).sum(), (k**2).sum()]
         return np.concatenate([sizes, like.ravel(), self.bet(calls, sums[skip:], cap)])
 
+    def grown(self, vector: Floats, factor: float) -> Floats:
+        """The same sums once a block has had more calls than any before it.
+
+        Args:
+            vector: sums.
+            factor: the most until then over the most now, in (0, 1].
+        """
+        if factor == 1.0:
+            return vector
+        return np.concatenate([vector[: self.begin], self.rescaled(vector[self.begin :], factor)])
+
     def likeness(self, vector: Floats) -> Floats:
         """Sums of `likeness.pair_sums`, shape (series, PAIRS)."""
         return vector[SIZES : self.begin].reshape(self.series, PAIRS)
@@ -102,8 +111,12 @@ class Bets:
         """Block means whose neighbours may be alike, shape (series, blocks)."""
         raise NotImplementedError
 
-    def bet(self, n: Floats, sums: Floats, cap: Floats) -> Floats:
+    def bet(self, n: Floats, sums: Floats, cap: float) -> Floats:
         """The kind's own sums over blocks, shape (own,)."""
+        raise NotImplementedError
+
+    def rescaled(self, own: Floats, factor: float) -> Floats:
+        """The kind's own sums once the cap has grown: `grown`."""
         raise NotImplementedError
 
     def possible(self, n: Floats, sums: Floats) -> NDArray[np.bool_]:

@@ -1,17 +1,23 @@
 """Betting on the sums of blocks: what one block of time is worth as evidence.
 
 Rule: nothing is assumed of the calls inside a block. A block b of n_b calls whose bounded scores
-add up to k_b gives z_b = (k_b - m n_b) / max(c_b, n_b), which lies in [low - m, high - m] like the
-score of one call; so bets that are fair for one call are fair for a block. Every function works
-on arrays of any shape, so that the simulation and the running judge share it. Counterparts:
-`blocks`, which closes blocks, and `likeness`, which says how long a block must be.
+add up to k_b gives z_b = (k_b - m n_b) / c, c the most calls that a block has had, which lies in
+[low - m, high - m] like the score of one call; so bets that are fair for one call are fair for a
+block. Every function works on arrays of any shape, so that the simulation and the running judge
+share it. Counterparts: `blocks`, which closes blocks, and `likeness`, which says how long a block
+must be.
 
-Why it holds. The null for PASS is that a block's expected mean is at least m whatever was seen
-before it and however many calls it has; for FAIL that it is at most m. The cap c_b depends on
-earlier blocks alone, so given the past and n_b the expectation of 1 + L (m - k_b/n_b) w_b, with
-w_b = n_b / max(c_b, n_b) in [0, 1], is at most 1 for every fixed bet L that keeps it positive. The
-product over blocks is a non-negative supermartingale, so is the mean over a fixed grid of bets,
-and by Ville's inequality it ever reaches 1/alpha with a chance of at most alpha.
+Why it holds. The null for PASS is that k_b - m n_b is at least 0 in expectation, whatever was seen
+before the block; for FAIL that it is at most 0. It speaks of calls, not of blocks: busy blocks
+weigh as many times more as they have calls, so that a model which errs only under load is judged
+by the calls that it serves then. Let C be the most calls that a block will ever have. For every
+fixed bet L that keeps it positive the expectation of 1 - L z_b at c = C, given the past, is at most
+1; the product over blocks is a non-negative supermartingale, so is the mean over a fixed grid of
+bets, and by Ville's inequality it ever reaches 1/alpha with a chance of at most alpha. C is not
+known before it was seen, so c is the largest until now, and a block that is larger than all before
+it makes less of what was won before (`rescaled`): from then on all is as if c had been known. Until
+the busiest time has been seen, the claim is of the calls of times that were seen. With blocks that
+weigh no more than an average one, a rate that goes with the load passed and failed wrongly.
 
 Sources: Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting"
 (JRSS B, 2024); Ville (1939).
@@ -53,26 +59,34 @@ def bets(margin: float, low: float, high: float, side: Side) -> Floats:
     return shares / (margin - low)
 
 
-def caps(n: ArrayLike, blocks: ArrayLike = 0.0, calls: ArrayLike = 0.0) -> Floats:
-    """The declared cap on calls of each block: the mean size of the blocks before it.
+def rescaled(logs: ArrayLike, factor: ArrayLike) -> Floats:
+    """What bets have won once the cap has grown, from below.
+
+    With c' in place of c every z becomes z c / c', and a bet L on it is a bet L c / c' on what it
+    was. ln of the wealth is concave in the bet and 0 at a bet of 0, so between two bets of the grid
+    it is at least what lies on the line.
 
     Args:
-        n: calls in each block, time along the last axis; empty blocks count for nothing.
-        blocks: how many blocks that were not empty came before, of the shape without time.
-        calls: how many calls they had.
-
-    Returns:
-        Caps, of n's shape. The first block's is its own size, which the null is conditional on.
+        logs: ln of the wealth of each bet, shape (..., BETS).
+        factor: c / c', in (0, 1], of logs' shape without the last axis.
     """
-    sizes = np.asarray(n, dtype=np.float64)
-    full = (sizes > 0).astype(np.float64)
-    before = np.cumsum(full, axis=-1) - full + np.asarray(blocks, dtype=np.float64)[..., None]
-    sums = np.cumsum(sizes, axis=-1) - sizes + np.asarray(calls, dtype=np.float64)[..., None]
-    return np.where(before > 0, sums / np.maximum(before, 1.0), sizes)
+    known = np.asarray(logs, dtype=np.float64)
+    ends = np.concatenate([[0.0], SHARES])
+    values = np.concatenate([np.zeros((*known.shape[:-1], 1)), known], axis=-1)
+    at = np.asarray(factor, dtype=np.float64)[..., None] * ends[1:]
+    i = np.clip(np.searchsorted(ends, at, side="right") - 1, 0, BETS - 1)
+    low = np.take_along_axis(values, i, axis=-1)
+    high = np.take_along_axis(values, i + 1, axis=-1)
+    return np.asarray(low + (high - low) * (at - ends[i]) / (ends[i + 1] - ends[i]))
 
 
 def weights(n: ArrayLike, cap: ArrayLike) -> Floats:
-    """How much of a full block each block is, in [0, 1]: n / max(cap, n); 0 without calls."""
+    """How much of a full block each block is, in [0, 1]: n / max(cap, n); 0 without calls.
+
+    Args:
+        n: calls in each block.
+        cap: the most that a block has had.
+    """
     sizes = np.asarray(n, dtype=np.float64)
     return sizes / np.maximum(np.maximum(np.asarray(cap, dtype=np.float64), sizes), 1e-300)
 
@@ -85,7 +99,7 @@ def excess(
     Args:
         n: calls.
         k: sum of their scores, each in [low, high].
-        cap: from `caps`.
+        cap: the most calls that a block has had.
         margin: between low and high.
         low: the smallest score of a call.
         high: the largest.

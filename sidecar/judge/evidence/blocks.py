@@ -34,7 +34,7 @@ from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.mixtures import threshold
 from sidecar.judge.evidence.ratio_bets import RatioBets
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class Sums:
     today: int = -1  # the day that the last block lies in, from the first block on
     before: Floats | None = None  # the sums when that day began
     hours: int = 0  # bits: hours of that day in which there were calls
+    cap: float = 0.0  # the most calls that a block has had
 
 
 class Level:
@@ -116,8 +117,14 @@ class Level:
         self, sums: Sums, rows: Sequence[tuple[int, Row]], before: Sequence[tuple[int, Row]]
     ) -> Sums:
         """The sums with more rows, of which `before` was the last."""
-        vector, days, today = sums.vector, sums.days, sums.today
-        begun, hours = sums.before, sums.hours
+        cap = max([sums.cap, *(row[0] for _, row in rows)])
+        factor = sums.cap / cap if sums.cap > 0 else 1.0
+        vector, days, begun = (
+            None if x is None else self._bets.grown(x, factor)
+            for x in (sums.vector, sums.days, sums.before)
+        )
+        assert vector is not None
+        today, hours = sums.today, sums.hours
         for day, group in groupby(rows, lambda row: self._day(row[0])):
             if day > today:
                 if hours.bit_count() >= HOURS_OF_DAY:
@@ -128,9 +135,9 @@ class Level:
             for number, _ in new:
                 hours |= self._hours(number)
             table = np.array([[number, *row] for number, row in (*before, *new)])
-            vector = vector + self._bets.added(table, vector, skip=len(before))
+            vector = vector + self._bets.added(table, cap, skip=len(before))
             before = new[-1:]
-        return Sums(vector, days, today, begun, hours)
+        return Sums(vector, days, today, begun, hours, cap)
 
     def _day(self, number: int) -> int:
         return int((number - (self.first or 0)) * self.seconds // DAY)
@@ -206,19 +213,20 @@ class Level:
         # Blocks are added where every pod that lived then still has them one by one.
         since = max(_oldest_kept(part) for part in parts)
         folded = [_folded(part, since) for part in parts]
-        old = _joined([f for f in folded if f is not None], like._bets.width)
+        old, cap = _joined([f for f in folded if f is not None], like._bets)
         whole.rows = _added(parts, since)
-        whole.old = Sums(old, None, whole._day(since - 1) if since else -1)
+        whole.old = Sums(old, None, whole._day(since - 1) if since else -1, cap=cap)
         found = whole._grown(whole.old, list(whole.rows.items()), ())
         ended = [
-            _Folded(part.first or 0, part.last or 0, part.sums.days)
+            _Folded(part.first or 0, part.last or 0, part.sums.days, part.sums.cap)
             for part in parts
             if part.sums.days is not None
         ]
         days = found.days if not since else None
         if days is None and ended:
-            days = _joined(ended, like._bets.width)
-        whole._sums = Sums(found.vector, days, max(found.today, *(p.sums.today for p in parts)))
+            days = _joined(ended, like._bets)[0]
+        today = max(found.today, *(p.sums.today for p in parts))
+        whole._sums = Sums(found.vector, days, today, cap=found.cap)
         return whole
 
 
@@ -270,6 +278,7 @@ def _plain(sums: Sums) -> dict[str, Any] | None:
         "today": sums.today,
         "before": before,
         "hours": sums.hours,
+        "cap": sums.cap,
     }
 
 
@@ -284,7 +293,7 @@ def _sums_of(width: int, data: Mapping[str, Any] | None) -> Sums:
         for name in ("vector", "days", "before")
     )
     assert vector is not None
-    return Sums(vector, days, int(data["today"]), before, int(data["hours"]))
+    return Sums(vector, days, int(data["today"]), before, int(data["hours"]), float(data["cap"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +303,7 @@ class _Folded:
     first: int
     last: int
     vector: Floats
+    cap: float
 
 
 def _oldest_kept(part: Level) -> int:
@@ -305,37 +315,42 @@ def _oldest_kept(part: Level) -> int:
 
 def _folded(part: Level, since: int) -> _Folded | None:
     before = [row for row in part.rows.items() if row[0] < since]
-    vector = part._grown(part.old, before, ()).vector
+    sums = part._grown(part.old, before, ())
+    vector = sums.vector
     if not vector[BLOCKS] or part.first is None:
         return None
     last = before[-1][0] if before else min(since - 1, part.last or 0)
-    return _Folded(part.first, last, vector)
+    return _Folded(part.first, last, vector, sums.cap)
 
 
-def _joined(parts: Iterable[_Folded], width: int) -> Floats:
+def _joined(parts: Iterable[_Folded], bets: Bets) -> tuple[Floats, float]:
     """Add what was counted one after the other; average what was counted at the same time.
 
     Pods fail together, so their bets on the same blocks do not multiply. But ln is concave: the
     mean of ln(1 + L z_p), weighted by the pods' caps, is at most ln(1 + L z) of the added block
     (Jensen). So the average is evidence too, only less of it.
+
+    Returns:
+        The sums, and the most calls that a block of all pods may have had.
     """
-    total = np.zeros(width)
-    together: list[_Folded] = []
+    groups: list[list[_Folded]] = []
     end = -1
     for part in sorted(parts, key=lambda f: f.first):
-        if together and part.first > end:
-            total += _average(together)
-            together, end = [], -1
-        together.append(part)
+        if not groups or part.first > end:
+            groups.append([])
+        groups[-1].append(part)
         end = max(end, part.last)
-    if together:
-        total += _average(together)
-    return total
+    sizes = [sum(part.cap for part in group) for group in groups]
+    cap = max(sizes, default=0.0)
+    total = np.zeros(bets.width)
+    for group, size in zip(groups, sizes, strict=True):
+        total += bets.grown(_average(group), size / cap)
+    return total, cap
 
 
 def _average(parts: list[_Folded]) -> Floats:
-    sizes = np.array([p.vector[CALLS] / max(p.vector[BLOCKS], 1.0) for p in parts])
-    share = sizes / sizes.sum() if sizes.sum() > 0 else np.full(len(parts), 1 / len(parts))
+    sizes = np.array([p.cap for p in parts])
+    share = sizes / sizes.sum()
     mean = np.sum([s * p.vector for s, p in zip(share, parts, strict=True)], axis=0)
     calls = sum(float(p.vector[CALLS]) for p in parts)
     scale = calls / max(float(mean[CALLS]), 1e-300)

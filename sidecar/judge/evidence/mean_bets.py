@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.judge.evidence.bets import ROUNDING, Bets, Evidence, Scored, shifted
-from sidecar.judge.evidence.betting import BETS, bets, excess, log_payoffs, weights
+from sidecar.judge.evidence.betting import BETS, bets, excess, log_payoffs, rescaled, weights
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Floats, Side, average, logmeanexp
-from sidecar.judge.evidence.spread import MOMENTS, moment_columns, moment_interval
+from sidecar.judge.evidence.spread import DEGREES, MOMENTS, moment_columns, moment_interval
 
 _WORST, _BEST = 0, 1  # sums of a block
 
@@ -48,7 +48,7 @@ class MeanBets(Bets):
         """See `Bets.means`: halfway between worst and best."""
         return ((sums[:, _WORST] + sums[:, _BEST]) / 2 / n)[None]
 
-    def bet(self, n: Floats, sums: Floats, cap: Floats) -> Floats:
+    def bet(self, n: Floats, sums: Floats, cap: float) -> Floats:
         """See `Bets.bet`."""
         low, high = self.low, self.high
         moved = shifted(self.margin, low, high, self.swing)
@@ -65,7 +65,13 @@ class MeanBets(Bets):
             moments.append(moment_columns(weights(n, cap), mean).sum(axis=0))
         return np.concatenate([*found, *moments])
 
-    def _wealth(self, n: Floats, k: Floats, cap: Floats, margin: float, side: Side) -> Floats:
+    def rescaled(self, own: Floats, factor: float) -> Floats:
+        """See `Bets.rescaled`."""
+        logs = own[: 4 * BETS].reshape(4, BETS)
+        moments = own[4 * BETS :].reshape(2, MOMENTS) * factor**DEGREES
+        return np.concatenate([rescaled(logs, np.full(4, factor)).ravel(), moments.ravel()])
+
+    def _wealth(self, n: Floats, k: Floats, cap: float, margin: float, side: Side) -> Floats:
         """ln of what each bet against one margin becomes over the blocks."""
         z = excess(n, k, cap, margin, self.low, self.high)
         grid = bets(margin, self.low, self.high, side)

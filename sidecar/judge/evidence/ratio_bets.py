@@ -71,10 +71,14 @@ class RatioBets(Bets):
         ours, theirs = rows @ (num_a - den_a / 2), rows @ (num_b - den_b / 2)
         return np.stack([ours - theirs, ours])
 
-    def bet(self, n: Floats, sums: Floats, cap: Floats) -> Floats:
+    def bet(self, n: Floats, sums: Floats, cap: float) -> Floats:
         """See `Bets.bet`."""
         shares = sums / n[:, None] * weights(n, cap)[:, None]
         return np.concatenate([shares.sum(axis=0), (shares.T @ shares).ravel()])
+
+    def rescaled(self, own: Floats, factor: float) -> Floats:
+        """See `Bets.rescaled`: exact, for the sums are of weights and of their products."""
+        return np.concatenate([own[:_COLUMNS] * factor, own[_COLUMNS:] * factor**2])
 
     def possible(self, n: Floats, sums: Floats) -> NDArray[np.bool_]:
         """See `Bets.possible`."""

@@ -20,6 +20,7 @@ from sidecar.judge.evidence.interval import STEPS, Interval
 from sidecar.judge.evidence.mixtures import Floats, Side, logmeanexp, threshold
 
 MOMENTS = 5  # sums of `moment_columns`
+DEGREES = np.array([1.0, 1.0, 2.0, 2.0, 2.0])  # of the weight in each
 _LOSS = -np.log1p(-np.array(SHARES)) - np.array(SHARES)
 
 

@@ -28,12 +28,12 @@ from typing import Any
 
 import numpy as np
 
-from sidecar.judge.evidence.betting import BETS, bets, caps, excess, log_payoffs
+from sidecar.judge.evidence.betting import BETS, bets, excess, log_payoffs
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.level import Row
 from sidecar.judge.evidence.mixtures import Side, logmeanexp
 
-FORMAT = 3
+FORMAT = 4
 RUN_LENGTH = 100_000.0  # blocks: twelve days of 10 s, exactly at the margin; never below 1/alpha
 
 
@@ -42,8 +42,7 @@ class Watch:
 
     __slots__ = (
         "_begun",
-        "_blocks",
-        "_calls",
+        "_cap",
         "_grid",
         "_logs",
         "_seen",
@@ -93,8 +92,7 @@ class Watch:
         self._logs = np.full(BETS, -np.inf)  # ln R of each bet
         self._wealth = np.zeros(BETS)  # ln of each bet's wealth since it was least
         self._begun = np.zeros(BETS)  # the block after the one at which that was
-        self._blocks = 0.0  # the caps' past
-        self._calls = 0.0
+        self._cap = 0.0  # the most calls that a block has had
         self._seen: tuple[int, int | None] = (-1, None)  # the level's changes, and the last block
 
     def update(self, number: int, n: float, k: float) -> bool:
@@ -107,8 +105,8 @@ class Watch:
         """
         if n <= 0 or (self.last is not None and number <= self.last):
             return self.fired is not None
-        cap = self._calls / self._blocks if self._blocks else n
-        z = float(excess(n, k, cap, self.margin, self.low, self.high))
+        self._cap = max(self._cap, n)
+        z = float(excess(n, k, self._cap, self.margin, self.low, self.high))
         payoffs = log_payoffs(z, self._grid)
         if self.fired is None:
             # CUSUM: each bet's wealth since it was least, and the block that follows that one.
@@ -118,8 +116,6 @@ class Watch:
         self._logs = np.logaddexp(self._logs, 0.0) + payoffs
         self.last = number
         self.blocks += 1
-        self._blocks += 1
-        self._calls += n
         if self.fired is None and self.log_evidence >= math.log(self.run_length):
             self.fired = number
             self.worse_since = int(self._begun[int(np.argmax(self._logs))])
@@ -168,7 +164,8 @@ class Watch:
         n, k = n[full], k[full]
         if not n.size:
             return -math.inf
-        z = excess(n, k, caps(n, self._blocks, self._calls), self.margin, self.low, self.high)
+        cap = np.maximum.accumulate(np.maximum(n, self._cap))
+        z = excess(n, k, cap, self.margin, self.low, self.high)
         sums = np.cumsum(log_payoffs(z, self._grid), axis=0)
         before = np.vstack([np.logaddexp(self._logs, 0.0), -sums[:-1]])
         logs = sums + np.logaddexp.accumulate(before, axis=0)
@@ -179,8 +176,7 @@ class Watch:
         rows = blocks.rows(self.seconds)
         if rows:
             self.last = rows[-1][0]
-            self._blocks = float(len(rows))
-            self._calls = sum(row[0] for _, row in rows)
+        self._cap = blocks.level(self.seconds).sums.cap
 
     @property
     def log_evidence(self) -> float:
@@ -208,7 +204,7 @@ class Watch:
             "worse_since": self.worse_since,
             "last": self.last,
             "blocks": self.blocks,
-            "cap": [self._blocks, self._calls],
+            "cap": self._cap,
             "wealth": self._wealth.tolist(),
             "begun": self._begun.tolist(),
             "logs": [None if math.isinf(x) else float(x) for x in self._logs],
@@ -233,7 +229,7 @@ class Watch:
         )
         watch.fired, watch.worse_since = data["fired"], data["worse_since"]
         watch.last, watch.blocks = data["last"], data["blocks"]
-        watch._blocks, watch._calls = data["cap"]
+        watch._cap = float(data["cap"])
         watch._wealth, watch._begun = np.array(data["wealth"]), np.array(data["begun"])
         watch._logs = np.array([-np.inf if x is None else x for x in data["logs"]])
         return watch

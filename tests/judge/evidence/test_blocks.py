@@ -64,14 +64,27 @@ def test_gross_harm_needs_three_blocks() -> None:
     assert filled([1.0] * 3).evidence_for(10).log_fail > threshold(0.025)
 
 
-def test_a_block_counts_no_more_than_its_cap_however_many_calls_it_has() -> None:
-    calm = filled([0.0] * 5)
-    storm = filled([0.0] * 5)
-    calm.add(START + 100 * SECOND, 100, (100, 100))
-    storm.add(START + 100 * SECOND, 1e6, (1e6, 1e6))
-    for blocks in (calm, storm):
-        blocks.advance(START + 110 * SECOND)
-    assert storm.evidence_for(10).log_fail == pytest.approx(calm.evidence_for(10).log_fail)
+def test_a_block_counts_as_many_calls_as_it_has_and_what_was_won_by_small_ones_shrinks() -> None:
+    calm = filled([0.0] * 500)
+    assert calm.evidence_for(10).log_pass > threshold(0.025)
+    calm.add(START + 5000 * SECOND, 1e6, (0, 0))
+    calm.advance(START + 5010 * SECOND)
+    assert calm.evidence_for(10).log_pass < 0.1  # as little as one block
+
+
+@pytest.mark.parametrize("size", [150.0, 1000.0, 1e5])
+def test_a_cap_that_grew_leaves_no_more_than_if_it_had_been_known(size: float) -> None:
+    """And hardly less: the wealth between two bets of the grid is taken from below."""
+    sums = noisy(0.004, 400)
+    grown = filled(sums)
+    grown.add(START + 4000 * SECOND, size, (0, 0))
+    grown.advance(START + 4010 * SECOND)
+    for side in Side:
+        z = np.array([*((m - 0.01) * 100 / size for m in sums), -0.01])
+        exact = np.log1p(z[:, None] * bets(0.01, 0.0, 1.0, side)).sum(axis=0)
+        found = grown.evidence_for(10).side(side)
+        assert found == pytest.approx(float(logmeanexp(exact)), abs=0.05)
+        assert found <= float(logmeanexp(exact)) + 1e-9
 
 
 def test_what_is_lost_counts_against_both_claims() -> None:
