@@ -215,8 +215,9 @@ def test_a_shadow_that_opens_its_windows_and_never_reads_holds_no_memory_of_ende
         finally:
             tracemalloc.stop()
 
-    # 128 MiB were asked to be sent; what is left is the transport's own buffer.
-    assert asyncio.run(held()) < 8 << 20
+    # 128 MiB were asked to be sent; what is left is the transport's own buffer, which from Python
+    # 3.12 on is the whole message that it had begun to send.
+    assert asyncio.run(held()) < 12 << 20
 
 
 def test_who_gives_up_hears_nothing_even_if_the_answer_has_come() -> None:
