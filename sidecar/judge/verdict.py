@@ -38,8 +38,8 @@ from sidecar.judge.basis import (
     words_of,
 )
 from sidecar.judge.controls import fair, short_of_controls
-from sidecar.judge.counts import ALL, CellKey, Coverage, Total
-from sidecar.judge.criteria.base import Criterion, Plan, limits
+from sidecar.judge.counts import ALL, Cell, CellKey, Coverage, Total
+from sidecar.judge.criteria.base import Criterion, Measurement, Plan, limits
 from sidecar.judge.evidence.attempts import alpha_of_attempt
 from sidecar.judge.evidence.combine import pass_alpha
 from sidecar.judge.evidence.mixtures import Side, average, threshold
@@ -181,7 +181,8 @@ def _criterion(
     cell = total.cells.get(CellKey(criterion.name, ALL), {})
     short = short_of_controls(settings, plan, cell)
     blocks = blocks_of(settings, total, plan)
-    found = fair(by_blocks(plan, plan.measure(cell), blocks), short)
+    found = plan.measure(cell) if blocks else _with_lost(plan, cell, total)
+    found = fair(by_blocks(plan, found, blocks), short)
     interval = interval_of(plan, cell, blocks, settings.alpha)
     bounds = limits_of(settings, criterion)
     state, needed = latches.criteria.get(criterion.name, State.WATCHING), None
@@ -250,6 +251,22 @@ def _criterion(
         decided_n=then.n if then else 0.0,
         decided_estimate=then.estimate if then else None,
         decided_interval=then.interval if then else None,
+    )
+
+
+def _with_lost(plan: Plan, cell: Cell, total: Total) -> Measurement:
+    """What calls say that are taken one by one: what was lost is worst for PASS, best for FAIL."""
+    found, criterion = plan.measure(cell), plan.criterion
+    lost = float(sum(total.lost.values()))
+    if found.n <= 0 or not lost or not total.calls:
+        return found
+    lost *= criterion.share_of_lost(plan, min(1.0, found.n / total.calls))
+    worst = plan.measure(criterion.with_worst(plan, cell, lost))
+    best = plan.measure(criterion.with_lost(plan, cell, lost))
+    return replace(
+        found,
+        log_pass=min(found.log_pass, worst.log_pass),
+        log_fail=min(found.log_fail, best.log_fail),
     )
 
 

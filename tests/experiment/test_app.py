@@ -232,6 +232,19 @@ def test_an_observer_that_is_behind_asks_for_fewer_calls_and_then_for_more() -> 
     assert wire.fraction == 0.5 * FALL
 
 
+def test_a_call_that_came_while_there_was_less_time_stands_for_more_of_its_block() -> None:
+    async def scenario() -> set[float]:
+        life = Life()
+        await life.experiment.start()
+        life.experiment.connections.heard(life.now_ns() - LATE_NS - 1)
+        life.copy("grpcio-concurrent", answers=False)
+        weights = {pair.weight for pair in life.experiment._pairs._pairs.values()}
+        await life.experiment.close()
+        return weights
+
+    assert asyncio.run(scenario()) == {1 / FALL}
+
+
 def test_nothing_is_copied_while_paused_or_ended() -> None:
     life = Life()
     assert life.wire.fraction == 1.0

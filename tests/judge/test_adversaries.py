@@ -282,3 +282,15 @@ def test_calls_that_were_shed_while_busy_are_spoken_for_by_those_that_were_not()
     assert verdict.state is not State.PASS
     assert found.estimate == pytest.approx(12 / 112)
     assert found.state is State.FAIL
+
+
+@pytest.mark.parametrize(("lost", "said"), [(0, State.PASS), (80, State.WATCHING)])
+def test_calls_taken_one_by_one_pass_only_if_what_was_lost_may_have_been_worst(
+    lost: int, said: State
+) -> None:
+    """A tenth may be lost by the coverage floor; the margin is one in twenty."""
+    judge = Judge(settings(required("disagreement", 0.05)), "pod", 0)
+    for i in range(1000):
+        judge.observe(pair(i), i * MS)
+    judge.lose({"queue_full": lost}, SECOND)
+    assert judge.verdict(SECOND, Coverage(1000, 1000 + lost)).state is said

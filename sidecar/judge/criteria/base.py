@@ -216,12 +216,20 @@ class Criterion(Section):
     def with_lost(self, plan: Plan, cell: Mapping[str, float], calls: float) -> Mapping[str, float]:
         """A cell's counters with calls that were lost, where they can be told as not known.
 
+        As FAIL counts them: at their best.
+
         Args:
             plan: the criterion's.
             cell: its counters.
             calls: how many were lost.
         """
         return cell
+
+    def with_worst(
+        self, plan: Plan, cell: Mapping[str, float], calls: float
+    ) -> Mapping[str, float]:
+        """The same for PASS; arguments as for `with_lost`."""
+        return self.with_lost(plan, cell, calls)
 
     # ---- what it says ---------------------------------------------------------------------------
 

@@ -84,6 +84,12 @@ class Disagreement(Rate, Mean):
         """See `Criterion.with_lost`."""
         return (Mean if plan.net else Rate).with_lost(self, plan, cell, calls)
 
+    def with_worst(
+        self, plan: Plan, cell: Mapping[str, float], calls: float
+    ) -> Mapping[str, float]:
+        """See `Criterion.with_worst`."""
+        return (Mean if plan.net else Rate).with_worst(self, plan, cell, calls)
+
     def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
         """See `Criterion.measure`."""
         shape = Mean if plan.net else Rate

@@ -147,8 +147,6 @@ class Labelled(Mean):
 
     def with_lost(self, plan: Plan, cell: Mapping[str, float], calls: float) -> Mapping[str, float]:
         """See `Criterion.with_lost`: calls that differ and have no label."""
-        if self.labels == "sample":
-            return cell
         lost = {name: cell.get(name, 0.0) + calls for name in ("n", "differing")}
         return {**cell, **lost}
 

@@ -36,6 +36,12 @@ class Rate(Criterion):
         """See `Criterion.with_lost`: at their best they are good."""
         return {**cell, "n": cell.get("n", 0.0) + calls}
 
+    def with_worst(
+        self, plan: Plan, cell: Mapping[str, float], calls: float
+    ) -> Mapping[str, float]:
+        """See `Criterion.with_worst`: at their worst they are bad."""
+        return {**cell, **{name: cell.get(name, 0.0) + calls for name in ("n", "k")}}
+
     def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
         """See `Criterion.measure`."""
         n, k = cell.get("n", 0.0) * scale, cell.get("k", 0.0) * scale
