@@ -75,7 +75,7 @@ RUN pip uninstall -q -y pip setuptools \
  && apt-get update \
  && apt-get install -y --no-install-recommends binutils \
  && rm -rf /var/lib/apt/lists/*
-COPY image ./image
+COPY k8s/image ./image
 RUN sh image/trim.sh /opt/shadow-sidecar && shadow-sidecar --version
 
 # The bill of materials, by a tool that stays out of the image.
