@@ -56,16 +56,21 @@ class Captured:
 
     def _batches(self, file: str, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         dataset = ds.dataset([file], schema=self.schema, format=_FORMAT, filesystem=self.filesystem)
-        scanner = dataset.scanner(
-            columns=None if columns is None else list(columns),
-            filter=self.where,
-            batch_size=BATCH_ROWS,
-            batch_readahead=2,
-            fragment_readahead=1,
-        )
-        for batch in scanner.to_batches():
-            if batch.num_rows:
-                yield batch
+        wanted = None if columns is None else list(columns)
+        # One row group after the other: a scanner of the whole file reads on ahead of who asks.
+        for fragment in dataset.get_fragments():
+            for group in fragment.split_by_row_group():
+                scanner = group.scanner(
+                    schema=self.schema,
+                    columns=wanted,
+                    filter=self.where,
+                    batch_size=BATCH_ROWS,
+                    batch_readahead=1,
+                    use_threads=False,
+                )
+                for batch in scanner.to_batches():
+                    if batch.num_rows:
+                        yield batch
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """The rows as mappings.

@@ -58,6 +58,22 @@ def test_a_file_of_version_1_is_read_beside_one_of_today(tmp_path: Path) -> None
     assert open_captured([str(VERSION_1)], "shadow_wait_ms is None").count() == 30
 
 
+def test_one_large_file_is_not_read_ahead_of_who_asks(tmp_path: Path) -> None:
+    """A file with 64 row groups of a MiB: what is held at once is a few of them."""
+    whole = pq.read_table(_file(tmp_path, 16, request=(b"x" * (1 << 16),)))
+    file = tmp_path / "large.parquet"
+    with pq.ParquetWriter(file, whole.schema, compression="none", use_dictionary=False) as sink:
+        for _ in range(64):
+            sink.write_table(whole)
+    before = pa.total_allocated_bytes()
+    most = max(
+        pa.total_allocated_bytes() - before
+        for batch in open_captured([str(file)]).batches()
+        if batch.num_rows
+    )
+    assert most < 8 << 20
+
+
 def test_a_file_of_today_without_a_column_is_not_as_captured(tmp_path: Path) -> None:
     file = _file(tmp_path)
     table = pq.read_table(file)
