@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from sidecar.judge.basis import blocks_of
 from sidecar.judge.counts import Total
 from sidecar.judge.criteria.base import Plan
+from sidecar.judge.criterion_verdicts import limits_of
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.level import Level
 from sidecar.judge.evidence.mean_bets import MeanBets
@@ -23,7 +24,7 @@ from sidecar.judge.evidence.mixtures import Side
 from sidecar.judge.evidence.power import seconds_left
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.settings import JudgeSettings
-from sidecar.judge.verdict import limits_of, spent
+from sidecar.judge.verdict import spent
 
 LEAST_BLOCKS = 5  # of the length that is expected to decide; with fewer, nothing is said
 ENDS = 1.2816  # standard errors: 10 % lie beyond either
