@@ -19,6 +19,7 @@ STEP_NS: Final = 100_000_000  # between two changes, so that the last one shows
 FALL: Final = 0.7
 RISE: Final = 1.2
 MOST_STEPS: Final = 100
+MOST_WEIGHT: Final = 10.0  # of one call: more would let a lone one outweigh a busy second
 LEAST: Final = 0.002  # never nothing, or recovery could not be seen
 
 
@@ -32,6 +33,11 @@ class Pace:
         self.limit = ""  # "observer" or "shadow": who was late when the share last fell
         self._next_ns = 0
         self._lost = False  # since it was last looked at
+
+    @property
+    def weight(self) -> float:
+        """For how many calls one stands that comes now; see `judge.weighed`."""
+        return min(MOST_WEIGHT, 1.0 / self.share)
 
     def lost(self) -> None:
         """Something was not copied for want of room: as good as late, however fresh the rest is."""

@@ -11,13 +11,26 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import grpc
+
 from tests.scenarios.stack import servers, sidecar
-from tests.scenarios.verdicts import CLASSES, MODEL, PASS, WATCHING, admin, command, judge, predict
+from tests.scenarios.verdicts import (
+    CLASSES,
+    MODEL,
+    OWN,
+    PASS,
+    WATCHING,
+    admin,
+    ask,
+    command,
+    judge,
+)
 from tests.scenarios.verdicts import report as told_by
 
-ROUND = 1500  # calls
-ROUNDS = 16
-ENOUGH_TO_PASS, ENOUGH_TO_FAIL = 500, 200  # blocks; a late label reaches 300 back
+ROUND = 1600  # calls, and their labels
+ROUNDS = 12
+AT_ONCE, EVERY = 8, 0.02  # calls, evenly: a block weighs as many calls as it has
+ENOUGH_TO_PASS, ENOUGH_TO_FAIL = 600, 200  # blocks; a late label reaches 300 back
 MIDDLE = 24
 SECTION = {
     "independent_calls": False,
@@ -65,26 +78,32 @@ def _judged(
             before, told = told_by(admin(it))
             sent = 0
             while sent < ROUNDS * ROUND and _blocks(told) < enough:
-                asyncio.run(predict(it.address, range(sent, sent + ROUND)))
+                asyncio.run(_evenly(it.address, range(sent, sent + ROUND)))
+                truth = _labels(labels, range(sent, sent + ROUND))
                 sent += ROUND
                 it.settled(sent)
-                _, told = told_by(admin(it))
-            done = command("labels", "import", str(_labels(labels, sent)), admin(it))
-            assert done.returncode == 0, done.stderr
-            code, told = told_by(admin(it))
+                done = command("labels", "import", str(truth), admin(it))
+                assert done.returncode == 0, done.stderr
+                code, told = told_by(admin(it))
     return code, told, before
+
+
+async def _evenly(address: str, numbers: range) -> None:
+    async with grpc.aio.insecure_channel(address, OWN) as channel:
+        for first in numbers[::AT_ONCE]:
+            await asyncio.gather(ask(channel, range(first, first + AT_ONCE)), asyncio.sleep(EVERY))
 
 
 def _blocks(told: dict[str, Any]) -> int:
     return told["verdict"]["criteria"][0]["blocks"] or 0
 
 
-def _labels(path: Path, calls: int) -> Path:
+def _labels(path: Path, calls: range) -> Path:
     """The truth about each call: whether its class lies above the middle, as production says."""
     with path.open("w", newline="") as out:
         rows = csv.writer(out)
         rows.writerow(["correlation_id", "value"])
-        rows.writerows((f"call-{n}", int(_class(n % CLASSES) > MIDDLE)) for n in range(calls))
+        rows.writerows((f"call-{n}", int(_class(n % CLASSES) > MIDDLE)) for n in calls)
     return path
 
 
