@@ -33,6 +33,7 @@ FLUSH_SECONDS: Final = 0.004
 """Records wait this long for company: each write wakes the observer, which costs the writer more
 than all else here (a third of the CPU of one call after another, compared with 1 ms)."""
 FLUSH_BYTES: Final = 128 << 10  # and no longer than until so many are there
+LARGE_BYTES: Final = 32 << 10  # a record of so many does not wait: no copy of it is needed
 STATS_SECONDS: Final = 1.0
 MAX_ENDED: Final = 64  # sessions remembered that have ended
 NO_FILES_SECONDS: Final = 0.1  # to wait when accepting fails, as for want of file descriptors
@@ -84,6 +85,7 @@ class Session:
         self._parts: deque[bytes | memoryview] = deque()
         self._due: asyncio.Handle | None = None  # the next flush
         self._soon = False
+        self._foreign = False  # the last of the parts is a view of what is not ours
         self._blocked = False  # the socket is full: it says when to go on
         self._open = True
         self._heard = b""
@@ -102,12 +104,19 @@ class Session:
         fraction = self.fraction
         return fraction >= 1.0 or (fraction > 0.0 and self._draw() < fraction)
 
-    def put(self, header: bytes, payload: bytes) -> None:
-        """Append one record; the caller has seen that there is room."""
+    def put(self, header: bytes, payload: bytes | memoryview) -> None:
+        """Append one record; the caller has seen that there is room. A view is not kept."""
+        if not self._open:
+            return
         parts = self._parts
         parts.append(header)
-        parts.append(payload)
         self.size += len(header) + len(payload) + _RECORD_COST
+        if not isinstance(payload, bytes):
+            if len(payload) >= LARGE_BYTES and not self._blocked:
+                self._put_now(payload)
+                return
+            payload = bytes(payload)
+        parts.append(payload)
         if self._due is None:
             if not self._blocked:
                 self._due = self._loop.call_later(FLUSH_SECONDS, self.flush)
@@ -115,6 +124,25 @@ class Session:
             self._soon = True
             self._due.cancel()
             self._due = self._loop.call_soon(self.flush)
+
+    def _put_now(self, payload: memoryview) -> None:
+        """Send it at once, behind what waits: the kernel's copy is the only one, if it fits in."""
+        self._join()
+        parts = self._parts
+        parts.append(payload)
+        self._foreign = True
+        self.flush()
+        self._foreign = False
+        if parts:
+            parts[-1] = bytes(parts[-1])
+
+    def _join(self) -> None:
+        """Make one of all that waits."""
+        parts = self._parts
+        joined = b"".join(parts)
+        self.size -= _PART * (len(parts) - 1)
+        parts.clear()
+        parts.append(joined)
 
     def tell(
         self, kind: Kind, number: int, now: int, payload: bytes = b"", direction: int = 0
@@ -128,12 +156,9 @@ class Session:
         parts = self._parts
         try:
             while parts and self._open:
-                if self.size <= FLUSH_BYTES:
-                    joined = b"".join(parts)
-                    self.size = len(joined) + _PART
-                    parts.clear()
-                    parts.append(joined)
-                    sent = self._socket.send(joined)
+                if self.size <= FLUSH_BYTES and not self._foreign:
+                    self._join()
+                    sent = self._socket.send(parts[0])
                 else:
                     sent = self._socket.sendmsg(
                         [parts[i] for i in range(min(len(parts), _MAX_PARTS))]
