@@ -70,6 +70,8 @@ _BLIND: Final = State.BLIND
 _OPAQUE: Final = State.OPAQUE
 _BYTES: Final = Kind.BYTES
 _GAP: Final = Kind.GAP
+_UNSAMPLED_STREAMS: Final = Kind.UNSAMPLED
+_pack_stream: Final = U32.pack
 
 
 class Tally:
@@ -366,7 +368,7 @@ class Walker:
                 if skip:
                     cut = pos + _FRAME_SIZE if keep else pos
                     if cut > start:
-                        pieces.append(data[start:cut])
+                        pieces.append(_cut(data, start, cut))
                         used += cut - start
                     start = stop
                     if lost:
@@ -380,8 +382,8 @@ class Walker:
                 side.ends = False
                 if flags & _END_STREAM and direction == SERVER:
                     side.ends = True
-                    if left_out:
-                        left_out.pop(stream, None)
+                    if left_out and stream in left_out:
+                        del left_out[stream]
                 side.stream = stream
             elif kind == _HEADERS:
                 side.in_block = not flags & _END_HEADERS
@@ -393,16 +395,16 @@ class Walker:
                             self._leave_out(stream, _UNSAMPLED)
                             used += U32.size if unsampled else _RECORD + U32.size
                             unsampled.append(stream)
-                elif flags & _END_STREAM and left_out:
-                    left_out.pop(stream, None)
+                elif flags & _END_STREAM and left_out and stream in left_out:
+                    del left_out[stream]
             elif kind <= _LAST_KIND and _COPIED >> kind & 1:
                 if _BLOCK >> kind & 1:
                     side.in_block = not flags & _END_HEADERS
-                elif kind == _RST_STREAM and left_out:
-                    left_out.pop(stream, None)
+                elif kind == _RST_STREAM and left_out and stream in left_out:
+                    del left_out[stream]
             else:
                 if pos > start:
-                    pieces.append(data[start:pos])
+                    pieces.append(_cut(data, start, pos))
                     used += pos - start
                 start = stop
                 skip = True
@@ -415,14 +417,15 @@ class Walker:
             self.rest = size - pos
             size = pos
         if pos > start:
-            pieces.append(data[start:pos])
+            pieces.append(_cut(data, start, pos))
             used += pos - start
         if pieces:
             out.append((_BYTES, pieces[0] if len(pieces) == 1 else b"".join(pieces)))
         else:
             used -= _RECORD
         if unsampled:
-            out.insert(0, (Kind.UNSAMPLED, struct.pack(f"!{len(unsampled)}I", *unsampled)))
+            told = [_pack_stream(stream) for stream in unsampled]
+            out.insert(0, (_UNSAMPLED_STREAMS, told[0] if len(told) == 1 else b"".join(told)))
         if pos < size:
             side.held = bytes(data[pos:])
         tally = self.tally
@@ -487,6 +490,12 @@ def _read(data: bytes | memoryview, pos: i64) -> tuple[i64, i64, i64, i64]:
     u: i64 = head[at + 7]
     v: i64 = head[at + 8]
     return a << 16 | b << 8 | c, kind, flags, (s & 0x7F) << 24 | t << 16 | u << 8 | v
+
+
+def _cut(data: bytes | memoryview, start: i64, end: i64) -> bytes | memoryview:
+    if isinstance(data, bytes):  # the same, but known to be bytes when compiled
+        return data[start:end]
+    return data[start:end]
 
 
 def _refuse(opening: bytes, data: bytes | memoryview) -> bytes:
