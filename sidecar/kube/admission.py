@@ -17,10 +17,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sidecar.kube import patch
+from sidecar.kube.asking import asks_in_halves, spread_request
 from sidecar.kube.bypasses import NO_NET_ADMIN, kserve_line, refused_redirect
 from sidecar.kube.inject import Pod, inject, is_injected, wants_injection, with_reason
 from sidecar.kube.options import PREFIX, InjectError
-from sidecar.kube.workloads import TEMPLATES, asks_in_halves, injected_in, pod_of, spread_request
+from sidecar.kube.templates import TEMPLATES, injected_in, pod_of
 
 API_VERSION = "admission.k8s.io/v1"
 MAX_WARNING = 256  # characters; the API server cuts longer ones itself
