@@ -18,8 +18,8 @@ from dataclasses import replace
 from sidecar.call import SkipReason
 from sidecar.experiment.epoch import EpochCounts
 from sidecar.experiment.ledger import ShadowCounts
-from sidecar.experiment.row_labels import RowLabels
 from sidecar.experiment.row import UNTOLD, Row
+from sidecar.experiment.row_labels import RowLabels
 from sidecar.judge.counts import Coverage
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
