@@ -19,8 +19,9 @@ from sidecar.judge.evidence.block_sums import KEEP
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.likeness import LENGTHS, UNSEEN_SECONDS
 
-KEEP_OF_LABELS = (300, 2160, 1440, 1008, 168)  # 5 min, 6 h, a day, a week and a week
-KEEP_OF_SLICES = (30, 30, 30, 36, 48)
+KEEP_OF_LABELS = (300, 300, 2160, 1440, 1008, 168)  # 30 s, 5 min, 6 h, a day, a week and a week
+KEEP_OF_SLICES = (30, 30, 30, 30, 36, 48)
+LENGTHS_OF_SLICES = 4  # the longest ones
 
 CellBlocks: TypeAlias = tuple[Blocks, ...]
 """One for each claim of the cell's criterion."""
@@ -71,12 +72,14 @@ class BlockCells:
         elif labels:
             keep = KEEP_OF_LABELS
         lengths = self._lengths
+        keep = keep[-len(lengths) :]
         if key.slice != ALL and len(lengths) > 2:
-            lengths, keep = lengths[1:], keep[1:]
+            most = min(LENGTHS_OF_SLICES, len(lengths) - 1)
+            lengths, keep = lengths[-most:], keep[-most:]
         return Blocks(
             claim,
             lengths=lengths,
-            keep=keep[: len(lengths)],
+            keep=keep,
             unseen_seconds=self._unseen_seconds,
         )
 

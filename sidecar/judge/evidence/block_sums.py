@@ -16,7 +16,8 @@ from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.level import Level, Row
 from sidecar.judge.evidence.likeness import LENGTHS, SHARES, UNSEEN_SECONDS
 
-KEEP = (300, 360, 240, 144, 168)  # closed blocks kept one by one: 5 min, 1 h, 4 h, a day, a week
+# Closed blocks kept one by one: 15 s, 5 min, 1 h, 4 h, a day, a week.
+KEEP = (150, 300, 360, 240, 144, 168)
 _SECOND = 1_000_000_000
 _DAY = 86_400 * _SECOND
 _THURSDAY = 3  # 1 January 1970
