@@ -1,8 +1,9 @@
 """`make simulate`: how often the verdict errs, and how soon it decides; writes simulation.md.
 
 Rule: every stream is looked at after every block. Calls come at 50 a second; alpha is 2.5 % for
-each claim. An hour is simulated by tenths of a second, days by the minute. Counterparts: `simulate_streams`
-(the traffic), `simulate_engine` (the judge's own formulas on arrays), `simulate_plot`.
+each claim. An hour is simulated by tenths of a second, days by the minute. Counterparts:
+`simulate_streams` (the traffic), `simulate_engine` (the judge's own formulas on arrays),
+`simulate_plot`.
 """
 
 from __future__ import annotations

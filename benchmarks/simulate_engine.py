@@ -170,8 +170,8 @@ def _look(streams: Streams, claim: MeanBets) -> Looks:
 
 def look_at_calls(streams: Streams, margin: float) -> Looks:
     """Evidence as if every call were independent of every other: what it was before."""
-    n = np.cumsum(streams.n, axis=1)
-    return Looks(
-        rate_evidence(n, np.cumsum(streams.worst, axis=1), margin, Side.PASS),
-        rate_evidence(n, np.cumsum(streams.best, axis=1), margin, Side.FAIL),
-    )
+    found = np.empty((2, *streams.n.shape))
+    for i, n in enumerate(np.cumsum(streams.n, axis=1)):  # one by one: each makes 32 times as much
+        found[0, i] = rate_evidence(n, np.cumsum(streams.worst[i]), margin, Side.PASS)
+        found[1, i] = rate_evidence(n, np.cumsum(streams.best[i]), margin, Side.FAIL)
+    return Looks(found[0], found[1])

@@ -230,13 +230,6 @@ class LabelStore(Generic[W]):
         self.fates[Fate.JOINED] -= 1
         self.pair(correlation_id, waits, interest, now_ns)
 
-    def forget(self) -> None:
-        """Let every waiting pair go: evidence starts again. Early labels stay."""
-        while self._waiting:
-            self._drop_oldest()
-        while self._joined:
-            self._joined.take_oldest()
-
     def __len__(self) -> int:
         """How many pairs wait."""
         return len(self._waiting)

@@ -4,8 +4,8 @@ Rule: the unit of evidence is a block of time, not a call, because calls near ea
 Sums are kept for blocks of several lengths at once, and the evidence is that of the shortest
 length at which neighbouring blocks are no longer alike. Memory is constant, pods merge, and the
 whole goes to JSON and back. Sources and proofs: `betting` (what a block is worth), `likeness` (how
-long a block must be), `bets` (kinds of claims), `level` (how pods add, and what a
-whole day is). Counterpart: `block_sums`, which counts.
+long a block must be), `bets` (kinds of claims), `level` (what a whole
+day is), `merging` (how pods add). Counterpart: `block_sums`, which counts.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from sidecar.judge.evidence.likeness import (
     state,
 )
 from sidecar.judge.evidence.mean_bets import MeanBets
+from sidecar.judge.evidence.merging import merged
 from sidecar.judge.evidence.mixtures import Side, threshold
 from sidecar.judge.evidence.ratio_bets import RatioBets
 
@@ -253,9 +254,7 @@ class Blocks(BlockSums):
             whole.late += part.late
             whole._hours |= part._hours
             whole._days |= part._days
-        whole._levels = [
-            Level.merged([p._levels[i] for p in found]) for i in range(len(first.lengths))
-        ]
+        whole._levels = [merged([p._levels[i] for p in found]) for i in range(len(first.lengths))]
         return whole
 
 
