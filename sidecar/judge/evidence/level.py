@@ -2,8 +2,9 @@
 
 Rule: those in the window are kept one by one, so that a label that comes later counts in the block
 of its call, and so that a collector can add the same block of several pods (`merging`). What left
-the window is kept as sums only; memory is constant. Sums are made when they are read, over all blocks since the last time at once. Counterparts: `blocks`, which holds a level for
-each length; `bets`, which says what sums there are.
+the window is kept as sums only; memory is constant. Sums are made when they are read, over all
+blocks since the last time at once. Counterparts: `blocks`, which holds a level for each length;
+`bets`, which says what sums there are.
 
 Sums over whole days are kept beside: of the days that are over, counted from the first block, those
 that had calls in most of their hours. An hour may be better than its day, and so may a day of which
