@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 
 from sidecar.judge.evidence.bets import BLOCKS, CALLS, SIZES, Bets
-from sidecar.judge.evidence.level import Level, Row, Sums
+from sidecar.judge.evidence.level import Level, Sums
 from sidecar.judge.evidence.mixtures import Floats
 
 
@@ -33,9 +32,9 @@ def merged(levels: Sequence[Level]) -> Level:
     since = max(_oldest_kept(part) for part in parts)
     folded = [_folded(part, since) for part in parts]
     vector, cap = _joined([f for f in folded if f is not None], like.bets)
-    rows = _added(parts, since)
+    table = _added(parts, since)
     old = Sums(vector, None, whole.day(since - 1) if since else -1, cap=cap)
-    found = whole.grown(old, list(rows.items()), ())
+    found = whole.grown(old, [(int(row[0]), row[1:]) for row in table.tolist()], ())
     ended = [
         _Folded(part.first or 0, part.last or 0, part.sums.days, part.sums.cap)
         for part in parts
@@ -45,22 +44,18 @@ def merged(levels: Sequence[Level]) -> Level:
     if days is None and ended:
         days = _joined(ended, like.bets)[0]
     today = max(found.today, *(p.sums.today for p in parts))
-    return Level.of(like, first, last, rows, old, Sums(found.vector, days, today, cap=found.cap))
+    return Level.of(like, first, last, table, old, Sums(found.vector, days, today, cap=found.cap))
 
 
-def _added(parts: Sequence[Level], since: int) -> dict[int, Row]:
+def _added(parts: Sequence[Level], since: int) -> Floats:
     """The parts' blocks from a number on, added by number, in order."""
-    counts = sum(len(part.rows) for part in parts)
-    if not counts:
-        return {}
-    numbers = np.fromiter(chain.from_iterable(part.rows for part in parts), np.int64, counts)
-    rows = chain.from_iterable(part.rows.values() for part in parts)
-    table = np.fromiter(chain.from_iterable(rows), np.float64).reshape(counts, -1)
-    kept = numbers >= since
-    unique, at = np.unique(numbers[kept], return_inverse=True)
-    added = np.zeros((len(unique), table.shape[1]))
-    np.add.at(added, at, table[kept])  # one after the other, as a loop would
-    return dict(zip(unique.tolist(), added.tolist(), strict=True))
+    table = np.concatenate([part.table for part in parts if len(part.table)] or [np.zeros((0, 1))])
+    table = table[table[:, 0] >= since]
+    numbers, at = np.unique(table[:, 0], return_inverse=True)
+    added = np.zeros((len(numbers), table.shape[1]))
+    np.add.at(added, at, table)  # one after the other, as a loop would
+    added[:, 0] = numbers
+    return added
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +72,13 @@ def _oldest_kept(part: Level) -> int:
     """The first number from which on nothing of a pod has been folded away."""
     if not part.old.vector[BLOCKS]:
         return 0
-    return next(iter(part.rows)) if part.rows else (part.last or 0) + 1
+    return int(part.table[0, 0]) if len(part.table) else (part.last or 0) + 1
 
 
 def _folded(part: Level, since: int) -> _Folded | None:
-    before = [row for row in part.rows.items() if row[0] < since]
+    table = part.table
+    early = table[table[:, 0] < since].tolist()
+    before = [(int(row[0]), row[1:]) for row in early]
     sums = part.grown(part.old, before, ())
     vector = sums.vector
     if not vector[BLOCKS] or part.first is None:
