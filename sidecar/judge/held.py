@@ -114,6 +114,8 @@ class Held:
             self._plans, self._settings.block_seconds, self._settings.unseen_seconds
         )
         self._lost: dict[str, int] = {}
+        # Calls that an open breaker kept back since the shadow was last tried: when, how many.
+        self._kept_back: list[tuple[int, int]] = []
         # Calls that were compared as bytes while nobody knew what those mean: how many, by method;
         # what those added whose bytes differed; and how many turned out to be unknown since.
         self._as_bytes: dict[str, int] = {}

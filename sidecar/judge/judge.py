@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 
+from sidecar.call import SkipReason
 from sidecar.compare.readers.opaque import OPAQUE
 from sidecar.judge.counts import (
     ALL,
@@ -35,6 +36,9 @@ from sidecar.judge.report import State, Verdict
 from sidecar.judge.slices import OTHER, Place, named
 from sidecar.judge.verdict import decide
 from sidecar.judge.worst import Example, identity_of, note_of, rank_of
+
+BREAKER_OPEN = SkipReason.BREAKER_OPEN.value
+MOST_KEPT_BACK = 600  # entries, one a second
 
 
 class Judge(Held):
@@ -91,7 +95,24 @@ class Judge(Held):
                     self._examples.add(key, Example(bad, rank, note))
         if self._labelled:
             self._await_label(pair, places, identity, now_ns)
+        if self._kept_back and answered:
+            self._tried(arrived, failed=pair.failed)
         return True
+
+    def _tried(self, arrived: int, *, failed: bool) -> None:
+        """The shadow was tried again: it tells of the calls that were kept back before.
+
+        Where it failed again, it answered none of those in between either, for all that anybody
+        could see: they are errors, for FAIL too. Where it answered, nobody knows.
+        """
+        here = [(at, n) for at, n in self._kept_back if at <= arrived]
+        self._kept_back = self._kept_back[len(here) :]
+        for plan in self._plans if failed else ():
+            if plan.criterion.is_of_failures and plan.criterion.methods == "*":
+                key = CellKey(plan.criterion.name, ALL)
+                for at, n in here:
+                    add_all(self._cells.setdefault(key, {}), [("n", n), ("k", n)])
+                    self._blocks.add(key, at, (0.0, ((0.0, float(n)),)))
 
     def _is_read(self, told: tuple[str, str, tuple[str, str]]) -> bool:
         """Learn of a call by whom its answers were read and what both sides say that they are.
@@ -142,7 +163,10 @@ class Judge(Held):
         """
         for reason, calls in reasons.items():
             self._lost[reason] = self._lost.get(reason, 0) + calls
-        self._blocks.lose(sum(reasons.values()), now_ns + self.unix_offset_ns, self._calls)
+        unix_ns = now_ns + self.unix_offset_ns
+        self._blocks.lose(sum(reasons.values()), unix_ns, self._calls)
+        if kept_back := reasons.get(BREAKER_OPEN, 0):
+            self._kept_back = [*self._kept_back, (unix_ns, kept_back)][-MOST_KEPT_BACK:]
 
     def label(self, label: Label, now_ns: int) -> str:
         """Count what turned out to be true about a call, now or when its pair comes.

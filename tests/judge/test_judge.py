@@ -331,6 +331,27 @@ def test_an_attempt_spends_its_share_of_alpha() -> None:
     assert needed == sorted(set(needed))  # each attempt asks for more evidence than the one before
 
 
+@pytest.mark.parametrize("by_calls", [True, False])
+def test_a_shadow_that_never_answers_fails(by_calls: bool) -> None:
+    """Its breaker keeps nearly every call back; those that are tried fail, one after the other."""
+    declared = settings(required("shadow_error_rate", 0.01), independent_calls=by_calls)
+
+    def run(failing: Callable[[int], bool]) -> State:
+        judge, tried = Judge(declared, "pod", 0), 0
+        for second in range(900):
+            at = second * SECOND
+            if second % 10 == 0:
+                tried += 1
+                one = failed(second) if failing(second) else pair(second)
+                judge.observe(replace(one, arrived_ns=at), at)
+            judge.lose({"breaker_open": 50}, at)
+        return judge.verdict(900 * SECOND, Coverage(tried, tried + 45_000)).state
+
+    assert run(lambda _: True) is State.FAIL
+    # Where it answers when it is tried, nobody knows of the calls between.
+    assert run(lambda second: second == 0) is State.INCONCLUSIVE
+
+
 def test_an_answer_that_names_no_version_changes_nothing() -> None:
     judge = Judge(settings(DISAGREEMENT), "pod", 0)
     judge.observe(pair(0), 0)
