@@ -132,6 +132,44 @@ class Receivers:
                 found[name] = reason
         return found
 
+    def lost(
+        self,
+        reason: SkipReason,
+        calls: int,
+        draw: Callable[[], float],
+        ended: Callable[[str], bool],
+    ) -> dict[tuple[SkipReason, ...], int]:
+        """Say of calls that nobody can have why each receiver does not, in their order.
+
+        Args:
+            reason: why nobody can, although they were chosen.
+            calls: how many, which came together.
+            draw: uniform in [0, 1).
+            ended: whether a receiver's part in the experiment is over.
+
+        Returns:
+            How many calls have these reasons.
+        """
+        each: list[SkipReason] = []
+        fractions: list[float] = []
+        for name, shadow in self._shadows.items():
+            over = ended(name)
+            found = SkipReason.ENDED if over else shadow.refusal(-1.0, reason)
+            each.append(reason if found is None else found)
+            fractions.append(1.0 if over else shadow.settings.fraction)
+        if min(fractions) >= 1.0:
+            return {tuple(each): calls}
+        told: dict[tuple[SkipReason, ...], int] = {}
+        for _ in range(calls):
+            drawn = tuple(
+                [
+                    why if draw() < fraction else SkipReason.NOT_SAMPLED
+                    for why, fraction in zip(each, fractions, strict=True)
+                ]
+            )
+            told[drawn] = told.get(drawn, 0) + 1
+        return told
+
     def offer(
         self, name: str, call: Started, request: Requested, plan: SpanPlan, size: int
     ) -> SkipReason | None:
