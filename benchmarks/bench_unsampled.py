@@ -15,7 +15,6 @@ and in yardsticks (see `bench_observer_path`), for what others on the machine sl
 from __future__ import annotations
 
 import argparse
-import asyncio
 import cProfile
 import pstats
 import random
@@ -118,7 +117,8 @@ async def measure(flags: argparse.Namespace) -> list[tuple[float, float]]:
             rounds.append((used * 1e6, used / stick))
         experiment.sweep()
     calls = experiment.state().ledger.calls
-    assert calls.check() and calls.seen == told and not calls.compared, calls.skipped
+    assert calls.check(), calls.skipped
+    assert (calls.seen, calls.compared) == (told, 0), calls.skipped
     print({reason.value: n for reason, n in calls.skipped.items() if n})
     await experiment.close()
     spans.close()

@@ -1,8 +1,8 @@
 """Why was this call not compared? The latest of each reason, in bounded rings. Pure.
 
 Rule: one ring for each reason, so that a flood of one does not wash another away; nothing of a
-call is kept but its method, its ids and when. Of calls that the wire left out and that came together
-one is kept, and of many in a short time some. Counterparts: `app`, which writes; `/skipped`,
+call is kept but its method, its ids and when. Of calls that the wire left out and that came
+together one is kept, and of many in a short time some. Counterparts: `app`, which writes; `/skipped`,
 `ListSkipped` and `shadow-sidecar skipped`, which read.
 """
 

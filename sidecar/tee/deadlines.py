@@ -63,6 +63,8 @@ class Deadlines:
 
     def _arm(self, at: float) -> None:
         if self._timer is not None:
+            if self._at <= at:
+                return
             self._timer.cancel()
         self._at = at
         self._timer = self._loop.call_at(at, self._due)
@@ -74,5 +76,5 @@ class Deadlines:
             call = heapq.heappop(calls)[2]
             if not call.ended:
                 self._late(call)
-        if calls and (self._timer is None or calls[0][0] < self._at):
+        if calls:
             self._arm(calls[0][0])

@@ -548,7 +548,9 @@ def test_of_an_unsampled_stream_nothing_more_is_said_even_if_it_is_wanted() -> N
     book = Playbook()
     book.connection.unsampled([1])
     assert book.client(book.request(1)) == []
-    assert [(e.key.stream, e.sampled) for e in book.events if isinstance(e, Started)] == [(1, False)]
+    assert [(e.key.stream, e.sampled) for e in book.events if isinstance(e, Started)] == [
+        (1, False)
+    ]
     assert book.server(book.answer(1)) == []
     assert book.connection.close(Direction.CLIENT, "eof", 9) == []
 
