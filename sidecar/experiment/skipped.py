@@ -2,8 +2,8 @@
 
 Rule: one ring for each reason, so that a flood of one does not wash another away; nothing of a
 call is kept but its method, its ids and when. Of calls that the wire left out and that came
-together one is kept, and of many in a short time some. Counterparts: `app`, which writes; `/skipped`,
-`ListSkipped` and `shadow-sidecar skipped`, which read.
+together one is kept, and of many in a short time some. Counterparts: `app`, which writes;
+`/skipped`, `ListSkipped` and `shadow-sidecar skipped`, which read.
 """
 
 from __future__ import annotations
