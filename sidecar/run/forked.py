@@ -80,6 +80,8 @@ def _work(work: Callable[[int], int], ready_fd: int) -> None:
     """In the child: whatever happens, nothing of the parent's goes on here."""
     code = EXIT_BROKEN
     try:
+        with open(os.devnull, "rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
         code = work(ready_fd)
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else EXIT_BROKEN
