@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib
 import os
 import random
 import signal
@@ -183,8 +184,11 @@ async def _answer(
 ) -> tuple[AppRunner, Push | None]:
     """Answer HTTP, and send metrics where that is asked for.
 
-    What answers takes as long to load as half of all else: who asks early waits in the backlog.
+    What answers takes as long to load as half of all else: who asks early waits in the backlog. It
+    is loaded beside the loop, for calls come meanwhile, and what is read late is shed.
     """
+    for name in ("sidecar.serve.http", "sidecar.serve.metrics"):
+        await asyncio.to_thread(importlib.import_module, name)
     from sidecar.serve.http import Pages, serve_on
     from sidecar.serve.metrics import Metrics
 
