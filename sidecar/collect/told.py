@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 
@@ -101,13 +100,10 @@ def _wrong_rows(blocks: Blocks, seconds: float, unix: float) -> str | None:
     evidence = blocks.evidence_for(seconds)
     if math.isnan(evidence.log_pass) or math.isnan(evidence.log_fail):
         return "evidence that is none"
-    kept = blocks.rows(seconds)
-    if not kept:
+    table = blocks.level(seconds).table
+    if not len(table):
         return None
-    number = np.fromiter((one for one, _ in kept), np.float64, len(kept))
-    flat = np.fromiter(chain.from_iterable(row for _, row in kept), np.float64)
-    table = flat.reshape(len(kept), -1)
-    n, sums = table[:, 0], table[:, 1:]
+    number, n, sums = table[:, 0], table[:, 1], table[:, 2:]
     if not (np.diff(number) > 0).all() or number[-1] > (unix + FUTURE_SECONDS) / seconds:
         return "blocks out of order or in the future"
     if not ((n >= 0) & blocks.bets.possible(n, sums)).all():

@@ -71,6 +71,7 @@ class Judging:
         self.settings: JudgeSettings = settings.judged
         self.keeping = keeping or Keeping(None)
         self.instance = self.keeping.instance or instance
+        self._life = instance
         self.unix_offset_ns = unix_offset_ns
         self.failures = 0  # calls that could not be counted: a defect of ours
         self.listeners: list[Callable[[str, JudgedPair], None]] = []
@@ -132,7 +133,8 @@ class Judging:
             rules=self._rules[name],
             numbers=self._numbers,
         )
-        return Row(name, digest, known, judge, now_ns, self.keeping.decided, self.keeping.has)
+        keeping = self.keeping
+        return Row(name, digest, known, judge, now_ns, keeping.decided, keeping.has, self._life)
 
     def _begin(self, name: str, digest: str, known: Known, now_ns: int) -> Row:
         return self.keeping.begin(self._new_row(name, digest, known, now_ns), now_ns, self._new_row)

@@ -199,6 +199,11 @@ class Held:
         return self._began_ns + self.unix_offset_ns
 
     @property
+    def latest_unix_ns(self) -> int:
+        """The latest moment that the evidence knows of."""
+        return self._latest_ns + self.unix_offset_ns
+
+    @property
     def decided_unix_ns(self) -> int:
         """When the decision that stands was made; 0 without one."""
         return self._latches.decided_unix_ns

@@ -78,9 +78,11 @@ class Options:
     run_as_user: int | None = 10095  # None: whom the namespace gives (OpenShift)
     drain_seconds: int = 10
     pre_stop_seconds: int = 5
-    wire_cpu: Amount = Amount("50m", "2")  # one thread: a limit above 1 never holds it back
+    # Requests are weights where a node has no core to spare, and priorities do not reach across
+    # containers: the wire is in production's path, and stands above the observer behind it.
+    wire_cpu: Amount = Amount("100m", "2")  # one thread: a limit above 1 never holds it back
     wire_memory: Amount = Amount("64Mi", "256Mi")
-    observer_cpu: Amount = Amount("100m", "1")
+    observer_cpu: Amount = Amount("50m", "1")
     observer_memory: Amount = Amount("256Mi", "768Mi")
 
 
@@ -174,7 +176,7 @@ def _user(text: str) -> int | None:
 _port = _number(1, 65535)
 _PORT: _Reader = (_port, "a port number from 1 to 65535")
 _NAMED = "a name of lower-case letters, digits and hyphens"
-_CPU_AMOUNT: _Reader = (_amount(_CPU), 'REQUEST/LIMIT, as in "50m/2", the limit not the smaller')
+_CPU_AMOUNT: _Reader = (_amount(_CPU), 'REQUEST/LIMIT, as in "100m/2", the limit not the smaller')
 _MEMORY_AMOUNT: _Reader = (
     _amount(_MEMORY),
     'REQUEST/LIMIT, as in "64Mi/256Mi", the limit likewise',

@@ -122,7 +122,7 @@ def test_a_namespace_that_refuses_the_redirect_is_named(level: str) -> None:
     [
         ({"max": {"memory": "512Mi"}}, "may use 768Mi of memory, 512Mi is the most"),
         ({"min": {"cpu": "80m"}}, "requests 50m of cpu, 80m is the least"),
-        ({"maxLimitRequestRatio": {"cpu": "20"}}, "40 times its request, at most 20"),
+        ({"maxLimitRequestRatio": {"memory": "3.5"}}, "4 times its request, at most 3.5"),
     ],
 )
 def test_a_limit_range_that_refuses_a_container_of_ours_is_named(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sidecar.kube.inject import inject
-from sidecar.kube.options import InjectError
+from sidecar.kube.options import InjectError, quantity
 from sidecar.settings.sources import load
 from tests.kube.pods import container, pod
 
@@ -370,3 +370,11 @@ def test_where_the_namespace_gives_the_user_none_is_named() -> None:
         assert context["runAsNonRoot"] is True
     with pytest.raises(InjectError, match="auto does not go with redirect"):
         inject(pod({"run-as-user": "auto", "intercept": "redirect"}))
+
+
+def test_on_a_full_node_the_wire_stands_above_the_observer_behind_it() -> None:
+    """Requests are weights there, and no process's own priority reaches out of its container."""
+    made = inject(pod())
+    wire, observer = (container(made, name) for name in ("shadow-wire", "shadow-observer"))
+    asked = [quantity(it["resources"]["requests"]["cpu"]) for it in (wire, observer)]
+    assert asked[0] >= 2 * asked[1]

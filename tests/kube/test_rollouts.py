@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import tempfile
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
-from sidecar.serve.gate import CONFLICT, HOOKS
+from sidecar.serve.gate import HOOKS
 from tests.collect.command import Collecting, collecting, enough
 from tests.kube.argo import filled, measured, patience
+from tests.kube.flagger import posted
 from tests.kube.manifests_in import K8S
+from tests.kube.replay import canary, elsewhere, rollout
+from tests.processes import free_port, http_json
 from tests.scenarios.stack import Sidecar, servers, sidecar
-from tests.scenarios.verdicts import MODEL, SAME, infer, judge
+from tests.scenarios.verdicts import MODEL, SAME, infer, judge, predict
 
 WRONG = ("model", "--bias", "9")
 TEMPLATES = {
@@ -127,24 +129,6 @@ def test_the_gate_fails_at_once_and_pauses_when_its_budget_is_used_up() -> None:
     assert paused == "Inconclusive"
 
 
-def posted(url: str, address: str) -> bool:
-    """Whether a webhook's answer counts as success to Flagger: 2xx."""
-    parts = urllib.parse.urlsplit(url)
-    request = urllib.request.Request(
-        f"http://{address}{parts.path}?{parts.query}",
-        data=b'{"name": "digits", "namespace": "models", "phase": "Progressing"}',
-        headers={"Content-Type": "application/json"},
-        method="POST",
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return bool(200 <= answer.status < 300)
-    except urllib.error.HTTPError as error:
-        if error.code != CONFLICT:
-            raise
-        return False
-
-
 def test_flaggers_webhooks_wait_advance_and_roll_back() -> None:
     with servers(MODEL, MODEL, WRONG) as (production, same, wrong):
         said = []
@@ -160,7 +144,8 @@ def test_flaggers_webhooks_wait_advance_and_roll_back() -> None:
                         for name in ("canary", "previous"):
                             gate.wait_decided(name)
                     hooks = WEBHOOKS.items()
-                    said.append({n for n, hook in hooks if posted(hook["url"], gate.address)})
+                    ask = elsewhere(gate.address, {})
+                    said.append({n for n, hook in hooks if posted(hook, ask(hook["url"]))})
     before, passed, _, failed = said
     # Before the first step the canary's own pods have seen nothing: they must not hold it up.
     assert before == {"canary-says"}
@@ -174,3 +159,96 @@ def test_each_of_flaggers_webhooks_asks_as_a_hook_that_the_gate_knows() -> None:
         assert asked in HOOKS
         assert hook["type"] in HOOKS
         assert (asked == "rollback") == (hook["type"] == "rollback")
+
+
+Ran: TypeAlias = tuple[tuple[str, list[str]], tuple[str, list[str]]]
+"""Argo's and Flagger's last phase, and what they did until then."""
+
+
+def decided(it: Sidecar, gate: Collecting, *shadows: str) -> None:
+    """Predictions until each of them is decided about: a busy machine leaves some out."""
+    asked = 0
+    for name in shadows:
+        for _ in range(20):
+            if gate.verdict(name)["state"] in {"PASS", "FAIL"}:
+                break
+            asyncio.run(predict(it.address, range(asked, asked + 150)))
+            asked += 150
+            it.settled(asked)
+            judged = int(http_json(it.http, f"/verdict?shadow={name}")["calls"])
+            gate.wait_calls(judged, name)
+
+
+def ran(gate: Collecting, **names: str) -> Ran:
+    """What either controller makes of the verdict as it stands, from its first step to its last."""
+    ask = elsewhere(gate.address, names)
+    argo, flagger = rollout(ask), canary(ask)
+    now = 0.0
+    for _ in range(12):  # more than either has steps
+        now = argo.reconcile(now)
+        flagger.advance()
+    return (argo.phase, argo.events), (flagger.phase, flagger.events)
+
+
+PROMOTED: Ran = (
+    ("Healthy", ["weight 0", "weight 1", "weight 20", "weight 50", "promoted"]),
+    ("Succeeded", ["weight 1", "weight 20", "weight 50", "promoted"]),
+)
+ABORTED: Ran = (
+    ("Degraded", ["weight 0", "aborted: step 2: Failed"]),
+    ("Failed", ["rolled back: production-objects"]),
+)
+WAITING: Ran = (("Progressing", ["weight 0"]), ("Progressing", []))
+PAUSED: Ran = (("Paused", ["weight 0", "paused: step 2: Inconclusive"]), ("Progressing", []))
+
+
+def test_a_rollout_waits_for_a_verdict_and_pass_promotes_it() -> None:
+    with servers(MODEL, MODEL) as (production, same):
+        shadows = [f"{name}={same}" for name in ("candidate", "canary", "previous")]
+        with sidecar(production, *shadows, settings=judge(SAME)) as it, collected(it) as gate:
+            nothing = ran(gate)
+            decided(it, gate, "candidate", "canary", "previous")
+            passed = ran(gate)
+    assert nothing == WAITING
+    assert passed == PROMOTED
+
+
+def test_fail_aborts_a_rollout_before_a_user_meets_the_new_version() -> None:
+    with servers(MODEL, WRONG) as (production, wrong):
+        shadows = [f"{name}={wrong}" for name in ("candidate", "canary", "previous")]
+        with sidecar(production, *shadows, settings=judge(SAME)) as it, collected(it) as gate:
+            decided(it, gate, "candidate", "canary")
+            assert ran(gate) == ABORTED
+
+
+def test_a_budget_that_is_used_up_pauses_argo_and_holds_flagger() -> None:
+    ended = judge(SAME, min_calls=1, max_calls=1)
+    with servers(MODEL, MODEL) as (production, same):
+        shadows = [f"{name}={same}" for name in ("candidate", "canary", "previous")]
+        with sidecar(production, *shadows, settings=ended) as it, collected(it) as gate:
+            infer(it, 2)
+            for shadow in ("candidate", "canary", "previous"):
+                gate.wait_calls(2, shadow)
+            assert ran(gate) == PAUSED
+
+
+def test_harm_that_is_seen_at_one_percent_takes_the_users_back() -> None:
+    """The canary passed as a shadow; with users its own pods see what it does wrong."""
+    with servers(MODEL, MODEL, WRONG) as (production, same, wrong):
+        good = [f"{name}={same}" for name in ("candidate", "canary")]
+        given = judge(SAME)
+        with sidecar(production, *good, f"previous={wrong}", settings=given) as it:
+            with collected(it) as gate:
+                decided(it, gate, "candidate", "canary", "previous")
+                argo, flagger = ran(gate)
+    assert argo == ("Degraded", ["weight 0", "weight 1", "aborted: beside the steps: Failed"])
+    assert flagger == ("Failed", ["rolled back: canary-objects"])
+
+
+def test_a_collector_that_is_gone_ends_argos_gate_after_the_hours_that_are_said() -> None:
+    argo, now, looks = rollout(elsewhere(f"127.0.0.1:{free_port()}", {})), 0.0, 0
+    while argo.phase == "Progressing":
+        last, looks = now, looks + 1
+        now = argo.reconcile(now)
+    assert (argo.phase, argo.weight, looks) == ("Degraded", 0, 1441)
+    assert last == 4 * 3600

@@ -16,7 +16,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import groupby
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -45,8 +45,8 @@ class Sums:
 class Level:
     """Closed blocks of one length."""
 
-    __slots__ = ("_bets", "_changed", "_keep", "_new", "_sums", "changes", "first", "last", "old",
-                 "rows", "seconds")  # fmt: skip
+    __slots__ = ("_bets", "_changed", "_keep", "_new", "_packed", "_rows", "_sums", "changes",
+                 "first", "last", "old", "seconds")  # fmt: skip
 
     def __init__(self, bets: Bets, seconds: float, keep: int) -> None:
         """Start without blocks.
@@ -61,12 +61,30 @@ class Level:
         self.seconds = seconds
         self.first: int | None = None  # numbers of the first and last block there ever was
         self.last: int | None = None
-        self.rows: dict[int, Row] = {}  # the window by number, oldest first
+        self._rows: dict[int, Row] = {}  # the window by number, oldest first; or, as it was read:
+        self._packed: Floats | None = None  # number and sums of each: a collector has thousands
         self.old = Sums(np.zeros(bets.width))  # over the blocks that left it
         self._sums = Sums(np.zeros(bets.width))  # over all, but for:
         self._new = 0  # so many of the window's last, which are not in the sums yet
         self.changes = 0  # how often a block was added or changed
         self._changed = False  # and those that were changed: everything is to be summed again
+
+    @property
+    def rows(self) -> dict[int, Row]:
+        """The blocks of the window by number, oldest first; for counting in."""
+        if self._packed is not None:
+            self._rows = {int(row[0]): row[1:] for row in self._packed.tolist()}
+            self._packed = None
+        return self._rows
+
+    @property
+    def table(self) -> Floats:
+        """The same as numbers, shape (blocks, 1 + width): number, calls, sums."""
+        if self._packed is not None:
+            return self._packed
+        if not self._rows:
+            return np.zeros((0, 1))
+        return np.array([[number, *row] for number, row in self._rows.items()])
 
     def close(self, number: int, row: Row) -> None:
         """Count one more block that has calls; later than every one before."""
@@ -86,7 +104,7 @@ class Level:
         if known is None and row[0] <= 0:
             return False  # a block without calls has no mean
         if known is None:
-            self.rows = dict(sorted([*self.rows.items(), (number, list(row))]))
+            self._rows = dict(sorted([*self.rows.items(), (number, list(row))]))
         else:
             for i, x in enumerate(row):
                 known[i] += x
@@ -175,11 +193,12 @@ class Level:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
+        table = self.table
         return {
             "first": self.first,
             "last": self.last,
-            "rows": _packed(self.rows),
-            "width": 1 + len(next(iter(self.rows.values()), ())),
+            "rows": _packed(table),
+            "width": table.shape[1],
             "old": _plain(self.old),
             "sums": _plain(self.sums),
         }
@@ -189,11 +208,11 @@ class Level:
         """From `to_dict`.
 
         Raises:
-            ValueError: for sums of another width.
+            ValueError: for sums of another width, and numbers of blocks that are none.
         """
         level = cls(bets, seconds, keep)
         level.first, level.last = data["first"], data["last"]
-        level.rows = _unpacked(data["rows"], int(data.get("width", 1)))
+        level._packed = _unpacked(data["rows"], int(data.get("width", 1)), 2 + bets.sums)
         level.old = _sums_of(bets.width, data["old"])
         level._sums = _sums_of(bets.width, data["sums"])
         return level
@@ -214,7 +233,7 @@ class Level:
         since = max(_oldest_kept(part) for part in parts)
         folded = [_folded(part, since) for part in parts]
         old, cap = _joined([f for f in folded if f is not None], like._bets)
-        whole.rows = _added(parts, since)
+        whole._packed = _added(parts, since)
         whole.old = Sums(old, None, whole._day(since - 1) if since else -1, cap=cap)
         found = whole._grown(whole.old, list(whole.rows.items()), ())
         ended = [
@@ -230,41 +249,41 @@ class Level:
         return whole
 
 
-def _added(parts: Sequence[Level], since: int) -> dict[int, Row]:
+def _added(parts: Sequence[Level], since: int) -> Floats:
     """The parts' blocks from a number on, added by number, in order."""
-    counts = sum(len(part.rows) for part in parts)
-    if not counts:
-        return {}
-    numbers = np.fromiter(chain.from_iterable(part.rows for part in parts), np.int64, counts)
-    rows = chain.from_iterable(part.rows.values() for part in parts)
-    table = np.fromiter(chain.from_iterable(rows), np.float64).reshape(counts, -1)
-    kept = numbers >= since
-    unique, at = np.unique(numbers[kept], return_inverse=True)
-    added = np.zeros((len(unique), table.shape[1]))
-    np.add.at(added, at, table[kept])  # one after the other, as a loop would
-    return dict(zip(unique.tolist(), added.tolist(), strict=True))
+    table = np.concatenate([part.table for part in parts if len(part.table)] or [np.zeros((0, 1))])
+    table = table[table[:, 0] >= since]
+    numbers, at = np.unique(table[:, 0], return_inverse=True)
+    added = np.zeros((len(numbers), table.shape[1]))
+    np.add.at(added, at, table)  # one after the other, as a loop would
+    added[:, 0] = numbers
+    return added
 
 
-def _packed(rows: Mapping[int, Row]) -> str:
+def _packed(table: Floats) -> str:
     """Number and sums of each block, as base64 of little-endian doubles: digits take ten times as
     long to read."""
-    table = np.array([[number, *row] for number, row in rows.items()], dtype="<f8")
-    return base64.b64encode(table.tobytes()).decode()
+    return base64.b64encode(table.astype("<f8").tobytes()).decode()
 
 
-def _unpacked(packed: str | Sequence[Sequence[float]], width: int) -> dict[int, Row]:
+def _unpacked(packed: str | Sequence[Sequence[float]], width: int, wanted: int) -> Floats:
     """From `_packed`, or from the numbers themselves, as they were kept before.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is neither, rows are not as wide as `wanted`, or a block has no number.
     """
-    if not isinstance(packed, str):
-        return {int(row[0]): [float(x) for x in row[1:]] for row in packed}
-    table = np.frombuffer(base64.b64decode(packed, validate=True), dtype="<f8")
-    if len(table) % width:
-        raise ValueError(f"blocks: {len(table)} numbers in rows of {width}")
-    rows = table.reshape(-1, width).tolist()
-    return {int(row[0]): row[1:] for row in rows}
+    if isinstance(packed, str):
+        flat = np.frombuffer(base64.b64decode(packed, validate=True), dtype="<f8")
+        if len(flat) % width:
+            raise ValueError(f"blocks: {len(flat)} numbers in rows of {width}")
+        table = flat.reshape(-1, width)
+    else:
+        table = np.array([[float(x) for x in row] for row in packed] or np.zeros((0, 1)))
+    if len(table) and table.shape[1] != wanted:
+        raise ValueError(f"blocks: rows of {table.shape[1]} numbers, not {wanted}")
+    if not (table[:, 0] == np.floor(table[:, 0])).all() or not np.isfinite(table[:, 0]).all():
+        raise ValueError("blocks: numbers that are not whole")
+    return table
 
 
 def _plain(sums: Sums) -> dict[str, Any] | None:
@@ -310,11 +329,13 @@ def _oldest_kept(part: Level) -> int:
     """The first number from which on nothing of a pod has been folded away."""
     if not part.old.vector[BLOCKS]:
         return 0
-    return next(iter(part.rows)) if part.rows else (part.last or 0) + 1
+    return int(part.table[0, 0]) if len(part.table) else (part.last or 0) + 1
 
 
 def _folded(part: Level, since: int) -> _Folded | None:
-    before = [row for row in part.rows.items() if row[0] < since]
+    table = part.table
+    early = table[table[:, 0] < since].tolist()
+    before = [(int(row[0]), row[1:]) for row in early]
     sums = part._grown(part.old, before, ())
     vector = sums.vector
     if not vector[BLOCKS] or part.first is None:
