@@ -33,7 +33,7 @@ def tapped(
     for number, (direction, chunk) in enumerate(conversation):
         room = rooms[number % len(rooms)]
         for kind, payload in walker.feed(direction, chunk, PLENTY, room, everything=everything):
-            told.append(record(kind, direction, 1, 0, payload))
+            told.append(record(kind, direction, 1, 0, bytes(payload)))
     return b"".join(told)
 
 
