@@ -147,8 +147,6 @@ class Judged:
                     row.lose_one(UNTOLD, now_ns)
                 return
         found = self._row_of(pair.comparison.models, now_ns)
-        if found is not None and len(self._all) > 1:
-            self._bring_label(found, pair)
         if found is None:
             self.crowded += 1
             self._crowded_ns = now_ns
@@ -165,13 +163,6 @@ class Judged:
             See `Judge.label`.
         """
         return self.labels.tell(label, now_ns)
-
-    def _bring_label(self, found: Row, pair: JudgedPair) -> None:
-        """A label that came before its call waits with the versions that were current then."""
-        for row in self._all:
-            if row is not found and (label := row.judge.early_label(pair)) is not None:
-                row.has_changed = True
-                found.judge.label(label, self._latest_ns)
 
     def blind(self, calls: float, now_ns: int) -> None:
         """Count calls that only the wire saw."""

@@ -205,11 +205,6 @@ class LabelStore(Generic[W]):
             self._fate(Fate.UNMATCHED)
         return None
 
-    def take_early(self, correlation_id: str) -> Label | None:
-        """Give away a label that came before its pair, if there is one."""
-        entry = self._early.take(correlation_id) if correlation_id in self._early else None
-        return None if entry is None else entry.value
-
     def knows(self, correlation_id: str) -> bool:
         """Whether a pair of that id is or was here."""
         return any(correlation_id in kept for kept in (self._waiting, self._joined, self._gone))
