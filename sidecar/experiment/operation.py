@@ -7,6 +7,7 @@ Counterparts: `app`, which asks about each call; `settings.difference`, which kn
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from sidecar.call import SkipReason, Started
@@ -47,9 +48,16 @@ class Operation:
 
     def check(self, call: Started, draw: float) -> SkipReason | None:
         """Say why no receiver gets the call, or None; SHED comes last, after every choice."""
-        began = call.started_ns
-        resting = self._rests_ns <= began and (self._resting or began < self._rested_ns)
+        resting = self._rested(call.started_ns)
         return self._admission.check(call, draw, self.pace.share, resting=resting)
+
+    def left_out(self, call: Started, draw: Callable[[], float]) -> tuple[SkipReason, int]:
+        """Of calls that the wire did not copy: by which choice, and how many; the rest are SHED."""
+        resting = self._rested(call.started_ns)
+        return self._admission.left_out(call, draw, self.pace.share, resting=resting)
+
+    def _rested(self, began_ns: int) -> bool:
+        return self._rests_ns <= began_ns and (self._resting or began_ns < self._rested_ns)
 
     @property
     def is_on(self) -> bool:

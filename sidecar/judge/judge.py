@@ -309,7 +309,10 @@ def weighed(scores: Scores, weight: float) -> Scores:
     (Horvitz and Thompson, "A generalization of sampling without replacement", 1952).
     """
     n, sums = scores
-    return n * weight, tuple(tuple(x * weight for x in one) for one in sums)
+    if len(sums) == 1 and len(sums[0]) == 2:  # nearly every kind
+        worst, best = sums[0]
+        return n * weight, ((worst * weight, best * weight),)
+    return n * weight, tuple([tuple([x * weight for x in one]) for one in sums])
 
 
 def add_all(cell: Cell, counted: Increments) -> None:

@@ -89,9 +89,12 @@ class Plan:
             pair: the call.
             ranges: what has been learned of production's values so far; learns from this call.
         """
-        if not self.is_about(pair):
+        criterion = self.criterion
+        if not pair.answered or (
+            criterion.methods != "*" and not fnmatchcase(pair.method, criterion.methods)
+        ):
             return []
-        return self.criterion.count(self, pair, ranges)
+        return criterion.count(self, pair, ranges)
 
     def score(self, counted: Increments) -> float | None:
         """A call's score, of what it added: in the unit of the margin; None if it has none."""
