@@ -2,7 +2,8 @@
 
 Rule: a call counts in the row of its versions, and only there; what tells no version, and what was
 skipped or lost, in the current row. While several of the shadow's versions answer, a call that
-tells none may be any one's, and counts in each as lost: else one's errors would be another's.
+tells none may be any one's, and counts in each as lost: else one's errors would be another's. So
+may a call that was lost be any one's of those that answer, production's versions among them.
 Nothing is begun again because other versions were seen, and rows are bounded: of many, the one that
 was longest not seen goes from memory, never from the store; where nothing is kept it is forgotten,
 but for a FAIL. Calls of versions for which there is no
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from sidecar.call import SkipReason
+from sidecar.call import DRAWN, INELIGIBLE, SkipReason
 from sidecar.experiment.epoch import EpochCounts
 from sidecar.experiment.ledger import ShadowCounts
 from sidecar.experiment.row import UNTOLD, Row
@@ -143,6 +144,8 @@ class Judged:
                     row.lose_one(UNTOLD, now_ns)
                 return
         found = self._row_of(pair.comparison.models, now_ns)
+        if found is not None and len(self._all) > 1:
+            self._bring_label(found, pair)
         if found is None:
             self.crowded += 1
             self._crowded_ns = now_ns
@@ -161,6 +164,13 @@ class Judged:
         row.has_changed = True
         return row.judge.label(label, now_ns)
 
+    def _bring_label(self, found: Row, pair: JudgedPair) -> None:
+        """A label that came before its call waits with the versions that were current then."""
+        for row in self._all:
+            if row is not found and (label := row.judge.early_label(pair)) is not None:
+                row.has_changed = True
+                found.judge.label(label, self._latest_ns)
+
     def blind(self, calls: float, now_ns: int) -> None:
         """Count calls that only the wire saw."""
         self.row.miss({}, calls, now_ns)
@@ -171,9 +181,15 @@ class Judged:
             self._latest_ns = max(self._latest_ns, now_ns)
         told = self._told
         new = {r: n - told[r] for r, n in self.counts.skipped.items() if n != told[r]}
-        if new:
-            told.update(self.counts.skipped)
-            self.row.miss(new, 0.0, self._latest_ns)
+        if not new:
+            return
+        told.update(self.counts.skipped)
+        lost = {r: n for r, n in new.items() if r not in INELIGIBLE | DRAWN}
+        self.row.miss(new, 0.0, self._latest_ns)
+        # A call that was lost may be any one's of those that answer.
+        for row in self._here if lost else ():
+            if row is not self.row and self._latest_ns - row.seen_ns <= GONE_NS:
+                row.miss(lost, 0.0, self._latest_ns)
 
     def follow(self, digest: str, now_ns: int) -> None:
         """Other rules are in force: count under them, from where they were if they were before."""
@@ -207,11 +223,13 @@ class Judged:
     def _any_of(self, models: tuple[str, str], now_ns: int) -> list[Row]:
         """The rows of versions that answer now and that a call may be of which tells none."""
         told = told_by(models)
-        return [
+        found = [
             row
             for row in self._here
             if row.known.named[1] and now_ns - row.seen_ns <= GONE_NS and row.known.fits(told)
         ]
+        shadows = {row.known.versions.shadow for row in found}
+        return found if len(shadows) > 1 else []  # of one shadow it is known whose it is
 
     @property
     def _here(self) -> list[Row]:

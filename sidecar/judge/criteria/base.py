@@ -207,6 +207,21 @@ class Criterion(Section):
         """Of what a call added: its weight, and for each claim what it adds to a block's sums."""
         return 0.0, ()
 
+    def unread(self, plan: Plan, counted: Increments) -> tuple[Increments, frozenset[Side]]:
+        """What is to be added when calls that were compared as bytes turn out to be unknown.
+
+        Equal bytes are equal values; bytes that differ may be equal values all the same.
+
+        Args:
+            plan: the criterion's.
+            counted: what they added, together.
+
+        Returns:
+            More increments, and the claims that those calls told of; nothing where the bytes did
+            not matter.
+        """
+        return [], frozenset()
+
     def share_of_lost(self, plan: Plan, counted: float) -> float:
         """Of the calls that were lost, what share would have counted, by a draw of their own.
 
