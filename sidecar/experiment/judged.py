@@ -2,12 +2,13 @@
 
 Rule: a call counts in the row of its versions, and only there; what tells no version, and what was
 skipped or lost, in the current row. While several of the shadow's versions answer, a call that
-tells none may be any one's, and counts in each as lost: else one's errors would be another's.
+tells none may be any one's, and counts in each as lost: else one's errors would be another's. So
+may a call that was lost be any one's of those that answer, production's versions among them.
 Nothing is begun again because other versions were seen, and rows are bounded: of many, the one that
 was longest not seen goes from memory, never from the store; where nothing is kept it is forgotten,
 but for a FAIL. Calls of versions for which there is no
 room are lost, and nothing is PASS while they come.
-Counterparts: `judging`, which makes rows; `judge.versions`, the rules; `row`.
+Counterparts: `judging`, which makes rows; `judge.versions`, the rules; `row`; `row_labels`.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from sidecar.call import SkipReason
+from sidecar.call import DRAWN, INELIGIBLE, SkipReason
 from sidecar.experiment.epoch import EpochCounts
 from sidecar.experiment.ledger import ShadowCounts
 from sidecar.experiment.row import UNTOLD, Row
+from sidecar.experiment.row_labels import RowLabels
 from sidecar.judge.counts import Coverage
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.versions import GONE_NS, Known, current, told_by
+from sidecar.judge.worst import identity_of
 
 MOST_ROWS = 16
 CROWDED = "version_crowded"  # why calls are lost whose versions there is no room for
@@ -60,6 +63,7 @@ class Judged:
         self._crowded_ns = self._full_until_ns = 0  # when the last came; no room is looked for
         self._begin = begin
         self._all = list(rows) or [begin(counts.name, digest, Known(), now_ns)]
+        self.labels = RowLabels(self)
         self._choose()
         self._told: dict[SkipReason, int] = dict(counts.skipped)  # as was last accounted for
 
@@ -148,18 +152,17 @@ class Judged:
             self._crowded_ns = now_ns
             self.row.lose_one(CROWDED, now_ns)
         else:
+            if len(self._all) > 1:
+                self.labels.bring(identity_of(pair), found, now_ns)
             found.observe(pair, now_ns, unix_ns, scores)
 
     def label(self, label: Label, now_ns: int) -> str:
-        """Count a label where its call is; one that came first waits with the current versions.
+        """Count a label where its call is; see `RowLabels`.
 
         Returns:
             See `Judge.label`.
         """
-        rows = self.rows
-        row = next((r for r in rows if r.judge.knows(label.correlation_id)), rows[0])
-        row.has_changed = True
-        return row.judge.label(label, now_ns)
+        return self.labels.tell(label, now_ns)
 
     def blind(self, calls: float, now_ns: int) -> None:
         """Count calls that only the wire saw."""
@@ -171,9 +174,15 @@ class Judged:
             self._latest_ns = max(self._latest_ns, now_ns)
         told = self._told
         new = {r: n - told[r] for r, n in self.counts.skipped.items() if n != told[r]}
-        if new:
-            told.update(self.counts.skipped)
-            self.row.miss(new, 0.0, self._latest_ns)
+        if not new:
+            return
+        told.update(self.counts.skipped)
+        lost = {r: n for r, n in new.items() if r not in INELIGIBLE | DRAWN}
+        self.row.miss(new, 0.0, self._latest_ns)
+        # A call that was lost may be any one's of those that answer.
+        for row in self._here if lost else ():
+            if row is not self.row and self._latest_ns - row.seen_ns <= GONE_NS:
+                row.miss(lost, 0.0, self._latest_ns)
 
     def follow(self, digest: str, now_ns: int) -> None:
         """Other rules are in force: count under them, from where they were if they were before."""
@@ -204,17 +213,20 @@ class Judged:
         if row is self.row or not self._here:
             self._all.append(self._begin(self.name, row.digest, row.known, now_ns))
         self._choose()
+        self.labels.leave(row, now_ns)
 
     # ---- whose a call is ------------------------------------------------------------------------
 
     def _any_of(self, models: tuple[str, str], now_ns: int) -> list[Row]:
         """The rows of versions that answer now and that a call may be of which tells none."""
         told = told_by(models)
-        return [
+        found = [
             row
             for row in self._here
             if row.known.named[1] and now_ns - row.seen_ns <= GONE_NS and row.known.fits(told)
         ]
+        shadows = {row.known.versions.shadow for row in found}
+        return found if len(shadows) > 1 else []  # of one shadow it is known whose it is
 
     @property
     def _here(self) -> list[Row]:
@@ -293,5 +305,7 @@ class Judged:
             if oldest is self.row or now_ns - oldest.seen_ns < REST_NS:
                 return False
             self._all.remove(oldest)
+            self.labels.leave(oldest, now_ns)
         self._all.append(row)
+        self.labels.join(row, now_ns)
         return True

@@ -160,12 +160,8 @@ class Row:
             self._is_begun = True
             self._begin(self)
         counted = self.judge.observe(pair, now_ns, scores)
-        if self.judge.epoch != self.epoch.number:
-            self.epoch = EpochCounts(self.judge.epoch)
-            self.compared, self.blind, self._stands = 0, 0.0, None
-            self.bytes = self.unreadable = self.unplaced = 0
-            self._marks.clear()
-            self._cutter.anew()
+        if self.judge.stands is None:
+            self._stands = None  # a FAIL rested on what is not known any more
         self.compared += 1
         if counted:
             self.epoch.add(pair, unix_ns)

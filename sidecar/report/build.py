@@ -135,7 +135,7 @@ def build(
             *of_attempt(attempt, lead.settings.alpha),
             *of_away(away),
             *of_limited(skipped, sum(outcomes.values())),
-            *of_sums(outputs, unread),
+            *of_sums(outputs, unread, verdict.events.get("unread", 0)),
             *of_idle(
                 verdict.criteria, lead.settings.model_dump(mode="json"), outputs, verdict.calls
             ),
@@ -154,8 +154,10 @@ def _judged(taken: Sequence[Part], whole: Total) -> Verdict:
     """The verdict on a sum of like parts; one sidecar's decision stands wherever it is shown."""
     lead = taken[0]
     verdict = decide(lead.settings, plans_of(lead.settings, lead.control_fraction), whole)
-    if len(taken) == 1 and not whole.left_out and lead.stands is not None:
-        verdict = replace(verdict, state=lead.stands[0], reason=lead.stands[1])
+    stands = lead.stands if len(taken) == 1 and not whole.left_out else None
+    worse = stands is not None and stands[0] is State.PASS and verdict.state is State.FAIL
+    if stands is not None and not worse:
+        verdict = replace(verdict, state=stands[0], reason=stands[1])
     return verdict
 
 

@@ -6,7 +6,6 @@ from sidecar.experiment.judged import Judged
 from sidecar.experiment.row import Row
 from sidecar.experiment.state import State
 from sidecar.judge.counts import ALL
-from sidecar.judge.report import State as Verdict
 from sidecar.report.build import build
 from sidecar.report.notices import of_state
 from sidecar.report.part import Away, Part
@@ -26,13 +25,14 @@ def part_of(state: State, judged: Judged, row: Row | None = None) -> Part:
     judged.account(state.now_ns)
     row = row or judged.row
     judge, epoch = row.judge, row.epoch
+    is_current = row is judged.row
+    verdict = judged.evaluate(state.now_ns) if is_current else row.verdict
     snapshot = row.snapshot(state.now_ns)
     worst = {key: judge.worst(*key) for key in snapshot.cells}
-    is_current = row is judged.row
-    stands = judge.stands
-    why = judged.is_crowded(state.now_ns) if is_current else ""
-    if why and stands is not None and stands[0] is Verdict.PASS:
-        stands = (Verdict.INCONCLUSIVE, f"{why}: {stands[1]}")
+    # As every other door says it now: a PASS that was reached may say nothing of the latest calls.
+    stands = judge.stands if not is_current else None
+    if is_current and judge.stands is not None:
+        stands = (verdict.state, verdict.reason)
     return Part(
         source="",
         shadow=judged.name,
