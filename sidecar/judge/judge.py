@@ -183,10 +183,6 @@ class Judge(Held):
             return "its call was counted by a label that says something else, which stays"
         return ""
 
-    def early_label(self, pair: JudgedPair) -> Label | None:
-        """The label that waits here for a call that turns out to be another judge's."""
-        return self._labels.take_early(identity_of(pair))
-
     @property
     def stands(self) -> tuple[State, str] | None:
         """The decision that stands, and why; None while there is none."""
