@@ -17,6 +17,7 @@ from sidecar.compare.readers.tensorflow_serving import (
     PredictReader,
     RegressReader,
 )
+from sidecar.compare.readers.torchserve import TorchServeReader
 from sidecar.pb.inference import open_inference_pb2 as oip
 from sidecar.pb.inference import seldon_pb2 as seldon
 from sidecar.pb.inference import tensorflow_serving_pb2 as tf
@@ -44,6 +45,7 @@ TOO_MANY: list[tuple[Reader, bytes]] = [
     (ClassifyReader(), field(1, field(1, field(1, b"") * MANY))),
     (RegressReader(), field(1, field(1, b"") * MANY)),
     (SeldonReader(), field(3, field(3, field(1, b"") * MANY))),
+    (TorchServeReader(), field(3, b"") * MANY),
     (DescriptorReader(oip.ModelInferRequest, oip.ModelInferResponse), field(5, b"") * MANY),
 ]
 
