@@ -59,6 +59,7 @@ class House:
         instance: str = "pod",
         processes: int = 1,
         keeping: Keeping | None = None,
+        unix_offset_ns: int = 5,
         **shadow: Any,
     ) -> None:
         shadows = [{"name": "candidate", "address": "127.0.0.1:1", **shadow}]
@@ -95,13 +96,13 @@ class House:
             draw.random,
             Log("test", self.told),
             instance=instance,
-            unix_offset_ns=5,
+            unix_offset_ns=unix_offset_ns,
             listeners=[self.watchers.tell],
             keeping=keeping,
         )
         self.ledger, self.judging = parts.ledger, parts.judging
         self.experiment = Experiment(
-            parts, self.clock, draw.random, Log("test", self.told), unix_offset_ns=5
+            parts, self.clock, draw.random, Log("test", self.told), unix_offset_ns=unix_offset_ns
         )
         self.calls = 0
 

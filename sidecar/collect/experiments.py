@@ -2,7 +2,8 @@
 
 An experiment is a shadow's name, both sides' versions and the rules. Rules:
 - FAIL stands for its experiment, whatever comes later. PASS is judged anew in each round, and
-  watched: harm that begins after it is a FAIL, too.
+  watched: harm that begins after it is a FAIL, too, and while too few of the latest calls are
+  compared it says nothing of now.
 - A rollout back to an old pair is the old experiment, and goes on with its evidence.
 - Each further experiment about a candidate that was decided about before, with another margin,
   perhaps, is an attempt of its own and may err less (`judge.evidence.attempts`).
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sidecar.judge.counts import READER, Snapshot, Total
+from sidecar.judge.counts import READER, Coverage, Snapshot, Total
 from sidecar.judge.criteria.base import Plan
 from sidecar.judge.evidence.watch import Watch
 from sidecar.judge.latches import Latches, begin_watch, harm
@@ -79,6 +80,8 @@ class Experiment:
             "attempt": self.attempt,
             "failed": self.failed,
             "passed_unix": self.passed_unix,
+            "window": self.latches.window,
+            "latest": self.latches.latest,
             "watches": {
                 name: [watch.to_dict() for watch in watches]
                 for name, watches in self.latches.watches.items()
@@ -92,7 +95,12 @@ class Experiment:
         Raises:
             ValueError, KeyError, TypeError, AttributeError: for anything else.
         """
-        latches = Latches(decided_unix_ns=int(data["passed_unix"] * 1e9))
+        window = data.get("window")  # an older version did not look
+        latches = Latches(
+            decided_unix_ns=int(data["passed_unix"] * 1e9),
+            window=None if window is None else Coverage(*window),
+            latest=data.get("latest"),
+        )
         for name, watches in data["watches"].items():
             latches.watches[name] = [Watch.from_dict(watch) for watch in watches]
         return cls(

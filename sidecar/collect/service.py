@@ -5,7 +5,7 @@ Rules
    (same rules, same versions), so a rollout back to an old pair goes on where it was. Where a side
    does not tell its version, nobody knows whose evidence it was: it goes with its pod.
 2. A pod that is there and does not add to the sum (no answer, no sidecar, no such shadow, other
-   rules or versions) is named, and forbids PASS.
+   rules or versions, a state that was put back or copied) is named, and forbids PASS.
 3. FAIL stands for its experiment, and a PASS is watched: see `experiments`.
 4. Nothing passes on old knowledge: before the first round, or when evidence had to be let go.
 
@@ -23,14 +23,18 @@ from sidecar.judge.counts import Snapshot, SnapshotKey, Total, alike, counts_of,
 from sidecar.judge.criteria.base import Plan
 from sidecar.judge.evidence.attempts import alpha_of_attempt
 from sidecar.judge.held import declared_of
+from sidecar.judge.latches import Latches, moment, uncovered
 from sidecar.judge.report import State, Verdict
+from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.verdict import decide, plans_of
 from sidecar.report.build import build, empty_report
+from sidecar.report.copies import copies
 from sidecar.report.part import Part
 from sidecar.report.report import Report, ServiceFacts, VerdictChange
 
 MOST_PARTS = 5_000  # of one shadow; those heard of longest ago go first
 NAMED = 5
+SLACK_NS = 30 * 10**9  # within which a killed pod may have told of what it did not write
 NOT_INJECTED = "asked for the sidecar and does not have it"
 
 
@@ -57,6 +61,7 @@ class Service:
     last: Heard | None = None
     dropped: set[str] = field(default_factory=set)  # experiments cut short
     unread: dict[str, int] = field(default_factory=dict)  # by shadow: parts of another version
+    _unnamed: dict[tuple[str, str], Latches] = field(default_factory=dict)
     _parts: dict[str, dict[SnapshotKey, Part]] = field(default_factory=dict)
     _seen: dict[tuple[str, SnapshotKey], float] = field(default_factory=dict)
 
@@ -87,10 +92,12 @@ class Service:
 
     def hear(self, heard: Heard) -> tuple[list[Told], list[Part]]:
         """Take in a round; returns the parts that are news, and those that had to go."""
-        refused: dict[str, str] = {}
+        refused = copies(told.part for told in heard.told)
         good = []
         for told in heard.told:
-            if why := self._contradicts(told.part):
+            if told.part.source in refused:
+                continue
+            if why := self._contradicts(told.part) or self._behind(told.part):
                 refused[told.part.source] = why
             else:
                 good.append(told)
@@ -106,6 +113,23 @@ class Service:
         if other is None or declared_of(other.settings) == declared_of(part.settings):
             return None
         return "its criteria are others than its digest of rules says"
+
+    def _behind(self, part: Part) -> str | None:
+        """One that lacks what it told before: nobody may drop, or add up, either in silence."""
+        now = part.snapshot
+        kept = self._parts.get(part.shadow, {}).get(now.key)
+        if kept is None:
+            return None
+        then = kept.snapshot
+        lacks = now.sequence < then.sequence or now.began_unix_ns != then.began_unix_ns
+        if not lacks and not any(gap.has(then.latest_unix_ns, SLACK_NS) for gap in now.gaps):
+            return None
+        says = f"; by itself it says {part.stands[0]}: {part.stands[1]}" if part.stands else ""
+        return (
+            f"lacks what it told until {moment(then.latest_unix_ns)} ({then.calls:,} calls): its "
+            f"state was put back from a backup, or could not be written; remove its --state "
+            f"directory, so that it counts anew beside what it told{says}"
+        )
 
     def report(self, shadow: str, unix: float, history: Sequence[VerdictChange] = ()) -> Report:
         """The report of one shadow, with what is known of the service."""
@@ -125,6 +149,7 @@ class Service:
         settings = lead.settings.model_copy(update={"alpha": alpha})
         plans = plans_of(settings, lead.control_fraction)
         verdict = self._standing(chosen, decide(settings, plans, whole), experiment, plans, whole)
+        verdict = self._of_now(verdict, self._latches(shadow, lead, experiment), whole, settings)
         found = build(
             chosen, unix, verdict=verdict, missing=missing, allow_missing=self.allow_missing
         )
@@ -176,6 +201,24 @@ class Service:
         if verdict.state is State.FAIL and not experiment.failed:
             experiment.failed = verdict.reason
         return verdict
+
+    def _latches(self, shadow: str, lead: Part, experiment: Experiment | None) -> Latches:
+        """Where it is noted which calls were looked at last; without versions, in memory."""
+        if experiment is not None:
+            return experiment.latches
+        return self._unnamed.setdefault((shadow, lead.snapshot.rules), Latches())
+
+    def _of_now(
+        self, verdict: Verdict, latches: Latches, whole: Total, settings: JudgeSettings
+    ) -> Verdict:
+        """After a PASS: whether enough of the calls that come now are compared."""
+        if latches.window is None and verdict.state is not State.PASS:
+            return verdict
+        latches.decided_unix_ns = latches.decided_unix_ns or whole.unix_ns
+        thin = uncovered(latches, whole.coverage, settings.coverage_floor, settings.min_calls)
+        if thin is None or verdict.state is not State.PASS:
+            return verdict
+        return replace(verdict, state=State.INCONCLUSIVE, reason=thin)
 
     def _not_on_old(
         self, verdict: Verdict, experiment: Experiment | None, here: set[SnapshotKey]

@@ -137,16 +137,14 @@ class Judged:
         self, pair: JudgedPair, now_ns: int, unix_ns: int, scores: dict[str, float] | None = None
     ) -> None:
         """Count one pair in the row of its versions."""
-        models, found = pair.comparison.models, None
-        if ":" not in models[1] and len(self._all) > 1:
-            whose = self._any_of(models, now_ns)
-            if len({Known(None, row.known.named[1]).versions for row in whose}) > 1:
-                for row in whose:
-                    row.lose_one(UNTOLD, now_ns)
-                return
-            if whose:  # one version of the shadow, beside one of production's or several
-                found = self.row if self.row in whose else max(whose, key=lambda r: r.seen_ns)
-        found = found or self._row_of(models, now_ns)
+        models = pair.comparison.models
+        if ":" not in models[1] and len(self._all) > 1 and (whose := self._any_of(models, now_ns)):
+            for row in whose:
+                row.lose_one(UNTOLD, now_ns)
+            return
+        found = self._row_of(models, now_ns)
+        if found is not None and len(self._all) > 1:
+            self._bring_label(found, pair)
         if found is None:
             self.crowded += 1
             self._crowded_ns = now_ns
@@ -164,6 +162,13 @@ class Judged:
         row = next((r for r in rows if r.judge.knows(label.correlation_id)), rows[0])
         row.has_changed = True
         return row.judge.label(label, now_ns)
+
+    def _bring_label(self, found: Row, pair: JudgedPair) -> None:
+        """A label that came before its call waits with the versions that were current then."""
+        for row in self._all:
+            if row is not found and (label := row.judge.early_label(pair)) is not None:
+                row.has_changed = True
+                found.judge.label(label, self._latest_ns)
 
     def blind(self, calls: float, now_ns: int) -> None:
         """Count calls that only the wire saw."""
@@ -217,11 +222,13 @@ class Judged:
     def _any_of(self, models: tuple[str, str], now_ns: int) -> list[Row]:
         """The rows of versions that answer now and that a call may be of which tells none."""
         told = told_by(models)
-        return [
+        found = [
             row
             for row in self._here
             if row.known.named[1] and now_ns - row.seen_ns <= GONE_NS and row.known.fits(told)
         ]
+        shadows = {row.known.versions.shadow for row in found}
+        return found if len(shadows) > 1 else []  # of one shadow it is known whose it is
 
     def _answering(self, now_ns: int) -> list[Row]:
         """The rows of versions that answer now: a call that was lost may be any one's."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from time import thread_time_ns
 from typing import TYPE_CHECKING, Any
 
+from sidecar.call import CallKey
 from sidecar.compare.comparer import Comparer, Examination
 from sidecar.compare.readers.opaque import OPAQUE
 from sidecar.compare.result import Comparison
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from sidecar.experiment.pair import Pair
 
 SIDES = ("client", "server")
+NOT_JUDGED = "not_judged"  # why a call is lost that we cannot count: a defect of ours
 SWEEP_NS = 900_000_000  # a sweep is asked for about once a second
 AT_REST_NS = 10_000_000_000  # between two evaluations while no call and no label comes
 EVALUATE_SHARE = 200  # evaluating takes at most one part in so many of a core's time
@@ -71,12 +73,14 @@ class Judging:
         self.settings: JudgeSettings = settings.judged
         self.keeping = keeping or Keeping(None)
         self.instance = self.keeping.instance or instance
+        self._life = instance
         self.unix_offset_ns = unix_offset_ns
         self.failures = 0  # calls that could not be counted: a defect of ours
         self.listeners: list[Callable[[str, JudgedPair], None]] = []
         self._now_ns = now_ns
         self._log = log
         self._told_unread = False
+        self._unkept: set[tuple[CallKey, str]] = set()  # in flight, and cannot be judged
         self._scored = bool(settings.capture.dir)  # whether somebody wants each call's scores
         self._control = next((s.name for s in settings.shadows if s.role == "control"), None)
         self.control_fraction = self._fraction_of(settings, 0.0)
@@ -132,7 +136,8 @@ class Judging:
             rules=self._rules[name],
             numbers=self._numbers,
         )
-        return Row(name, digest, known, judge, now_ns, self.keeping.decided, self.keeping.has)
+        keeping = self.keeping
+        return Row(name, digest, known, judge, now_ns, keeping.decided, keeping.has, self._life)
 
     def _begin(self, name: str, digest: str, known: Known, now_ns: int) -> Row:
         return self.keeping.begin(self._new_row(name, digest, known, now_ns), now_ns, self._new_row)
@@ -158,6 +163,7 @@ class Judging:
                 self._reader.draw(pair, name, found)
         except Exception as error:  # a payload must not end the observer
             self._failed(pair, error)
+            self._unkept.add((pair.call.key, name))
 
     def correlation_id(self, pair: Pair) -> str:
         """What a label names a call by; empty: its trace id.
@@ -180,10 +186,16 @@ class Judging:
             judged = self.shadows.get(name)
             if judged is None:
                 continue
+            kept = (pair.call.key, name)
+            if kept in self._unkept:
+                self._unkept.discard(kept)
+                judged.row.lose_one(NOT_JUDGED, self._now_ns())
+                continue
             try:
                 self._count(judged, pair, comparison)
             except Exception as error:
                 self._failed(pair, error)
+                judged.row.lose_one(NOT_JUDGED, self._now_ns())
 
     def _failed(self, pair: Pair, error: Exception) -> None:
         self.failures += 1

@@ -15,6 +15,7 @@ from sidecar.call import DRAWN, INELIGIBLE, SkipReason
 from sidecar.experiment.epoch import EpochCounts
 from sidecar.judge.codec import Codec, names_of
 from sidecar.judge.counts import Coverage, Snapshot
+from sidecar.judge.counts import Gap as PutDown
 from sidecar.judge.distributions import Distributions
 from sidecar.judge.evidence.histogram import Histogram
 from sidecar.judge.judge import Judge
@@ -26,6 +27,7 @@ from sidecar.store.kept import Kept, Key, Write
 from sidecar.store.kept import Row as KeptRow
 
 MOST_GAPS = 50  # the latest
+LONG_NS = 30 * 10**9  # of being put down: shorter than what a collector looks at
 _PLAIN = Codec({})
 _LARGE = (Histogram, Distributions)  # whose count tells whether they have changed
 UNSEEN = "unseen"  # why calls are lost that only the wire saw
@@ -45,6 +47,13 @@ class Gap(NamedTuple):
         return max(0, self.to_unix_ns - self.from_unix_ns) / 1e9
 
 
+def _long(gaps: list[PutDown]) -> tuple[PutDown, ...]:
+    """The longest of them, in order."""
+    found = [gap for gap in gaps if gap.to_unix_ns - gap.from_unix_ns > LONG_NS]
+    shortest = sorted(found, key=lambda gap: gap.from_unix_ns - gap.to_unix_ns)[MOST_GAPS:]
+    return tuple(gap for gap in found if gap not in shortest)
+
+
 class Row:
     """Counts, evidence and verdict of one pair of versions."""
 
@@ -57,6 +66,7 @@ class Row:
         now_ns: int,
         decided: Callable[[Row], None] = lambda _: None,
         is_kept: Callable[[Row], bool] = lambda _: True,
+        life: str = "",
     ) -> None:
         """Begin.
 
@@ -69,7 +79,10 @@ class Row:
             decided: told of a decision, before anybody else.
             is_kept: whether what a decision rests on would outlive us. A PASS waits for it, a
                 second at most: else a kill would leave a PASS without a call.
+            life: names this process's among all.
         """
+        self.life = life
+        self.put_down: tuple[PutDown, ...] = ()  # and taken up again; the longest
         self.name, self.digest, self.known, self.judge = name, digest, known, judge
         self.epoch = EpochCounts(judge.epoch)
         self.compared = 0
@@ -132,12 +145,8 @@ class Row:
         """Count one pair, as evidence and for what is shown beside it."""
         self.has_changed = True
         counted = self.judge.observe(pair, now_ns, scores)
-        if self.judge.epoch != self.epoch.number:
-            self.epoch = EpochCounts(self.judge.epoch)
-            self.compared, self.blind, self._stands = 0, 0.0, None
-            self.bytes = self.unreadable = self.unplaced = 0
-            self._marks.clear()
-            self._cutter.anew()
+        if self.judge.stands is None:
+            self._stands = None  # a FAIL rested on what is not known any more
         self.compared += 1
         if counted:
             self.epoch.add(pair, unix_ns)
@@ -187,7 +196,8 @@ class Row:
     def snapshot(self, now_ns: int) -> Snapshot:
         """What the judge has counted, for merging with others'."""
         self.judge.since_unix_ns = self.came_up_ns + self.judge.unix_offset_ns
-        return self.judge.snapshot(now_ns, self.coverage)
+        snapshot = self.judge.snapshot(now_ns, self.coverage)
+        return replace(snapshot, life=self.life, gaps=self.put_down)
 
     def away(self, gap: Gap) -> None:
         """Note that nobody watched."""
@@ -239,6 +249,7 @@ class Row:
             "row/unplaced": self.unplaced,
             "row/seen": [self.came_up_ns + offset, self.seen_ns + offset],
             "row/gaps": [list(gap) for gap in self.gaps],
+            "row/put_down": [list(gap) for gap in self.put_down],
             "row/books": self.books or [],
         }
         for path, value in own.items():
@@ -260,6 +271,7 @@ class Row:
             ValueError, KeyError, TypeError, AttributeError: it is another version's, or damaged.
         """
         restore(self.judge, kept.pieces, now_ns)
+        put_down = PutDown(self.judge.latest_unix_ns, now_ns + self.judge.unix_offset_ns)
         self.judge.attempt = kept.row.attempt
         own = {p.removeprefix("row/"): v for p, v in kept.pieces.items() if p.startswith("row/")}
         if own:
@@ -268,6 +280,8 @@ class Row:
             self.bytes, self.unreadable = own.pop("bytes", (0, 0))
             self.unplaced = own.pop("unplaced", 0)
             self.gaps = tuple(Gap(*gap) for gap in own.pop("gaps"))
+            before = [PutDown(*gap) for gap in own.pop("put_down", [])]
+            self.put_down = _long([*before, put_down])
             self.books = own.pop("books") or None
             self.came_up_ns, self.seen_ns = (at - offset for at in own.pop("seen"))
             _PLAIN.restore(self.epoch, own)

@@ -33,8 +33,19 @@ class CellKey(NamedTuple):
 class SnapshotKey(NamedTuple):
     """Names one judge's evidence between two restarts."""
 
-    instance: str  # one observer process's life, for example pod name and start time
+    instance: str  # what keeps the counts: a state directory's file, or one process's life
     epoch: int  # counts the restarts of evidence within it
+
+
+class Gap(NamedTuple):
+    """Evidence was put down at one moment and taken up at another, by a later process."""
+
+    from_unix_ns: int  # the latest moment that it knows of before
+    to_unix_ns: int  # and the first after
+
+    def has(self, unix_ns: int, slack_ns: int) -> bool:
+        """Whether a moment lies in it, and not just after its begin."""
+        return self.from_unix_ns + slack_ns < unix_ns <= self.to_unix_ns
 
 
 class Coverage(NamedTuple):
@@ -78,6 +89,13 @@ class Snapshot:
     attempt: int = 0  # which experiment on this candidate; 0: nobody counts them
     # When calls of these versions came up, the last time that they did; 0: when evidence began.
     since_unix_ns: int = 0
+    life: str = ""  # of the process that counts: of two with the same key, two copies
+    gaps: tuple[Gap, ...] = ()  # the long ones
+
+    @property
+    def latest_unix_ns(self) -> int:
+        """The latest moment that it knows of."""
+        return self.began_unix_ns + self.elapsed_ns
 
     @property
     def came_up_unix_ns(self) -> int:

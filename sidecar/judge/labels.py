@@ -205,6 +205,11 @@ class LabelStore(Generic[W]):
             self._fate(Fate.UNMATCHED)
         return None
 
+    def take_early(self, correlation_id: str) -> Label | None:
+        """Give away a label that came before its pair, if there is one."""
+        entry = self._early.take(correlation_id) if correlation_id in self._early else None
+        return None if entry is None else entry.value
+
     def knows(self, correlation_id: str) -> bool:
         """Whether a pair of that id is or was here."""
         return any(correlation_id in kept for kept in (self._waiting, self._joined, self._gone))
@@ -229,13 +234,6 @@ class LabelStore(Generic[W]):
         self._joined.take(correlation_id)
         self.fates[Fate.JOINED] -= 1
         self.pair(correlation_id, waits, interest, now_ns)
-
-    def forget(self) -> None:
-        """Let every waiting pair go: evidence starts again. Early labels stay."""
-        while self._waiting:
-            self._drop_oldest()
-        while self._joined:
-            self._joined.take_oldest()
 
     def __len__(self) -> int:
         """How many pairs wait."""

@@ -17,10 +17,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sidecar.kube import patch
-from sidecar.kube.bypasses import NO_NET_ADMIN, kserve_line, refused_redirect
+from sidecar.kube.asking import asks_in_halves, spread_request
+from sidecar.kube.bypasses import (
+    NO_NET_ADMIN,
+    kserve_line,
+    refused_by_limits,
+    refused_redirect,
+)
 from sidecar.kube.inject import Pod, inject, is_injected, wants_injection, with_reason
+from sidecar.kube.namespaces import NONE, Defaults
 from sidecar.kube.options import PREFIX, InjectError
-from sidecar.kube.workloads import TEMPLATES, asks_in_halves, injected_in, pod_of, spread_request
+from sidecar.kube.templates import TEMPLATES, injected_in, pod_of
 
 API_VERSION = "admission.k8s.io/v1"
 MAX_WARNING = 256  # characters; the API server cuts longer ones itself
@@ -63,16 +70,18 @@ def answer(body: bytes, defaults: Mapping[str, str]) -> Answer:
     return decide(read_request(body), defaults)
 
 
-def decide(request: Mapping[str, Any], defaults: Mapping[str, str], enforced: str = "") -> Answer:
+def decide(
+    request: Mapping[str, Any], defaults: Mapping[str, str], where: Defaults = NONE
+) -> Answer:
     """Answer a request that `read_request` has read, whatever its object holds.
 
     Args:
         request: the review's.
         defaults: option values by name.
-        enforced: the Pod Security level of the namespace, where it is known.
+        where: what is known of the namespace: its Pod Security level, its LimitRanges.
     """
     try:
-        return _decide(request, defaults, enforced)
+        return _decide(request, defaults, where)
     except Exception as error:  # a defect of ours must not keep a model from starting
         text = f"not injected: {type(error).__name__}: {error}"
         return _allow(request, "error", warning=text)
@@ -107,7 +116,7 @@ def with_warnings(found: Answer, lines: Sequence[str]) -> Answer:
     return replace(found, review=_review({**response, "warnings": said}))
 
 
-def _inject(pod: Pod, defaults: Mapping[str, str], enforced: str) -> tuple[Pod, str]:
+def _inject(pod: Pod, defaults: Mapping[str, str], where: Defaults) -> tuple[Pod, str]:
     """The pod with the sidecar, and what is to be said of it.
 
     Raises:
@@ -117,12 +126,15 @@ def _inject(pod: Pod, defaults: Mapping[str, str], enforced: str) -> tuple[Pod, 
     injected = injected_in({"kind": "Pod", **made})
     if injected is None:
         return made, ""
-    if injected.intercept == "redirect" and enforced in NO_NET_ADMIN:
-        raise InjectError([f"{PREFIX}intercept: {refused_redirect(enforced)}"])
+    refused = [line for limits in where.limits for line in refused_by_limits(injected, limits)]
+    if injected.intercept == "redirect" and where.enforced in NO_NET_ADMIN:
+        refused.append(f"{PREFIX}intercept: {refused_redirect(where.enforced)}")
+    if refused:
+        raise InjectError(refused)
     return made, kserve_line(pod, injected) or ""
 
 
-def _decide(request: Mapping[str, Any], defaults: Mapping[str, str], enforced: str) -> Answer:
+def _decide(request: Mapping[str, Any], defaults: Mapping[str, str], where: Defaults) -> Answer:
     kind = (request.get("kind") or {}).get("kind")
     before = request.get("object")
     operation = request.get("operation")
@@ -133,7 +145,7 @@ def _decide(request: Mapping[str, Any], defaults: Mapping[str, str], enforced: s
         if operation != "CREATE" or not wants_injection(before) or is_injected(before):
             return _allow(request, "unchanged")
         try:
-            made, said = _inject(before, defaults, enforced)
+            made, said = _inject(before, defaults, where)
             outcome = "passed" if said else "injected"
             return _allow(request, outcome, patch.diff(before, made), said or None)
         except InjectError as error:
@@ -155,7 +167,7 @@ def _decide(request: Mapping[str, Any], defaults: Mapping[str, str], enforced: s
     pod = pod_of(after)
     if pod is not None and pod != pod_of(old_workload):
         try:
-            _inject(pod, defaults, enforced)
+            _inject(pod, defaults, where)
         except InjectError as error:
             return _refuse(request, error)
     changes = patch.diff(workload, after)

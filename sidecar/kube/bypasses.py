@@ -68,7 +68,7 @@ def ways_past(pods: Iterable[Injected], objects: Iterable[Object]) -> Iterator[s
         "NetworkPolicy": _network_policy,
         "AuthorizationPolicy": _authorization_policy,
         "Namespace": _namespace,
-        "LimitRange": _limit_range,
+        "LimitRange": refused_by_limits,
     }
     for thing in objects:
         look = looks.get(str(thing.get("kind")))
@@ -188,7 +188,8 @@ def _namespace(pod: Injected, namespace: Object) -> Iterator[str]:
         yield f"{_title(namespace)}: {refused_redirect(str(enforced))}"
 
 
-def _limit_range(pod: Injected, limits: Object) -> Iterator[str]:
+def refused_by_limits(pod: Injected, limits: Object) -> Iterator[str]:
+    """Why a LimitRange would let no pod with these containers of ours start."""
     if not _same_space(pod, limits):
         return
     for one in (limits.get("spec") or {}).get("limits") or ():

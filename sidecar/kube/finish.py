@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sidecar.kube.options import COPIED_ANNOTATION, INJECT_LABEL, PREFIX
-from sidecar.kube.workloads import TEMPLATES
+from sidecar.kube.templates import TEMPLATES
 
 SHADOW, CONFIG_MAP = PREFIX + "shadow", PREFIX + "config-map"
 SERVERS = ("metadata.managedFields", "metadata.resourceVersion", "metadata.uid",

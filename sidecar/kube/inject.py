@@ -23,18 +23,14 @@ from typing import Any, TypeAlias
 from sidecar import __version__
 from sidecar.kube import patch
 from sidecar.kube.containers import (
-    ADMIN_PORT,
     OBSERVER,
-    REDIRECT,
-    TAP_VOLUME,
     WIRE,
-    WIRE_SHARE,
     observer_container,
     redirect_container,
     volumes,
-    wire_bytes,
     wire_container,
 )
+from sidecar.kube.obstacles import MESH_CONTAINERS, find_model, obstacles, port_conflicts
 from sidecar.kube.options import (
     FOLLOWED,
     INJECT_LABEL,
@@ -47,23 +43,12 @@ from sidecar.kube.options import (
     parse_options,
     quantity,
 )
-from sidecar.wire.memory import waiting_limit
 
 Pod: TypeAlias = dict[str, Any]
 """`metadata` and `spec` of a pod or a pod template, as plain dicts, lists, strings and numbers."""
 
 DEFAULT_LISTEN = 9094
 DEFAULT_GRACE = 30  # Kubernetes' own
-MODEL_CONTAINERS = ("kserve-container", "mlserver", "triton", "tfserving", "model")
-MODEL_PORT_NAMES = ("grpc", "h2c")  # as prefixes
-MESH_CONTAINERS = (
-    "istio-init",
-    "istio-validation",
-    "istio-proxy",
-    "linkerd-init",
-    "linkerd-network-validator",
-    "linkerd-proxy",
-)
 
 
 def wants_injection(pod: Mapping[str, Any]) -> bool:
@@ -96,10 +81,10 @@ def inject(pod: Pod, defaults: Mapping[str, str] | None = None) -> Pod:
     spec = pod.get("spec") or {}
     for key in [key for key, value in spec.items() if value is None]:
         del spec[key]  # a key that was left empty: to Kubernetes it is not there
-    errors = _obstacles(spec, options)
-    model, upstream = _find_model(spec, options, errors)
+    errors = obstacles(spec, options)
+    model, upstream = find_model(spec, options, errors)
     listen = options.listen_port or DEFAULT_LISTEN
-    errors += _port_conflicts(spec, options, listen, upstream)
+    errors += port_conflicts(spec, options, listen, upstream)
     if wrong or errors:
         # What cannot be read was not missing: one complaint about a key is enough.
         told = {line.partition(":")[0] for line in wrong}
@@ -167,117 +152,6 @@ def with_reason(pod: Pod, errors: list[str]) -> Pod:
     metadata = pod.get("metadata") or {}
     annotations = (metadata.get("annotations") or {}) | {REASON_ANNOTATION: "; ".join(errors)}
     return {**pod, "metadata": {**metadata, "annotations": annotations}}
-
-
-def _obstacles(spec: Mapping[str, Any], options: Options) -> list[str]:
-    """What in the pod, whatever its ports are, cannot be lived with."""
-    found = []
-    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
-    found += [
-        f"{key}[{number}]: a container without a name"
-        for key in ("initContainers", "containers")
-        for number, container in enumerate(spec.get(key) or ())
-        if not container.get("name")
-    ]
-    taken = {c.get("name") for c in containers} & {WIRE, OBSERVER, REDIRECT}
-    found += [f"container {name!r}: the name belongs to the sidecar" for name in sorted(taken)]
-    if any(v.get("name", "").startswith(TAP_VOLUME) for v in spec.get("volumes") or ()):
-        found.append(f"volume {TAP_VOLUME!r}: the name belongs to the sidecar")
-    if (spec.get("os") or {}).get("name") == "windows":
-        found.append("os: windows is not supported")
-    if options.intercept == "redirect" and spec.get("hostNetwork"):
-        found.append(f"{PREFIX}intercept: redirect would change the node's own packet filter")
-    if options.intercept == "redirect" and options.run_as_user is None:
-        found.append(
-            f"{PREFIX}run-as-user: auto does not go with redirect, which tells the sidecar's "
-            "connections from others' by their user"
-        )
-    if not options.shadow and options.config_map is None:
-        found.append(f"{PREFIX}shadow: required, unless {PREFIX}config-map names the shadows")
-    try:
-        waiting_limit(wire_bytes(options))
-    except ValueError as error:
-        limit = options.wire_memory.limit
-        found.append(f"{PREFIX}wire-memory: {WIRE_SHARE:.1%} of {limit} is the wire's: {error}")
-    if options.otlp_metrics == "true" and options.otlp is None:
-        found.append(f"{PREFIX}otlp-metrics: goes with {PREFIX}otlp, which says where to")
-    if options.rate is not None and not options.shadow:
-        found.append(f"{PREFIX}rate: goes with {PREFIX}shadow; else the config map sets it")
-    return found
-
-
-def _find_model(
-    spec: Mapping[str, Any], options: Options, errors: list[str]
-) -> tuple[dict[str, Any], int]:
-    """The model's container and the number of its port; (`{}`, 0) with an error if not found."""
-    containers = [c for c in spec.get("containers") or () if c.get("name") not in MESH_CONTAINERS]
-    if options.container is not None:
-        names = [c.get("name") for c in containers]
-        containers = [c for c in containers if c.get("name") == options.container]
-        if not containers:
-            allowed = ", ".join(map(str, names))
-            errors.append(f"{PREFIX}container: no container {options.container!r}; have: {allowed}")
-            return {}, 0
-    if not containers:
-        errors.append("containers: the pod has none")
-        return {}, 0
-    ports = [
-        (container, port)
-        for container in containers
-        for port in container.get("ports") or ()
-        if port.get("protocol", "TCP") == "TCP"
-    ]
-    wanted = options.upstream_port
-    if isinstance(wanted, int):
-        found = [c for c, p in ports if p["containerPort"] == wanted]
-        return (found[0] if found else _likely(containers)), wanted
-    if wanted is not None:
-        matching = [(c, p) for c, p in ports if p.get("name") == wanted]
-    elif len(ports) == 1:
-        matching = ports
-    else:
-        matching = [(c, p) for c, p in ports if p.get("name", "").startswith(MODEL_PORT_NAMES)]
-    if len(matching) == 1:
-        container, port = matching[0]
-        return container, port["containerPort"]
-    have = ", ".join(f"{p.get('name', 'unnamed')} ({p['containerPort']})" for _, p in ports)
-    what = "required" if wanted is None else f"{wanted!r} names {len(matching)} ports"
-    errors.append(f"{PREFIX}upstream-port: {what}; the pod's TCP ports: {have or 'none declared'}")
-    return {}, 0
-
-
-def _likely(containers: list[dict[str, Any]]) -> dict[str, Any]:
-    named = {c.get("name"): c for c in containers}
-    return next((named[n] for n in MODEL_CONTAINERS if n in named), containers[0])
-
-
-def _port_conflicts(
-    spec: Mapping[str, Any], options: Options, listen: int, upstream: int
-) -> list[str]:
-    own = {
-        "listen-port": listen,
-        "http-port": options.http_port,
-        "admin-port": options.admin_port or ADMIN_PORT,
-    }
-    if options.intercept == "redirect":
-        own["probe-port"] = options.probe_port
-    declared = {
-        port["containerPort"]: container["name"]
-        for container in spec.get("containers") or ()
-        for port in container.get("ports") or ()
-    }
-    # A listen port that was asked for may take over a declared number: the model has moved away.
-    asked = {options.listen_port} if options.intercept == "port" else set()
-    conflicts = [
-        f"{PREFIX}{name}: {port} is a port of container {declared[port]!r}"
-        for name, port in own.items()
-        if port in declared and port != upstream and port not in asked
-    ]
-    own["upstream-port"] = upstream
-    for name, port in own.items():
-        same = [other for other, number in own.items() if number == port and other < name]
-        conflicts += [f"{PREFIX}{name}: {port} is also {PREFIX}{other}" for other in same]
-    return conflicts
 
 
 def _has_mesh(pod: Mapping[str, Any]) -> bool:

@@ -27,7 +27,8 @@ from sidecar.kube import patch
 from sidecar.kube.bypasses import ways_past
 from sidecar.kube.namespaces import defaults_of
 from sidecar.kube.options import InjectError
-from sidecar.kube.workloads import inject_object, injected_in, title, uninject_object
+from sidecar.kube.templates import injected_in, title
+from sidecar.kube.workloads import inject_object, uninject_object
 
 CRLF = "\r\n"  # of a file that came from Windows, and goes back there
 _MARKER = re.compile(r"^---(?=\s|$).*\n?", re.MULTILINE)

@@ -33,6 +33,7 @@ class Defaults:
     values: Mapping[str, str]
     wrong: tuple[str, ...] = ()
     enforced: str = ""  # the Pod Security level that pods are held to
+    limits: tuple[Mapping[str, Any], ...] = ()  # its LimitRanges
 
 
 NONE = Defaults({})
@@ -72,6 +73,7 @@ class Namespaces:
             return known
         try:
             found = defaults_of(await self._server.get(f"/api/v1/namespaces/{name}"))
+            found = await self._with_limits(name, found)
         except ApiServerError as error:
             said = f"namespace {name}: its annotations could not be read: {error}"
             return replace(known, wrong=(said,))
@@ -81,3 +83,14 @@ class Namespaces:
             self._known.clear()
         self._known[name] = (now, found)
         return found
+
+    async def _with_limits(self, name: str, found: Defaults) -> Defaults:
+        try:
+            answer = await self._server.get(f"/api/v1/namespaces/{name}/limitranges")
+        except ApiServerError as error:
+            said = f"namespace {name}: its LimitRanges could not be read: {error}"
+            return replace(found, wrong=(*found.wrong, said))
+        # In a list they do not say their kind.
+        return replace(
+            found, limits=tuple({**one, "kind": "LimitRange"} for one in answer["items"])
+        )

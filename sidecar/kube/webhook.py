@@ -176,7 +176,7 @@ class Webhook:
             found = decide(request, self._defaults)
         else:
             own = await self._namespaces.of(str(request.get("namespace") or ""))
-            found = decide(request, {**self._defaults, **own.values}, own.enforced)
+            found = decide(request, {**self._defaults, **own.values}, own)
             if found.outcome not in QUIET:
                 found = with_warnings(found, own.wrong)
         if self._events is not None and found.outcome in TO_EVENTS and not request.get("dryRun"):

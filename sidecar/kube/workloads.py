@@ -1,47 +1,29 @@
-"""Where each kind of object keeps its pod: finds it, injects it, puts it back.
+"""Each kind of object that carries a pod: finds it, injects it, puts it back.
 
 Rule: pure; an object that is not known, or asks for nothing, comes back as it was. The label and
 the annotations may stand on the pod template or on the object around it; the template's win.
-Counterparts: `inject`, which knows pods only, and `manifests` and `webhook`, which know text.
+Counterparts: `templates`, which knows where kinds keep their pods; `inject`, which knows pods only;
+`manifests` and `webhook`, which know text.
 """
 
 from __future__ import annotations
 
-import copy
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from sidecar import __version__
-from sidecar.kube.bypasses import Injected, injected_of
 from sidecar.kube.inject import Pod, inject, is_injected, wants_injection
 from sidecar.kube.options import (
-    COPIED_ANNOTATION,
-    INJECT_LABEL,
-    NOTES,
     PREFIX,
-    STATUS_ANNOTATION,
     InjectError,
     parse_options,
 )
+from sidecar.kube.templates import TEMPLATES, Object, at, request_of, title
 from sidecar.kube.uninject import injected_by, uninject
 
-Object: TypeAlias = dict[str, Any]
 Change: TypeAlias = Callable[[Pod], Pod]
 """The same pod where there is nothing to change; may raise `InjectError`."""
 
-TEMPLATES = {
-    "Deployment": ("spec", "template"),
-    "ReplicaSet": ("spec", "template"),
-    "ReplicationController": ("spec", "template"),
-    "StatefulSet": ("spec", "template"),
-    "DaemonSet": ("spec", "template"),
-    "Job": ("spec", "template"),
-    "CronJob": ("spec", "jobTemplate", "spec", "template"),
-    "Rollout": ("spec", "template"),  # argoproj.io
-    "PodTemplate": ("template",),
-    "Pod": (),
-}
 # The names under which KServe's predictor keeps a container without saying so.
 KSERVE_SHORTHANDS = (
     "model",
@@ -135,110 +117,6 @@ def _changed(document: Object, change: Change, defaults: Mapping[str, str] | Non
     return document
 
 
-def title(document: Mapping[str, Any]) -> str:
-    """The object's kind and name, for people."""
-    metadata = document.get("metadata") or {}
-    return f"{document.get('kind')} {metadata.get('name') or metadata.get('generateName')}"
-
-
-def spread_request(document: Object, old: Object | None) -> Object:
-    """The workload with its own label and annotations of ours copied to its pod template.
-
-    So that labelling a Deployment is enough: its template changes, and its new pods ask for
-    themselves. What was copied is noted on the template (`COPIED_ANNOTATION`), and follows its
-    source from then on: when the workload's value changes, or goes, the copy does too. A value
-    that somebody writes on the template itself is theirs and stays.
-    """
-    path = TEMPLATES.get(str(document.get("kind")))
-    template = _at(document, path) if path else None
-    if not path or template is None:
-        return document
-    mine, before = _request(document), _request(old or {})
-    there, was = _request(template), _request(_at(old or {}, path) or {})
-    noted = _noted(template)
-    halves: dict[str, dict[str, str]] = {}
-    copied: set[str] = set()
-    for half in ("labels", "annotations"):
-        halves[half] = dict((template.get("metadata") or {}).get(half) or {})
-        for key in {**before[half], **mine[half], **dict.fromkeys(noted & set(there[half]))}:
-            value = there[half].get(key)
-            edited = key in was[half] and value != was[half][key]
-            ours = value is None or key in noted or value == before[half].get(key)
-            if not ours or (edited and value is not None and value != mine[half].get(key)):
-                continue
-            if key in mine[half]:
-                halves[half][key] = mine[half][key]
-                copied.add(key)
-            else:
-                halves[half].pop(key, None)
-    if copied:
-        halves["annotations"][COPIED_ANNOTATION] = ",".join(
-            sorted(key.removeprefix(PREFIX) for key in copied)
-        )
-    else:
-        halves["annotations"].pop(COPIED_ANNOTATION, None)
-    document = copy.deepcopy(document)
-    holder = _at(document, path)
-    metadata = holder.get("metadata") or {}
-    for half, values in halves.items():
-        if values or half in metadata:
-            metadata[half] = values
-    if metadata or "metadata" in holder:
-        holder["metadata"] = metadata
-    return document
-
-
-def _noted(template: Mapping[str, Any]) -> set[str]:
-    """The keys on a template that are copies of the workload's own."""
-    annotations = (template.get("metadata") or {}).get("annotations") or {}
-    text = annotations.get(COPIED_ANNOTATION)
-    return {PREFIX + name for name in text.split(",")} if isinstance(text, str) else set()
-
-
-def pod_of(document: Object) -> Pod | None:
-    """The pod template of a workload, with the workload's own request merged into it."""
-    path = TEMPLATES.get(str(document.get("kind")))
-    template = _at(document, path) if path is not None else None
-    if template is None:
-        return None
-    mine = _request(document)
-    metadata = template.get("metadata") or {}
-    halves = {half: mine[half] | (metadata.get(half) or {}) for half in mine}
-    return {**template, "metadata": {**metadata, **halves}}
-
-
-def injected_in(document: Object) -> Injected | None:
-    """What `inject` noted of the sidecar in a workload, a pod or KServe's and Seldon's objects."""
-    path = TEMPLATES.get(str(document.get("kind")))
-    pod: Any = _at(document, path) if path is not None else None
-    if pod is None:
-        spec = document.get("spec") or {}
-        inner = spec.get("predictor") or spec.get("podSpec") or {}
-        pod = {"metadata": document.get("metadata"), "spec": inner}
-    notes = (pod.get("metadata") or {}).get("annotations") or {}
-    space = str((document.get("metadata") or {}).get("namespace") or "")
-    try:
-        return injected_of(pod, space, json.loads(notes[STATUS_ANNOTATION]))
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def asks_in_halves(document: Object) -> bool:
-    """Whether the workload's own label asks, and nobody has said yet for which shadow.
-
-    A person who labels first and annotates then is in the middle of it. Where the template itself
-    carries the label, the request is whole, and wrong.
-    """
-    pod = pod_of(document)
-    path = TEMPLATES.get(str(document.get("kind")))
-    template = _at(document, path) if path else None
-    if pod is None or template is None or _request(template)["labels"].get(INJECT_LABEL) == "true":
-        return False
-    named = pod["metadata"]["annotations"]
-    missing = not any(PREFIX + name in named for name in ("shadow", "config-map"))
-    return pod["metadata"]["labels"].get(INJECT_LABEL) == "true" and missing
-
-
 def _change_list(document: Object, change: Change, defaults: Mapping[str, str] | None) -> Object:
     errors: list[str] = []
     items = []
@@ -253,10 +131,10 @@ def _change_list(document: Object, change: Change, defaults: Mapping[str, str] |
 
 
 def _change_template(document: Object, path: tuple[str, ...], change: Change) -> Object:
-    template = _at(document, path)
+    template = at(document, path)
     if template is None:
         return document
-    mine = _request(document) if path else {"labels": {}, "annotations": {}}
+    mine = request_of(document) if path else {"labels": {}, "annotations": {}}
     metadata = template.get("metadata") or {}
     asking = {half: mine[half] | (metadata.get(half) or {}) for half in mine}
     pod = {**template, "metadata": {**metadata, **asking}}
@@ -265,7 +143,7 @@ def _change_template(document: Object, path: tuple[str, ...], change: Change) ->
         return document
     if is_injected(pod):  # what stands around the template is its owner's, not the template's
         made = _without_the_owners(made, mine)
-        holder = dict(_at(document, path) or {})
+        holder = dict(at(document, path) or {})
         for key in [k for k in holder if k in {"metadata", "spec"} and k not in made]:
             del holder[key]
         return _with(document, path, {**holder, **made}) if path else {**document, **made}
@@ -287,7 +165,9 @@ def _change_kserve(document: Object, change: Change, defaults: Mapping[str, str]
     if not isinstance(predictor, dict):
         return document
     annotations = (document.get("metadata") or {}).get("annotations") or {}
-    asked = (_request(document)["labels"] | _request({"metadata": predictor})["labels"]).values()
+    asked = (
+        request_of(document)["labels"] | request_of({"metadata": predictor})["labels"]
+    ).values()
     if "true" in asked and annotations.get(KSERVE_MODE, "").lower() in {"serverless", "knative"}:
         raise InjectError([f"{KSERVE_MODE}: {SERVERLESS}; RawDeployment can be injected"])
     shorthand = next((k for k in KSERVE_SHORTHANDS if isinstance(predictor.get(k), dict)), None)
@@ -347,15 +227,15 @@ def _unprobed(container: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_knative(document: Object) -> None:
-    template = _at(document, ("spec", "template")) or document
-    if "true" in (_request(document)["labels"] | _request(template)["labels"]).values():
+    template = at(document, ("spec", "template")) or document
+    if "true" in (request_of(document)["labels"] | request_of(template)["labels"]).values():
         raise InjectError([f"{SERVERLESS}; run the model as a Deployment"])
 
 
 def _refuse_seldon_core(document: Object) -> None:
     predictors = (document.get("spec") or {}).get("predictors") or ()
     parts = [part for one in predictors for part in (one or {}).get("componentSpecs") or ()]
-    if any("true" in _request(one or {})["labels"].values() for one in (document, *parts)):
+    if any("true" in request_of(one or {})["labels"].values() for one in (document, *parts)):
         raise InjectError([SELDON_CORE])
 
 
@@ -395,26 +275,6 @@ def _pod(document: Object, inner: Mapping[str, Any], spec: dict[str, Any]) -> Po
     halves = ("labels", "annotations")
     metadata = {half: (outer.get(half) or {}) | (inner.get(half) or {}) for half in halves}
     return {"metadata": metadata, "spec": spec}
-
-
-def _request(document: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """The labels and annotations of ours that an object carries."""
-    metadata = document.get("metadata") or {}
-    return {
-        half: {
-            k: v
-            for k, v in (metadata.get(half) or {}).items()
-            if k.startswith(PREFIX) and k not in NOTES
-        }
-        for half in ("labels", "annotations")
-    }
-
-
-def _at(document: Object, path: tuple[str, ...]) -> Any:
-    node: Any = document
-    for key in path:
-        node = node.get(key) if isinstance(node, dict) else None
-    return node if isinstance(node, dict) else None
 
 
 def _with(document: Object, path: tuple[str, ...], value: Any) -> Object:

@@ -135,7 +135,7 @@ def build(
             *of_attempt(attempt, lead.settings.alpha),
             *of_away(away),
             *of_limited(skipped, sum(outcomes.values())),
-            *of_sums(outputs, unread),
+            *of_sums(outputs, unread, verdict.events.get("unread", 0)),
             *of_idle(
                 verdict.criteria, lead.settings.model_dump(mode="json"), outputs, verdict.calls
             ),

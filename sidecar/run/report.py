@@ -13,6 +13,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -188,7 +189,8 @@ def reports_of(
 
     Empty when no sidecar could be asked. What cannot be answered as it was asked ends the command.
     """
-    from sidecar.report.build import build
+    from sidecar.report.build import build, empty_report
+    from sidecar.report.copies import copies
     from sidecar.serve.client import parts_of, shadow_names
 
     if not asked.answers:
@@ -196,6 +198,12 @@ def reports_of(
     found = []
     for name in chosen(shadow_names(asked), shadow, several=several):
         parts, missing = parts_of(asked, name)
+        copied = copies(parts)
+        missing = {**missing, **copied}
+        parts = [part for part in parts if part.source not in copied]
+        if not parts:
+            found.append(replace(empty_report(missing, time.time()), shadow=name))
+            continue
         found.append(build(parts, time.time(), missing=missing, allow_missing=allow_missing))
     return found
 

@@ -6,6 +6,7 @@ Counterparts: `report.part`; `protos/shadow/v1/admin.proto`, which says what eac
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any
@@ -15,7 +16,7 @@ from google.protobuf.json_format import MessageToDict
 from sidecar.experiment.epoch import OutputCounts
 from sidecar.experiment.timeline import Bucket, Timeline
 from sidecar.judge.block_cells import cells_of, plain_of
-from sidecar.judge.counts import CellKey, Coverage, Snapshot, SnapshotKey
+from sidecar.judge.counts import CellKey, Coverage, Gap, Snapshot, SnapshotKey
 from sidecar.judge.distributions import Distributions
 from sidecar.judge.evidence.effective import DistinctInputs
 from sidecar.judge.evidence.histogram import Histogram
@@ -33,6 +34,7 @@ STATES: dict[State, pb.State] = {
     State.INCONCLUSIVE: pb.STATE_INCONCLUSIVE,
 }
 _STATES = {number: state for state, number in STATES.items()}
+_RANDOM = re.compile(r"-([0-9a-f]{12})$")  # after a host's name: of a state's file, or of a life
 
 
 def counts_message(part: Part) -> pb.ShadowCounts:
@@ -150,12 +152,23 @@ def _snapshot_message(snapshot: Snapshot) -> pb.Snapshot:
         inputs=snapshot.inputs.to_bytes(),
         attempt=snapshot.attempt,
         since_unix_ns=snapshot.since_unix_ns,
+        life=snapshot.life,
+        gaps=[pb.Gap(from_unix_ns=a, to_unix_ns=b) for a, b in snapshot.gaps],
     )
+
+
+def counted_by(instance: str) -> str:
+    """What names counts among all: the random part alone, where there is one.
+
+    A state on a volume is the same whatever its pod is called now, and is counted once.
+    """
+    found = _RANDOM.search(instance)
+    return found[1] if found else instance
 
 
 def _snapshot(message: pb.Snapshot) -> Snapshot:
     return Snapshot(
-        key=SnapshotKey(message.instance, message.epoch),
+        key=SnapshotKey(counted_by(message.instance), message.epoch),
         sequence=message.sequence,
         rules=message.rules,
         models=dict(message.models),
@@ -177,6 +190,8 @@ def _snapshot(message: pb.Snapshot) -> Snapshot:
         inputs=DistinctInputs.from_bytes(message.inputs),
         attempt=message.attempt,
         since_unix_ns=message.since_unix_ns,
+        life=message.life or message.instance,
+        gaps=tuple(Gap(gap.from_unix_ns, gap.to_unix_ns) for gap in message.gaps),
     )
 
 

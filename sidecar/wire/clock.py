@@ -13,12 +13,18 @@ from __future__ import annotations
 import socket
 import struct
 from time import monotonic_ns, time_ns
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sidecar.wire.records import KERNEL_TIME
 
+if TYPE_CHECKING:  # an int of the machine's; as Python it is an int
+    from mypy_extensions import i64
+
 _SO_TIMESTAMPNS: Final = 35  # asm-generic/socket.h; the socket module has no name for it
 _TIMESPEC: Final = struct.Struct("@2l")
+_unpack: Final = _TIMESPEC.unpack
+_wall_ns: Final = time_ns
+_now_ns: Final = monotonic_ns
 STAMP_BYTES: Final = socket.CMSG_SPACE(_TIMESPEC.size)
 
 
@@ -42,9 +48,12 @@ def came(said: list[tuple[int, int, bytes]], last: int, now: int) -> tuple[int, 
         now: the time of the reading; it may be a while ago.
     """
     if said:
-        seconds, nanoseconds = _TIMESPEC.unpack(said[0][2])
-        wall = time_ns()  # first: what comes between the two can only make the stamp later
-        stamp = monotonic_ns() - wall + seconds * 1_000_000_000 + nanoseconds
+        seconds: i64
+        nanoseconds: i64
+        seconds, nanoseconds = _unpack(said[0][2])
+        wall: i64 = _wall_ns()  # first: what comes between the two can only make the stamp later
+        here: i64 = _now_ns()
+        stamp: i64 = here - wall + seconds * 1_000_000_000 + nanoseconds
         if last <= stamp <= now:
             return stamp, KERNEL_TIME
     return now, 0

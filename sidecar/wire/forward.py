@@ -28,6 +28,7 @@ READ_BYTES: Final = 128 << 10
 
 # One buffer for every connection: nothing of it is kept after a read has been dealt with.
 _BUFFER: Final = memoryview(bytearray(READ_BYTES))
+_now_ns: Final = monotonic_ns
 _BUSY: Final = (BlockingIOError, InterruptedError)
 
 # RFC 9113, 6.8: GOAWAY, stream 0, last stream 2^31-1, NO_ERROR.
@@ -41,7 +42,6 @@ class Pipe:
         "_buffer",
         "_buffers",
         "_connection",
-        "_count",
         "_counters",
         "_fd",
         "_flags",
@@ -83,7 +83,6 @@ class Pipe:
         self._wanted = 0  # of src
         self._fd = src.fileno()
         self._counters = connection.counters
-        self._count = connection.counters.bytes_from
         self._buffer = _BUFFER[: min(limit, READ_BYTES)]
         self._pending: memoryview | None = None
         self._ours = False  # whether what is pending is nothing that src sent
@@ -156,7 +155,7 @@ class Pipe:
         if not size:
             self._end()
             return
-        now = monotonic_ns()  # not after a request's last byte left, not before an answer's came
+        now = _now_ns()  # not after a request's last byte left, not before an answer's came
         data = self._buffer[:size]
         try:
             sent = self._send(data)
@@ -168,7 +167,7 @@ class Pipe:
         if stamped:
             now, self._flags = came(said, self.time, now)
         self.time = now
-        self._count[self.direction] += size
+        self._count(size)
         if sent != size:
             self._wait(data[sent:])
             data = data[:sent]
@@ -177,6 +176,12 @@ class Pipe:
             watch.saw(self.direction, data, now, self._flags)
             if self._connection.goaway_wanted:
                 self._connection.goaway()
+
+    def _count(self, size: int) -> None:
+        if self.direction == CLIENT:
+            self._counters.bytes_from_client += size
+        else:
+            self._counters.bytes_from_server += size
 
     def _writable(self) -> None:
         """`src`, which is the reverse's `dst`, may take more."""
@@ -200,14 +205,14 @@ class Pipe:
         if not size:
             self._end()
             return
-        now = monotonic_ns()
+        now = _now_ns()
         sent = self._forward(self._buffer[:size])
         if sent < 0:
             return
         if sent:
             sent = self._recv_into(self._buffer, sent)
             self.time, self._flags = now, 0
-            self._count[self.direction] += sent
+            self._count(sent)
             self._sent(self._buffer[:sent], now)
         if sent != size and not self.ended:
             self._stalled = True
@@ -247,7 +252,7 @@ class Pipe:
         pending, ours = self._pending, self._ours
         assert pending is not None
         # An answer came when it was read; a request has left when its last byte is handed over.
-        now = monotonic_ns() if self.direction == CLIENT else self.time
+        now = _now_ns() if self.direction == CLIENT else self.time
         sent = self._forward(pending)
         if sent < 0:
             return

@@ -11,9 +11,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sidecar.wire.records import HEADER, U32, U64, Kind
+
+if TYPE_CHECKING:  # an int of the machine's; as Python it is an int
+    from mypy_extensions import i64
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 MAX_LEFT_OUT: Final = 16_384
@@ -30,20 +33,19 @@ _FRAME: Final = struct.Struct("!IBI")  # RFC 9113, 4.1: 24 bits length and 8 typ
 _FRAME_SIZE: Final = 9
 _STREAM: Final = 0x7FFF_FFFF
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PUSH_PROMISE, _GOAWAY, _CONTINUATION = 0, 1, 3, 4, 5, 7, 9
-_COPIED: Final = frozenset(
-    {_HEADERS, _RST_STREAM, _SETTINGS, _PUSH_PROMISE, _GOAWAY, _CONTINUATION}
-)
-_BLOCK: Final = frozenset({_HEADERS, _PUSH_PROMISE, _CONTINUATION})
+# Kinds as sets of bits: HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, GOAWAY, CONTINUATION.
+_COPIED: Final = 0b10_1011_1010
+_BLOCK: Final = 0b10_0010_0010  # HEADERS, PUSH_PROMISE, CONTINUATION
+_LAST_KIND: Final = _CONTINUATION
 _END_STREAM: Final = 0x1
 _ACK: Final = 0x1
 _END_HEADERS: Final = 0x4
 _UNSAMPLED, _LOST = False, True  # why a stream is left out: by the draw, or because of a gap
 _RECORD: Final = HEADER.size
 _SMALL: Final = 16 << 10
-_LOOK: Final = range(FRAMES_A_LOOK)
 
-Copied: TypeAlias = list[tuple[Kind, bytes]]
-"""Records for the tap, without their headers, in order."""
+Copied: TypeAlias = list[tuple[Kind, bytes | memoryview]]
+"""Records for the tap, without their headers, in order; what is a view is not for keeping."""
 
 
 class State(IntEnum):
@@ -55,12 +57,21 @@ class State(IntEnum):
     UNCOUNTED = 4  # nothing; its calls are assumed: too many frames, or a mistake in the walk
 
 
+def _probe() -> None:
+    pass
+
+
+# Reading a frame's header byte by byte is what compiled code does best and Python worst.
+_COMPILED: Final = type(_probe).__name__ != "function"
+
 # Looked up once: a member of an enumeration is found by more than its name.
 _OBSERVED: Final = State.OBSERVED
 _BLIND: Final = State.BLIND
 _OPAQUE: Final = State.OPAQUE
 _BYTES: Final = Kind.BYTES
 _GAP: Final = Kind.GAP
+_UNSAMPLED_STREAMS: Final = Kind.UNSAMPLED
+_pack_stream: Final = U32.pack
 
 
 class Tally:
@@ -104,10 +115,10 @@ class _Side:
         self.opening = opening  # must come before the first frame
         self.first = True  # nothing has been walked yet
         self.held = b""  # the beginning of a frame header that was cut
-        self.remaining = 0  # bytes of the current frame that have not arrived
+        self.remaining: i64 = 0  # bytes of the current frame that have not arrived
         self.skip = False  # whether those are left out
         self.is_data = False  # whether those are DATA
-        self.stream = 0  # the current DATA frame's stream
+        self.stream: i64 = 0  # the current DATA frame's stream
         self.ends = False  # whether nothing of that stream follows it
         self.in_block = False  # a header block is open: only CONTINUATION may follow
 
@@ -123,11 +134,12 @@ class Walker:
     """
 
     __slots__ = (
+        "_client",
         "_follow",
         "_left_out",
         "_newest",
         "_sample",
-        "_sides",
+        "_server",
         "calls",
         "rest",
         "state",
@@ -148,14 +160,14 @@ class Walker:
         self.tally = tally
         self._sample = sample
         self._follow = follow_server
-        self._sides = (_Side(PREFACE), _Side(b""))
-        self._newest = 0
+        self._client, self._server = _Side(PREFACE), _Side(b"")
+        self._newest: i64 = 0
         self._left_out: dict[int, bool] = {}
 
     @property
     def at_boundary(self) -> bool:
         """Whether a frame may be put in here, after what the server has sent so far."""
-        side = self._sides[SERVER]
+        side = self._server
         return not (side.first or side.remaining or side.held or side.in_block)
 
     @property
@@ -192,15 +204,17 @@ class Walker:
             everything: `sample` would draw that every stream is copied; it need not be asked.
 
         Returns:
-            What goes to the tap. An OPAQUE or BLIND record is the connection's last; while blind
-            there is nothing, but still OPAQUE if that is what it turns out to be. Only
-            `FRAMES_A_LOOK` frames are walked: `rest` says how much follows them.
+            What goes to the tap; a payload may be a view of `data`. An OPAQUE or BLIND record is
+            the connection's last; while blind there is nothing, but still OPAQUE if that is what
+            it turns out to be. Only `FRAMES_A_LOOK` frames are walked: `rest` says how much
+            follows them.
         """
-        if self.state >= _OPAQUE or (
-            self.state is _BLIND and direction == SERVER and not self._follow
+        state = self.state
+        if state is not _OBSERVED and (
+            state is not _BLIND or (direction == SERVER and not self._follow)
         ):
             return []
-        side = self._sides[direction]
+        side = self._client if direction == CLIENT else self._server
         if side.held:
             data = side.held + data
             side.held = b""
@@ -217,7 +231,7 @@ class Walker:
                 side.held = bytes(data)
                 return []
             side.first = False
-        if self.state is _BLIND:
+        if state is _BLIND:
             self._skim(side, data, begin, direction)
             return []
         out = None
@@ -236,31 +250,38 @@ class Walker:
         For when every stream is sampled and there is room: then all that matters is where frames
         begin.
         """
-        size = len(data)
-        pos = side.remaining
+        size: i64 = len(data)
+        pos: i64 = side.remaining
         if pos and side.skip:
             return None
-        last = -1
-        newest = self._newest
-        new = 0
+        last: i64 = -1
+        newest: i64 = self._newest
+        new: i64 = 0
+        length: i64
+        kind: i64 = 0
+        flags: i64 = 0
+        stream: i64 = 0
         in_block = side.in_block
-        for _ in _LOOK:
+        for _ in range(FRAMES_A_LOOK):
             if size - pos < _FRAME_SIZE:
                 break
-            word, flags, stream = _FRAME.unpack_from(data, pos)
-            kind = word & 0xFF
+            if _COMPILED:
+                length, kind, flags, stream = _read(data, pos)
+            else:
+                word, flags, stream = _FRAME.unpack_from(data, pos)
+                length, kind, stream = word >> 8, word & 0xFF, stream & _STREAM
             if kind == _HEADERS:
                 in_block = not flags & _END_HEADERS
-                if direction == CLIENT and stream & _STREAM > newest:
-                    newest = stream & _STREAM
+                if direction == CLIENT and stream > newest:
+                    newest = stream
                     new += 1
             elif kind != _DATA:
-                if kind not in _COPIED:
+                if kind > _LAST_KIND or not _COPIED >> kind & 1:
                     return None
-                if kind in _BLOCK:
+                if _BLOCK >> kind & 1:
                     in_block = not flags & _END_HEADERS
             last = pos
-            pos += _FRAME_SIZE + (word >> 8)
+            pos += _FRAME_SIZE + length
         if size - pos >= _FRAME_SIZE:
             self.rest = size - pos
             size = pos
@@ -271,8 +292,8 @@ class Walker:
         if last >= 0:
             side.skip = False
             side.is_data = kind == _DATA
-            side.stream = stream & _STREAM
-            side.ends = direction == SERVER and bool(flags & _END_STREAM)
+            side.stream = stream
+            side.ends = direction == SERVER and flags & _END_STREAM != 0
             side.in_block = in_block
         end = size
         if pos >= size:
@@ -281,13 +302,13 @@ class Walker:
             side.remaining = 0
             side.held = bytes(data[pos:])
             end = pos
-        return [(_BYTES, bytes(data[:end]))] if end else []
+        return [(_BYTES, data if end == len(data) else data[:end])] if end else []
 
     def _copy(  # noqa: PLR0915 - one loop, unrolled: this is what each of production's frames costs
         self,
         side: _Side,
         data: bytes | memoryview,
-        pos: int,
+        begin: int,
         direction: int,
         room: int,
         data_room: int,
@@ -296,18 +317,23 @@ class Walker:
         out: Copied = []
         pieces: list[bytes | memoryview] = []  # of the next BYTES record, before data[start:pos]
         unsampled: list[int] = []
-        size = len(data)
-        used = _RECORD  # the records in `out`, the pieces, and the header of the record of those
-        start = 0
+        size: i64 = len(data)
+        used: i64 = _RECORD  # the records in `out`, the pieces, and the header of those's record
+        pos: i64 = begin
+        start: i64 = 0
+        most: i64 = data_room
         left_out = self._left_out
         remembered = len(left_out)
-        new = 0
-        unpack = _FRAME.unpack_from
+        new: i64 = 0
+        length: i64
+        kind: i64
+        flags: i64
+        stream: i64
         if side.remaining:
-            pos = min(side.remaining, size)
+            pos = side.remaining if side.remaining < size else size
             if side.skip:
                 start = pos
-            elif side.is_data and used + pos > data_room:
+            elif side.is_data and used + pos > most:
                 out.append((_GAP, U64.pack(side.remaining)))
                 used += _RECORD + U64.size
                 side.skip = True
@@ -317,34 +343,35 @@ class Walker:
                 if not side.ends:
                     self._leave_out(side.stream, _LOST)
             side.remaining -= pos
-        for _ in _LOOK:
+        for _ in range(FRAMES_A_LOOK):
             if size - pos < _FRAME_SIZE:
                 break
-            word, flags, stream = unpack(data, pos)
-            kind = word & 0xFF
-            end = pos + _FRAME_SIZE + (word >> 8)
+            if _COMPILED:
+                length, kind, flags, stream = _read(data, pos)
+            else:
+                word, flags, stream = _FRAME.unpack_from(data, pos)
+                length, kind, stream = word >> 8, word & 0xFF, stream & _STREAM
+            end = pos + _FRAME_SIZE + length
             stop = end if end <= size else size
             skip = False
             if kind == _DATA:
-                stream &= _STREAM
-                why = left_out.get(stream)
+                why = left_out.get(stream) if left_out else None
                 if why is None:
-                    if used + stop - start > data_room:
+                    if used + stop - start > most:
                         # The rest of its stream is not worth its room either.
                         self._leave_out(stream, _LOST)
                         skip = lost = keep = True  # the frame's header tells of the gap
                 else:
                     skip = True
                     lost = why
-                    keep = lost and bool(flags & _END_STREAM)
+                    keep = lost and flags & _END_STREAM != 0
                 if skip:
                     cut = pos + _FRAME_SIZE if keep else pos
                     if cut > start:
-                        pieces.append(data[start:cut])
+                        pieces.append(_cut(data, start, cut))
                         used += cut - start
                     start = stop
                     if lost:
-                        length = word >> 8
                         self.tally.gap_frames += 1
                         self.tally.gap_bytes += length
                         if keep and length:
@@ -355,12 +382,11 @@ class Walker:
                 side.ends = False
                 if flags & _END_STREAM and direction == SERVER:
                     side.ends = True
-                    if left_out:
-                        left_out.pop(stream, None)
+                    if left_out and stream in left_out:
+                        del left_out[stream]
                 side.stream = stream
             elif kind == _HEADERS:
                 side.in_block = not flags & _END_HEADERS
-                stream &= _STREAM
                 if direction == CLIENT:
                     if stream > self._newest:
                         self._newest = stream
@@ -369,16 +395,16 @@ class Walker:
                             self._leave_out(stream, _UNSAMPLED)
                             used += U32.size if unsampled else _RECORD + U32.size
                             unsampled.append(stream)
-                elif flags & _END_STREAM and left_out:
-                    left_out.pop(stream, None)
-            elif kind in _COPIED:
-                if kind in _BLOCK:
+                elif flags & _END_STREAM and left_out and stream in left_out:
+                    del left_out[stream]
+            elif kind <= _LAST_KIND and _COPIED >> kind & 1:
+                if _BLOCK >> kind & 1:
                     side.in_block = not flags & _END_HEADERS
-                elif kind == _RST_STREAM and left_out:
-                    left_out.pop(stream & _STREAM, None)
+                elif kind == _RST_STREAM and left_out and stream in left_out:
+                    del left_out[stream]
             else:
                 if pos > start:
-                    pieces.append(data[start:pos])
+                    pieces.append(_cut(data, start, pos))
                     used += pos - start
                 start = stop
                 skip = True
@@ -391,14 +417,15 @@ class Walker:
             self.rest = size - pos
             size = pos
         if pos > start:
-            pieces.append(data[start:pos])
+            pieces.append(_cut(data, start, pos))
             used += pos - start
         if pieces:
-            out.append((_BYTES, b"".join(pieces)))
+            out.append((_BYTES, pieces[0] if len(pieces) == 1 else b"".join(pieces)))
         else:
             used -= _RECORD
         if unsampled:
-            out.insert(0, (Kind.UNSAMPLED, struct.pack(f"!{len(unsampled)}I", *unsampled)))
+            told = [_pack_stream(stream) for stream in unsampled]
+            out.insert(0, (_UNSAMPLED_STREAMS, told[0] if len(told) == 1 else b"".join(told)))
         if pos < size:
             side.held = bytes(data[pos:])
         tally = self.tally
@@ -416,29 +443,59 @@ class Walker:
             del self._left_out[next(iter(self._left_out))]
         self._left_out[stream] = why
 
-    def _skim(self, side: _Side, data: bytes | memoryview, pos: int, direction: int) -> None:
+    def _skim(self, side: _Side, data: bytes | memoryview, begin: int, direction: int) -> None:
         """Count new streams, and keep track of where frames end."""
-        size = len(data)
+        size: i64 = len(data)
+        pos: i64 = begin
+        length: i64
+        kind: i64
+        flags: i64
+        stream: i64
         pos += side.remaining
-        for _ in _LOOK:
+        for _ in range(FRAMES_A_LOOK):
             if size - pos < _FRAME_SIZE:
                 break
-            word, flags, stream = _FRAME.unpack_from(data, pos)
-            kind = word & 0xFF
-            if kind in _BLOCK:
+            if _COMPILED:
+                length, kind, flags, stream = _read(data, pos)
+            else:
+                word, flags, stream = _FRAME.unpack_from(data, pos)
+                length, kind, stream = word >> 8, word & 0xFF, stream & _STREAM
+            if kind <= _LAST_KIND and _BLOCK >> kind & 1:
                 side.in_block = not flags & _END_HEADERS
-                if kind == _HEADERS and direction == CLIENT:
-                    stream &= _STREAM
-                    if stream > self._newest:
-                        self._newest = stream
-                        self.tally.blind_calls += 1
-            pos += _FRAME_SIZE + (word >> 8)
+                if kind == _HEADERS and direction == CLIENT and stream > self._newest:
+                    self._newest = stream
+                    self.tally.blind_calls += 1
+            pos += _FRAME_SIZE + length
         if size - pos >= _FRAME_SIZE:
             self.rest = size - pos
             size = pos
-        side.remaining = max(0, pos - size)
+        side.remaining = pos - size if pos > size else 0
         if pos < size:
             side.held = bytes(data[pos:])
+
+
+def _read(data: bytes | memoryview, pos: i64) -> tuple[i64, i64, i64, i64]:
+    """A frame's length, type, flags and stream (RFC 9113, 4.1), as `_FRAME` would read them."""
+    if isinstance(data, bytes):
+        head, at = data, pos
+    else:
+        head, at = bytes(data[pos : pos + _FRAME_SIZE]), 0
+    a: i64 = head[at]
+    b: i64 = head[at + 1]
+    c: i64 = head[at + 2]
+    kind: i64 = head[at + 3]
+    flags: i64 = head[at + 4]
+    s: i64 = head[at + 5]
+    t: i64 = head[at + 6]
+    u: i64 = head[at + 7]
+    v: i64 = head[at + 8]
+    return a << 16 | b << 8 | c, kind, flags, (s & 0x7F) << 24 | t << 16 | u << 8 | v
+
+
+def _cut(data: bytes | memoryview, start: i64, end: i64) -> bytes | memoryview:
+    if isinstance(data, bytes):  # the same, but known to be bytes when compiled
+        return data[start:end]
+    return data[start:end]
 
 
 def _refuse(opening: bytes, data: bytes | memoryview) -> bytes:

@@ -4,7 +4,8 @@ Rule: level-triggered and with all of epoll's events, errors included: an `add_r
 of those, and uvloop's (0.22 and 0.23) never calls a reader again once an error came together with
 bytes, so that a reset behind the last bytes would go unseen. A connection's sockets have an owner
 that is called straight from the kernel's answer: no handle, context or queue stands between the
-two. Timers, signals and listeners are asyncio's own.
+two, and asyncio has its turn only when there is something for it to do. Timers, signals and
+listeners are its own.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import select
 import selectors
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from contextvars import Context
+from time import monotonic
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, TypeVarTuple
 
 READ: Final = select.EPOLLIN
 WRITE: Final = select.EPOLLOUT
@@ -23,6 +26,7 @@ DEAD: Final = select.EPOLLERR | select.EPOLLHUP  # always told of, asked for or 
 
 _BATCH: Final = 256
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class _HasFileno(Protocol):
@@ -35,8 +39,35 @@ FileObject: TypeAlias = int | _HasFileno
 def run(main: Callable[[Poller], Coroutine[Any, Any, T]]) -> T:
     """Run `main` in a loop of its own, which serves what it asks of the poller."""
     poller = Poller()
-    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(poller)) as runner:
+    with asyncio.Runner(loop_factory=lambda: _Loop(poller)) as runner:
         return runner.run(main(poller))
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """asyncio's, which tells its poller whenever it was given something to do."""
+
+    def __init__(self, poller: Poller) -> None:
+        super().__init__(poller)
+        self._poller = poller
+
+    def call_soon(
+        self,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        self._poller.asked = True
+        return super().call_soon(callback, *args, context=context)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        self._poller.asked = True
+        return super().call_at(when, callback, *args, context=context)
 
 
 class Poller(selectors.BaseSelector):
@@ -46,6 +77,7 @@ class Poller(selectors.BaseSelector):
     """
 
     def __init__(self) -> None:
+        self.asked = False  # since asyncio asked: it has something new to do
         self._epoll = select.epoll()
         self._owners: dict[int, Callable[[int], None]] = {}
         self._keys: dict[int, selectors.SelectorKey] = {}
@@ -64,7 +96,24 @@ class Poller(selectors.BaseSelector):
             self._owners[fd] = owner
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait, serve the connections, and return what is asyncio's to serve."""
+        """Serve the connections until something is asyncio's to do, and return what it is to serve.
+
+        Args:
+            timeout: seconds until its next timer.
+        """
+        self.asked = False
+        until = None if timeout is None else monotonic() + timeout
+        while True:
+            others = self._serve(timeout)
+            if others or self.asked:
+                return others
+            if until is not None:
+                timeout = until - monotonic()
+                if timeout <= 0:
+                    return others
+
+    def _serve(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait once, and serve the connections; what is asyncio's."""
         others = []
         owners = self._owners
         for fd, events in self._epoll.poll(timeout, _BATCH):

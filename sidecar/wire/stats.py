@@ -7,8 +7,12 @@ the STATS record, whose JSON keys are the field names.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sidecar.wire.frames import State
+
+if TYPE_CHECKING:  # an int of the machine's; as Python it is an int
+    from mypy_extensions import i64
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,8 @@ class Counters:
     """What is counted as it happens; the rest of a snapshot is looked up."""
 
     __slots__ = (
-        "bytes_from",
+        "bytes_from_client",
+        "bytes_from_server",
         "connections",
         "crowded",
         "errors",
@@ -81,7 +86,8 @@ class Counters:
         self.refused = 0
         self.rejected = 0
         self.goaways = 0
-        self.bytes_from = [0, 0]  # by direction
+        self.bytes_from_client: i64 = 0
+        self.bytes_from_server: i64 = 0
         self.now = dict.fromkeys(State, 0)  # open connections in each state of observing
         self.ever = dict.fromkeys(State, 0)  # connections that ever came into it
 

@@ -14,12 +14,12 @@ import json
 import math
 import socket
 import struct
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Final
 
+from sidecar.wire.backlog import CHUNK_BYTES, Backlog
 from sidecar.wire.frames import Tally
 from sidecar.wire.listen import close_listener
 from sidecar.wire.peer import check_peer
@@ -32,14 +32,12 @@ if TYPE_CHECKING:
 FLUSH_SECONDS: Final = 0.004
 """Records wait this long for company: each write wakes the observer, which costs the writer more
 than all else here (a third of the CPU of one call after another, compared with 1 ms)."""
-FLUSH_BYTES: Final = 128 << 10  # and no longer than until so many are there
+FLUSH_BYTES: Final = CHUNK_BYTES  # and no longer than until so many are there
+LARGE_BYTES: Final = 32 << 10  # a record of so many does not wait: no copy of it is needed
 STATS_SECONDS: Final = 1.0
 MAX_ENDED: Final = 64  # sessions remembered that have ended
 NO_FILES_SECONDS: Final = 0.1  # to wait when accepting fails, as for want of file descriptors
 _SEND_BUFFER: Final = 1 << 20
-_PART: Final = 48  # bytes that an object costs beside what it holds
-_RECORD_COST: Final = 2 * _PART
-_MAX_PARTS: Final = 512  # buffers in one sendmsg; the kernel takes 1024
 _FRACTION: Final = struct.Struct("!d")
 
 
@@ -71,8 +69,6 @@ class Session:
         self.limit = limit
         self.reserve = limit // 2  # not for DATA
         self._flush_bytes = min(FLUSH_BYTES, limit // 4)
-        self.size = 0  # bytes waiting, and what keeping them costs
-        self.sent = 0
         self.fraction = 1.0
         self.watches: dict[int, Watch] = {}
         self._loop = loop
@@ -81,7 +77,7 @@ class Session:
         self._draw = draw
         self._ended = ended
         self._goaway = goaway
-        self._parts: deque[bytes | memoryview] = deque()
+        self._backlog = Backlog()
         self._due: asyncio.Handle | None = None  # the next flush
         self._soon = False
         self._blocked = False  # the socket is full: it says when to go on
@@ -102,19 +98,43 @@ class Session:
         fraction = self.fraction
         return fraction >= 1.0 or (fraction > 0.0 and self._draw() < fraction)
 
-    def put(self, header: bytes, payload: bytes) -> None:
-        """Append one record; the caller has seen that there is room."""
-        parts = self._parts
-        parts.append(header)
-        parts.append(payload)
-        self.size += len(header) + len(payload) + _RECORD_COST
+    @property
+    def size(self) -> int:
+        """Bytes waiting, and what keeping them costs."""
+        return self._backlog.size
+
+    @property
+    def sent(self) -> int:
+        """Bytes that its socket has taken."""
+        return self._backlog.sent
+
+    def put(self, header: bytes, payload: bytes | memoryview) -> None:
+        """Append one record; the caller has seen that there is room. A view is not kept."""
+        if not self._open:
+            return
+        if not isinstance(payload, bytes):
+            if len(payload) >= LARGE_BYTES and not self._blocked:
+                self._put_now(header, payload)
+                return
+            payload = bytes(payload)
+        self._backlog.add(header, payload)
         if self._due is None:
             if not self._blocked:
                 self._due = self._loop.call_later(FLUSH_SECONDS, self.flush)
-        elif self.size >= self._flush_bytes and not self._soon:
+        elif self._backlog.size >= self._flush_bytes and not self._soon:
             self._soon = True
             self._due.cancel()
             self._due = self._loop.call_soon(self.flush)
+
+    def _put_now(self, header: bytes, payload: memoryview) -> None:
+        """Send it at once, behind what waits."""
+        self._undue()
+        try:
+            self._backlog.send_with(self._socket, header, payload)
+        except (BlockingIOError, InterruptedError):
+            self._block()
+        except OSError:
+            self.end()
 
     def tell(
         self, kind: Kind, number: int, now: int, payload: bytes = b"", direction: int = 0
@@ -125,29 +145,22 @@ class Session:
     def flush(self) -> None:
         """Send what the socket takes now; go on when it takes more."""
         self._undue()
-        parts = self._parts
+        if not self._open:
+            return
         try:
-            while parts and self._open:
-                if self.size <= FLUSH_BYTES:
-                    joined = b"".join(parts)
-                    self.size = len(joined) + _PART
-                    parts.clear()
-                    parts.append(joined)
-                    sent = self._socket.send(joined)
-                else:
-                    sent = self._socket.sendmsg(
-                        [parts[i] for i in range(min(len(parts), _MAX_PARTS))]
-                    )
-                self._drop(sent)
+            self._backlog.send(self._socket)
         except (BlockingIOError, InterruptedError):
-            self._blocked = True
-            self._want(READ | WRITE)
+            self._block()
         except OSError:
             self.end()
         else:
-            if self._blocked and self._open:
+            if self._blocked:
                 self._blocked = False
                 self._want(READ)
+
+    def _block(self) -> None:
+        self._blocked = True
+        self._want(READ | WRITE)
 
     def end(self) -> None:
         """Close; what waits is lost, and the session's connections become blind."""
@@ -157,8 +170,7 @@ class Session:
         self._undue()
         self._want(0)
         self._socket.close()
-        self._parts.clear()
-        self.size = 0
+        self._backlog.clear()
         watches, self.watches = self.watches, {}
         for watch in watches.values():
             watch.abandon()
@@ -169,22 +181,6 @@ class Session:
             self._due.cancel()
             self._due = None
             self._soon = False
-
-    def _drop(self, sent: int) -> None:
-        self.size -= sent
-        self.sent += sent
-        parts = self._parts
-        while sent:
-            first = parts[0]
-            if len(first) > sent:
-                parts[0] = memoryview(first)[sent:]
-                return
-            sent -= len(first)
-            self.size -= _PART
-            parts.popleft()
-        while parts and not parts[0]:  # an empty payload
-            self.size -= _PART
-            parts.popleft()
 
     def _want(self, events: int) -> None:
         self._poller.want(self._socket.fileno(), self._wanted, events, self._ready)

@@ -22,7 +22,7 @@ LEAST_CALL: Final = 27
 """Bytes of the smallest gRPC call: HEADERS with :method, :scheme, :path and content-type, each one
 byte by HPACK's index, and DATA with an empty message (RFC 9113, 4.1; gRPC over HTTP/2)."""
 
-_pack = HEADER.pack
+_pack: Final = HEADER.pack
 _OBSERVED: Final = State.OBSERVED
 _TOO_MANY: Final = b"more frames than can be walked"
 _ILLEGIBLE: Final = b"the observer cannot read it"

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from sidecar.collect.told import Told, told_by
+from sidecar.experiment.keeping import Keeping
 from sidecar.judge.counts import SnapshotKey
-from sidecar.report.live import part_of
+from sidecar.log import Log
+from sidecar.report.live import part_of, parts_of
 from sidecar.report.part import Part
 from sidecar.serve.convert import counts_message
+from sidecar.store.keeper import Keeper
+from tests.experiment.test_blind import greeting
+from tests.experiment.test_keeping import Life
 from tests.house import House, told
 
 
@@ -40,3 +47,26 @@ def heard_of(part: Part) -> Told:
 def pod(name: str, calls: int = 0, **given: Any) -> Told:
     """What one pod tells."""
     return heard_of(part(name, calls, **given))
+
+
+class Pod(Life):
+    """One pod's life over a state, which another pod may go on with."""
+
+    lives = 0
+
+    def __init__(self, folder: Path, hostname: str = "digits-0", *, later_ns: int = 0) -> None:
+        Pod.lives += 1
+        self.told = io.StringIO()
+        self.keeper = Keeper(folder, Log("test", self.told), patience=0.0)
+        self.house = House(
+            {"min_calls": 100},
+            keeping=Keeping(self.keeper, hostname),
+            instance=f"{hostname}-{Pod.lives:012x}",
+            unix_offset_ns=5 + later_ns * Pod.lives,
+        )
+        self.attach(greeting())
+
+    def tells(self, source: str = "10.0.0.7:9096") -> list[Told]:
+        """What it answers who asks for its counts."""
+        parts = parts_of(self.house.experiment.state(), self.house.judged)
+        return [told_by(counts_message(one), source, time.time()) for one in parts]

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sidecar.call import SkipReason
 from sidecar.collect.experiments import Experiment, Experiments
 from sidecar.collect.service import NOT_INJECTED, Heard, Service
-from sidecar.collect.told import Told
-from sidecar.judge.counts import SnapshotKey
+from sidecar.collect.told import Told, told_by
+from sidecar.judge.counts import Gap, SnapshotKey
 from sidecar.judge.evidence.attempts import alpha_of_attempt
+from sidecar.report.live import parts_of
 from sidecar.report.report import Report, ServiceFacts
-from tests.collect.pods import heard_of, part, pod
-from tests.house import DISAGREEMENT
+from sidecar.serve.convert import counts_message
+from tests.collect.pods import Pod, heard_of, part, pod
+from tests.house import DISAGREEMENT, MS, House
+from tests.house import told as answered
 
 NEED: dict[str, Any] = {"min_calls": 150}
 SHADOW = "candidate"
@@ -249,3 +256,152 @@ def test_one_pod_whose_criteria_are_not_those_of_its_digest_is_left_out_and_name
     assert found.state == "INCONCLUSIVE"
     assert list(found.missing) == ["b:9096"]
     assert found.verdict.calls == 200
+
+
+def lose(house: House, calls: int, reason: SkipReason) -> None:
+    for _ in range(calls):
+        house.now_ns += MS
+        house.ledger.refuse(reason)
+
+
+def tells(house: House, source: str = "a:9096") -> list[Told]:
+    parts = parts_of(house.experiment.state(), house.judged)
+    return [told_by(counts_message(part), source, time.time()) for part in parts]
+
+
+@pytest.mark.parametrize("version", ["1", ""])
+@pytest.mark.parametrize("reason", [SkipReason.SHED, SkipReason.EXPIRED])
+def test_a_shadow_that_dies_after_a_pass_is_no_pass_until_its_calls_are_compared_again(
+    reason: SkipReason, version: str
+) -> None:
+    judge = {
+        "min_calls": 100,
+        "criteria": [DISAGREEMENT | {"margin": 0.9}],
+        "coverage_floor": 0.3,
+        "min_distinct_inputs": 1,
+    }
+    house, service = House(judge), Service()
+
+    def calls(number: int) -> None:
+        for _ in range(number):
+            house.call(answered(1.0, version=version), production=answered(1.0, version=version))
+
+    calls(4_000)
+    assert heard(service, *tells(house)).state == "PASS"
+    lose(house, 4_000, reason)
+    assert heard(service, *tells(house)).state == "PASS", "not enough to say it"
+    if version:  # the collector is begun again, from what it wrote down
+        kept = [Experiment.from_dict(e.key, e.to_dict()) for e in service.experiments]
+        service = Service(experiments=Experiments(kept))
+    lose(house, 1_500, reason)
+    found = heard(service, *tells(house), at=2.0)
+    assert found.verdict.coverage is not None
+    assert found.verdict.coverage > 0.4
+    assert found.state == "INCONCLUSIVE"
+    assert "0.0% of the latest calls were compared" in found.verdict.reason
+    calls(5_000)
+    assert heard(service, *tells(house), at=3.0).state == "PASS"
+
+
+def test_a_state_that_was_put_back_from_a_backup_is_named_and_is_no_pass(tmp_path: Path) -> None:
+    folder, backup, service = tmp_path / "state", tmp_path / "backup", Service()
+    pod = Pod(folder)
+    pod.serve(60)
+    pod.second()
+    assert heard(service, *pod.tells()).state == "WATCHING"
+    pod.kill()
+    shutil.copytree(folder, backup)
+    for _ in range(3):
+        pod = Pod(folder)
+        pod.serve(200)
+        pod.second()
+        found = heard(service, *pod.tells())
+        pod.kill()
+    assert (found.state, found.verdict.calls) == ("PASS", 660)
+    shutil.rmtree(folder)
+    shutil.copytree(backup, folder)
+    pod = Pod(folder)
+    pod.serve(1_200, 9.0)
+    pod.second()
+    found = heard(service, *pod.tells())
+    pod.kill()
+    assert found.state == "INCONCLUSIVE"
+    assert "lacks what it told until" in found.missing["10.0.0.7:9096"]
+    assert "by itself it says FAIL" in found.missing["10.0.0.7:9096"]
+    pod = Pod(folder)  # one that is still behind a restart later
+    assert heard(service, *pod.tells()).state == "INCONCLUSIVE"
+    pod.kill()
+
+
+def test_a_state_whose_later_lives_were_forgotten_is_known_by_its_gap() -> None:
+    """Its sequence may have overtaken what was told; a kill of a moment ago is no such thing."""
+    service = Service()
+    then = part("a", 200, **NEED)
+    heard(service, heard_of(then))
+    more = part("a", 900, **NEED).snapshot
+    told_until = then.snapshot.latest_unix_ns
+    for begun, state in ((31, "INCONCLUSIVE"), (29, "PASS")):
+        gap = Gap(told_until - begun * 10**9, told_until + 3600 * 10**9)
+        later = replace(more, began_unix_ns=then.snapshot.began_unix_ns, gaps=(gap,))
+        found = heard(service, heard_of(replace(then, snapshot=later)))
+        assert found.state == state
+
+
+def test_a_gap_of_minutes_is_told_and_outlives_restarts(tmp_path: Path) -> None:
+    pod = Pod(tmp_path / "state")
+    pod.serve(20)
+    pod.second()
+    pod.kill()
+    for _ in range(2):
+        pod = Pod(tmp_path / "state", later_ns=3600 * 10**9)
+        pod.serve(1)
+        pod.second()
+        (told,) = pod.tells()
+        pod.kill()
+    gaps = told.part.snapshot.gaps
+    assert len(gaps) == 2
+    assert round((gaps[1].to_unix_ns - gaps[1].from_unix_ns) / 3600e9) == 1
+
+
+def test_a_state_that_goes_from_pod_to_pod_counts_once_whatever_they_are_called(
+    tmp_path: Path,
+) -> None:
+    service = Service()
+    for number in range(1, 7):
+        pod = Pod(tmp_path / "state", f"digits-{number}")
+        if number == 1:
+            pod.serve(40)
+        pod.second()
+        pod.second()
+        found = heard(service, *pod.tells())
+        assert (found.state, found.verdict.calls) == ("WATCHING", 40)
+        pod.kill()
+
+
+def test_what_was_kept_under_a_pod_s_name_is_replaced_by_what_its_state_tells_now() -> None:
+    """An older version named counts by the host, too."""
+    service = Service()
+    for host in ("digits-1", "digits-2"):
+        one = part(f"{host}-0123456789ab", 100, **NEED)
+        found = heard(service, heard_of(one))
+    assert (found.state, found.verdict.calls) == ("WATCHING", 100)
+
+
+def test_two_pods_that_go_on_with_copies_of_one_state_are_named_and_no_pass(
+    tmp_path: Path,
+) -> None:
+    service = Service()
+    one = Pod(tmp_path / "one", "digits-1")
+    one.serve(200)
+    one.second()
+    one.kill()
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    pods = [Pod(tmp_path / name, f"digits-{name}") for name in ("one", "two")]
+    found = heard(service, *pods[0].tells("one:1"), *pods[1].tells("two:1"))
+    assert found.state == "INCONCLUSIVE"
+    assert "the same state as two:1" in found.missing["one:1"]
+    assert "the same state as one:1" in found.missing["two:1"]
+    twice = heard(service, *pods[0].tells("one:1"), *pods[0].tells("[::1]:1"), at=2.0)
+    assert (twice.state, twice.verdict.calls) == ("PASS", 200), "one pod by two addresses"
+    for one in pods:
+        one.kill()

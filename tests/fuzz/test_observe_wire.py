@@ -33,7 +33,7 @@ def tapped(
     for number, (direction, chunk) in enumerate(conversation):
         room = rooms[number % len(rooms)]
         for kind, payload in walker.feed(direction, chunk, PLENTY, room, everything=everything):
-            told.append(record(kind, direction, 1, 0, payload))
+            told.append(record(kind, direction, 1, 0, bytes(payload)))
     return b"".join(told)
 
 
@@ -56,8 +56,7 @@ def read(tap: bytes) -> tuple[set[CallKey], list[Event]]:
         elif said.kind == Kind.GAP:
             events += connection.gap(said.direction, said.number, 0)
         elif said.kind == Kind.UNSAMPLED:
-            for stream in said.numbers:
-                events += connection.unsampled(stream)
+            events += connection.unsampled(said.numbers)
         else:
             assert said.kind == Kind.HELLO
     assert connection.state == "open", connection.why

@@ -66,7 +66,9 @@ def walk(walker: Walker, pieces: list[Run], *, everything: bool = False) -> list
             direction, memoryview(data), ROOM, ROOM, everything=everything
         ):
             about = kind in (Kind.UNSAMPLED, Kind.BLIND)
-            told.append((kind, 0 if about else direction, b"" if kind is Kind.OPAQUE else payload))
+            told.append(
+                (kind, 0 if about else direction, b"" if kind is Kind.OPAQUE else bytes(payload))
+            )
     return told
 
 

@@ -10,6 +10,7 @@ import yaml
 
 from sidecar.kube.admission import decide, read_request
 from sidecar.kube.manifests import inject_text
+from sidecar.kube.namespaces import Defaults
 from tests.kube.manifests_of import TEMPLATED
 from tests.kube.pods import pod
 from tests.kube.reviews import review
@@ -138,12 +139,26 @@ def test_the_webhook_does_not_inject_a_redirect_that_no_pod_could_start_with() -
     asked = pod({"intercept": "redirect"})
     request = read_request(review("Pod", asked))
     assert decide(request, {}).outcome == "injected"
-    refused = decide(request, {}, "restricted")
+    refused = decide(request, {}, Defaults({}, enforced="restricted"))
     assert (refused.outcome, refused.review["response"]["allowed"]) == ("refused", False)
     asked["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet"}]
-    warned = decide(read_request(review("Pod", asked)), {}, "restricted")
+    held = Defaults({}, enforced="restricted")
+    warned = decide(read_request(review("Pod", asked)), {}, held)
     assert (warned.outcome, warned.review["response"]["allowed"]) == ("warned", True)
     assert "NET_ADMIN" in warned.about["reason"]
+
+
+def test_a_limit_range_that_refuses_a_container_of_ours_keeps_no_model_from_starting() -> None:
+    small = Defaults({}, limits=(limits(max={"memory": "512Mi"}),))
+    asked = pod()
+    refused = decide(read_request(review("Pod", asked)), {}, small)
+    assert (refused.outcome, refused.review["response"]["allowed"]) == ("refused", False)
+    asked["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet"}]
+    warned = decide(read_request(review("Pod", asked)), {}, small)
+    assert (warned.outcome, warned.review["response"]["allowed"]) == ("warned", True)
+    assert "768Mi of memory, 512Mi is the most" in warned.about["reason"]
+    asked["metadata"]["annotations"]["shadow-sidecar/observer-memory"] = "256Mi/512Mi"
+    assert decide(read_request(review("Pod", asked)), {}, small).outcome == "injected"
 
 
 def test_the_webhook_says_that_kserves_service_goes_past_the_wire() -> None:

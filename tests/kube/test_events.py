@@ -40,12 +40,16 @@ class Cluster:
         self.status = 200
         self.now = 0.0
         self.webhook = ""
+        self.limit_ranges: list[dict[str, Any]] = []
         self.events_written = asyncio.Event()
 
     async def namespace(self, request: web.Request) -> web.Response:
         self.asked += 1
         metadata = {"name": request.match_info["name"], "annotations": self.annotations}
         return web.json_response({"kind": "Namespace", "metadata": metadata}, status=self.status)
+
+    async def limits(self, request: web.Request) -> web.Response:
+        return web.json_response({"kind": "LimitRangeList", "items": self.limit_ranges})
 
     async def event(self, request: web.Request) -> web.Response:
         assert request.headers["Authorization"] == "Bearer secret"
@@ -80,6 +84,7 @@ async def running(cluster: Cluster, folder: Path) -> AsyncIterator[Cluster]:
     (folder / "token").write_text("secret")
     application = web.Application()
     application.router.add_get("/api/v1/namespaces/{name}", cluster.namespace)
+    application.router.add_get("/api/v1/namespaces/{name}/limitranges", cluster.limits)
     application.router.add_post("/api/v1/namespaces/{name}/events", cluster.event)
     api, url = await listening(application)
     server = ApiServer(url, folder)
@@ -224,6 +229,23 @@ def test_a_namespace_that_cannot_be_asked_keeps_its_last_defaults(tmp_path: Path
     asyncio.run(check())
 
 
+def test_a_pod_that_a_limit_range_would_keep_from_starting_comes_up_without_the_sidecar(
+    tmp_path: Path,
+) -> None:
+    async def check() -> None:
+        async with running(Cluster(), tmp_path) as it:
+            most = {"type": "Container", "max": {"memory": "512Mi"}}
+            it.limit_ranges = [{"metadata": {"name": "small"}, "spec": {"limits": [most]}}]
+            asked = pod()
+            asked["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "name": "digits-1"}]
+            made = patched(asked, await it.ask(review("Pod", asked)))
+            assert made["spec"] == asked["spec"]
+            why = made["metadata"]["annotations"]["shadow-sidecar/not-injected"]
+            assert why.startswith("LimitRange small: container shadow-observer: may use 768Mi")
+
+    asyncio.run(check())
+
+
 def test_a_wrong_default_of_a_namespace_is_left_out_and_said() -> None:
     annotations = {"shadow-sidecar/sample": "2", "shadow-sidecar/rate": "5"}
     found = defaults_of({"metadata": {"name": "n", "annotations": annotations}})
@@ -236,6 +258,6 @@ def test_the_manifests_allow_what_is_asked_and_nothing_else() -> None:
     documents = list(yaml.safe_load_all((K8S / "base" / "webhook.yaml").read_text()))
     role = next(d for d in documents if d["kind"] == "ClusterRole")
     allowed = {(rule["resources"][0], *rule["verbs"]) for rule in role["rules"]}
-    assert allowed == {("namespaces", "get"), ("events", "create")}
+    assert allowed == {("namespaces", "get"), ("limitranges", "list"), ("events", "create")}
     configuration = yaml.safe_load((K8S / "base" / "admission.yaml").read_text())
     assert {w["sideEffects"] for w in configuration["webhooks"]} == {"NoneOnDryRun"}

@@ -9,9 +9,11 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from sidecar.kube.asking import spread_request
 from sidecar.kube.inject import inject
 from sidecar.kube.options import InjectError
-from sidecar.kube.workloads import inject_object, pod_of, spread_request
+from sidecar.kube.templates import pod_of
+from sidecar.kube.workloads import inject_object
 from tests.kube.manifests_of import KSERVE, SELDON, TEMPLATED
 
 OLDEST = "1.30"  # the first with preStop.sleep switched on

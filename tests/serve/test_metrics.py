@@ -11,7 +11,8 @@ from sidecar.call import SkipReason
 from sidecar.compare.result import Outcome
 from sidecar.experiment.ledger import Ledger
 from sidecar.experiment.state import ReceiverState, State
-from sidecar.serve.metrics import PREFIX, Metrics
+from sidecar.serve.families import PREFIX
+from sidecar.serve.metrics import Metrics
 from sidecar.settings.settings import Settings
 from sidecar.tee.settings import ShadowSettings
 from sidecar.telemetry.exporter import SpanCounts

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from sidecar.serve.metrics import PREFIX, Metrics
+from sidecar.serve.families import PREFIX
+from sidecar.serve.metrics import Metrics
 from tests.house import House, told
 
 

@@ -109,3 +109,38 @@ def test_an_owner_that_fails_does_not_keep_others_from_being_served() -> None:
         return said, data
 
     assert run(scenario) == (["a defect"], b"x")
+
+
+def test_asyncio_has_its_turn_beside_a_connection_that_is_never_silent() -> None:
+    async def scenario(poller: Poller) -> list[str]:
+        loop = asyncio.get_running_loop()
+        near, far = socket.socketpair()
+        far.send(b"x")  # never read: ready each time it is asked for
+        heard: list[str] = []
+        done = asyncio.Event()
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def owner(_: int) -> None:
+            if not heard:
+                heard.append("owner")
+                loop.call_soon(heard.append, "soon")
+
+        def accepted() -> None:
+            loop.remove_reader(listener.fileno())
+            heard.append("reader")
+            loop.call_later(0.001, late)
+
+        def late() -> None:
+            heard.append("timer")
+            done.set()
+
+        poller.want(near.fileno(), 0, READ, owner)
+        loop.add_reader(listener.fileno(), accepted)
+        client = socket.create_connection(listener.getsockname())
+        await asyncio.wait_for(done.wait(), 60)
+        poller.want(near.fileno(), READ, 0, owner)
+        for sock in (near, far, client, listener):
+            sock.close()
+        return sorted(heard)
+
+    assert run(scenario) == ["owner", "reader", "soon", "timer"]

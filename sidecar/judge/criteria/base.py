@@ -89,9 +89,12 @@ class Plan:
             pair: the call.
             ranges: what has been learned of production's values so far; learns from this call.
         """
-        if not self.is_about(pair):
+        criterion = self.criterion
+        if not pair.answered or (
+            criterion.methods != "*" and not fnmatchcase(pair.method, criterion.methods)
+        ):
             return []
-        return self.criterion.count(self, pair, ranges)
+        return criterion.count(self, pair, ranges)
 
     def score(self, counted: Increments) -> float | None:
         """A call's score, of what it added: in the unit of the margin; None if it has none."""
@@ -207,6 +210,21 @@ class Criterion(Section):
     def scored(self, plan: Plan, counted: Increments) -> Scores:
         """Of what a call added: its weight, and for each claim what it adds to a block's sums."""
         return 0.0, ()
+
+    def unread(self, plan: Plan, counted: Increments) -> tuple[Increments, frozenset[Side]]:
+        """What is to be added when calls that were compared as bytes turn out to be unknown.
+
+        Equal bytes are equal values; bytes that differ may be equal values all the same.
+
+        Args:
+            plan: the criterion's.
+            counted: what they added, together.
+
+        Returns:
+            More increments, and the claims that those calls told of; nothing where the bytes did
+            not matter.
+        """
+        return [], frozenset()
 
     def share_of_lost(self, plan: Plan, counted: float) -> float:
         """Of the calls that were lost, what share would have counted, by a draw of their own.

@@ -142,7 +142,7 @@ class OutputCounts(_message.Message):
     def __init__(self, name: _Optional[str] = ..., agree: _Optional[int] = ..., differ: _Optional[_Mapping[str, int]] = ..., largest: _Optional[float] = ...) -> None: ...
 
 class Snapshot(_message.Message):
-    __slots__ = ("instance", "epoch", "sequence", "rules", "models", "began_unix_ns", "elapsed_ns", "calls", "compared", "eligible", "cells", "events", "blind", "blocks", "lost", "unsettled", "bytes", "unreadable_bytes", "inputs", "attempt", "since_unix_ns")
+    __slots__ = ("instance", "epoch", "sequence", "rules", "models", "began_unix_ns", "elapsed_ns", "calls", "compared", "eligible", "cells", "events", "blind", "blocks", "lost", "unsettled", "bytes", "unreadable_bytes", "inputs", "attempt", "since_unix_ns", "life", "gaps")
     class ModelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -185,6 +185,8 @@ class Snapshot(_message.Message):
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     SINCE_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
+    LIFE_FIELD_NUMBER: _ClassVar[int]
+    GAPS_FIELD_NUMBER: _ClassVar[int]
     instance: str
     epoch: int
     sequence: int
@@ -206,7 +208,17 @@ class Snapshot(_message.Message):
     inputs: bytes
     attempt: int
     since_unix_ns: int
-    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., rules: _Optional[str] = ..., models: _Optional[_Mapping[str, str]] = ..., began_unix_ns: _Optional[int] = ..., elapsed_ns: _Optional[int] = ..., calls: _Optional[int] = ..., compared: _Optional[int] = ..., eligible: _Optional[int] = ..., cells: _Optional[_Iterable[_Union[Cell, _Mapping]]] = ..., events: _Optional[_Mapping[str, int]] = ..., blind: _Optional[int] = ..., blocks: _Optional[bytes] = ..., lost: _Optional[_Mapping[str, int]] = ..., unsettled: _Optional[int] = ..., bytes: _Optional[int] = ..., unreadable_bytes: _Optional[int] = ..., inputs: _Optional[bytes] = ..., attempt: _Optional[int] = ..., since_unix_ns: _Optional[int] = ...) -> None: ...
+    life: str
+    gaps: _containers.RepeatedCompositeFieldContainer[Gap]
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., rules: _Optional[str] = ..., models: _Optional[_Mapping[str, str]] = ..., began_unix_ns: _Optional[int] = ..., elapsed_ns: _Optional[int] = ..., calls: _Optional[int] = ..., compared: _Optional[int] = ..., eligible: _Optional[int] = ..., cells: _Optional[_Iterable[_Union[Cell, _Mapping]]] = ..., events: _Optional[_Mapping[str, int]] = ..., blind: _Optional[int] = ..., blocks: _Optional[bytes] = ..., lost: _Optional[_Mapping[str, int]] = ..., unsettled: _Optional[int] = ..., bytes: _Optional[int] = ..., unreadable_bytes: _Optional[int] = ..., inputs: _Optional[bytes] = ..., attempt: _Optional[int] = ..., since_unix_ns: _Optional[int] = ..., life: _Optional[str] = ..., gaps: _Optional[_Iterable[_Union[Gap, _Mapping]]] = ...) -> None: ...
+
+class Gap(_message.Message):
+    __slots__ = ("from_unix_ns", "to_unix_ns")
+    FROM_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
+    TO_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
+    from_unix_ns: int
+    to_unix_ns: int
+    def __init__(self, from_unix_ns: _Optional[int] = ..., to_unix_ns: _Optional[int] = ...) -> None: ...
 
 class Cell(_message.Message):
     __slots__ = ("criterion", "slice", "counts")
