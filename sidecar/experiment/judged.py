@@ -8,7 +8,7 @@ Nothing is begun again because other versions were seen, and rows are bounded: o
 was longest not seen goes from memory, never from the store; where nothing is kept it is forgotten,
 but for a FAIL. Calls of versions for which there is no
 room are lost, and nothing is PASS while they come.
-Counterparts: `judging`, which makes rows; `judge.versions`, the rules; `row`.
+Counterparts: `judging`, which makes rows; `judge.versions`, the rules; `row`; `row_labels`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from sidecar.call import INELIGIBLE, SkipReason
 from sidecar.experiment.epoch import EpochCounts
 from sidecar.experiment.ledger import ShadowCounts
 from sidecar.experiment.row import UNTOLD, Row
+from sidecar.experiment.row_labels import RowLabels
 from sidecar.judge.counts import Coverage
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.versions import GONE_NS, Known, current, told_by
+from sidecar.judge.worst import identity_of
 
 MOST_ROWS = 16
 CROWDED = "version_crowded"  # why calls are lost whose versions there is no room for
@@ -61,6 +63,7 @@ class Judged:
         self._crowded_ns = self._full_until_ns = 0  # when the last came; no room is looked for
         self._begin = begin
         self._all = list(rows) or [begin(counts.name, digest, Known(), now_ns)]
+        self.labels = RowLabels(self)
         self._choose()
         self._told: dict[SkipReason, int] = dict(counts.skipped)  # as was last accounted for
 
@@ -143,32 +146,22 @@ class Judged:
                 row.lose_one(UNTOLD, now_ns)
             return
         found = self._row_of(models, now_ns)
-        if found is not None and len(self._all) > 1:
-            self._bring_label(found, pair)
         if found is None:
             self.crowded += 1
             self._crowded_ns = now_ns
             self.row.lose_one(CROWDED, now_ns)
         else:
+            if len(self._all) > 1:
+                self.labels.bring(identity_of(pair), found, now_ns)
             found.observe(pair, now_ns, unix_ns, scores)
 
     def label(self, label: Label, now_ns: int) -> str:
-        """Count a label where its call is; one that came first waits with the current versions.
+        """Count a label where its call is; see `RowLabels`.
 
         Returns:
             See `Judge.label`.
         """
-        rows = self.rows
-        row = next((r for r in rows if r.judge.knows(label.correlation_id)), rows[0])
-        row.has_changed = True
-        return row.judge.label(label, now_ns)
-
-    def _bring_label(self, found: Row, pair: JudgedPair) -> None:
-        """A label that came before its call waits with the versions that were current then."""
-        for row in self._all:
-            if row is not found and (label := row.judge.early_label(pair)) is not None:
-                row.has_changed = True
-                found.judge.label(label, self._latest_ns)
+        return self.labels.tell(label, now_ns)
 
     def blind(self, calls: float, now_ns: int) -> None:
         """Count calls that only the wire saw."""
@@ -216,6 +209,7 @@ class Judged:
         if row is self.row or not self._here:
             self._all.append(self._begin(self.name, row.digest, row.known, now_ns))
         self._choose()
+        self.labels.leave(row, now_ns)
 
     # ---- whose a call is ------------------------------------------------------------------------
 
@@ -310,5 +304,7 @@ class Judged:
             if oldest is self.row or now_ns - oldest.seen_ns < REST_NS:
                 return False
             self._all.remove(oldest)
+            self.labels.leave(oldest, now_ns)
         self._all.append(row)
+        self.labels.join(row, now_ns)
         return True

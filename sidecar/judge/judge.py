@@ -179,10 +179,6 @@ class Judge(Held):
         waiting = self._labels.label(label, now_ns)
         return "" if waiting is None else self._use(waiting, label, now_ns)
 
-    def early_label(self, pair: JudgedPair) -> Label | None:
-        """The label that waits here for a call that turns out to be another judge's."""
-        return self._labels.take_early(identity_of(pair))
-
     @property
     def stands(self) -> tuple[State, str] | None:
         """The decision that stands, and why; None while there is none."""

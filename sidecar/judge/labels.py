@@ -205,14 +205,26 @@ class LabelStore(Generic[W]):
             self._fate(Fate.UNMATCHED)
         return None
 
-    def take_early(self, correlation_id: str) -> Label | None:
-        """Give away a label that came before its pair, if there is one."""
-        entry = self._early.take(correlation_id) if correlation_id in self._early else None
-        return None if entry is None else entry.value
-
     def knows(self, correlation_id: str) -> bool:
         """Whether a pair of that id is or was here."""
         return any(correlation_id in kept for kept in (self._waiting, self._joined, self._gone))
+
+    def waits(self, correlation_id: str) -> bool:
+        """Whether a label of that id waits here for its pair."""
+        return correlation_id in self._early
+
+    def take_early(self, correlation_id: str) -> Label | None:
+        """Take out a label that waits, for its pair is elsewhere."""
+        entry = self._early.take(correlation_id)
+        if entry is None:
+            return None
+        self.fates[Fate.EARLY] -= 1  # it is counted where it goes
+        label: Label = entry.value
+        return label
+
+    def early(self) -> list[Label]:
+        """The labels that wait for their pairs."""
+        return [entry.value for _, entry in self._early.items()]
 
     def wanted(self, most: int) -> list[str]:
         """Correlation ids whose labels would tell most, of the calls that still wait."""
