@@ -197,11 +197,14 @@ class Judged:
         self._choose()
 
     def _count_attempts(self, made: Row) -> None:
-        """Where nothing is kept, decisions of this life count: other rules are another attempt."""
+        """Where nothing is kept, this life's rows with calls count: each was an attempt."""
         known = made.known.named[1]
-        decided = sum(row.is_decided and row.known.named[1] == known for row in self._all)
-        if decided and not made.judge.attempt and not made.is_decided:
-            made.judge.attempt = decided + 1
+        others = sum(
+            bool(row.judge.calls or row.is_decided) and row.known.named[1] == known
+            for row in self._all
+        )
+        if others and not made.judge.attempt and not made.is_decided:
+            made.judge.attempt = others + 1
 
     def replace(self, row: Row, now_ns: int) -> None:
         """A row was ended by hand: one without calls takes its place."""
@@ -284,7 +287,8 @@ class Judged:
         made = self._begin(self.name, self.digest, wanted, now_ns)
         if adopts and not made.judge.calls and not made.is_decided:
             # Nothing is known of these versions but that they are what is here already.
-            row.judge.attempt = max(row.judge.attempt, made.judge.attempt)
+            before = row.judge.attempt if row.judge.calls else 0
+            row.judge.attempt = max(before, made.judge.attempt)
             row.named(wanted)
             self._lately.clear()
             return row
