@@ -115,6 +115,8 @@ class Started(NamedTuple):
     is_grpc: bool = True
     sampled: bool = True  # False: the wire did not copy this stream's DATA
     legible: bool = True  # False: its header could not be read; method and metadata are empty
+    # Not sampled: so many calls with the same header came together; the key is the first one's.
+    calls: int = 1
 
 
 class Requested(NamedTuple):

@@ -81,7 +81,10 @@ class Experiment:
 
     def _seen(self, call: Started) -> bool:
         """Whether anybody gets the call; the checks run in the order of `SkipReason`."""
-        self._judging.blind.seen()
+        self._judging.blind.seen(call.calls)
+        if not call.sampled:
+            self._left_out(call)
+            return False
         reason = self._operation.check(call, self._draw())
         lost = reason
         if reason is None or reason in {SkipReason.SHED, SkipReason.BLIND}:
@@ -101,7 +104,7 @@ class Experiment:
             self._skips.add(call, "", reason, Step.ADMITTED, call.started_ns)
             self._spans.refused(call, reason)
             return False
-        pair = Pair(call, self._ledger.see(), weight=self._operation.pace.weight)
+        pair = Pair(call, self._ledger.see(), weight=self._operation.weight)
         for name, reason in refused.items():
             self._skip(pair, name, reason, Step.ADMITTED)
         if pair.entry.settled:
@@ -109,6 +112,31 @@ class Experiment:
             return False
         self._pairs.add(pair)
         return True
+
+    def _left_out(self, call: Started) -> None:
+        """Account for calls that the wire did not copy: nobody can have them, and that is all."""
+        reason, chosen = self._operation.left_out(call, self._draw)
+        shed = call.calls - chosen
+        if shed and not len(self._receivers):
+            self._refuse(call, SkipReason.NO_SHADOW, shed)
+        elif shed:
+            # What each receiver's operator chose comes before what was lost for all of them.
+            told = self._receivers.lost(SkipReason.SHED, shed, self._draw, self._judging.ended)
+            for reasons, calls in told.items():
+                if len(set(reasons)) == 1:
+                    self._refuse(call, reasons[0], calls)
+                else:
+                    self._ledger.refuse_each(reasons, calls)
+                    for name, why in zip(self._receivers, reasons, strict=True):
+                        self._skips.add_some(call, name, why)
+                    self._spans.refused(call, reasons[0])
+        if chosen:
+            self._refuse(call, reason, chosen)
+
+    def _refuse(self, call: Started, reason: SkipReason, calls: int) -> None:
+        self._ledger.refuse(reason, calls)
+        self._skips.add_some(call, "", reason)
+        self._spans.refused(call, reason)
 
     def _happened(self, conn: int, events: Sequence[Event]) -> None:
         for event in events:

@@ -57,9 +57,9 @@ class BlindCalls:
         self._life, self._session, self._answered = kept or (None, None, 0)
         self._lost, self._resumed = True, whole
 
-    def seen(self) -> None:
-        """A call was seen here."""
-        self._answered += 1
+    def seen(self, calls: int = 1) -> None:
+        """Calls were seen here."""
+        self._answered += calls
 
     def attached(self, hello: Mapping[str, Any]) -> int:
         """A session has begun; how many calls of the one before were missed, and since then.

@@ -115,9 +115,8 @@ class Connections:
     def unsampled(self, conn: int, streams: tuple[int, ...]) -> None:
         connection = self._open.get(conn)
         if connection is not None:
-            for stream in streams:
-                if lost := connection.unsampled(stream):
-                    self._happened(conn, lost)
+            if lost := connection.unsampled(streams):
+                self._happened(conn, lost)
             if connection.state != "open":
                 self._unreadable(connection)
 

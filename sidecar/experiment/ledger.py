@@ -166,11 +166,19 @@ class Ledger:
             self.settle(())
         return Entry(self)
 
-    def refuse(self, reason: SkipReason) -> None:
-        """Count a call that no shadow will get, in one step."""
+    def refuse(self, reason: SkipReason, calls: int = 1) -> None:
+        """Count calls that no shadow will get, in one step."""
         for counts in (self.calls, *self.shadows):
-            counts.seen += 1
-            counts.skipped[reason] += 1
+            counts.seen += calls
+            counts.skipped[reason] += calls
+
+    def refuse_each(self, reasons: Sequence[SkipReason], calls: int = 1) -> None:
+        """The same, where each shadow has a reason of its own; in the order of `shadows`."""
+        for counts, reason in zip(self.shadows, reasons, strict=True):
+            counts.seen += calls
+            counts.skipped[reason] += calls
+        self.calls.seen += calls
+        self.calls.skipped[reasons[self._leading[0]]] += calls
 
     def settle(self, fates: Sequence[SkipReason | bool]) -> None:
         """Close a call as a whole; called by its entry, once, when every fate is known."""

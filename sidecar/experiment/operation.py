@@ -7,6 +7,7 @@ Counterparts: `app`, which asks about each call; `settings.difference`, which kn
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from sidecar.call import SkipReason, Started
@@ -15,7 +16,7 @@ from sidecar.experiment.state import ConfigurationState
 from sidecar.settings.difference import Difference, diff, take_live
 from sidecar.settings.settings import Settings
 from sidecar.tee.admission import Admission
-from sidecar.tee.pace import Pace
+from sidecar.tee.pace import MOST_WEIGHT, Pace
 
 HEARD_NS = 250_000_000  # until the wire has heard that it may go on: a call left out is still so
 
@@ -26,6 +27,7 @@ class Operation:
     def __init__(self, settings: Settings, wire: WireLink) -> None:
         self.settings = settings
         self.pace = Pace()
+        self._begun = settings.sample.fraction or 1.0
         self.configuration = ConfigurationState()
         self.harmed = False  # the tee has paused itself, and nobody has had it go on yet
         self._wire = wire
@@ -40,6 +42,12 @@ class Operation:
         return self._admission.ended
 
     @property
+    def weight(self) -> float:
+        """For how many calls one stands that comes now, at the sampling that was begun with."""
+        sampled = self._begun / max(self.settings.sample.fraction, 1e-9)
+        return min(MOST_WEIGHT, self.pace.weight * sampled)
+
+    @property
     def fraction(self) -> float:
         """The share of all calls that the operator wants compared, now."""
         chosen = not (self._admission.paused or self._admission.ended)
@@ -47,9 +55,16 @@ class Operation:
 
     def check(self, call: Started, draw: float) -> SkipReason | None:
         """Say why no receiver gets the call, or None; SHED comes last, after every choice."""
-        began = call.started_ns
-        resting = self._rests_ns <= began and (self._resting or began < self._rested_ns)
+        resting = self._rested(call.started_ns)
         return self._admission.check(call, draw, self.pace.share, resting=resting)
+
+    def left_out(self, call: Started, draw: Callable[[], float]) -> tuple[SkipReason, int]:
+        """Of calls that the wire did not copy: by which choice, and how many; the rest are SHED."""
+        resting = self._rested(call.started_ns)
+        return self._admission.left_out(call, draw, self.pace.share, resting=resting)
+
+    def _rested(self, began_ns: int) -> bool:
+        return self._rests_ns <= began_ns and (self._resting or began_ns < self._rested_ns)
 
     @property
     def is_on(self) -> bool:

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
-import grpc
-
 from sidecar.address import TCP, parse_address
 from sidecar.call import (
     CallKey,
@@ -29,6 +27,7 @@ from sidecar.experiment.state import Failing, ReceiverState
 from sidecar.http2.budget import Budget
 from sidecar.log import Log
 from sidecar.settings.settings import Settings
+from sidecar.status import status_name
 from sidecar.tasks import Tasks
 from sidecar.tee.client import ShadowClient
 from sidecar.tee.metadata import MetadataPolicy
@@ -132,6 +131,44 @@ class Receivers:
                 found[name] = reason
         return found
 
+    def lost(
+        self,
+        reason: SkipReason,
+        calls: int,
+        draw: Callable[[], float],
+        ended: Callable[[str], bool],
+    ) -> dict[tuple[SkipReason, ...], int]:
+        """Say of calls that nobody can have why each receiver does not, in their order.
+
+        Args:
+            reason: why nobody can, although they were chosen.
+            calls: how many, which came together.
+            draw: uniform in [0, 1).
+            ended: whether a receiver's part in the experiment is over.
+
+        Returns:
+            How many calls have these reasons.
+        """
+        each: list[SkipReason] = []
+        fractions: list[float] = []
+        for name, shadow in self._shadows.items():
+            over = ended(name)
+            found = SkipReason.ENDED if over else shadow.refusal(-1.0, reason)
+            each.append(reason if found is None else found)
+            fractions.append(1.0 if over else shadow.settings.fraction)
+        if min(fractions) >= 1.0:
+            return {tuple(each): calls}
+        told: dict[tuple[SkipReason, ...], int] = {}
+        for _ in range(calls):
+            drawn = tuple(
+                [
+                    why if draw() < fraction else SkipReason.NOT_SAMPLED
+                    for why, fraction in zip(each, fractions, strict=True)
+                ]
+            )
+            told[drawn] = told.get(drawn, 0) + 1
+        return told
+
     def offer(
         self, name: str, call: Started, request: Requested, plan: SpanPlan, size: int
     ) -> SkipReason | None:
@@ -178,7 +215,7 @@ class Receivers:
                 # What was said stays: a shadow that fails every other call is told once a minute.
                 self._health[name] = _Health(said_ns=health.said_ns)
             return
-        cause = f"{grpc_name(answer.status)}: {answer.detail[:DETAIL]}".rstrip(": ")
+        cause = f"{status_name(answer.status)}: {answer.detail[:DETAIL]}".rstrip(": ")
         before = health.failing
         since, calls = (before.since_ns, before.calls) if before else (answer.ended_ns, 0)
         health.failing = Failing(since, calls + 1, cause)
@@ -277,11 +314,6 @@ class Receivers:
         """End every call of theirs, and let them go."""
         for shadow in self._shadows.values():
             await shadow.close()
-
-
-def grpc_name(status: int) -> str:
-    """A status code's name, as people search for it."""
-    return next((c.name for c in grpc.StatusCode if c.value[0] == status), str(status))
 
 
 async def _reachable(address: str) -> bool:

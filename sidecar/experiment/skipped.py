@@ -1,8 +1,9 @@
 """Why was this call not compared? The latest of each reason, in bounded rings. Pure.
 
 Rule: one ring for each reason, so that a flood of one does not wash another away; nothing of a
-call is kept but its method, its ids and when. Counterparts: `app`, which writes; `/skipped`,
-`ListSkipped` and `shadow-sidecar skipped`, which read.
+call is kept but its method, its ids and when. Of calls that the wire left out and that came
+together one is kept, and of many in a short time some. Counterparts: `app`, which writes;
+`/skipped`, `ListSkipped` and `shadow-sidecar skipped`, which read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from sidecar.call import SkipReason, Started
 from sidecar.telemetry.ids import caller_traceparent, parse_traceparent
 
 EACH = 128  # of one reason
+APART_NS = 1_000_000  # between two of a ring that is full, of calls that the wire left out
 TEXT = 256  # characters of what a caller sent
 
 
@@ -25,7 +27,7 @@ class Step(StrEnum):
     ADMITTED = "admitted"  # its header had been read
     QUEUED = "queued"  # its request was complete
     SHADOWED = "shadowed"  # it waited for the shadow, or was with it
-    PAIRED = "paired"  # production's answer could not be had whole
+    PAIRED = "paired"  # its request or production's answer could not be had whole
 
 
 class Skip(NamedTuple):
@@ -61,6 +63,13 @@ class SkipLog:
         self._field = (correlation or "").removeprefix("metadata:") if named else ""
         self._rings: dict[SkipReason, deque[Skip]] = {r: deque(maxlen=each) for r in SkipReason}
         self._number = 0
+
+    def add_some(self, call: Started, receiver: str, reason: SkipReason) -> None:
+        """Remember one of the calls that the wire left out together, or none for its many likes."""
+        ring = self._rings[reason]
+        if len(ring) == ring.maxlen and call.started_ns - ring[-1].time_ns < APART_NS:
+            return
+        self.add(call, receiver, reason, Step.ADMITTED, call.started_ns)
 
     def add(
         self,

@@ -272,7 +272,7 @@ class Conversation:
                 self._tell(stream, state, held, answer, ended, out)
         elif kind == HEADERS:
             # Of every stream: HPACK's state runs through all of them.
-            head = self._decoder.decode(bytes(payload))
+            head = self._decoder.decode(payload)
             state = self.streams.get(stream)
             if state is not None:
                 held, ended = state.answer.held, bool(flags & END_STREAM)

@@ -69,6 +69,7 @@ class FrameReader:
         "_data_stream",
         "_first",
         "_left",
+        "_max_block",
         "_max_frame",
         "_max_header_bytes",
         "_need",
@@ -101,6 +102,7 @@ class FrameReader:
         self._max_frame = max_frame
         self._preface = preface  # what is still expected of it
         self._max_header_bytes = max_header_bytes
+        self._max_block = min(max_header_bytes, max_frame)  # in one frame
         self._first = True
         self._tail = bytearray()  # the beginning of a frame that will be read whole
         self._need = HEADER_BYTES  # so many bytes of it must be there to go on
@@ -172,6 +174,13 @@ class FrameReader:
             stream &= 0x7FFFFFFF
             if self._first or self._block is not None or kind == CONTINUATION:
                 self._check_order(kind, flags, stream)
+            if kind == HEADERS and flags & _AROUND == END_HEADERS and stream and source is data:
+                # Of calls that are not sampled there is nothing else.
+                start = position + HEADER_BYTES
+                if start + length <= end and length <= self._max_block:
+                    position = start + length
+                    out.append((HEADERS, flags, stream, bytes(data[start:position])))
+                    continue
             if length > self._max_frame:
                 raise FrameError(f"a frame of {length} bytes")
             if kind == DATA:
@@ -183,12 +192,6 @@ class FrameReader:
                     position = start + length
                     if length or flags & END_STREAM:
                         out.append((DATA, flags & END_STREAM, stream, cut(data, start, position)))
-                    continue
-            if kind == HEADERS and stream and flags & _AROUND == END_HEADERS and source is data:
-                start = position + HEADER_BYTES
-                if start + length <= end and length <= self._max_header_bytes:
-                    position = start + length
-                    out.append((HEADERS, flags, stream, bytes(data[start:position])))
                     continue
             if kind not in self._reads:
                 position += HEADER_BYTES if source is data else 0

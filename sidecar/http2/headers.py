@@ -91,13 +91,16 @@ class HeaderDecoder(Generic[Head]):
         """The other side announced SETTINGS_HEADER_TABLE_SIZE."""
         self._allowed = max(self._allowed, min(size, MAX_TABLE_BYTES))
 
-    def decode(self, block: bytes) -> Head:
+    def decode(self, whole: bytes | memoryview) -> Head:
         """Decode one whole block.
 
         Raises:
             HeaderError: the state is lost, and so is the connection.
         """
-        head = self._remembered.get(block) or self._repeated.get(block)
+        block = whole if isinstance(whole, bytes) else bytes(whole)
+        head = self._remembered.get(block)
+        if head is None:
+            head = self._repeated.get(block)
         if head is not None:
             return head
         try:

@@ -1,7 +1,9 @@
 """One connection, both directions: bytes in, events of calls out.
 
 Rule: header blocks are decoded for every stream, because HPACK's state runs through all of them;
-anything else is kept for wanted calls only, and a call that is not wanted leaves no trace. What
+anything else is kept for wanted calls only, and a call that is not wanted leaves no trace. Calls
+that the wire left out are told of together where they come together: beside a busy production they
+are nearly all. What
 cannot be read makes the connection *opaque*, what was not copied makes it *blind*; both end its
 calls as lost and last until it closes. As long as copies come, its further calls are told of, as
 not legible: where frames begin is known without HPACK. Nothing raises, except what `wants` raises.
@@ -13,7 +15,7 @@ not legible: where frames begin is known without HPACK. Nothing raises, except w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
 from sidecar.call import CallKey, Direction, Event, Lost, Requested, SkipReason, Started
@@ -63,8 +65,8 @@ class Connection:
         peer: the client's address.
         wants: is told of every call when its request's head has been read, and answers whether
             its events are wanted. It is what bounds the number of calls held. It may forget
-            other calls, and must not call anything else here. Of a call that is not legible
-            nothing more is said, whatever it answers.
+            other calls, and must not call anything else here. Of a call that is not sampled or
+            not legible nothing more is said, whatever it answers.
         limits: what may be held of one call.
         budget: what may be held of all of them, and for header tables.
         timing: told how long production takes for calls of some slices of time.
@@ -163,16 +165,18 @@ class Connection:
         self._drop(stream, call)
         return [Lost(call.key, SkipReason.TAP_GAP)]
 
-    def unsampled(self, stream: int) -> list[Event]:
-        """The wire leaves out the DATA of this stream, whose HEADERS come next."""
-        if (self._state != "open" and self._follower is None) or stream <= self._last_stream:
+    def unsampled(self, streams: Sequence[int]) -> list[Event]:
+        """The wire leaves out the DATA of these streams, whose HEADERS come next."""
+        if self._state != "open" and self._follower is None:
             return []
-        if len(self._unsampled) >= _MAX_UNSAMPLED:
-            if self._follower is not None:
-                self._unsampled.clear()
-                return []
-            return self._unreadable("blind", "too many streams announced", self._client.position)
-        self._unsampled.add(stream)
+        last = self._last_stream
+        self._unsampled.update([stream for stream in streams if stream > last])
+        if len(self._unsampled) > _MAX_UNSAMPLED:
+            if self._follower is None:
+                return self._unreadable(
+                    "blind", "too many streams announced", self._client.position
+                )
+            self._unsampled.clear()
         return []
 
     def close(self, by: Direction, how: str, now_ns: int) -> list[Event]:
@@ -247,27 +251,65 @@ class Connection:
         self._budget.held += more
 
     def _read_client(self, frames: list[Frame], now_ns: int, events: list[Event]) -> None:
-        for kind, flags, stream, payload in frames:
-            if kind == DATA:
-                call = self._calls.get(stream)
-                if call is not None:
-                    held = call.held
-                    event = call.request_data(payload, flags == END_STREAM, now_ns)
-                    self._tell(stream, call, held, event, events)
-            elif kind == HEADERS:
-                self._client_headers(stream, flags, bytes(payload), now_ns, events)
-            elif kind == RST_STREAM:
-                call = self._calls.get(stream)
-                if call is not None:
-                    lost = Lost(call.key, SkipReason.CANCELLED)
-                    self._tell(stream, call, call.held, lost, events)
-            elif kind == SETTINGS and not flags & ACK:
-                _allow_table(self._responses, payload)
-            elif kind == PUSH_PROMISE:
-                raise FrameError("a client that pushes")
+        alike: RequestHead | None = None  # of the calls that were left out, and came last
+        first = calls = 0
+        try:
+            for kind, flags, stream, payload in frames:
+                if kind == HEADERS and stream in self._unsampled and stream > self._last_stream:
+                    head = self._requests.decode(payload)
+                    self._last_stream = stream
+                    self._unsampled.discard(stream)
+                    if self._timing.is_on:
+                        self._time(stream, now_ns)
+                    if head is not alike:
+                        self._left_out(alike, first, calls, now_ns)
+                        alike, first, calls = head, stream, 0
+                    calls += 1
+                else:
+                    self._client_frame(kind, flags, stream, payload, now_ns, events)
+        finally:  # what came before an error counts
+            self._left_out(alike, first, calls, now_ns)
+
+    def _left_out(self, head: RequestHead | None, first: int, calls: int, now_ns: int) -> None:
+        """Tell of calls whose DATA the wire did not copy."""
+        if head is not None:
+            self.calls += calls
+            self._wants(self._started(head, first, now_ns, False, calls))
+
+    def _client_frame(
+        self,
+        kind: int,
+        flags: int,
+        stream: int,
+        payload: bytes | memoryview,
+        now_ns: int,
+        events: list[Event],
+    ) -> None:
+        if kind == DATA:
+            call = self._calls.get(stream)
+            if call is not None:
+                held = call.held
+                event = call.request_data(payload, flags == END_STREAM, now_ns)
+                self._tell(stream, call, held, event, events)
+        elif kind == HEADERS:
+            self._client_headers(stream, flags, payload, now_ns, events)
+        elif kind == RST_STREAM:
+            call = self._calls.get(stream)
+            if call is not None:
+                lost = Lost(call.key, SkipReason.CANCELLED)
+                self._tell(stream, call, call.held, lost, events)
+        elif kind == SETTINGS and not flags & ACK:
+            _allow_table(self._responses, payload)
+        elif kind == PUSH_PROMISE:
+            raise FrameError("a client that pushes")
 
     def _client_headers(
-        self, stream: int, flags: int, block: bytes, now_ns: int, events: list[Event]
+        self,
+        stream: int,
+        flags: int,
+        block: bytes | memoryview,
+        now_ns: int,
+        events: list[Event],
     ) -> None:
         head = self._requests.decode(block)
         if stream > self._last_stream:
@@ -283,16 +325,24 @@ class Connection:
         self, stream: int, head: RequestHead, now_ns: int, events: list[Event]
     ) -> Exchange | None:
         """A new call: ask whether it is wanted."""
-        sampled = True
-        if self._unsampled:
-            sampled = stream not in self._unsampled
-            self._unsampled.discard(stream)
         self.calls += 1
         if self._timing.is_on:
             self._time(stream, now_ns)
-        key = CallKey(self.conn, stream)
-        started = Started(
-            key,
+        started = self._started(head, stream, now_ns, True, 1)
+        if not self._wants(started):
+            return None
+        call = Exchange(started.key, head, self._limits, self._budget)
+        if stream > self._last_processed:
+            events.append(call.not_processed(now_ns))
+            return None
+        self._calls[stream] = call
+        return call
+
+    def _started(
+        self, head: RequestHead, stream: int, now_ns: int, sampled: bool, calls: int
+    ) -> Started:
+        return Started(
+            CallKey(self.conn, stream),
             head.method,
             head.authority,
             head.metadata,
@@ -301,18 +351,9 @@ class Connection:
             head.timeout_ns,
             head.is_grpc,
             sampled,
+            True,
+            calls,
         )
-        if not self._wants(started):
-            return None
-        if not sampled:
-            events.append(Lost(key, SkipReason.TAP_GAP))
-            return None
-        call = Exchange(key, head, self._limits, self._budget)
-        if stream > self._last_processed:
-            events.append(call.not_processed(now_ns))
-            return None
-        self._calls[stream] = call
-        return call
 
     def _time(self, stream: int, now_ns: int) -> None:
         slice_ = self._timing.slice_of(now_ns)
@@ -330,7 +371,7 @@ class Connection:
                     event = call.response_data(payload, flags == END_STREAM, now_ns)
                     self._tell(stream, call, held, event, events)
             elif kind == HEADERS:
-                head = self._responses.decode(bytes(payload))
+                head = self._responses.decode(payload)
                 if self._timed and flags & END_STREAM and stream in self._timed:
                     self._timing.took(*self._timed.pop(stream), now_ns)
                 call = self._calls.get(stream)
@@ -346,7 +387,7 @@ class Connection:
             elif kind == SETTINGS and not flags & ACK:
                 _allow_table(self._requests, payload)
             elif kind == PUSH_PROMISE:
-                self._responses.decode(bytes(payload))  # for the sake of HPACK's state
+                self._responses.decode(payload)  # for the sake of HPACK's state
             elif kind == GOAWAY:
                 self._go_away(int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, now_ns, events)
 

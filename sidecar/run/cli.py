@@ -14,8 +14,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,6 +36,7 @@ from sidecar.run.doctor import doctor as doctor_command
 from sidecar.run.experiment import experiment as experiment_commands
 from sidecar.run.finish import finish as finish_command
 from sidecar.run.flags import load_from, refuse, shared_flags, tree_of
+from sidecar.run.forked import Forked
 from sidecar.run.gate import gate as gate_command
 from sidecar.run.judge import judge as judge_command
 from sidecar.run.kube import inject_command, uninject_command, webhook_command
@@ -120,6 +122,15 @@ def run(
             command += [f"--{name}", before.get(name) or nth_address(first, number)]
         return command
 
+    def observer(number: int, ready_fd: int) -> int:
+        """In a child of ours."""
+        supervise.prepare(chosen.observer.priority)
+        tree = tree_of(context.params)
+        tree.setdefault("wire", {})["tap"] = str(chosen.wire.tap)
+        for name, first in (("http", chosen.http.listen), ("admin", chosen.admin.listen)):
+            tree.setdefault(name, {})["listen"] = nth_address(first, number)
+        return _observe(context.params["config"], tree, ready_fd)
+
     def on_ready(ready: supervise.Ready) -> None:
         if print_ready:
             # One write: a line in pieces could be cut by a child that logs to the same pipe.
@@ -128,8 +139,9 @@ def run(
         else:
             Log("run").info("ready", listen=ready.listen, http=ready.http, admin=ready.admin)
 
+    born = [Forked(partial(observer, number)) for number in range(chosen.observer.processes)]
     try:
-        code = asyncio.run(supervise.run(chosen, observer_command, Log("run"), on_ready))
+        code = asyncio.run(supervise.run(chosen, observer_command, Log("run"), on_ready, born))
     finally:
         if private is not None:
             private.cleanup()
@@ -148,20 +160,24 @@ def observe(
     --listen and --upstream are the wire's business and are accepted so that both processes can be
     given the same flags.
     """
-    chosen, config = load_from(context), context.params["config"]
+    chosen = load_from(context)
+    step_back(chosen.observer.priority)  # before what it takes to get going is loaded
+    raise SystemExit(_observe(context.params["config"], tree_of(context.params), ready_fd))
+
+
+def _observe(config: Path | None, tree: dict[str, Any], ready_fd: int | None) -> int:
+    """Be an observer; the exit code."""
+    from sidecar.run.observer import main as observe_main
 
     def again() -> Settings:
-        return load(config, flags=tree_of(context.params))
-
-    step_back(chosen.observer.priority)  # before what it takes to get going is loaded
-    from sidecar.run.observer import main as observe_main
+        return load(config, flags=tree)
 
     def on_ready(http: str, admin: str) -> None:
         if ready_fd is not None:
             with os.fdopen(ready_fd, "w") as pipe:
                 pipe.write(json.dumps({"http": http, "admin": admin, "pid": os.getpid()}) + "\n")
 
-    raise SystemExit(observe_main(chosen, config, again, on_ready))
+    return observe_main(again(), config, again, on_ready)
 
 
 @app.command("check-config")

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib
 import os
 import random
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,9 +31,8 @@ from sidecar.experiment.session import attach
 from sidecar.fields import ConfigError
 from sidecar.log import Log
 from sidecar.run.state import open_keeping
+from sidecar.serve.bind import bind
 from sidecar.serve.grpc import STOP_SECONDS, AdminService, serve_admin
-from sidecar.serve.http import Pages, serve
-from sidecar.serve.metrics import Metrics
 from sidecar.serve.token import made, places
 from sidecar.serve.watchers import Watchers
 from sidecar.settings.reload import Reloader
@@ -40,9 +40,13 @@ from sidecar.settings.settings import Settings
 from sidecar.tasks import Tasks
 from sidecar.telemetry.environment import sends_metrics
 from sidecar.telemetry.pairs import PairSpans
+from sidecar.wire.listen import close_listener
 
 if TYPE_CHECKING:
+    from aiohttp.web import AppRunner
+
     from sidecar.capture.writer import Capture
+    from sidecar.serve.metrics import Metrics
     from sidecar.telemetry.push import Push
 
 SWEEP_SECONDS = 1.0
@@ -133,31 +137,30 @@ async def _run(
     reloader = Reloader(file, again, experiment.configured, experiment.refused, log)
     loop.add_signal_handler(signal.SIGHUP, reloader.reload)
 
-    metrics = Metrics(experiment.state)
-    push = _push(metrics, spans, log)
-    pages = Pages(experiment, metrics.expose, time.monotonic_ns)
-    runner, address = await serve(pages, settings.http.listen, settings.http.hosts)
+    sockets, address = bind(settings.http.listen)
     spans.page_url = spans.page_url or page_of(address)
     try:
         service = AdminService(experiment, watchers, _token(settings, log))
         admin, admin_address = await serve_admin(service, settings.admin)
     except OSError:
-        await runner.cleanup()
+        for sock in sockets:
+            close_listener(sock)
         raise
     tasks.start("tap", attach(settings.wire.tap, experiment.connections, log, wire.use), vital=True)
     tasks.start("sweep", _sweep(experiment), vital=True)
     tasks.start("rest", _rest(experiment))
     tasks.start("configuration", reloader.watch())
-    if push is not None:
-        tasks.start("metrics", push.run())
     # Whoever waits for "ready" wants the first call seen; a wire that is late must not stop us.
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(wire.attached.wait(), ATTACH_SECONDS)
-    gc.freeze()  # what exists now stays; the collector need not look at it again
     on_ready(address, admin_address)
     log.info(
         "observing", http=address, admin=admin_address, shadows=[s.name for s in settings.shadows]
     )
+    runner, push = await _answer(experiment, sockets, settings, spans, log)
+    if push is not None:
+        tasks.start("metrics", push.run())
+    gc.freeze()  # what exists now stays; the collector need not look at it again
     try:
         await stop.wait()
     finally:
@@ -170,6 +173,29 @@ async def _run(
         await runner.cleanup()
         _close(capture)
     return EXIT_BROKEN if tasks.vital_ended else 0
+
+
+async def _answer(
+    experiment: Experiment,
+    sockets: Sequence[socket.socket],
+    settings: Settings,
+    spans: PairSpans,
+    log: Log,
+) -> tuple[AppRunner, Push | None]:
+    """Answer HTTP, and send metrics where that is asked for.
+
+    What answers takes as long to load as half of all else: who asks early waits in the backlog. It
+    is loaded beside the loop, for calls come meanwhile, and what is read late is shed.
+    """
+    for name in ("sidecar.serve.http", "sidecar.serve.metrics"):
+        await asyncio.to_thread(importlib.import_module, name)
+    from sidecar.serve.http import Pages, serve_on
+    from sidecar.serve.metrics import Metrics
+
+    metrics = Metrics(experiment.state)
+    push = _push(metrics, spans, log)
+    pages = Pages(experiment, metrics.expose, time.monotonic_ns)
+    return await serve_on(sockets, pages, settings.http.listen, settings.http.hosts), push
 
 
 def _push(metrics: Metrics, spans: PairSpans, log: Log) -> Push | None:

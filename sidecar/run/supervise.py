@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sidecar.log import Log
+from sidecar.run.forked import Forked
 from sidecar.run.priority import step_back
 from sidecar.settings.settings import Priority, Settings
 from sidecar.tasks import Tasks
@@ -78,7 +79,7 @@ class Child:
         self.name = name
         self.log = log
         self.priority = priority
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: asyncio.subprocess.Process | Forked | None = None
 
     @property
     def pid(self) -> int:
@@ -105,6 +106,14 @@ class Child:
             raise
         finally:
             os.close(write_end)
+        return await self._heard(read_end)
+
+    async def adopt(self, forked: Forked) -> dict[str, Any] | None:
+        """The same of a child that has been forked already."""
+        self.process = forked
+        return await self._heard(forked.ready_fd)
+
+    async def _heard(self, read_end: int) -> dict[str, Any] | None:
         reader = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
         pipe = os.fdopen(read_end, "rb", 0)
@@ -119,9 +128,7 @@ class Child:
 
     def _prepare(self) -> None:
         """In the child, before exec."""
-        _die_with_parent()
-        if self.priority != "normal":
-            step_back(self.priority)
+        prepare(self.priority)
 
     async def wait(self) -> int:
         """The exit code."""
@@ -149,6 +156,7 @@ async def run(
     observer_command: Callable[[int, Mapping[str, str]], list[str]],
     log: Log,
     on_ready: Callable[[Ready], None],
+    born: Sequence[Forked] = (),
 ) -> int:
     """Run until the wire ends.
 
@@ -156,6 +164,7 @@ async def run(
         observer_command: the observer's command line from its number and the addresses ("http",
             "admin") that it had before, so that a restarted observer is found where it was.
         on_ready: called once, when wire and observers are up.
+        born: the first observers, where they have been forked already.
 
     Returns:
         The wire's exit code.
@@ -165,6 +174,8 @@ async def run(
     # The wire keeps accepting signals of its own; we pass on what a terminal or kubelet sends us.
     wire_ready = await wire.start(wire_command(settings))
     if wire_ready is None:
+        for forked in born:
+            forked.kill()
         return await wire.wait()
     observers = [
         Child(f"observer-{i}", log, settings.observer.priority)
@@ -197,7 +208,15 @@ async def run(
     keepers = Tasks(log)
     for i, observer in enumerate(observers):
         keepers.start(
-            f"keep {observer.name}", _keep(observer, i, observer_command, first[i], stopping)
+            f"keep {observer.name}",
+            _keep(
+                observer,
+                i,
+                observer_command,
+                first[i],
+                stopping,
+                born[i] if i < len(born) else None,
+            ),
         )
     wire_ends = asyncio.create_task(wire.wait())
     addresses = asyncio.gather(*first)
@@ -228,6 +247,7 @@ async def _keep(
     command: Callable[[int, Mapping[str, str]], list[str]],
     first: asyncio.Future[dict[str, str]],
     stopping: asyncio.Event,
+    forked: Forked | None,
 ) -> None:
     """Start the observer, and start it again with back-off whenever it ends."""
     addresses: dict[str, str] = {}
@@ -235,7 +255,11 @@ async def _keep(
     while not stopping.is_set():
         born = time.monotonic()
         try:
-            ready = await observer.start(command(number, addresses))
+            if forked is not None:
+                child, forked = forked, None
+                ready = await observer.adopt(child)
+            else:
+                ready = await observer.start(command(number, addresses))
         except OSError as error:
             observer.log.warning("observer_not_started", error=str(error), restart_seconds=delay)
         else:
@@ -256,8 +280,10 @@ async def _keep(
         delay = min(delay * 2, BACKOFF_LAST)
 
 
-def _die_with_parent() -> None:
-    """In the child, before exec: a killed supervisor must not leave a port taken."""
+def prepare(priority: Priority) -> None:
+    """In a child, before all else: a killed supervisor must not leave a port taken."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     # The supervisor passes on Ctrl-C itself, once; a terminal would send it to everyone.
     os.setpgid(0, 0)
+    if priority != "normal":
+        step_back(priority)

@@ -6,15 +6,14 @@ Page and report are given again for a moment: see `cache`.
 
 from __future__ import annotations
 
-import errno
 import gzip
 import json
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from aiohttp import web
 
-from sidecar.address import TCP, Unix, format_address, parse_address
 from sidecar.experiment.app import Experiment
 from sidecar.experiment.judged import Judged
 from sidecar.report.as_json import to_json
@@ -23,12 +22,12 @@ from sidecar.report.call import render_call
 from sidecar.report.live import report_of
 from sidecar.report.page import CONTENT_SECURITY_POLICY, render_html
 from sidecar.serve import gate
+from sidecar.serve.bind import bind
 from sidecar.serve.cache import AnswerCache
 from sidecar.serve.counts import counts_of
 from sidecar.serve.hosts import served_names
 from sidecar.serve.skipped import SKIPPED, skipped_rows
 from sidecar.serve.status import status
-from sidecar.wire.listen import ANY_V6, ListenError, open_listeners
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -283,28 +282,17 @@ async def serve(pages: Served, listen: str, hosts: Sequence[str] = ()) -> tuple[
     Raises:
         OSError: with the address in its message when it cannot be bound.
     """
+    sockets, address = bind(listen)
+    return await serve_on(sockets, pages, listen, hosts), address
+
+
+async def serve_on(
+    sockets: Sequence[socket.socket], pages: Served, listen: str, hosts: Sequence[str] = ()
+) -> web.AppRunner:
+    """Serve on sockets that listen already; other arguments as for `serve`."""
     application = pages.application(served_names(listen, hosts))
     runner = web.AppRunner(application, access_log=None, handle_signals=False)
     await runner.setup()
-    address = parse_address(listen)
-    site: web.BaseSite
-    match address:
-        case TCP(host, _) if host == ANY_V6:  # asyncio's own would leave IPv4 out
-            try:
-                site = web.SockSite(runner, open_listeners(address)[0])
-            except ListenError as error:
-                await runner.cleanup()
-                raise OSError(errno.EADDRNOTAVAIL, f"http.listen {error}") from None
-        case TCP(host, port):
-            site = web.TCPSite(runner, host, port)
-        case Unix(path):
-            site = web.UnixSite(runner, path)
-    try:
-        await site.start()
-    except OSError as error:
-        await runner.cleanup()
-        number = error.errno or errno.EADDRNOTAVAIL
-        raise OSError(number, f"http.listen {listen!r}: {error.strerror}") from error
-    if isinstance(address, Unix):
-        return runner, listen
-    return runner, format_address(*runner.addresses[0][:2])
+    for sock in sockets:
+        await web.SockSite(runner, sock).start()
+    return runner

@@ -71,6 +71,32 @@ class Admission:
         """
         if not call.legible:
             return self._chance(call, draw, share, resting) or SkipReason.BLIND
+        return self._by_header(call) or self._chance(call, draw, share, resting)
+
+    def left_out(
+        self, call: Started, draw: Callable[[], float], share: float = 1.0, *, resting: bool = False
+    ) -> tuple[SkipReason, int]:
+        """The same for calls that came together and that the wire did not copy.
+
+        Args:
+            call: their header, and how many.
+            draw: uniform in [0, 1).
+            share: as for `check`.
+            resting: as for `check`.
+
+        Returns:
+            By which choice they were left out, and how many of them; the rest are SHED.
+        """
+        reason = self._by_header(call) if call.legible else None
+        reason = reason or self._now(call, resting)
+        if reason is not None:
+            return reason, call.calls
+        if self.sample.fraction >= 1:
+            return SkipReason.NOT_SAMPLED, 0
+        drawn = [self._not_sampled(call, draw(), share) for _ in range(call.calls)]
+        return SkipReason.NOT_SAMPLED, drawn.count(SkipReason.NOT_SAMPLED)
+
+    def _by_header(self, call: Started) -> SkipReason | None:
         if not call.is_grpc:
             return SkipReason.NOT_GRPC
         if not self._method_matches(call.method):
@@ -83,10 +109,13 @@ class Admission:
                 # Shadows with sidecars of their own could shadow each other without end.
                 if name == "x-shadow":
                     return SkipReason.FILTERED
-        return self._chance(call, draw, share, resting)
+        return None
 
     def _chance(self, call: Started, draw: float, share: float, resting: bool) -> SkipReason | None:
         """Decide without the header: a call that cannot be read is taken for a match."""
+        return self._now(call, resting) or self._not_sampled(call, draw, share)
+
+    def _now(self, call: Started, resting: bool) -> SkipReason | None:
         # Before sampling: the wire leaves out every call then, and that is why.
         if self.paused:
             return SkipReason.PAUSED
@@ -94,7 +123,7 @@ class Admission:
             return SkipReason.RESTING
         if self.ended:
             return SkipReason.ENDED
-        return self._not_sampled(call, draw, share)
+        return None
 
     def _method_matches(self, method: str) -> bool:
         known = self._methods.get(method)

@@ -22,6 +22,7 @@ from sidecar.http2.answers import Answer
 from sidecar.http2.budget import Budget
 from sidecar.http2.conversation import Conversation
 from sidecar.tee.connection import Call, Connection
+from sidecar.tee.deadlines import Deadlines
 from sidecar.tee.dial import dial
 from sidecar.tee.stamps import KernelClock
 
@@ -62,6 +63,7 @@ class Channel:
         self._trouble = ""
         self._closed = False
         self._clock = KernelClock()
+        self._deadlines = Deadlines(self._loop, self._late)
 
     def ask(
         self,
@@ -72,10 +74,8 @@ class Channel:
         done: Callable[[Answer], None],
     ) -> Call:
         """Ask; `done` is told the answer, once and never before this returns."""
-        loop = self._loop
-        deadline = loop.time() + deadline_seconds
-        call = Call(method, messages, metadata, deadline, done)
-        call.timer = loop.call_at(deadline, self._late, call)
+        call = Call(method, messages, metadata, self._loop.time() + deadline_seconds, done)
+        self._deadlines.add(call)
         current = self._current
         if current is not None and not self._waiting and current.has_room:
             current.begin(call)
@@ -87,20 +87,23 @@ class Channel:
         """Give a call up: `done` hears nothing any more, and the server hears of it."""
         call.done = None
         if not call.ended:
-            call.ended = True
-            call.timer.cancel()
+            self._end(call)
             self._forget(call)
 
     def tell(self, call: Call, answer: Answer) -> None:
         """A call has its answer."""
         if call.ended:
             return
-        call.ended = True
-        call.timer.cancel()
+        self._end(call)
         if not self._answers:
             self._loop.call_soon(self._deliver)
         self._answers.append((call, answer))
         self._budget.held += sum(map(len, answer.messages))
+
+    def _end(self, call: Call) -> None:
+        call.ended = True
+        call.messages, call.metadata = (), ()  # it may stand among the deadlines for a while
+        self._deadlines.ended()
 
     async def close(self) -> None:
         """Close the connections; calls in flight end as UNAVAILABLE."""
@@ -112,6 +115,7 @@ class Channel:
         for connection in [*self._others, *([self._current] if self._current else [])]:
             connection.close("the channel is closed")
         self._refuse("the channel is closed")
+        self._deadlines.close()
         await asyncio.sleep(0)  # a socket closes in the loop's next turn
 
     def next(self) -> None:
@@ -193,9 +197,8 @@ class Channel:
             self.tell(call, Answer(UNAVAILABLE, why))
 
     def _late(self, call: Call) -> None:
-        if not call.ended:
-            self.tell(call, Answer(DEADLINE_EXCEEDED, "the shadow's deadline has passed"))
-            self._forget(call)
+        self.tell(call, Answer(DEADLINE_EXCEEDED, "the shadow's deadline has passed"))
+        self._forget(call)
 
     def _forget(self, call: Call) -> None:
         if call.connection is not None:

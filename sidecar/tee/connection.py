@@ -45,10 +45,7 @@ class Call:
         "method",
         "sent_ns",
         "stream",
-        "timer",
     )
-
-    timer: asyncio.TimerHandle  # until its deadline
 
     def __init__(
         self,

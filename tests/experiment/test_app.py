@@ -356,3 +356,52 @@ def test_why_a_call_was_skipped_is_told_with_its_step() -> None:
     assert {(skip.receiver, skip.step) for skip in full} == {("", Step.ADMITTED)}
     assert full[0].number > full[-1].number
     assert skips.latest(99, after=full[0].number) == [shutdown]
+
+
+# ---- calls that the wire left out --------------------------------------------------------------
+
+
+def left_out(**changes: object) -> Life:
+    """An experiment that was told of a recording's calls without their DATA."""
+
+    async def scenario() -> Life:
+        life = Life(**changes)
+        await life.experiment.start()
+        connections = life.experiment.connections
+        connections.opened(1, ABOUT)
+        connections.unsampled(1, tuple(range(1, 1000, 2)))
+        for direction, data in conversation("grpcio-concurrent"):
+            connections.copied(1, direction, data, life.now_ns())
+            assert life.ledger.check()
+        await life.experiment.close()
+        return life
+
+    life = asyncio.run(scenario())
+    assert life.ledger.calls.seen > 1
+    assert life.ledger.calls.in_flight == life.ledger.calls.compared == 0
+    return life
+
+
+@pytest.mark.parametrize("reason", list(WRONG))
+def test_why_the_wire_left_a_call_out_is_what_comes_first(reason: SkipReason) -> None:
+    counts = left_out(**WRONG[reason]).ledger.calls
+    told = SkipReason.SHED if reason is SkipReason.PAIRS_FULL else reason
+    assert counts.skipped[told] == counts.seen
+
+
+def test_calls_that_the_wire_left_out_are_in_each_receivers_book_by_its_own_choice() -> None:
+    receivers = [
+        {"name": "some", "address": DEAD, "fraction": 0.5},
+        {"name": "all", "address": DEAD},
+        {"name": "noise", "address": DEAD, "role": "control", "fraction": 0.0},
+    ]
+    life = left_out(shadows=receivers)
+    some, every, noise = life.ledger.shadows
+    assert every.skipped[SkipReason.SHED] == every.seen == some.seen == noise.seen
+    assert noise.skipped[SkipReason.NOT_SAMPLED] == noise.seen
+    assert some.skipped[SkipReason.SHED] + some.skipped[SkipReason.NOT_SAMPLED] == some.seen
+    assert 0 < some.skipped[SkipReason.SHED] < some.seen
+    assert life.ledger.calls.skipped == some.skipped  # a call's reason is its first shadow's
+    told = life.experiment.state().skips.latest(999)
+    assert {skip.receiver for skip in told} <= {"some", "all", "noise"}
+    assert {skip.step for skip in told} == {Step.ADMITTED}

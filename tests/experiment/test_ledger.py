@@ -170,3 +170,15 @@ def test_the_length_of_an_outputs_name_has_a_bound() -> None:
     output = OutputResult("x" * 1_000_000, Outcome.VALUE, "exact", 1.0)
     ledger.see().compare("candidate", Comparison(Outcome.VALUE, (output,)), PRODUCTION, ANSWER)
     assert ledger.shadows[0].output_outcomes == {"x" * NAME: {Outcome.VALUE: 1}}
+
+
+def test_calls_are_refused_in_one_step_each_shadow_for_a_reason_of_its_own() -> None:
+    ledger = Ledger([("noise", "control"), ("a", "shadow"), ("b", "shadow")])
+    reasons = (SkipReason.NOT_SAMPLED, SkipReason.SHED, SkipReason.ENDED)
+    ledger.refuse_each(reasons, 7)
+    ledger.refuse(SkipReason.PAUSED, 3)
+    assert ledger.check()
+    assert ledger.calls.seen == 10
+    assert +Counter(ledger.calls.skipped) == {SkipReason.SHED: 7, SkipReason.PAUSED: 3}
+    for counts, reason in zip(ledger.shadows, reasons, strict=True):
+        assert +Counter(counts.skipped) == {reason: 7, SkipReason.PAUSED: 3}

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from sidecar.call import CallKey, SkipReason, Started
-from sidecar.experiment.skipped import EACH, TEXT, SkipLog, Step
+from sidecar.experiment.skipped import APART_NS, EACH, TEXT, SkipLog, Step
 
 
 def started(method: str = "/p.S/M", **metadata: str) -> Started:
@@ -38,3 +38,15 @@ def test_the_correlation_id_is_the_one_that_labels_go_by() -> None:
         log.add(started(user="ann"), "", SkipReason.EXPIRED, Step.SHADOWED, 1, "request-7")
     assert by_metadata.latest(1)[0].correlation_id == "ann"
     assert by_request.latest(1)[0].correlation_id == "request-7"
+
+
+def test_of_many_calls_that_the_wire_left_out_some_are_kept_over_a_longer_time() -> None:
+    log = SkipLog()
+    calls, apart = 20 * EACH, APART_NS // 10
+    for number in range(calls):
+        call = started()._replace(started_ns=number * apart)
+        log.add_some(call, "", SkipReason.SHED)
+    kept = log.latest(10**6)
+    assert len(kept) == EACH
+    assert kept[0].time_ns - kept[-1].time_ns >= (EACH - 20) * APART_NS
+    assert kept[0].time_ns >= (calls - 20) * apart

@@ -28,7 +28,8 @@ class Ledger:
 
     def _wants(self, started: Started) -> bool:
         assert started.key not in self.begun
-        wanted = started.legible and (not self._refuse or len(self.begun) % self._refuse != 0)
+        readable = started.legible and started.sampled
+        wanted = readable and (not self._refuse or len(self.begun) % self._refuse != 0)
         self.begun[started.key] = wanted
         return wanted
 
@@ -96,7 +97,7 @@ def test_arbitrary_frames_gaps_and_announcements(
             ledger.feed(direction, chunk[:9])
             ledger.gap(direction, len(chunk[9:]))
         elif dice == 12:
-            ledger.events += ledger.connection.unsampled(len(chunk))
+            ledger.events += ledger.connection.unsampled([len(chunk)])
         else:
             ledger.feed(direction, chunk)
     ledger.close(by)

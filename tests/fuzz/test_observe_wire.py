@@ -56,8 +56,7 @@ def read(tap: bytes) -> tuple[set[CallKey], list[Event]]:
         elif said.kind == Kind.GAP:
             events += connection.gap(said.direction, said.number, 0)
         elif said.kind == Kind.UNSAMPLED:
-            for stream in said.numbers:
-                events += connection.unsampled(stream)
+            events += connection.unsampled(said.numbers)
         else:
             assert said.kind == Kind.HELLO
     assert connection.state == "open", connection.why

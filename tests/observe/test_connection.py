@@ -533,22 +533,60 @@ def test_a_gap_longer_than_the_frame_blinds() -> None:
 
 def test_an_unsampled_stream_is_said_to_be_so() -> None:
     book = Playbook(wanted=False)
-    assert book.connection.unsampled(3) == []
+    assert book.connection.unsampled([3]) == []
     book.client(book.request(1), book.request(3), book.request(5))
-    started = [event for event in book.events if isinstance(event, Started)]
-    assert [event.sampled for event in started] == [True, False, True]
+    started = {event.key.stream: event for event in book.events if isinstance(event, Started)}
+    assert {stream: event.sampled for stream, event in started.items()} == {
+        1: True,
+        3: False,
+        5: True,
+    }
+    assert started[3].method == started[1].method
 
 
-def test_an_unsampled_stream_cannot_be_wanted() -> None:
+def test_of_an_unsampled_stream_nothing_more_is_said_even_if_it_is_wanted() -> None:
     book = Playbook()
-    book.connection.unsampled(1)
-    assert book.client(book.request(1)) == lost(1, SkipReason.TAP_GAP)
+    book.connection.unsampled([1])
+    assert book.client(book.request(1)) == []
+    assert [(e.key.stream, e.sampled) for e in book.events if isinstance(e, Started)] == [
+        (1, False)
+    ]
+    assert book.server(book.answer(1)) == []
+    assert book.connection.close(Direction.CLIENT, "eof", 9) == []
+
+
+def test_unsampled_streams_that_come_together_are_told_of_together_by_their_headers() -> None:
+    book = Playbook(wanted=False)
+    book.client(book.request(1))  # from now on its fields are indexed
+    book.connection.unsampled([3, 5, 9, 11])
+    other = (":path", "/a.B/Other")
+    book.client(
+        book.request(3), book.request(5), book.request(7), book.request(9, other), book.request(11)
+    )
+    begun = {e.key.stream: e for e in book.events if isinstance(e, Started)}
+    assert {stream: (e.method, e.calls, e.sampled) for stream, e in begun.items()} == {
+        1: ("/a.B/C", 1, True),
+        3: ("/a.B/C", 2, False),
+        7: ("/a.B/C", 1, True),
+        9: ("/a.B/Other", 1, False),
+        11: ("/a.B/C", 1, False),
+    }
+    assert book.connection.calls == 6
+
+
+def test_what_was_left_out_before_bytes_that_cannot_be_read_is_told_of_once() -> None:
+    book = Playbook(wanted=False)
+    book.connection.unsampled([1, 3, 5])
+    book.client(book.request(1), book.request(3), frame(HEADERS, 5, b"\xff\xff\xff", END_HEADERS))
+    begun = [e for e in book.events if isinstance(e, Started)]
+    assert sum(e.calls for e in begun) == 3 == book.connection.calls
+    assert [(e.key.stream, e.sampled, e.legible) for e in begun][-1] == (5, False, False)
 
 
 def test_announcements_have_a_bound() -> None:
     connection = Connection(1, "", lambda started: True)
     for stream in range(1, (1 << 16) + 2):
-        assert connection.unsampled(stream) == []
+        assert connection.unsampled([stream]) == []
     assert connection.state == "blind"
 
 
@@ -679,9 +717,9 @@ def test_a_header_table_that_production_allows_and_we_do_not_keep() -> None:
 
 def test_what_the_wire_left_out_is_told_of_as_that_where_nothing_can_be_read() -> None:
     book = Playbook()
-    book.connection.unsampled(3)
+    book.connection.unsampled([3])
     book.client(big_block(book, 1, 5), book.request(3))
-    book.connection.unsampled(7)
+    book.connection.unsampled([7])
     book.client(frame(DATA, 1, b"", 0)[:9], book.request(5), book.request(7))
     begun = [event for event in book.events if isinstance(event, Started)]
     assert [(call.key.stream, call.sampled) for call in begun] == [

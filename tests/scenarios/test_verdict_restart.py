@@ -66,7 +66,7 @@ def _observer(it: Sidecar) -> int:
     for pid in map(int, children.split()):
         with suppress(OSError):
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if b"observe" in words:
+            if b"sidecar.wire" not in words:
                 return pid
     return 0
 

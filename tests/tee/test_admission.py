@@ -250,3 +250,32 @@ def test_nothing_is_copied_while_paused_and_after_the_end_and_that_is_the_reason
         assert stopped.wire_fraction == 0.0
         assert stopped.check(started(sampled=False), 0.9) is reason
     assert tee.wire_fraction == (0.5 if key is None else 1.0)
+
+
+@given(
+    st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=20),
+    st.floats(0, 1),
+    st.floats(0.01, 1),
+    st.sampled_from([None, "metadata:user"]),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+def test_calls_that_the_wire_left_out_are_decided_together_as_each_would_be(
+    draws: list[float],
+    fraction: float,
+    share: float,
+    key: str | None,
+    named: bool,
+    paused: bool,
+    resting: bool,
+) -> None:
+    chosen = Admission(MatchSettings(), SampleSettings(fraction=fraction, key=key), paused=paused)
+    metadata = (("user", "ann"),) if named else ()
+    one = started(metadata, sampled=False)
+    singly = [chosen.check(one, draw, share, resting=resting) for draw in draws]
+    reason, calls = chosen.left_out(
+        one._replace(calls=len(draws)), iter(draws).__next__, share, resting=resting
+    )
+    told = [reason] * calls + [SkipReason.SHED] * (len(draws) - calls)
+    assert sorted(told) == sorted(reason for reason in singly if reason is not None)
