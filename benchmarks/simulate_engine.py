@@ -17,7 +17,14 @@ from sidecar.judge.evidence.bets import shifted
 from sidecar.judge.evidence.betting import BETS, bets, excess, log_payoffs, rescaled
 from sidecar.judge.evidence.blocks import shares_of
 from sidecar.judge.evidence.level import DAY
-from sidecar.judge.evidence.likeness import LENGTHS, UNSEEN_SECONDS, choose, pair_sums, state
+from sidecar.judge.evidence.likeness import (
+    LENGTHS,
+    UNSEEN_SECONDS,
+    choose,
+    first_for,
+    pair_sums,
+    state,
+)
 from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.mixtures import Floats, Side, logmeanexp, rate_evidence
 
@@ -90,6 +97,8 @@ def _bet(n: Floats, k: Floats, claim: MeanBets, side: Side, seconds: float) -> F
     moment, _ = wealth(shifted(claim.margin, low, high, claim.swing)[side is Side.FAIL])
     if claim.swing == 1:
         return moment
+    if n.shape[1] <= day:  # no day is over
+        return np.asarray(np.logaddexp(moment, 0.0) - math.log(2))
     _, whole = wealth(claim.margin)
     return np.asarray(np.logaddexp(moment, whole) - math.log(2))
 
@@ -108,7 +117,9 @@ def at_length(streams: Streams, step: int, claim: MeanBets) -> tuple[Looks, Floa
     seconds = step * streams.seconds
     return (
         Looks(
-            _spread(_bet(n, worst, claim, Side.PASS, seconds), step, looks, 0.0),
+            _spread(_bet(n, worst, claim, Side.PASS, seconds), step, looks, 0.0)
+            if first_for(Side.PASS, [seconds, UNSEEN_SECONDS]) == 0
+            else np.full_like(streams.n, -np.inf),
             _spread(_bet(n, best, claim, Side.FAIL, seconds), step, looks, 0.0),
         ),
         _spread(state(sums), step, looks, math.nan),
@@ -145,19 +156,22 @@ def _look(streams: Streams, claim: MeanBets) -> Looks:
     steps = [round(length / streams.seconds) for length in lengths]
     levels = [at_length(streams, step, claim) for step in steps]
     chosen = choose(np.stack([states for _, states in levels], axis=-1), lengths, UNSEEN_SECONDS)
-    shares = shares_of(len(lengths))
+    firsts = {side: first_for(side, lengths) for side in Side}
+    shares = {s: [0.0] * i + list(shares_of(len(lengths) - i)) for s, i in firsts.items()}
     best = {side: np.full(streams.n.shape, -np.inf) for side in Side}
     for i, (looks, _) in enumerate(levels):
         for side, logs in ((Side.PASS, looks.log_pass), (Side.FAIL, looks.log_fail)):
-            paid = np.where(chosen <= i, logs + math.log(shares[i]), -np.inf)
+            if i < firsts[side]:
+                continue
+            paid = np.where(chosen <= i, logs + math.log(shares[side][i]), -np.inf)
             best[side] = np.maximum(best[side], paid)
     return Looks(best[Side.PASS], best[Side.FAIL])
 
 
 def look_at_calls(streams: Streams, margin: float) -> Looks:
     """Evidence as if every call were independent of every other: what it was before."""
-    n = np.cumsum(streams.n, axis=1)
-    return Looks(
-        rate_evidence(n, np.cumsum(streams.worst, axis=1), margin, Side.PASS),
-        rate_evidence(n, np.cumsum(streams.best, axis=1), margin, Side.FAIL),
-    )
+    found = np.empty((2, *streams.n.shape))
+    for i, n in enumerate(np.cumsum(streams.n, axis=1)):  # one by one: each makes 32 times as much
+        found[0, i] = rate_evidence(n, np.cumsum(streams.worst[i]), margin, Side.PASS)
+        found[1, i] = rate_evidence(n, np.cumsum(streams.best[i]), margin, Side.FAIL)
+    return Looks(found[0], found[1])

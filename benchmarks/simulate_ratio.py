@@ -9,8 +9,8 @@ from sidecar.judge.criteria.kinds import ANY_CRITERION
 from sidecar.judge.evidence.blocks import Blocks
 
 ROWS = 10  # rows a second that either side calls positive
-SECOND = 1_000_000_000
-EVERY = 60  # seconds between looks
+TENTH = 100_000_000  # nanoseconds
+EVERY = 600  # tenths of a second between looks
 
 
 def looks_at_precision(
@@ -34,24 +34,27 @@ def looks_at_precision(
         }
     )
     claim = criterion.claims(criterion.plan())[0]
-    found = np.zeros((2, streams, seconds // EVERY))
+    tenths = 10 * seconds
+    found = np.zeros((2, streams, tenths // EVERY))
     for stream in range(streams):
         blocks = Blocks(claim)
         # both yes and right, both yes and wrong, production alone and right, shadow alone, wrong
         shares = [0.8 - lost, 0.2, lost, lost]
-        rows = rng.multinomial(ROWS, np.array(shares) / sum(shares), seconds)
+        came = rng.poisson(ROWS / 10, tenths)
+        rows = rng.multinomial(came, np.array(shares) / sum(shares))
         names = {"both right": (1, 1, 1), "both wrong": (1, 1, 0), "ours": (1, 0, 1),
                  "theirs": (0, 1, 0)}  # fmt: skip
         order = [(a, b, y) for a in (0, 1) for b in (0, 1) for y in (0, 1)][1:]
         at = [1 + order.index(key) for key in names.values()]
-        for second in range(seconds):
+        for tenth, calls in enumerate(came.tolist()):
             sums = [0.0] * 8
-            for place, n in zip(at, rows[second].tolist(), strict=True):
+            for place, n in zip(at, rows[tenth].tolist(), strict=True):
                 sums[place] = float(n)
-            blocks.add(second * SECOND, float(ROWS), sums)
-            if (second + 1) % EVERY == 0:
-                blocks.advance((second + 1) * SECOND)
+            if calls:
+                blocks.add(tenth * TENTH, float(calls), sums)
+            if (tenth + 1) % EVERY == 0:
+                blocks.advance((tenth + 1) * TENTH)
                 one = blocks.evidence()
-                look = second // EVERY
+                look = tenth // EVERY
                 found[0, stream, look], found[1, stream, look] = one.log_pass, one.log_fail
     return Looks(found[0], found[1])

@@ -1,7 +1,7 @@
 """Traffic of which the truth is known: sums of blocks for many streams at once.
 
-Rule: 50 calls a second; a block has `seconds`, so that hours are simulated by the second and days
-by blocks of 10 s.
+Rule: 50 calls a second; a block has `seconds`, so that hours are simulated by tenths of a second
+and days by the minute.
 """
 
 from __future__ import annotations
@@ -53,6 +53,20 @@ def bursts(
         seen = np.repeat(np.arange(len(gaps) + 1) * float(calls), 2)[1:-1]
         k[row] = np.diff(np.interp(edges, times, seen, left=0.0))
     return even(k, seconds)
+
+
+def noisy_bursts(
+    rng: np.random.Generator,
+    streams: int,
+    blocks: int,
+    rate: float,
+    calls: int,
+    seconds: float = 1.0,
+) -> Streams:
+    """A fifth of the rate by chance, so that likeness is measured before a burst has come."""
+    harm = bursts(rng, streams, blocks, 0.8 * rate, calls, seconds)
+    left = rng.binomial(round(CALLS * seconds), 0.2 * rate / (1 - 0.8 * rate), harm.n.shape)
+    return even(harm.worst + (1 - harm.worst / harm.n) * left, seconds)
 
 
 def _days(rng: np.random.Generator, streams: int, blocks: int, seconds: float) -> Floats:
@@ -129,6 +143,9 @@ def with_restarts(rng: np.random.Generator, streams: Streams, restarts: int) -> 
     n, k = streams.n.copy(), streams.worst.copy()
     rows = np.arange(len(n))[:, None]
     at = rng.integers(0, n.shape[1], (len(n), restarts))
+    if streams.seconds < 1:
+        begin = at[:, :, None] + np.arange(round(1 / streams.seconds))
+        at = np.minimum(begin, n.shape[1] - 1).reshape(len(n), -1)
     left = 1 - min(1.0, 1 / streams.seconds)
     k[rows, at] = rng.binomial(k[rows, at].astype(np.int64), left)
     n[rows, at] *= left
@@ -170,8 +187,12 @@ def spread_around(
     high: float,
     seconds: float = 1.0,
 ) -> Streams:
-    """Independent scores of any bounded kind: mostly near the mean, one in 20 at an end."""
-    calls = round(CALLS * seconds)
-    ends = rng.binomial(calls, 0.05, (streams, blocks))
+    """Independent scores of any bounded kind: mostly near the mean, one in 20 at an end.
+
+    Calls come at random, as a Poisson process.
+    """
+    calls = rng.poisson(CALLS * seconds, (streams, blocks))
+    ends = rng.binomial(calls, 0.05)
     up = rng.binomial(ends, (mean - low) / (high - low))  # so that the mean is kept
-    return even((calls - ends) * mean + up * high + (ends - up) * low, seconds)
+    sums = (calls - ends) * mean + up * high + (ends - up) * low
+    return complete(calls.astype(np.float64), sums, seconds)

@@ -104,7 +104,7 @@ class Experiment:
             self._skips.add(call, "", reason, Step.ADMITTED, call.started_ns)
             self._spans.refused(call, reason)
             return False
-        pair = Pair(call, self._ledger.see(), weight=self._operation.pace.weight)
+        pair = Pair(call, self._ledger.see(), weight=self._operation.weight)
         for name, reason in refused.items():
             self._skip(pair, name, reason, Step.ADMITTED)
         if pair.entry.settled:

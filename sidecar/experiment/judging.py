@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from time import thread_time_ns
 from typing import TYPE_CHECKING, Any
 
+from sidecar.call import CallKey
 from sidecar.compare.comparer import Comparer, Examination
 from sidecar.compare.readers.opaque import OPAQUE
 from sidecar.compare.result import Comparison
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from sidecar.experiment.pair import Pair
 
 SIDES = ("client", "server")
+NOT_JUDGED = "not_judged"  # why a call is lost that we cannot count: a defect of ours
 SWEEP_NS = 900_000_000  # a sweep is asked for about once a second
 AT_REST_NS = 10_000_000_000  # between two evaluations while no call and no label comes
 EVALUATE_SHARE = 200  # evaluating takes at most one part in so many of a core's time
@@ -78,6 +80,7 @@ class Judging:
         self._now_ns = now_ns
         self._log = log
         self._told_unread = False
+        self._unkept: set[tuple[CallKey, str]] = set()  # in flight, and cannot be judged
         self._scored = bool(settings.capture.dir)  # whether somebody wants each call's scores
         self._control = next((s.name for s in settings.shadows if s.role == "control"), None)
         self.control_fraction = self._fraction_of(settings, 0.0)
@@ -91,6 +94,8 @@ class Judging:
         self._keep_ns = self._evaluate_ns = 0  # when next
         self._told: tuple[int, int, int] | None = None  # of calls, when it was last evaluated
         self._rules = self._rules_of(settings)
+        upstreams = " ".join(sorted({str(route.upstream) for route in settings.wire.routes}))
+        self._places = {s.name: (upstreams, str(s.address)) for s in settings.shadows}
         rate = self.settings.drift.calls_per_second
         self._draws_ns = round(1e9 / rate) if rate else 0  # between calls that are drawn; 0: none
         self._draw_ns = dict.fromkeys(self._rules, 0)
@@ -134,7 +139,19 @@ class Judging:
             numbers=self._numbers,
         )
         keeping = self.keeping
-        return Row(name, digest, known, judge, now_ns, keeping.decided, keeping.has, self._life)
+        return Row(
+            name,
+            digest,
+            known,
+            judge,
+            now_ns,
+            keeping.decided,
+            keeping.has,
+            keeping.begun,
+            keeping.unkept,
+            life=self._life,
+            place=self._places[name],
+        )
 
     def _begin(self, name: str, digest: str, known: Known, now_ns: int) -> Row:
         return self.keeping.begin(self._new_row(name, digest, known, now_ns), now_ns, self._new_row)
@@ -146,7 +163,8 @@ class Judging:
 
     def requested(self, pair: Pair) -> None:
         """Note, before any answer is compared, whether a call repeats one of a moment before."""
-        pair.is_repeat = self._repeats.is_repeat(pair.call.method, pair.request, self._now_ns())
+        call = pair.call
+        pair.is_repeat = self._repeats.is_repeat(call.method, pair.request, call.started_ns)
 
     def keep(self, pair: Pair, name: str, found: Examination) -> None:
         """Keep, of what a comparison just read, what criteria and slices are about."""
@@ -159,6 +177,7 @@ class Judging:
                 self._reader.draw(pair, name, found)
         except Exception as error:  # a payload must not end the observer
             self._failed(pair, error)
+            self._unkept.add((pair.call.key, name))
 
     def correlation_id(self, pair: Pair) -> str:
         """What a label names a call by; empty: its trace id.
@@ -181,10 +200,16 @@ class Judging:
             judged = self.shadows.get(name)
             if judged is None:
                 continue
+            kept = (pair.call.key, name)
+            if kept in self._unkept:
+                self._unkept.discard(kept)
+                judged.row.lose_one(NOT_JUDGED, self._now_ns())
+                continue
             try:
                 self._count(judged, pair, comparison)
             except Exception as error:
                 self._failed(pair, error)
+                judged.row.lose_one(NOT_JUDGED, self._now_ns())
 
     def _failed(self, pair: Pair, error: Exception) -> None:
         self.failures += 1
@@ -276,7 +301,9 @@ class Judging:
         if start < due:
             return
         # A PASS may be waiting for what it rests on to be written down.
-        written = all(self.keeping.has(judged.row) for judged in self.shadows.values())
+        written = not self.keeping.unkept() and all(
+            self.keeping.has(judged.row) for judged in self.shadows.values()
+        )
         self._told = told if written else None
         began = thread_time_ns()  # of a core's time: at idle priority, seconds pass meanwhile
         for judged in self.shadows.values():

@@ -16,7 +16,7 @@ from sidecar.experiment.state import ConfigurationState
 from sidecar.settings.difference import Difference, diff, take_live
 from sidecar.settings.settings import Settings
 from sidecar.tee.admission import Admission
-from sidecar.tee.pace import Pace
+from sidecar.tee.pace import MOST_WEIGHT, Pace
 
 HEARD_NS = 250_000_000  # until the wire has heard that it may go on: a call left out is still so
 
@@ -27,6 +27,7 @@ class Operation:
     def __init__(self, settings: Settings, wire: WireLink) -> None:
         self.settings = settings
         self.pace = Pace()
+        self._begun = settings.sample.fraction or 1.0
         self.configuration = ConfigurationState()
         self.harmed = False  # the tee has paused itself, and nobody has had it go on yet
         self._wire = wire
@@ -39,6 +40,12 @@ class Operation:
     def ended(self) -> bool:
         """Whether no further call is shadowed."""
         return self._admission.ended
+
+    @property
+    def weight(self) -> float:
+        """For how many calls one stands that comes now, at the sampling that was begun with."""
+        sampled = self._begun / max(self.settings.sample.fraction, 1e-9)
+        return min(MOST_WEIGHT, self.pace.weight * sampled)
 
     @property
     def fraction(self) -> float:

@@ -9,7 +9,7 @@ one, and none of the shortest, for there may be many slices. Counterparts: `judg
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from sidecar.judge.counts import ALL, CellKey
@@ -18,9 +18,11 @@ from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.block_sums import KEEP
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.likeness import LENGTHS, UNSEEN_SECONDS
+from sidecar.judge.evidence.mixtures import Side
 
-KEEP_OF_LABELS = (300, 2160, 1440, 1008, 168)  # 5 min, 6 h, a day, a week and a week
-KEEP_OF_SLICES = (30, 30, 30, 36, 48)
+KEEP_OF_LABELS = (300, 300, 2160, 1440, 1008, 168)  # 30 s, 5 min, 6 h, a day, a week and a week
+KEEP_OF_SLICES = (30, 30, 30, 30, 36, 48)
+LENGTHS_OF_SLICES = 4  # the longest ones
 
 CellBlocks: TypeAlias = tuple[Blocks, ...]
 """One for each claim of the cell's criterion."""
@@ -71,12 +73,14 @@ class BlockCells:
         elif labels:
             keep = KEEP_OF_LABELS
         lengths = self._lengths
+        keep = keep[-len(lengths) :]
         if key.slice != ALL and len(lengths) > 2:
-            lengths, keep = lengths[1:], keep[1:]
+            most = min(LENGTHS_OF_SLICES, len(lengths) - 1)
+            lengths, keep = lengths[-most:], keep[-most:]
         return Blocks(
             claim,
             lengths=lengths,
-            keep=keep[: len(lengths)],
+            keep=keep,
             unseen_seconds=self._unseen_seconds,
         )
 
@@ -120,6 +124,18 @@ class BlockCells:
         """Count calls of one cell of which nothing will be known: worst for PASS, best for FAIL."""
         for claim, blocks in zip(self._claims[key.criterion], self.of(key), strict=True):
             blocks.add(unix_ns, calls, claim.lost(calls))
+
+    def forfeit(self, key: CellKey, sides: Collection[Side], scores: Scores) -> None:
+        """Calls of a cell that were counted turn out to be unknown.
+
+        Args:
+            key: of the cell.
+            sides: the claims that they told of.
+            scores: what is to be added to its sums.
+        """
+        n, sums = scores
+        for blocks, more in zip(self._cells.get(key, ()), sums, strict=False):
+            blocks.forfeit(sides, (n, *more))
 
     def advance(self, unix_ns: int) -> None:
         """Close the blocks that are over."""

@@ -18,7 +18,7 @@ from sidecar.judge.pair import Value
 
 Decided: TypeAlias = int | frozenset[int] | tuple[int, ...]
 Edges = Annotated[tuple[Finite, ...], Field(min_length=1, max_length=100)]
-UNDECIDED = -1  # not a number: no decision can be made
+UNDECIDED = -(1 << 62)  # not a number: no decision can be made; no label is that
 
 
 RULES = "{threshold: NUMBER}, {argmax: true}, {bands: [EDGES]}, {top_k: NUMBER}"

@@ -100,19 +100,11 @@ class Held:
         self._rules = digest_of(settings, control_fraction, rules)
         self._labels: LabelStore[Waiting] = LabelStore(settings.labels)
         self._sequence = 0
-        self._restarts = -1
         self._versions: dict[str, str] = {}
         self._learned: tuple[str, str, tuple[str, str]] | None = None  # see `_is_read`
         self._everywhere = {
             plan.criterion.name: (CellKey(plan.criterion.name, ALL),) for plan in self._plans
         }
-        self._latches = Latches()
-        self._restart(now_ns)
-
-    def _restart(self, now_ns: int) -> None:
-        if self._latches.overall is not None and self._attempt:
-            self._attempt += 1
-        self._restarts += 1
         self._epoch = next(self._numbers)
         self._began_ns = self._latest_ns = now_ns
         self._calls = 0
@@ -122,13 +114,18 @@ class Held:
             self._plans, self._settings.block_seconds, self._settings.unseen_seconds
         )
         self._lost: dict[str, int] = {}
-        self._as_bytes: dict[str, int] = {}  # calls counted that were compared so, by method
+        # Calls that an open breaker kept back since the shadow was last tried: when, how many.
+        self._kept_back: list[tuple[int, int]] = []
+        # Calls that were compared as bytes while nobody knew what those mean: how many, by method;
+        # what those added whose bytes differed; and how many turned out to be unknown since.
+        self._as_bytes: dict[str, int] = {}
+        self._by_bytes: dict[CellKey, Cell] = {}
+        self._unread = 0
         self._slices = Slices(self._settings)
         self._ranges = Ranges()
         self._inputs = DistinctInputs()
         self._latches = Latches()
         self._examples = Examples(self._settings.worst, self._settings.sample)
-        self._labels.forget()
 
     @property
     def epoch(self) -> int:

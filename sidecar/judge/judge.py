@@ -1,8 +1,9 @@
 """The judge: told of every pair, asked for the verdict.
 
-Rule: observing only counts; evidence is evaluated on read. All pairs that one judge is told of are
-of the same versions on either side; its evidence restarts only when a method's payloads, compared
-as bytes so far, can be read, and never away from a FAIL that rests on other calls. Counterparts:
+Rule: observing only counts; evidence is evaluated on read, and is never begun again. All pairs that
+one judge is told of are of the same versions on either side. When a method's payloads, compared as
+bytes so far, can be read, its calls whose bytes differed are not known any more (`unread`); a FAIL
+stands nevertheless, unless it rests on such calls alone. Counterparts:
 `criteria` (what a pair adds), `verdict` (what the sums say), `counts` (how sums of pods merge),
 `versions` (whose pairs these are), `pieces` (how a judge is kept).
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 
+from sidecar.call import SkipReason
 from sidecar.compare.readers.opaque import OPAQUE
 from sidecar.judge.counts import (
     ALL,
@@ -35,6 +37,9 @@ from sidecar.judge.slices import OTHER, Place, named
 from sidecar.judge.verdict import decide
 from sidecar.judge.worst import Example, identity_of, note_of, rank_of
 
+BREAKER_OPEN = SkipReason.BREAKER_OPEN.value
+MOST_KEPT_BACK = 600  # entries, one a second
+
 
 class Judge(Held):
     """Counts pairs and judges the counts. One for each shadow."""
@@ -53,7 +58,7 @@ class Judge(Held):
         reader = comparison.reader
         told = (pair.method, reader, comparison.models)
         # Most calls tell what the one before told.
-        if told != self._learned and not self._is_read(told, now_ns):
+        if told != self._learned and not self._is_read(told):
             return False
         self._sequence += 1
         self._latest_ns = max(self._latest_ns, now_ns)
@@ -72,6 +77,7 @@ class Judge(Held):
         rank, note = rank_of(identity), None
         arrived = pair.arrived_ns + self.unix_offset_ns
         answered = pair.answered
+        by_bytes = reader == OPAQUE and answered and not pair.failed
         for plan in self._plans:
             counted = plan.increments(pair, self._ranges) if answered else None
             if not counted:
@@ -82,14 +88,33 @@ class Judge(Held):
             added = plan.criterion.scored(plan, counted)
             for key in self._keys(plan, places):
                 self._count(key, counted, added, arrived, pair.weight)
+                if by_bytes and plan.criterion.unread(plan, counted)[0]:
+                    add_all(self._by_bytes.setdefault(key, {}), counted)
                 if self._examples.wants(key, bad, rank):
                     note = note or note_of(pair, arrived)
                     self._examples.add(key, Example(bad, rank, note))
         if self._labelled:
             self._await_label(pair, places, identity, now_ns)
+        if self._kept_back and answered:
+            self._tried(arrived, failed=pair.failed)
         return True
 
-    def _is_read(self, told: tuple[str, str, tuple[str, str]], now_ns: int) -> bool:
+    def _tried(self, arrived: int, *, failed: bool) -> None:
+        """The shadow was tried again: it tells of the calls that were kept back before.
+
+        Where it failed again, it answered none of those in between either, for all that anybody
+        could see: they are errors, for FAIL too. Where it answered, nobody knows.
+        """
+        here = [(at, n) for at, n in self._kept_back if at <= arrived]
+        self._kept_back = self._kept_back[len(here) :]
+        for plan in self._plans if failed else ():
+            if plan.criterion.is_of_failures and plan.criterion.methods == "*":
+                key = CellKey(plan.criterion.name, ALL)
+                for at, n in here:
+                    add_all(self._cells.setdefault(key, {}), [("n", n), ("k", n)])
+                    self._blocks.add(key, at, (0.0, ((0.0, float(n)),)))
+
+    def _is_read(self, told: tuple[str, str, tuple[str, str]]) -> bool:
         """Learn of a call by whom its answers were read and what both sides say that they are.
 
         Returns:
@@ -103,20 +128,33 @@ class Judge(Held):
         if reader:
             self._versions[f"{READER}{method}"] = reader
         self._learn(models)
-        if known == OPAQUE and reader not in {"", OPAQUE} and self._misread(method):
-            self._restart(now_ns)
+        if known == OPAQUE and reader not in {"", OPAQUE} and self._as_bytes.get(method):
+            self._forget_bytes()
         self._learned = told
         return True
 
-    def _misread(self, method: str) -> bool:
-        """Whether the evidence has to begin again now that a method's payloads can be read.
+    def _forget_bytes(self) -> None:
+        """A method's payloads can be read now: calls whose bytes differed may not have differed.
 
-        A FAIL that rests on any other call stands: else a client could have it forgotten by calling
-        a method that nobody has called yet.
+        They are not known from now on, those of other methods too; what they told of a claim is
+        given back, and everything else goes on. A FAIL that rests on any other call stands: else a
+        client could have it forgotten by calling a method that nobody has called yet.
         """
-        as_bytes = self._as_bytes.get(method, 0)
+        plans = {plan.criterion.name: plan for plan in self._plans}
+        only_bytes = sum(self._as_bytes.values()) >= self._calls
         fails = self.stands is not None and self.stands[0] is State.FAIL
-        return as_bytes == self._calls if fails else as_bytes > 0
+        for key, counted in self._by_bytes.items():
+            plan = plans[key.criterion]
+            more, sides = plan.criterion.unread(plan, list(counted.items()))
+            if key in self._cells:
+                add_all(self._cells[key], more)
+            self._blocks.forfeit(key, sides, plan.criterion.scored(plan, more))
+            if only_bytes or not fails:
+                self._latches.forget(key)
+        if fails and only_bytes:
+            self._latches.overall, self._latches.decided_unix_ns = None, 0
+        self._unread += sum(self._as_bytes.values())
+        self._as_bytes, self._by_bytes = {}, {}
 
     def lose(self, reasons: Mapping[str, int], now_ns: int) -> None:
         """Count calls that should have been compared and were not, by why.
@@ -125,7 +163,10 @@ class Judge(Held):
         """
         for reason, calls in reasons.items():
             self._lost[reason] = self._lost.get(reason, 0) + calls
-        self._blocks.lose(sum(reasons.values()), now_ns + self.unix_offset_ns, self._calls)
+        unix_ns = now_ns + self.unix_offset_ns
+        self._blocks.lose(sum(reasons.values()), unix_ns, self._calls)
+        if kept_back := reasons.get(BREAKER_OPEN, 0):
+            self._kept_back = [*self._kept_back, (unix_ns, kept_back)][-MOST_KEPT_BACK:]
 
     def label(self, label: Label, now_ns: int) -> str:
         """Count what turned out to be true about a call, now or when its pair comes.
@@ -186,7 +227,7 @@ class Judge(Held):
             attempt=self._attempt,
             since_unix_ns=self.since_unix_ns,
             cells={key: dict(cell) for key, cell in self._cells.items()},
-            events={"repeats": self._repeated, "restarts": self._restarts, **self._labels.fates},
+            events={"repeats": self._repeated, "unread": self._unread, **self._labels.fates},
             blocks=self._blocks.cells,
             lost=dict(self._lost),
             inputs=self._inputs,

@@ -209,6 +209,23 @@ class LabelStore(Generic[W]):
         """Whether a pair of that id is or was here."""
         return any(correlation_id in kept for kept in (self._waiting, self._joined, self._gone))
 
+    def waits(self, correlation_id: str) -> bool:
+        """Whether a label of that id waits here for its pair."""
+        return correlation_id in self._early
+
+    def take_early(self, correlation_id: str) -> Label | None:
+        """Take out a label that waits, for its pair is elsewhere."""
+        entry = self._early.take(correlation_id)
+        if entry is None:
+            return None
+        self.fates[Fate.EARLY] -= 1  # it is counted where it goes
+        label: Label = entry.value
+        return label
+
+    def early(self) -> list[Label]:
+        """The labels that wait for their pairs."""
+        return [entry.value for _, entry in self._early.items()]
+
     def wanted(self, most: int) -> list[str]:
         """Correlation ids whose labels would tell most, of the calls that still wait."""
         return heapq.nlargest(most, self._wanted, key=self._wanted.__getitem__)
@@ -229,13 +246,6 @@ class LabelStore(Generic[W]):
         self._joined.take(correlation_id)
         self.fates[Fate.JOINED] -= 1
         self.pair(correlation_id, waits, interest, now_ns)
-
-    def forget(self) -> None:
-        """Let every waiting pair go: evidence starts again. Early labels stay."""
-        while self._waiting:
-            self._drop_oldest()
-        while self._joined:
-            self._joined.take_oldest()
 
     def __len__(self) -> int:
         """How many pairs wait."""

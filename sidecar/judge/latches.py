@@ -45,6 +45,13 @@ class Latches:
     window: Coverage | None = None  # at the begin of the calls whose coverage is looked at next
     latest: float | None = None  # coverage of the last such calls, where it was below its floor
 
+    def forget(self, key: CellKey) -> None:
+        """What was found of a cell rests on calls that are not known any more: FAIL alone did."""
+        self.slices.pop(key, None)
+        if key.slice == ALL and self.criteria.get(key.criterion) is State.FAIL:
+            del self.criteria[key.criterion]
+            self.figures.pop(key.criterion, None)
+
 
 def begin_watch(latches: Latches, plans: Sequence[Plan], total: Total, alpha: float) -> None:
     """After a PASS: watch every required criterion, from what comes next."""

@@ -21,13 +21,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 from sidecar.judge.codec import Codec, names_of
 from sidecar.judge.counts import CellKey
 from sidecar.judge.evidence.block_sums import BlockSums
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.effective import DistinctInputs
+from sidecar.judge.evidence.level import Level
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Entry
 
@@ -156,9 +155,7 @@ class Cutter:
                 path,
                 level.changes,
                 lambda level=level: {
-                    n: plain(_packed(n, getattr(level, n)))
-                    for n in names_of(level)
-                    if n not in _FIXED
+                    n: plain(_packed(n, level)) for n in names_of(level) if n not in _FIXED
                 },
             )
 
@@ -238,17 +235,11 @@ def restore(judge: Judge, pieces: Mapping[str, Any], now_ns: int) -> None:
     judge.continued(SEQUENCE_LEAP)
 
 
-def _packed(name: str, value: Any) -> Any:
+def _packed(name: str, level: Level) -> Any:
     """A window of blocks as one table: hundreds of rows, and written often."""
-    if name != "rows" or not value:
-        return value
-    return np.array([[number, *row] for number, row in value.items()], dtype=np.float64)
-
-
-def _unpacked(name: str, value: Any) -> Any:
-    if name != "rows" or not isinstance(value, np.ndarray):
-        return value
-    return {int(row[0]): row[1:] for row in value.tolist()}
+    if name == "_rows":
+        return {}
+    return level.table if name == "_packed" else getattr(level, name)
 
 
 def _set(codec: Codec, thing: object, attributes: Mapping[str, Any]) -> None:
@@ -256,4 +247,4 @@ def _set(codec: Codec, thing: object, attributes: Mapping[str, Any]) -> None:
         if name not in _FIXED and name != "_levels":
             if name not in attributes:
                 raise ValueError(f"not written by this version: {type(thing).__name__}.{name}")
-            setattr(thing, name, _unpacked(name, codec.value(attributes[name])))
+            setattr(thing, name, codec.value(attributes[name]))

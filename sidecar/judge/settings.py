@@ -91,7 +91,7 @@ class JudgeSettings(Section):
     # Evidence from calls, each taken as new, not from blocks of time: for replays of shuffled data.
     independent_calls: bool = False
     # Lengths of blocks of time, the shortest of which is decided at whose neighbours are not alike.
-    block_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1, max_length=5)] = LENGTHS
+    block_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1, max_length=6)] = LENGTHS
     unseen_seconds: Seconds = UNSEEN_SECONDS  # how long bursts may be while none has been seen
     # Until a whole day has been seen: how many times as high as over the day an hour's rate may be.
     # So before that only harm beyond as many margins FAILs; 1: rates do not swing with the hour.

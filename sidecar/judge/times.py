@@ -34,7 +34,7 @@ def times_of(pair: JudgedPair, what: What, by_control: bool) -> Times | None:
 
     Returns:
         None when the call is not about it: the control was not drawn for it, or what is to be
-        timed is not there on either side.
+        timed is not there on the reference's side.
     """
     if by_control:
         control = pair.control_times
@@ -50,9 +50,10 @@ def times_of(pair: JudgedPair, what: What, by_control: bool) -> Times | None:
         # Its messages may have come in time, for all that is known, and its end did not.
         late = not pair.failed_fast and what == "answer"
         return None if least < 0 else (least, most, pair.shadow_latency_ns if late else 0, math.inf)
-    if b is None or least < 0:
+    if least < 0:
         return None
-    return least, most, b, b
+    # Where the shadow ended without what is to be timed, it never came, for all that is known.
+    return (least, most, 0.0, math.inf) if b is None else (least, most, b, b)
 
 
 def _between(value: float | None, control: ControlTimes, what: What) -> tuple[float, float]:

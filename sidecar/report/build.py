@@ -135,7 +135,7 @@ def build(
             *of_attempt(attempt, lead.settings.alpha),
             *of_away(away),
             *of_limited(skipped, sum(outcomes.values())),
-            *of_sums(outputs, unread),
+            *of_sums(outputs, unread, verdict.events.get("unread", 0)),
             *of_idle(
                 verdict.criteria, lead.settings.model_dump(mode="json"), outputs, verdict.calls
             ),
@@ -151,11 +151,13 @@ def build(
 
 
 def _judged(taken: Sequence[Part], whole: Total) -> Verdict:
-    """The verdict on a sum of like parts; one sidecar's decision stands wherever it is shown."""
+    """The verdict on a sum of like parts; one sidecar's own is the same wherever it is shown."""
     lead = taken[0]
     verdict = decide(lead.settings, plans_of(lead.settings, lead.control_fraction), whole)
     if len(taken) == 1 and not whole.left_out and lead.stands is not None:
-        verdict = replace(verdict, state=lead.stands[0], reason=lead.stands[1])
+        state, reason = lead.stands
+        if state is State.FAIL or verdict.state is not State.FAIL:
+            verdict = replace(verdict, state=state, reason=reason)
     return verdict
 
 

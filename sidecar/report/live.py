@@ -1,4 +1,8 @@
-"""The parts and the report of a running observer. Counterpart: `part`, what they are for."""
+"""The parts and the report of a running observer. Counterpart: `part`, what they are for.
+
+Rule: whichever way a verdict is asked for, it is that of this moment: a part tells of its
+sidecar's verdict as judged now, so that no reader sees a PASS that another is told not to trust.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ from sidecar.experiment.judged import Judged
 from sidecar.experiment.row import Row
 from sidecar.experiment.state import State
 from sidecar.judge.counts import ALL
-from sidecar.judge.report import State as Verdict
 from sidecar.report.build import build
 from sidecar.report.notices import of_state
 from sidecar.report.part import Away, Part
@@ -25,14 +28,11 @@ def part_of(state: State, judged: Judged, row: Row | None = None) -> Part:
     """
     judged.account(state.now_ns)
     row = row or judged.row
+    is_current = row is judged.row
+    now = judged.evaluate(state.now_ns) if is_current else row.evaluate(state.now_ns)
     judge, epoch = row.judge, row.epoch
     snapshot = row.snapshot(state.now_ns)
     worst = {key: judge.worst(*key) for key in snapshot.cells}
-    is_current = row is judged.row
-    stands = judge.stands
-    why = judged.is_crowded(state.now_ns) if is_current else ""
-    if why and stands is not None and stands[0] is Verdict.PASS:
-        stands = (Verdict.INCONCLUSIVE, f"{why}: {stands[1]}")
     return Part(
         source="",
         shadow=judged.name,
@@ -59,7 +59,7 @@ def part_of(state: State, judged: Judged, row: Row | None = None) -> Part:
             for key in snapshot.cells
             if key.slice == ALL and (found := judge.sample(*key))
         },
-        stands=stands,
+        stands=(now.state, now.reason),
         is_current=is_current,
         away=Away(
             len(row.gaps),

@@ -153,9 +153,23 @@ def of_limited(skipped: Mapping[str, int], compared: int) -> list[str]:
     ]
 
 
-def of_sums(outputs: Sequence[OutputRow], unread: Mapping[str, int]) -> list[str]:
-    """What follows from the counts: answers nobody can read, outputs that look like noise."""
+def of_sums(
+    outputs: Sequence[OutputRow], unread: Mapping[str, int], since_read: int = 0
+) -> list[str]:
+    """What follows from the counts: answers nobody can read, outputs that look like noise.
+
+    Args:
+        outputs: each with how often it differed.
+        unread: calls compared as bytes, by method.
+        since_read: how many of them came before it was known what the bytes mean.
+    """
     found = []
+    if since_read:
+        found.append(
+            f"{_count(since_read, 'call')} came before it was known what the answers mean, and "
+            "those whose bytes differed are taken for unknown: as bad as can be for PASS, as good "
+            "as can be for FAIL; everything else counts on"
+        )
     if unread:
         methods = list(unread)
         more = f" and {len(methods) - METHODS_SHOWN} more" if len(methods) > METHODS_SHOWN else ""

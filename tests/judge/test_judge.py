@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -132,8 +133,8 @@ def understood(i: int, method: str = "/p.S/M") -> JudgedPair:
     return pair(i, comparison=compared()._replace(reader="descriptors"), method=method)
 
 
-def test_evidence_restarts_when_payloads_can_be_read_that_were_bytes_so_far() -> None:
-    judge = Judge(settings(DISAGREEMENT), "pod", 0)
+def test_calls_whose_bytes_differed_are_not_known_once_their_method_can_be_read() -> None:
+    judge = Judge(settings(DISAGREEMENT), "pod", 0, attempt=1)
     for i in range(300):
         judge.observe(opaque(i), i * MS)
     assert judged(judge, 300).state is State.FAIL
@@ -142,9 +143,38 @@ def test_evidence_restarts_when_payloads_can_be_read_that_were_bytes_so_far() ->
         judge.observe(opaque(1000 + i), i * MS)  # still on its way: not counted, no step back
     judge.observe(failed(5000, method="/p.S/Other"), 1300 * MS)
     verdict = judge.verdict(SECOND, Coverage(1301, 1301))
-    assert (verdict.state, verdict.calls) == (State.PASS, 1001)
-    assert verdict.events["restarts"] == 1
+    # Those 300 are worst for PASS and best for FAIL: neither holds, and no attempt is spent.
+    assert (verdict.state, verdict.calls, judge.attempt) == (State.WATCHING, 1301, 1)
+    assert verdict.events["unread"] == 300
     assert set(verdict.models) == {"production m", "shadow m"}
+    for i in range(1301, 60_000):
+        judge.observe(understood(i), i * MS)
+    assert judged(judge, 60_000).state is State.PASS
+
+
+@pytest.mark.parametrize("by_calls", [True, False])
+def test_what_was_known_before_a_method_can_be_read_stays_known(by_calls: bool) -> None:
+    declared = settings(DISAGREEMENT, independent_calls=by_calls)
+
+    def run(first: Callable[[int], JudgedPair], later: Callable[[int], JudgedPair]) -> State:
+        judge = Judge(declared, "pod", 0)
+        for i in range(1500):
+            at = i * 4 * SECOND
+            judge.observe(replace((first if i % 2 else later)(i), arrived_ns=at), at)
+        judge.observe(replace(understood(1500), arrived_ns=6000 * SECOND), 6000 * SECOND)
+        return judge.verdict(6001 * SECOND, Coverage(1501, 1501)).state
+
+    def same(i: int) -> JudgedPair:
+        return pair(i, comparison=compared()._replace(reader="opaque"))
+
+    def readable(differs: bool) -> Callable[[int], JudgedPair]:
+        return lambda i: pair(
+            i, method="/p.S/Old", comparison=compared(differs)._replace(reader="descriptors")
+        )
+
+    assert run(same, readable(False)) is (State.PASS if by_calls else State.WATCHING)
+    assert run(same, readable(True)) is State.FAIL
+    assert run(opaque, readable(False)) is State.WATCHING  # that half is not known any more
 
 
 def test_a_fail_is_not_forgotten_when_a_new_methods_payloads_become_readable() -> None:
@@ -157,16 +187,16 @@ def test_a_fail_is_not_forgotten_when_a_new_methods_payloads_become_readable() -
     for i in range(601, 3000):
         judge.observe(understood(i), i * MS)
     verdict = judged(judge, 3000)
-    assert (verdict.state, verdict.events["restarts"], judge.attempt) == (State.FAIL, 0, 1)
+    assert (verdict.state, verdict.events["unread"], judge.attempt) == (State.FAIL, 1, 1)
 
 
-def test_a_method_none_of_whose_calls_counted_as_bytes_restarts_nothing() -> None:
+def test_a_method_none_of_whose_calls_counted_x() -> None:
     judge = Judge(settings(DISAGREEMENT), "pod", 0)
     for i in range(20):
         judge.observe(pair(i), i * MS)
     judge.observe(replace(opaque(20), is_repeat=True), 20 * MS)
     judge.observe(understood(21), 21 * MS)
-    assert judged(judge, 22).events["restarts"] == 0
+    assert judged(judge, 22).events["unread"] == 0
 
 
 def test_counts_of_bytes_and_of_what_they_mean_are_not_added() -> None:
@@ -301,13 +331,25 @@ def test_an_attempt_spends_its_share_of_alpha() -> None:
     assert needed == sorted(set(needed))  # each attempt asks for more evidence than the one before
 
 
-def test_what_begins_again_after_a_decision_is_another_attempt() -> None:
-    judge = Judge(settings(DISAGREEMENT), "pod", 0, attempt=1)
-    for i in range(300):
-        judge.observe(opaque(i), i * MS)
-    assert judged(judge, 300).state is State.FAIL
-    judge.observe(understood(300), 300 * MS)
-    assert judge.attempt == 2
+@pytest.mark.parametrize("by_calls", [True, False])
+def test_a_shadow_that_never_answers_fails(by_calls: bool) -> None:
+    """Its breaker keeps nearly every call back; those that are tried fail, one after the other."""
+    declared = settings(required("shadow_error_rate", 0.01), independent_calls=by_calls)
+
+    def run(failing: Callable[[int], bool]) -> State:
+        judge, tried = Judge(declared, "pod", 0), 0
+        for second in range(900):
+            at = second * SECOND
+            if second % 10 == 0:
+                tried += 1
+                one = failed(second) if failing(second) else pair(second)
+                judge.observe(replace(one, arrived_ns=at), at)
+            judge.lose({"breaker_open": 50}, at)
+        return judge.verdict(900 * SECOND, Coverage(tried, tried + 45_000)).state
+
+    assert run(lambda _: True) is State.FAIL
+    # Where it answers when it is tried, nobody knows of the calls between.
+    assert run(lambda second: second == 0) is State.INCONCLUSIVE
 
 
 def test_an_answer_that_names_no_version_changes_nothing() -> None:

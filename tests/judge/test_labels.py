@@ -69,15 +69,6 @@ def test_wanted_are_those_that_would_tell_most() -> None:
     assert labels.wanted(5) == ["some"]
 
 
-def test_evidence_that_restarts_lets_pairs_go() -> None:
-    labels = store()
-    labels.pair("a", "a", 1, 0)
-    labels.forget()
-    assert labels.wanted(1) == []
-    assert labels.label(Label("a", 1), 1) is None
-    assert labels.fates == {Fate.LATE: 1}
-
-
 @pytest.mark.parametrize("weight", [0, -1, 1.5, float("nan")])
 def test_a_weight_is_a_share(weight: float) -> None:
     with pytest.raises(ValueError, match="weight"):

@@ -159,7 +159,7 @@ def test_how_many_calls_were_compared_as_bytes_is_kept() -> None:
     assert kept.pieces["judge/_as_bytes"] == {"d": [[METHOD, 1]]}
     two = again(declared, kept.pieces, OFFSET)
     two.observe(pair(1), 0)
-    assert two.snapshot(0, Coverage(1, 1)).events["restarts"] == 1
+    assert two.snapshot(0, Coverage(1, 1)).events["unread"] == 1
 
 
 def test_only_what_a_call_changed_is_cut_again() -> None:

@@ -125,5 +125,5 @@ def test_slices_of_one_sides_answer_are_refused_for_labels_with_what_to_write_in
 def test_blocks_have_lengths_that_fit() -> None:
     with pytest.raises(ValueError, match="block_seconds: lengths must ascend"):
         JudgeSettings(block_seconds=(10, 25))
-    with pytest.raises(ValueError, match="at most 5"):
-        JudgeSettings(block_seconds=(1, 2, 4, 8, 16, 32))
+    with pytest.raises(ValueError, match="at most 6"):
+        JudgeSettings(block_seconds=(1, 2, 4, 8, 16, 32, 64))

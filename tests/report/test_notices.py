@@ -52,6 +52,7 @@ def test_a_candidate_that_differs_in_everything_is_not_noise() -> None:
 
 
 def test_answers_compared_as_bytes_are_said_with_the_ways_out() -> None:
+    assert "those whose bytes differed" in of_sums([], {}, 7)[0]
     (said,) = of_sums([], {f"/p.S/M{i}": 5 for i in range(5)})
     assert "/p.S/M0, /p.S/M1, /p.S/M2 and 2 more were compared as bytes (25 calls)" in said
     for way in ("compare.descriptors", "--descriptor_set_out", "reflection"):

@@ -18,7 +18,13 @@ import numpy as np
 from sidecar.compare.result import Outcome
 from sidecar.fields import Glob
 from sidecar.judge.criteria.base import Increments, Plan, Unit
-from sidecar.judge.criteria.counting import covers, matched_values, splat_mean, splatted
+from sidecar.judge.criteria.counting import (
+    UNREADABLE,
+    covers,
+    matched_values,
+    splat_mean,
+    splatted,
+)
 from sidecar.judge.criteria.mean import Mean
 from sidecar.judge.evidence.splat import signed_edges
 from sidecar.judge.pair import JudgedPair, Value
@@ -33,7 +39,7 @@ class Bias(Mean):
     """Are outputs larger, or smaller, on average."""
 
     kind: Literal["bias"] = "bias"
-    outputs: Glob = "*"
+    outputs: Glob = "*"  # glob over the names of the outputs that it is about
     direction: Literal["increase", "decrease", "both"] = "both"  # which way is bad
 
     def problems(self) -> list[str]:
@@ -47,7 +53,8 @@ class Bias(Mean):
     def count(self, plan: Plan, pair: JudgedPair, ranges: Ranges) -> Increments:
         """See `Criterion.count`."""
         worst = -MOST if self.is_downward else MOST
-        found = [worst] if pair.failed else []
+        broken = pair.failed or pair.comparison.outcome in UNREADABLE
+        found = [worst] if broken else []
         unknown = 0
         for output in pair.comparison.outputs:
             if covers(self.outputs, output.name):

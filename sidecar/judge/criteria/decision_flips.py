@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from sidecar.fields import Glob
 from sidecar.judge.criteria.base import Increments, Measurement, Plan, Scores, Unit
-from sidecar.judge.criteria.counting import matched_values, splat_mean, splatted
+from sidecar.judge.criteria.counting import UNREADABLE, matched_values, splat_mean, splatted
 from sidecar.judge.criteria.mean import Mean
 from sidecar.judge.criteria.rate import Rate
 from sidecar.judge.decision import RULES, Decision, decisions, flips, mean_cost
@@ -26,8 +26,8 @@ class DecisionFlips(Rate, Mean):
     """Would something else be done."""
 
     kind: Literal["decision_flips"] = "decision_flips"
-    outputs: Glob = "*"
-    decision: Decision | None = None
+    outputs: Glob = "*"  # glob over the names of the outputs that it is about
+    decision: Decision | None = None  # what is done with an output; must be given
     needs_values: ClassVar[bool] = True
 
     def problems(self) -> list[str]:
@@ -56,13 +56,19 @@ class DecisionFlips(Rate, Mean):
     def count(self, plan: Plan, pair: JudgedPair, ranges: Ranges) -> Increments:
         """See `Criterion.count`."""
         rule = self._rule
-        decided = [
-            (decisions(rule, a), decisions(rule, b) if b is not None else [])
+        found = [
+            (
+                a is None,
+                [] if a is None else decisions(rule, a),
+                [] if b is None else decisions(rule, b),
+            )
             for _, a, b in matched_values(self.outputs, pair)
-            if a is not None
         ]
-        decided = [(a, b) for a, b in decided if a]
-        if not decided and not pair.failed:
+        # Where one side decides about nothing and the other about something, they differ; an
+        # output that only the shadow has matters where there is no other.
+        decided = [(a, b) for new, a, b in found if (a or b) and not new]
+        decided = decided or [(a, b) for _, a, b in found if a or b]
+        if not decided and not pair.failed and pair.comparison.outcome not in UNREADABLE:
             return []
         if not self._has_costs:
             share = math.fsum(flips(a, b) for a, b in decided) / len(decided) if decided else 1.0

@@ -20,6 +20,7 @@ from sidecar.judge.criteria.mean import Mean
 from sidecar.judge.criteria.rate import Rate
 from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.interval import Interval
+from sidecar.judge.evidence.mixtures import Side
 from sidecar.judge.evidence.splat import even_edges
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.ranges import Ranges
@@ -29,7 +30,7 @@ class Disagreement(Rate, Mean):
     """Do the answers disagree."""
 
     kind: Literal["disagreement"] = "disagreement"
-    outputs: Glob = "*"
+    outputs: Glob = "*"  # glob over the names of the outputs that it is about
     score: Literal["any", "mean"] = "any"  # does any output differ, or how much
     net: bool = True  # net of the control's, where there is a control
 
@@ -63,6 +64,22 @@ class Disagreement(Rate, Mean):
         best = score - 1 / plan.control_fraction
         counted += [(f"w{name}", weight) for name, weight in splatted(score, plan.edges)]
         return counted + [(f"g{name}", weight) for name, weight in splatted(best, plan.edges)]
+
+    def unread(self, plan: Plan, counted: Increments) -> tuple[Increments, frozenset[Side]]:
+        """See `Criterion.unread`; a control's bytes that differ may have excused too much."""
+        found: Increments = []
+        if not plan.net:
+            for name, weight in counted:
+                if name == "k":
+                    found += [("k", -weight), ("open", weight)]
+            return found, frozenset({Side.FAIL})
+        last = len(plan.edges) - 1
+        for name, weight in counted:
+            if name == "k":
+                found.append(("k", -weight))
+            elif name.isdigit() and plan.edges[int(name)]:
+                found += [(name, -weight), (f"w{last}", weight), ("g0", weight)]
+        return found, frozenset(Side)
 
     def magnitude(self, plan: Plan, pair: JudgedPair, counted: Increments) -> float:
         """See `Criterion.magnitude`: of calls that disagree alike, those further apart first."""

@@ -24,7 +24,7 @@ import numpy as np
 
 from sidecar.fields import Glob
 from sidecar.judge.criteria.base import Increments, Plan, Scores, Unit
-from sidecar.judge.criteria.counting import matched_values, splatted
+from sidecar.judge.criteria.counting import UNREADABLE, matched_values, splatted
 from sidecar.judge.criteria.mean import Mean
 from sidecar.judge.decision import RULES, UNDECIDED, Decided, Decision, decisions
 from sidecar.judge.evidence.mixtures import Floats
@@ -56,7 +56,7 @@ class Decisions:
 class Labelled(Mean):
     """How much worse the shadow is, by labels; the margin is how much worse it may be."""
 
-    outputs: Glob = "*"
+    outputs: Glob = "*"  # glob over the names of the outputs that it is about
     labels: Literal["disagreements", "sample"] = "disagreements"  # which pairs get labels
     needs_labels: ClassVar[bool] = True
     needs_values: ClassVar[bool] = True
@@ -77,17 +77,18 @@ class Labelled(Mean):
         """What to remember of a call until its label comes; None when it is not about it."""
         if not pair.answered:
             return None
+        # Without a single value of either side nobody knows whether it is about the call.
+        lost = not pair.values and not pair.failed and pair.comparison.outcome in UNREADABLE
         for _, a, b in matched_values(self.outputs, pair):
-            if a is None:
-                continue
-            production = self.rows(a)
-            if not production:
-                continue
+            production = self.rows(a) if a is not None else ()
             shadow = self.rows(b) if b is not None else ()
-            if max(len(production), len(shadow)) <= MAX_ROWS:
+            if not production:
+                lost = lost or bool(shadow)  # the shadow says something where production does not
+            elif max(len(production), len(shadow)) <= MAX_ROWS:
                 return Decisions(production, shadow)
-            return Decisions((), () if _is_same(a, b) else (UNDECIDED,))
-        return None
+            else:
+                return Decisions((), () if _is_same(a, b) else (UNDECIDED,))
+        return Decisions((), (UNDECIDED,)) if lost else None
 
     def rows(self, value: Value) -> tuple[Decided, ...]:
         """What is decided about each row of an output; of more than `MAX_ROWS`, one row more."""
@@ -180,7 +181,7 @@ class Labelled(Mean):
 class ByDecision(Labelled):
     """About a decision with one answer a row, against the true one."""
 
-    decision: Decision | None = None
+    decision: Decision | None = None  # what is done with an output; must be given
 
     def problems(self) -> list[str]:
         """See `Criterion.problems`."""
@@ -211,9 +212,9 @@ class OfOneClass(ByDecision):
         return found
 
 
-def _is_same(a: Value, b: Value | None) -> bool:
+def _is_same(a: Value | None, b: Value | None) -> bool:
     """Whether all of two outputs is equal, and so whatever is decided about any row."""
-    return b is not None and np.array_equal(np.asarray(a), np.asarray(b))
+    return a is not None and b is not None and np.array_equal(np.asarray(a), np.asarray(b))
 
 
 def told(rows: Decisions, label: Label) -> list[tuple[Decided, Decided | None, int]] | None:
@@ -240,4 +241,6 @@ def whole(items: object) -> list[int] | None:
             found.append(int(item) if isinstance(item, bool) else int(float(str(item))))
         except (ValueError, OverflowError):
             return None
+        if found[-1] <= UNDECIDED:
+            return None  # else no decision would be right
     return found

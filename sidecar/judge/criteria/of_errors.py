@@ -19,6 +19,7 @@ from sidecar.judge.labels import Label
 from sidecar.judge.pair import Value
 
 STEPS = 1_000_000
+HUGE = 1e100  # so many times the largest error is as far off as can be
 NO_NUMBER: Decided = ()
 
 
@@ -32,7 +33,10 @@ class OfErrors(Labelled):
         array = np.atleast_1d(np.asarray(value))
         if array.dtype.kind not in "biuf" or array.size == 0:
             return ()
-        numbers = array.astype(np.float64).ravel()[: MAX_ROWS + 1] / self.largest_error
+        with np.errstate(over="ignore"):
+            numbers = array.astype(np.float64).ravel()[: MAX_ROWS + 1] / self.largest_error
+        finite = np.isfinite(numbers)
+        numbers[finite] = np.clip(numbers[finite], -HUGE, HUGE)
         return tuple(round(float(x) * STEPS) if np.isfinite(x) else NO_NUMBER for x in numbers)
 
     def errors(self, rows: Decisions, label: Label) -> list[tuple[float, float]] | None:

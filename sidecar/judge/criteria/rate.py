@@ -1,4 +1,8 @@
-"""Kinds that count calls and the sum of their scores in [0, 1]: counters n and k."""
+"""Kinds that count calls and the sum of their scores in [0, 1]: counters n and k.
+
+Counter open: scores of calls of which it turned out later that they are not known (`unread`); they
+are bad for PASS and good for FAIL.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +28,15 @@ class Rate(Criterion):
         """See `Criterion.scored`."""
         if len(counted) == 1 and counted[0][0] == "n":
             return counted[0][1], _NO_ERROR  # most calls
-        n = k = 0.0
+        n = k = open_ = 0.0
         for name, weight in counted:
             if name == "n":
                 n += weight
             elif name == "k":
                 k += weight
-        return n, ((k, k),)
+            elif name == "open":
+                open_ += weight
+        return n, ((k + open_, k),)
 
     def with_lost(self, plan: Plan, cell: Mapping[str, float], calls: float) -> Mapping[str, float]:
         """See `Criterion.with_lost`: at their best they are good."""
@@ -47,14 +53,19 @@ class Rate(Criterion):
         n, k = cell.get("n", 0.0) * scale, cell.get("k", 0.0) * scale
         if n <= 0:
             return NOTHING
+        worst = min(n, k + cell.get("open", 0.0) * scale)
         return Measurement(
             n,
             k / n,
-            float(rate_evidence(n, k, self.margin, Side.PASS)),
+            float(rate_evidence(n, worst, self.margin, Side.PASS)),
             float(rate_evidence(n, k, self.margin, Side.FAIL)),
         )
 
     def interval(self, plan: Plan, cell: Mapping[str, float], alpha: float) -> Interval | None:
         """See `Criterion.interval`."""
-        n = cell.get("n", 0.0)
-        return rate_interval(n, cell.get("k", 0.0), self.margin, alpha) if n > 0 else None
+        n, k = cell.get("n", 0.0), cell.get("k", 0.0)
+        if n <= 0:
+            return None
+        worst = min(n, k + cell.get("open", 0.0))
+        low = rate_interval(n, k, self.margin, alpha)[0]
+        return low, rate_interval(n, worst, self.margin, alpha)[1]

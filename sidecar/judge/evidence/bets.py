@@ -11,7 +11,7 @@ block means the sums of `likeness.pair_sums`, then what the kind needs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -118,6 +118,14 @@ class Bets:
     def rescaled(self, own: Floats, factor: float) -> Floats:
         """The kind's own sums once the cap has grown: `grown`."""
         raise NotImplementedError
+
+    def forfeited(self, vector: Floats, sides: Collection[Side]) -> Floats:
+        """The sums when nothing that told of some claims is known: no bet on them has won."""
+        return vector
+
+    def unproven(self, n: float, sums: Sequence[float], sides: Collection[Side]) -> list[float]:
+        """A block's sums when nothing in it that told of some claims is known."""
+        return list(sums)
 
     def possible(self, n: Floats, sums: Floats) -> NDArray[np.bool_]:
         """Whether blocks can have such sums, but for rounding; shape (blocks,)."""

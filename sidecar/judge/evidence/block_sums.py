@@ -9,14 +9,16 @@ open then. Memory is constant. Counterparts: `blocks`, which says what the sums 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.level import Level, Row
 from sidecar.judge.evidence.likeness import LENGTHS, SHARES, UNSEEN_SECONDS
+from sidecar.judge.evidence.mixtures import Side
 
-KEEP = (300, 360, 240, 144, 168)  # closed blocks kept one by one: 5 min, 1 h, 4 h, a day, a week
+# Closed blocks kept one by one: 15 s, 5 min, 1 h, 4 h, a day, a week.
+KEEP = (150, 300, 360, 240, 144, 168)
 _SECOND = 1_000_000_000
 _DAY = 86_400 * _SECOND
 _THURSDAY = 3  # 1 January 1970
@@ -163,6 +165,23 @@ class BlockSums:
             longer = self._open[i + 1] = [number, *[0.0] * len(self._closed)]
         for j in range(1, len(longer)):
             longer[j] += block[j]
+
+    def forfeit(self, sides: Collection[Side], more: Sequence[float]) -> None:
+        """Calls that were counted turn out to be unknown; see `Level.forfeit`.
+
+        Args:
+            sides: the claims that they told of.
+            more: what is to be added to calls and sums over everything.
+        """
+        before = self.total
+        for level in self._levels:
+            level.forfeit(sides)
+        for block in self._open:
+            if block is not None:
+                block[2:] = self.bets.unproven(block[1], block[2:], sides)
+        after = self.total
+        for j, x in enumerate(more):
+            self._closed[j] += before[j] + x - after[j]
 
     @property
     def levels(self) -> list[Level]:

@@ -4,8 +4,8 @@ Rule: the unit of evidence is a block of time, not a call, because calls near ea
 Sums are kept for blocks of several lengths at once, and the evidence is that of the shortest
 length at which neighbouring blocks are no longer alike. Memory is constant, pods merge, and the
 whole goes to JSON and back. Sources and proofs: `betting` (what a block is worth), `likeness` (how
-long a block must be), `bets` (kinds of claims), `level` (how pods add, and what a
-whole day is). Counterpart: `block_sums`, which counts.
+long a block must be), `bets` (kinds of claims), `level` (what a whole
+day is), `merging` (how pods add). Counterpart: `block_sums`, which counts.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ from sidecar.judge.evidence.likeness import (
     alike,
     autocorrelation,
     choose,
+    first_for,
     of_series,
     state,
 )
 from sidecar.judge.evidence.mean_bets import MeanBets
-from sidecar.judge.evidence.mixtures import threshold
+from sidecar.judge.evidence.merging import merged
+from sidecar.judge.evidence.mixtures import Side, threshold
 from sidecar.judge.evidence.ratio_bets import RatioBets
 
 FORMAT = 4
@@ -71,16 +73,15 @@ class Blocks(BlockSums):
 
     def evidence(self) -> Evidence:
         """ln E at the chosen length or any longer one, each charged its share of alpha."""
-        first = self.chosen().index
-        shares = shares_of(len(self.lengths))
-        found = [
-            (self.evidence_for(self.lengths[i]), math.log(shares[i]))
-            for i in range(first, len(self.lengths))
-        ]
-        return Evidence(
-            max(e.log_pass + share for e, share in found),
-            max(e.log_fail + share for e, share in found),
-        )
+        chosen = self.chosen().index
+        found = {i: self.evidence_for(s) for i, s in enumerate(self.lengths) if i >= chosen}
+        logs = []
+        for side in Side:
+            first = first_for(side, self.lengths, self.unseen_seconds)
+            shares = [0.0] * first + list(shares_of(len(self.lengths) - first))
+            logs.append(max(e.side(side) + math.log(shares[i]) for i, e in found.items()
+                            if i >= first))  # fmt: skip
+        return Evidence(*logs)
 
     def chosen(self) -> Chosen:
         """The block length at which is decided, and why."""
@@ -135,8 +136,9 @@ class Blocks(BlockSums):
         It holds at every look for that length; its ends never contradict the evidence: where the
         evidence reaches ln(2/alpha), the end lies on the margin's right side.
         """
-        i = self.chosen().index
-        share = alpha * shares_of(len(self.lengths))[i]
+        first = first_for(Side.PASS, self.lengths, self.unseen_seconds)
+        i = max(first, self.chosen().index)
+        share = alpha * shares_of(len(self.lengths) - first)[i - first]
         low, high = self.bets.interval(self._levels[i].sums.vector, share)
         found, limit = self.evidence(), threshold(alpha / 2)
         if found.log_pass >= limit:
@@ -252,9 +254,7 @@ class Blocks(BlockSums):
             whole.late += part.late
             whole._hours |= part._hours
             whole._days |= part._days
-        whole._levels = [
-            Level.merged([p._levels[i] for p in found]) for i in range(len(first.lengths))
-        ]
+        whole._levels = [merged([p._levels[i] for p in found]) for i in range(len(first.lengths))]
         return whole
 
 
@@ -275,8 +275,8 @@ def bets_of(data: Mapping[str, Any]) -> Bets:
 
 
 def shares_of(lengths: int) -> tuple[float, ...]:
-    """The share of alpha of each of so many lengths; they add to 1."""
-    return tuple(share / sum(SHARES[:lengths]) for share in SHARES[:lengths])
+    """The share of alpha of each of so many lengths, the longest there are; they add to 1."""
+    return tuple(share / sum(SHARES[-lengths:]) for share in SHARES[-lengths:])
 
 
 def autocorrelation_of(level: Level) -> tuple[float, float]:

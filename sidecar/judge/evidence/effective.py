@@ -23,12 +23,13 @@ FORMAT = 1
 ROWS = 5
 WIDTH = 512  # 6 % a row
 MOST_BYTES = 16_384  # of a message are read at either end; its length always counts
+PLACES, PLACE_BYTES = 16, 1024  # and between them, for an image may have an edge of one colour
 _MASK = WIDTH - 1
 _HEAD = 9  # bytes before the counters: the format, and how many calls
 
 
 def digest_of(method: str, messages: Sequence[bytes]) -> int:
-    """A call's request as 64 bits: method, length and ends of every message."""
+    """A call's request as 64 bits: method, length, ends and places between of every message."""
     found = blake2b(method.encode(), digest_size=8)
     for message in messages:
         found.update(len(message).to_bytes(8, "little"))
@@ -37,6 +38,10 @@ def digest_of(method: str, messages: Sequence[bytes]) -> int:
         else:
             found.update(message[:MOST_BYTES])
             found.update(message[-MOST_BYTES:])
+            between = len(message) - 2 * MOST_BYTES
+            for i in range(PLACES):
+                begin = MOST_BYTES + between * i // PLACES
+                found.update(message[begin : begin + PLACE_BYTES])
     return int.from_bytes(found.digest(), "little")
 
 

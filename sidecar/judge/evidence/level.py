@@ -1,10 +1,10 @@
 """Closed blocks of one length: a window of them, and sums over all.
 
 Rule: those in the window are kept one by one, so that a label that comes later counts in the block
-of its call, and so that a collector can add the same block of several pods before it bets on the
-sum. What left the window is kept as sums only; memory is constant. Sums are made when they are
-read, over all blocks since the last time at once. Counterparts: `blocks`, which holds a level for
-each length; `bets`, which says what sums there are.
+of its call, and so that a collector can add the same block of several pods (`merging`). What left
+the window is kept as sums only; memory is constant. Sums are made when they are read, over all
+blocks since the last time at once. Counterparts: `blocks`, which holds a level for each length;
+`bets`, which says what sums there are.
 
 Sums over whole days are kept beside: of the days that are over, counted from the first block, those
 that had calls in most of their hours. An hour may be better than its day, and so may a day of which
@@ -14,15 +14,15 @@ an hour was seen.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from sidecar.judge.evidence.bets import BLOCKS, CALLS, SIZES, Bets
-from sidecar.judge.evidence.mixtures import Floats
+from sidecar.judge.evidence.bets import BLOCKS, SIZES, Bets
+from sidecar.judge.evidence.mixtures import Floats, Side
 
 DAY, HOUR = 86_400, 3_600
 HOURS_OF_DAY = 18  # of 24 must have calls for a day to be a whole one
@@ -112,10 +112,29 @@ class Level:
         self._changed = True
         return True
 
+    def forfeit(self, sides: Collection[Side]) -> None:
+        """What told of some claims turns out not to be known: no bet on them has won anything.
+
+        What they have lost stays lost, so it is evidence still, only less of it.
+        """
+        self.old = self._forfeited(self.old, sides)
+        for row in self.rows.values():
+            row[1:] = self._bets.unproven(row[0], row[1:], sides)
+        self.changes += 1
+        self._changed = True
+
+    def _forfeited(self, sums: Sums, sides: Collection[Side]) -> Sums:
+        vector = self._bets.forfeited(sums.vector, sides)
+        days = None if sums.days is None else self._bets.forfeited(sums.days, sides)
+        before = sums.before
+        if before is not None:
+            before = vector - self._bets.forfeited(sums.vector - before, sides)
+        return replace(sums, vector=vector, days=days, before=before)
+
     def _fold(self) -> None:
         gone = list(self.rows.items())[: len(self.rows) - self._keep]
         self.sums  # noqa: B018  # before they go
-        self.old = self._grown(self.old, gone, ())
+        self.old = self.grown(self.old, gone, ())
         for number, _ in gone:
             del self.rows[number]
 
@@ -123,18 +142,18 @@ class Level:
     def sums(self) -> Sums:
         """Sums over all closed blocks."""
         if self._changed:
-            self._sums = self._grown(self.old, list(self.rows.items()), ())
+            self._sums = self.grown(self.old, list(self.rows.items()), ())
         elif self._new:
             rows = list(self.rows.items())
             at = len(rows) - self._new
-            self._sums = self._grown(self._sums, rows[at:], rows[max(0, at - 1) : at])
+            self._sums = self.grown(self._sums, rows[at:], rows[max(0, at - 1) : at])
         self._new, self._changed = 0, False
         return self._sums
 
-    def _grown(
+    def grown(
         self, sums: Sums, rows: Sequence[tuple[int, Row]], before: Sequence[tuple[int, Row]]
     ) -> Sums:
-        """The sums with more rows, of which `before` was the last."""
+        """Sums with more rows, of which `before` was the last."""
         cap = max([sums.cap, *(row[0] for _, row in rows)])
         factor = sums.cap / cap if sums.cap > 0 else 1.0
         vector, days, begun = (
@@ -143,7 +162,7 @@ class Level:
         )
         assert vector is not None
         today, hours = sums.today, sums.hours
-        for day, group in groupby(rows, lambda row: self._day(row[0])):
+        for day, group in groupby(rows, lambda row: self.day(row[0])):
             if day > today:
                 if hours.bit_count() >= HOURS_OF_DAY:
                     whole = vector if begun is None else vector - begun
@@ -157,7 +176,8 @@ class Level:
             before = new[-1:]
         return Sums(vector, days, today, begun, hours, cap)
 
-    def _day(self, number: int) -> int:
+    def day(self, number: int) -> int:
+        """The day that a block lies in, from the first block on."""
         return int((number - (self.first or 0)) * self.seconds // DAY)
 
     def _hours(self, number: int) -> int:
@@ -169,6 +189,11 @@ class Level:
     def likeness(self) -> Floats:
         """Sums of `likeness.pair_sums`, shape (series, PAIRS)."""
         return self._bets.likeness(self.sums.vector)
+
+    @property
+    def bets(self) -> Bets:
+        """What is claimed."""
+        return self._bets
 
     @property
     def keep(self) -> int:
@@ -204,6 +229,23 @@ class Level:
         }
 
     @classmethod
+    def of(cls, like: Level, first: int, last: int, table: Floats, old: Sums, sums: Sums) -> Level:
+        """One with given blocks and sums.
+
+        Args:
+            like: has the claim, the length, and how many are kept.
+            first: number of the first block there ever was.
+            last: and of the last.
+            table: the window, as `table` has it.
+            old: over the blocks that left it.
+            sums: over all.
+        """
+        level = cls(like._bets, like.seconds, like._keep)
+        level.first, level.last, level._packed, level.old = first, last, table, old
+        level._sums = sums
+        return level
+
+    @classmethod
     def from_dict(cls, bets: Bets, seconds: float, keep: int, data: Mapping[str, Any]) -> Level:
         """From `to_dict`.
 
@@ -216,48 +258,6 @@ class Level:
         level.old = _sums_of(bets.width, data["old"])
         level._sums = _sums_of(bets.width, data["sums"])
         return level
-
-    @classmethod
-    def merged(cls, levels: Sequence[Level]) -> Level:
-        """One level from those of several pods; see `Blocks.merged`."""
-        like = levels[0]
-        whole = cls(like._bets, like.seconds, like._keep)
-        parts = [level for level in levels if level.last is not None]
-        if not parts:
-            return whole
-        if len(parts) == 1:
-            return cls.from_dict(like._bets, like.seconds, like._keep, parts[0].to_dict())
-        whole.first = min(part.first for part in parts if part.first is not None)
-        whole.last = max(part.last for part in parts if part.last is not None)
-        # Blocks are added where every pod that lived then still has them one by one.
-        since = max(_oldest_kept(part) for part in parts)
-        folded = [_folded(part, since) for part in parts]
-        old, cap = _joined([f for f in folded if f is not None], like._bets)
-        whole._packed = _added(parts, since)
-        whole.old = Sums(old, None, whole._day(since - 1) if since else -1, cap=cap)
-        found = whole._grown(whole.old, list(whole.rows.items()), ())
-        ended = [
-            _Folded(part.first or 0, part.last or 0, part.sums.days, part.sums.cap)
-            for part in parts
-            if part.sums.days is not None
-        ]
-        days = found.days if not since else None
-        if days is None and ended:
-            days = _joined(ended, like._bets)[0]
-        today = max(found.today, *(p.sums.today for p in parts))
-        whole._sums = Sums(found.vector, days, today, cap=found.cap)
-        return whole
-
-
-def _added(parts: Sequence[Level], since: int) -> Floats:
-    """The parts' blocks from a number on, added by number, in order."""
-    table = np.concatenate([part.table for part in parts if len(part.table)] or [np.zeros((0, 1))])
-    table = table[table[:, 0] >= since]
-    numbers, at = np.unique(table[:, 0], return_inverse=True)
-    added = np.zeros((len(numbers), table.shape[1]))
-    np.add.at(added, at, table)  # one after the other, as a loop would
-    added[:, 0] = numbers
-    return added
 
 
 def _packed(table: Floats) -> str:
@@ -313,68 +313,3 @@ def _sums_of(width: int, data: Mapping[str, Any] | None) -> Sums:
     )
     assert vector is not None
     return Sums(vector, days, int(data["today"]), before, int(data["hours"]), float(data["cap"]))
-
-
-@dataclass(frozen=True, slots=True)
-class _Folded:
-    """A pod's sums over some time, and when they were counted."""
-
-    first: int
-    last: int
-    vector: Floats
-    cap: float
-
-
-def _oldest_kept(part: Level) -> int:
-    """The first number from which on nothing of a pod has been folded away."""
-    if not part.old.vector[BLOCKS]:
-        return 0
-    return int(part.table[0, 0]) if len(part.table) else (part.last or 0) + 1
-
-
-def _folded(part: Level, since: int) -> _Folded | None:
-    table = part.table
-    early = table[table[:, 0] < since].tolist()
-    before = [(int(row[0]), row[1:]) for row in early]
-    sums = part._grown(part.old, before, ())
-    vector = sums.vector
-    if not vector[BLOCKS] or part.first is None:
-        return None
-    last = before[-1][0] if before else min(since - 1, part.last or 0)
-    return _Folded(part.first, last, vector, sums.cap)
-
-
-def _joined(parts: Iterable[_Folded], bets: Bets) -> tuple[Floats, float]:
-    """Add what was counted one after the other; average what was counted at the same time.
-
-    Pods fail together, so their bets on the same blocks do not multiply. But ln is concave: the
-    mean of ln(1 + L z_p), weighted by the pods' caps, is at most ln(1 + L z) of the added block
-    (Jensen). So the average is evidence too, only less of it.
-
-    Returns:
-        The sums, and the most calls that a block of all pods may have had.
-    """
-    groups: list[list[_Folded]] = []
-    end = -1
-    for part in sorted(parts, key=lambda f: f.first):
-        if not groups or part.first > end:
-            groups.append([])
-        groups[-1].append(part)
-        end = max(end, part.last)
-    sizes = [sum(part.cap for part in group) for group in groups]
-    cap = max(sizes, default=0.0)
-    total = np.zeros(bets.width)
-    for group, size in zip(groups, sizes, strict=True):
-        total += bets.grown(_average(group), size / cap)
-    return total, cap
-
-
-def _average(parts: list[_Folded]) -> Floats:
-    sizes = np.array([p.cap for p in parts])
-    share = sizes / sizes.sum()
-    mean = np.sum([s * p.vector for s, p in zip(share, parts, strict=True)], axis=0)
-    calls = sum(float(p.vector[CALLS]) for p in parts)
-    scale = calls / max(float(mean[CALLS]), 1e-300)
-    mean[CALLS] = calls
-    mean[CALLS + 1 : SIZES] *= scale**2  # as if the pods' blocks were one
-    return np.asarray(mean)

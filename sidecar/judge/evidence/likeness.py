@@ -24,17 +24,30 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sidecar.judge.evidence.mixtures import Floats
+from sidecar.judge.evidence.mixtures import Floats, Side
 
-LENGTHS = (1.0, 10.0, 60.0, 600.0, 3600.0)
-SHARES = (0.25, 0.25, 0.3, 0.1, 0.1)  # of alpha, for each length
+LENGTHS = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0)
+SHARES = (0.15, 0.15, 0.2, 0.3, 0.1, 0.1)  # of alpha, for each length
 UNSEEN_SECONDS = 60.0
+QUICK = 100.0  # a length of which so many make less than that tells of harm, never of health
 SHORT = 6.0  # a length of which so many make less than what is assumed unseen must be confirmed
 PAIRS = 7  # sums of `pair_sums`
 MIN_PAIRS = 20  # neighbours before likeness is measured
 MIN_CHANGES = 6  # neighbours that differ: three spikes among zeros
 ERRORS = 1.64  # standard errors, one side
 HARMLESS = 0.1  # bursts of two fifths of a block that lie across its ends give 0.08
+
+
+def first_for(side: Side, lengths: Sequence[float], unseen: float = UNSEEN_SECONDS) -> int:
+    """Index of the shortest length that may tell of a side's claim.
+
+    The shorter a block, the sooner much of a claim is shown; and health must not be shown sooner
+    than bursts have had time to come. Harm that is seen is there.
+    """
+    if side is Side.FAIL:
+        return 0
+    fitting = (i for i, length in enumerate(lengths) if QUICK * length >= unseen)
+    return next(fitting, len(lengths) - 1)
 
 
 class Alike(StrEnum):
@@ -90,15 +103,18 @@ def choose(states: ArrayLike, lengths: Sequence[float], unseen: float = UNSEEN_S
 
     The shortest whose neighbours are not alike, nor those of any longer one. Where that cannot be
     told: the longer one; but without any sign of likeness no longer than `unseen` seconds. A length
-    far below `unseen` is chosen only once the next one is known not to be alike either: over so
-    short a time a burst shows no change, and calls within it look independent.
+    far below `unseen` is chosen only once those above it, up to the first that is not, are known
+    not to be alike either: over so short a time a burst shows no change, and calls within it look
+    independent.
     """
     found = np.asarray(states, dtype=np.float64)
     chosen = np.full(found.shape[:-1], len(lengths) - 1)
     for i in reversed(range(len(lengths))):
         apart = (found[..., i] == 0) & ~np.any(found[..., i:] == 1, axis=-1)
-        if SHORT * lengths[i] < unseen and i + 1 < len(lengths):
-            apart &= found[..., i + 1] == 0
+        above = i + 1
+        while above < len(lengths) and SHORT * lengths[above - 1] < unseen:
+            apart &= found[..., above] == 0
+            above += 1
         quiet = ~np.any(found == 1, axis=-1) & (lengths[i] >= unseen)
         chosen = np.where(apart | quiet, i, chosen)
     return chosen

@@ -7,7 +7,7 @@ says why whole days are needed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -76,6 +76,26 @@ class MeanBets(Bets):
         z = excess(n, k, cap, margin, self.low, self.high)
         grid = bets(margin, self.low, self.high, side)
         return np.asarray(log_payoffs(z, grid).sum(axis=0))
+
+    def forfeited(self, vector: Floats, sides: Collection[Side]) -> Floats:
+        """See `Bets.forfeited`: nor is that end of the interval known any more."""
+        found = vector.copy()
+        logs, moments = self.begin, self.begin + 4 * BETS
+        for side in sides:
+            i = int(side is Side.FAIL)
+            own = slice(logs + 2 * i * BETS, logs + 2 * (i + 1) * BETS)
+            found[own] = np.minimum(found[own], 0.0)
+            found[moments + i * MOMENTS : moments + (i + 1) * MOMENTS] = 0.0
+        return found
+
+    def unproven(self, n: float, sums: Sequence[float], sides: Collection[Side]) -> list[float]:
+        """See `Bets.unproven`: then it lies at the margin."""
+        worst, best = sums
+        if Side.PASS in sides:
+            worst = max(worst, self.margin * n)
+        if Side.FAIL in sides:
+            best = min(best, self.margin * n)
+        return [worst, best]
 
     def possible(self, n: Floats, sums: Floats) -> NDArray[np.bool_]:
         """See `Bets.possible`."""

@@ -19,7 +19,7 @@ from sidecar.judge.evidence.bets import shifted
 from sidecar.judge.evidence.betting import bets, log_payoffs
 from sidecar.judge.evidence.blocks import Blocks, shares_of
 from sidecar.judge.evidence.level import DAY
-from sidecar.judge.evidence.likeness import LENGTHS, MIN_PAIRS, UNSEEN_SECONDS
+from sidecar.judge.evidence.likeness import LENGTHS, MIN_PAIRS, UNSEEN_SECONDS, first_for
 from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.mixtures import Floats, Side, logmeanexp, threshold
 
@@ -52,9 +52,10 @@ def seconds_until(
     Returns:
         Seconds; None when it takes more than `LONGEST`.
     """
-    shares = shares_of(len(lengths))
+    first = first_for(side, lengths)
+    shares = shares_of(len(lengths) - first)
     times = []
-    for length, share in zip(lengths, shares, strict=True):
+    for length, share in zip(lengths[first:], shares, strict=True):
         if spread <= 0 and length < UNSEEN_SECONDS:
             continue  # nothing varies, so bursts of a minute are assumed
         calls = calls_per_second * length
@@ -95,9 +96,10 @@ def seconds_left(
     """
     claim = blocks.bets
     assert isinstance(claim, MeanBets)
-    shares = shares_of(len(blocks.lengths))
+    first = first_for(side, blocks.lengths, blocks.unseen_seconds)
+    shares = [0.0] * first + list(shares_of(len(blocks.lengths) - first))
     times = []
-    for i in range(blocks.expected, len(blocks.lengths)):
+    for i in range(max(first, blocks.expected), len(blocks.lengths)):
         length = blocks.lengths[i]
         calls = calls_per_second * length
         if calls < 1:

@@ -24,8 +24,8 @@ def told(effect: float, swing: float, calls: float = 50.0) -> float | None:
 @pytest.mark.parametrize(("effect", "swing"), [(0.2, 1), (0.5, 1), (0.2, 2), (3.0, 2), (1.5, 1)])
 def test_what_is_foretold_is_what_streams_take(effect: float, swing: float) -> None:
     side = Side.PASS if effect < 1 else Side.FAIL
-    streams = independent(np.random.default_rng(1), 15, 9000, effect * MARGIN)
-    found = np.median(look(streams, MeanBets(MARGIN, swing)).first(side, threshold(0.025)))
+    streams = independent(np.random.default_rng(1), 15, 60_000, effect * MARGIN, 0.1)
+    found = np.median(look(streams, MeanBets(MARGIN, swing)).first(side, threshold(0.025))) * 0.1
     assert told(effect, swing) == pytest.approx(float(found), rel=0.6)
 
 

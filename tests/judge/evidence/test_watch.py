@@ -93,7 +93,7 @@ def _looks(
     Returns:
         The watch, whether it had fired at each look, and what it was fed for good.
     """
-    blocks = Blocks(MeanBets(0.02, 1.0, -1.0, 1.0), keep=(300, keep, 90, 90, 90))
+    blocks = Blocks(MeanBets(0.02, 1.0, -1.0, 1.0), keep=(150, 300, keep, 90, 90, 90))
     watch = Watch(0.02, -1.0, 1.0, run_length=run_length)
     due: dict[int, list[tuple[int, float]]] = defaultdict(list)
     fired, wealth = [], []
