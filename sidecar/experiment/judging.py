@@ -163,7 +163,8 @@ class Judging:
 
     def requested(self, pair: Pair) -> None:
         """Note, before any answer is compared, whether a call repeats one of a moment before."""
-        pair.is_repeat = self._repeats.is_repeat(pair.call.method, pair.request, self._now_ns())
+        call = pair.call
+        pair.is_repeat = self._repeats.is_repeat(call.method, pair.request, call.started_ns)
 
     def keep(self, pair: Pair, name: str, found: Examination) -> None:
         """Keep, of what a comparison just read, what criteria and slices are about."""
