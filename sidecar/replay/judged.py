@@ -49,7 +49,7 @@ def judge_file(
         settings,
         Log("judge"),
         began_ns=began_ns(captured),
-        instance=file.rpartition("/")[2],
+        instance=file,  # the whole name: files of the same day stand in many folders
         labels=labels,
     )
     for shadow in settings.shadows:

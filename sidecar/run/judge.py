@@ -57,6 +57,7 @@ def judge(
     from rich.console import Console
     from rich.progress import track
 
+    from sidecar.capture.once import check_once
     from sidecar.capture.reader import CapturedError, open_captured
     from sidecar.replay.judged import added_up, judge_file, on_spark, shadows_in
     from sidecar.report.table import render
@@ -68,6 +69,7 @@ def judge(
         refuse(errors)
     try:
         found = open_captured(places, where)
+        check_once(found)
         names = shadows_in(found)
         if not names:
             refuse([f"{', '.join(places)}: no pair of a shadow matches --where {where!r}"])
