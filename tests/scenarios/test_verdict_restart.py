@@ -179,7 +179,7 @@ def test_a_reset_begins_anew_in_a_running_sidecar_and_spends_alpha(state: Path) 
             it.process.wait_until(lambda: written(it, 1), 30)
             done = command("experiment", "reset", "--yes", "--state", str(state))
             assert done.returncode == 0, done.stderr
-            assert "the next one is attempt 2" in done.stdout
+            assert "the next one is a further attempt" in done.stdout
             it.process.wait_until(lambda: http_json(it.http, "/verdict")["calls"] == 0, 30)
             _, told = report(admin(it))
             shown = command("experiment", "show", "--json", "--state", str(state))
