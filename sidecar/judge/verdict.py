@@ -244,7 +244,7 @@ def _distance(criterion: CriterionVerdict) -> float:
 
 def _uncovered(settings: JudgeSettings, total: Total) -> str:
     got, eligible, blind = total.coverage[:3]
-    unseen = f" ({blind:,} came on connections that cannot be followed)" if blind else ""
+    unseen = f" ({blind:,} were not seen by the observer)" if blind else ""
     share, floor = total.coverage.share, settings.coverage_floor
     return (
         f"{got:,} of {eligible:,} calls were compared{unseen}: "
