@@ -303,7 +303,12 @@ class Row:
         Raises:
             ValueError, KeyError, TypeError, AttributeError: it is another version's, or damaged.
         """
-        restore(self.judge, kept.pieces, now_ns)
+        if kept.pieces:  # else only that it failed is known
+            restore(self.judge, kept.pieces, now_ns)
+        if kept.row.state == State.FAIL.value and self.judge.stands is None:
+            # The disk took that it failed, and nothing more.
+            self.judge.latches.overall = State.FAIL, kept.row.reason
+            self.judge.latches.decided_unix_ns = kept.row.decided_unix_ns
         put_down = PutDown(self.judge.latest_unix_ns, now_ns + self.judge.unix_offset_ns)
         self.judge.attempt = kept.row.attempt
         own = {p.removeprefix("row/"): v for p, v in kept.pieces.items() if p.startswith("row/")}

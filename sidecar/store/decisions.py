@@ -3,8 +3,9 @@
 Rule: a line is written by one call to the kernel and outlives the process in that moment, so that
 a kill cannot take a decision back; it is a few hundred bytes and happens a few times in a life. A
 line that is cut or damaged is left out, the others stand. All processes of a directory share the
-file. Beside it lies a spare one that holds room: it goes when the disk is full, so that a FAIL can
-still be written. Counterparts: `keeper`, which appends; `evidence`, whose rows may be older.
+file. Beside it lies a spare one that holds room: it shrinks when the disk is full, so that a FAIL
+can still be written; where that is not enough its name says so. Counterparts: `keeper`, which
+appends; `evidence`, whose rows may be older.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from sidecar.store.kept import Key, Row
 
 NAME = "decisions.jsonl"
 SPARE = "decisions.spare"
+MARK = "decisions.failed-"
 SPARE_BYTES = 64 << 10
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 MOST_BYTES = 16 << 20  # that are read, the newest
@@ -54,7 +56,7 @@ class Decided:
         return self.state not in {RESET, BEGUN}
 
 
-RESET, BEGUN = "RESET", "BEGUN"
+RESET, BEGUN, FAIL = "RESET", "BEGUN", "FAIL"
 
 
 class Decisions:
@@ -105,8 +107,30 @@ class Decisions:
         except OSError as error:
             if error.errno not in _FULL:
                 raise
-            os.unlink(self._spare)  # if there is one
+            os.truncate(self._spare, 0)  # if there is one
             self._append(line)
+
+    def mark(self, identity: str, number: int) -> None:
+        """Note by a file's name that an experiment failed: the disk takes not even a line."""
+        mark = self._mark(identity, number)
+        try:
+            os.rename(self._spare, mark)  # asks for no room at all
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+
+    def marked(self, identity: str) -> list[int]:
+        """Numbers of the experiments that were marked."""
+        names = [path.name for path in self.path.parent.glob(f"{MARK}{identity}-*")]
+        return sorted(int(n.rpartition("-")[2]) for n in names if n.rpartition("-")[2].isdecimal())
+
+    def unmark(self, identity: str, number: int) -> None:
+        """Take a mark away: the decision is written."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._mark(identity, number))
+
+    def _mark(self, identity: str, number: int) -> Path:
+        return self.path.with_name(f"{MARK}{identity}-{number}")
 
     def _append(self, line: bytes) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -149,9 +173,7 @@ def standing(found: Iterable[Decided], key: Key) -> Decided | None:
             stands = None
             reset.add(whose)
         elif (
-            decided.is_decision
-            and whose not in reset
-            and (stands is None or stands.state != "FAIL")
+            decided.is_decision and whose not in reset and (stands is None or stands.state != FAIL)
         ):
             stands = decided
     return stands

@@ -21,6 +21,7 @@ from sidecar.log import Log
 from sidecar.store.database import DamagedError, is_damage, set_aside
 from sidecar.store.decisions import (
     BEGUN,
+    FAIL,
     RESET,
     Decided,
     Decisions,
@@ -96,6 +97,8 @@ class Keeper:
         self._rows = {row.number: row for row in rows}  # as handed over last
         self._numbers = max(self._rows, default=0)
         self._before_unix_ns = max((row.written_unix_ns for row in rows), default=0)
+        for number in self._decisions.marked(self.identity):
+            self._failed_before(number)
         self._work = threading.Condition()
         self._batch: Sequence[Write] | None = None
         self._ended: list[int] = []
@@ -287,6 +290,21 @@ class Keeper:
         except OSError as error:
             self._unwritten.append(decided)
             self._failed(error)
+            if decided.state == FAIL:
+                self._decisions.mark(decided.identity, decided.number)
+
+    def _failed_before(self, number: int) -> None:
+        """Write down the FAIL of an earlier life that the disk did not take, but for its mark."""
+        ours = [d for d in self._decided if (d.identity, d.number) == (self.identity, number)]
+        row = self._rows.get(number) or (row_of(ours[-1]) if ours else None)
+        if row is None or any(d.state in {FAIL, RESET} for d in ours):
+            return
+        if ours:
+            row = replace(row, key=ours[-1].key)  # its versions may have been learned since
+        reason = "it failed, and the disk did not take why"
+        self._note(replace(self._line(row, FAIL, reason), sequence=row.sequence + 1))
+        if not self._unwritten:
+            self._decisions.unmark(self.identity, number)
 
     def ended(self) -> list[int]:
         """Numbers of experiments that somebody has ended since this was last asked."""
@@ -339,6 +357,7 @@ class Keeper:
             ended = self._evidence.write(whole, now)
             while self._unwritten:
                 self._decisions.append(self._unwritten[0])
+                self._decisions.unmark(self.identity, self._unwritten[0].number)
                 del self._unwritten[0]
         except Exception as error:  # a defect of ours must not end the thread
             self._failed(error)

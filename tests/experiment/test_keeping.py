@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +307,34 @@ def test_while_the_disk_takes_nothing_nothing_passes_and_a_fail_is_told(
     life.second()
     assert life.house.state() is (State.PASS if passed_before else State.FAIL)
     life.kill()
+
+
+@pytest.mark.parametrize("calls", [20, 0])
+def test_a_fail_stands_though_the_disk_takes_not_a_byte(folder: Path, calls: int) -> None:
+    life = Life(folder)
+    life.serve(calls)
+    life.second()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        if not calls:
+            life.serve(1, 9.0)  # the first call is told of before the disk is full
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        life.serve(400, 9.0)
+        life.second()
+        assert life.house.state() is State.FAIL
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    life.kill()
+    for _ in range(2):
+        again = Life(folder)
+        again.serve(400)
+        again.second()
+        assert again.house.state() is State.FAIL
+        assert again.house.judged.judge.attempt == 1
+        assert list(folder.glob("decisions.failed-*")) == []
+        again.kill()
 
 
 def test_a_fail_is_written_though_the_disk_is_full(
