@@ -1,6 +1,6 @@
 """What the observer's place behind production costs and gains, compiled: every place, side by side.
 
-    python -m benchmarks.bench_priority [--repeats 3] [--seconds 3] [--only NAME ...]
+    python -m benchmarks.bench_priority [--repeats 3] [--seconds 3] [--only NAME ...] [--wait 120]
 
 Two loads, everything shadowed. At a fixed rate (k6, both servers grpcio's, the shadow on what is
 left over): production's p99 over that of the same repeat with the tee off, and calls compared for
@@ -18,15 +18,18 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import statistics
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import paths
+from benchmarks import machine, paths
 from benchmarks.account import Quiet, cpu_ns, settle
+from benchmarks.builds import is_built
 from benchmarks.ends import echoes, ordinary
 from benchmarks.groups import GroupsError, group, move
 from benchmarks.latency import capacity, offer
@@ -180,9 +183,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of load, each")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of load, each; 1 at least")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="of the places")
+    parser.add_argument("--wait", type=float, default=120.0, help="seconds at most, for quiet")
     flags = parser.parse_args()
+    lacking = machine.missing() + ([] if is_built() else ["the compiled build: make compiled"])
+    if lacking:
+        sys.exit("\n".join(lacking))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that groups and processes end
     with ExitStack() as stack:
         ways = [by_setting(name) for name in SETTINGS]
         ways += [from_outside(name, *how) for name, how in OUTSIDE.items()]
@@ -195,7 +203,7 @@ def main() -> None:
         if flags.only:
             ways = [way for way in ways if way.name in flags.only]
         names = [way.name for way in ways]
-        quiet = Quiet(120.0)
+        quiet = Quiet(flags.wait)
         show_beside(beside(ways, flags.repeats, flags.seconds, quiet), names)
         with echoes() as (production, shadow):
             found = measure(

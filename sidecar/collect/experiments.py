@@ -5,8 +5,9 @@ An experiment is a shadow's name, both sides' versions and the rules. Rules:
   watched: harm that begins after it is a FAIL, too, and while too few of the latest calls are
   compared it says nothing of now.
 - A rollout back to an old pair is the old experiment, and goes on with its evidence.
-- Each further experiment about a candidate that was decided about before, with another margin,
-  perhaps, is an attempt of its own and may err less (`judge.evidence.attempts`).
+- Each further experiment about a candidate, with another margin, perhaps, is an attempt of its own
+  and may err less (`judge.evidence.attempts`), whether those before were decided or given up. Its
+  number never changes.
 
 Counterparts: `service`, which asks; `ledger`, which keeps them.
 """
@@ -14,7 +15,7 @@ Counterparts: `service`, which asks; `ledger`, which keeps them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,11 +51,19 @@ class Experiment:
         agrees = all(self.models.get(k, v) == v for k, v in models.items())
         return (shadow, rules) == (self.shadow, self.rules) and agrees and self._knows(models)
 
-    def is_about(self, shadow: str, models: Mapping[str, str]) -> bool:
-        """Whether the candidate is the same, by whatever rules and beside whatever production."""
+    def is_about(self, shadow: str, models: Mapping[str, str], beside: Container[str] = ()) -> bool:
+        """Whether the candidate is the same, whatever its name, the rules and production are.
+
+        Args:
+            shadow: its name.
+            models: its versions.
+            beside: names of the shadows that are judged now.
+        """
         theirs = {k: v for k, v in models.items() if k.startswith(THEIRS)}
         agrees = all(self.models.get(k, v) == v for k, v in theirs.items())
-        return shadow == self.shadow and agrees and self._knows(theirs)
+        # Of shadows that are judged side by side PASS is corrected for their number.
+        is_its = shadow == self.shadow or self.shadow not in beside
+        return is_its and agrees and self._knows(theirs)
 
     def _knows(self, models: Mapping[str, str]) -> bool:
         return any(k.startswith(THEIRS) and k in self.models for k in models)
@@ -125,6 +134,12 @@ class Experiments:
     def __init__(self, known: Iterable[Experiment] = ()) -> None:
         """Begin with those that a ledger has."""
         self._known = {one.key: one for one in known}
+        self.beside: Container[str] = ()  # names of the shadows that are judged now
+        for one in self._known.values():
+            # An older version gave the same number to several that were not decided.
+            others = [other.attempt for other in self._others(one)]
+            if not one.decided and one.attempt in others:
+                one.attempt = 1 + max(others)
 
     def of(self, shadow: str, snapshots: Sequence[Snapshot]) -> Experiment | None:
         """The experiment that the snapshots are of; None before both sides' versions are known."""
@@ -142,15 +157,18 @@ class Experiments:
         else:
             told = [shadow, rules, *(f"{k}={v}" for k, v in sorted(models.items()))]
             key = hashlib.sha256("\n".join(told).encode()).hexdigest()[:DIGITS]
-            found = self._known[key] = Experiment(key, shadow, rules, models, 1)
-        if not found.decided:  # another one about the same candidate may have been, meanwhile
-            others = [
-                one
-                for one in self._known.values()
-                if one is not found and one.decided and one.is_about(shadow, models)
-            ]
-            found.attempt = max(found.attempt, 1 + len(others))
+            found = Experiment(key, shadow, rules, models, 0)
+            found.attempt = 1 + max((other.attempt for other in self._others(found)), default=0)
+            self._known[key] = found
         return found
+
+    def _others(self, one: Experiment) -> list[Experiment]:
+        """Those about the same candidate."""
+        return [
+            other
+            for other in self._known.values()
+            if other is not one and other.is_about(one.shadow, one.models, self.beside)
+        ]
 
     def __iter__(self) -> Iterator[Experiment]:
         return iter(self._known.values())

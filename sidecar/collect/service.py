@@ -104,6 +104,7 @@ class Service:
         heard = replace(heard, told=good, missing=heard.missing | refused)
         news = [told for told in good if self._take(told.part, heard.unix)]
         self.last = heard
+        self.experiments.beside = frozenset(self.shadows)
         return news, [part for shadow in self._parts for part in self._cut(shadow)]
 
     def _contradicts(self, part: Part) -> str | None:

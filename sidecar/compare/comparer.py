@@ -84,7 +84,8 @@ class Comparer:
         shadow: Observation,
     ) -> Examination:
         if production.status != _OK or shadow.status != _OK:
-            return Examination(_errors(production.status, shadow.status))
+            found = _errors(production.status, shadow.status)
+            return Examination(found._replace(models=self._told(method, production, shadow)))
         reader = self.registry.reader(method)
         ours, theirs = production.messages, shadow.messages
         read_a, read_b, problems = _read_both(reader, ours, theirs)
@@ -133,6 +134,16 @@ class Comparer:
         worst = min(outcomes, key=_RANK.__getitem__, default=Outcome.EQUAL)
         found = Comparison(worst, tuple(outputs), reader.name, _tell(worst, outputs), models)
         return Examination(found, tuple(read_a), tuple(read_b))
+
+    def _told(self, method: str, *sides: Observation) -> tuple[str, str]:
+        """The models of a pair of which one failed, as far as the other one's answer tells."""
+        reader = self.registry.reader(method)
+        found = [
+            _read(reader, side.messages[0]) if side.status == _OK and side.messages else None
+            for side in sides
+        ]
+        ours, theirs = (_first_model([f] if isinstance(f, Decoded) else ()) for f in found)
+        return ours, theirs
 
     def _left(self, method: str, model: str, messages: Iterable[Mapping[str, Output]]) -> list[str]:
         """The outputs that would have to be laid side by side message by message."""

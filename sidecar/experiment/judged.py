@@ -1,9 +1,9 @@
 """One shadow with its experiments: a row for each pair of versions that answered.
 
 Rule: a call counts in the row of its versions, and only there; what tells no version, and what was
-skipped or lost, in the current row. While several of the shadow's versions answer, a call that
-tells none may be any one's, and counts in each as lost: else one's errors would be another's. So
-may a call that was lost be any one's of those that answer, production's versions among them.
+left out by choice, in the current row. What was lost may be any one's of the versions that answer
+now, and counts in each. While several of the shadow's versions answer, so does a call that tells
+none, as lost: else one's errors would be another's.
 Nothing is begun again because other versions were seen, and rows are bounded: of many, the one that
 was longest not seen goes from memory, never from the store; where nothing is kept it is forgotten,
 but for a FAIL. Calls of versions for which there is no
@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from sidecar.call import DRAWN, INELIGIBLE, SkipReason
+from sidecar.call import INELIGIBLE, SkipReason
 from sidecar.experiment.epoch import EpochCounts
 from sidecar.experiment.ledger import ShadowCounts
 from sidecar.experiment.row import UNTOLD, Row
@@ -140,13 +140,12 @@ class Judged:
         self, pair: JudgedPair, now_ns: int, unix_ns: int, scores: dict[str, float] | None = None
     ) -> None:
         """Count one pair in the row of its versions."""
-        if ":" not in pair.comparison.models[1] and len(self._all) > 1:
-            whose = self._any_of(pair.comparison.models, now_ns)
-            if len(whose) > 1:
-                for row in whose:
-                    row.lose_one(UNTOLD, now_ns)
-                return
-        found = self._row_of(pair.comparison.models, now_ns)
+        models = pair.comparison.models
+        if ":" not in models[1] and len(self._all) > 1 and (whose := self._any_of(models, now_ns)):
+            for row in whose:
+                row.lose_one(UNTOLD, now_ns)
+            return
+        found = self._row_of(models, now_ns)
         if found is None:
             self.crowded += 1
             self._crowded_ns = now_ns
@@ -166,23 +165,23 @@ class Judged:
 
     def blind(self, calls: float, now_ns: int) -> None:
         """Count calls that only the wire saw."""
-        self.row.miss({}, calls, now_ns)
+        for row in self._answering(now_ns):
+            row.miss({}, calls, now_ns)
 
     def account(self, now_ns: int | None = None) -> None:
-        """Have what was skipped since the last time counted in the current row."""
+        """Have what was skipped since the last time counted."""
         if now_ns is not None:
             self._latest_ns = max(self._latest_ns, now_ns)
         told = self._told
         new = {r: n - told[r] for r, n in self.counts.skipped.items() if n != told[r]}
-        if not new:
-            return
-        told.update(self.counts.skipped)
-        lost = {r: n for r, n in new.items() if r not in INELIGIBLE | DRAWN}
-        self.row.miss(new, 0.0, self._latest_ns)
-        # A call that was lost may be any one's of those that answer.
-        for row in self._here if lost else ():
-            if row is not self.row and self._latest_ns - row.seen_ns <= GONE_NS:
-                row.miss(lost, 0.0, self._latest_ns)
+        if new:
+            told.update(self.counts.skipped)
+            self.row.miss(new, 0.0, self._latest_ns)
+            lost = {reason: n for reason, n in new.items() if reason not in INELIGIBLE}
+            if lost and len(self._all) > 1:
+                for row in self._answering(self._latest_ns):
+                    if row is not self.row:
+                        row.miss(lost, 0.0, self._latest_ns)
 
     def follow(self, digest: str, now_ns: int) -> None:
         """Other rules are in force: count under them, from where they were if they were before."""
@@ -198,11 +197,14 @@ class Judged:
         self._choose()
 
     def _count_attempts(self, made: Row) -> None:
-        """Where nothing is kept, decisions of this life count: other rules are another attempt."""
+        """Where nothing is kept, this life's rows with calls count: each was an attempt."""
         known = made.known.named[1]
-        decided = sum(row.is_decided and row.known.named[1] == known for row in self._all)
-        if decided and not made.judge.attempt and not made.is_decided:
-            made.judge.attempt = decided + 1
+        others = sum(
+            bool(row.judge.calls or row.is_decided) and row.known.named[1] == known
+            for row in self._all
+        )
+        if others and not made.judge.attempt and not made.is_decided:
+            made.judge.attempt = others + 1
 
     def replace(self, row: Row, now_ns: int) -> None:
         """A row was ended by hand: one without calls takes its place."""
@@ -224,6 +226,10 @@ class Judged:
         ]
         shadows = {row.known.versions.shadow for row in found}
         return found if len(shadows) > 1 else []  # of one shadow it is known whose it is
+
+    def _answering(self, now_ns: int) -> list[Row]:
+        """The rows of versions that answer now: a call that was lost may be any one's."""
+        return [r for r in self._here if r is self.row or now_ns - r.seen_ns <= GONE_NS]
 
     @property
     def _here(self) -> list[Row]:
@@ -281,7 +287,8 @@ class Judged:
         made = self._begin(self.name, self.digest, wanted, now_ns)
         if adopts and not made.judge.calls and not made.is_decided:
             # Nothing is known of these versions but that they are what is here already.
-            row.judge.attempt = max(row.judge.attempt, made.judge.attempt)
+            before = row.judge.attempt if row.judge.calls else 0
+            row.judge.attempt = max(before, made.judge.attempt)
             row.named(wanted)
             self._lately.clear()
             return row

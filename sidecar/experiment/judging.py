@@ -94,6 +94,8 @@ class Judging:
         self._keep_ns = self._evaluate_ns = 0  # when next
         self._told: tuple[int, int, int] | None = None  # of calls, when it was last evaluated
         self._rules = self._rules_of(settings)
+        upstreams = " ".join(sorted({str(route.upstream) for route in settings.wire.routes}))
+        self._places = {s.name: (upstreams, str(s.address)) for s in settings.shadows}
         rate = self.settings.drift.calls_per_second
         self._draws_ns = round(1e9 / rate) if rate else 0  # between calls that are drawn; 0: none
         self._draw_ns = dict.fromkeys(self._rules, 0)
@@ -116,10 +118,14 @@ class Judging:
             latest = [judged for judged in resumed if self.keeping.latest(judged)]
             kept = (j.row.books for j in latest or resumed)
             books = next((books for books in kept if books), None)
-            self.blind.resume(None if books is None else books[:3], whole=bool(latest))
+            self.blind.resume(
+                None if books is None else books[:3],
+                whole=bool(latest),
+                unknown=max((int(n) for n in (books or [])[4:]), default=0),
+            )
             self._miss(0, 0.0)
             for name, judged in self.shadows.items():
-                self._most[name] = max([0.0, *(judged.row.books or [])[3:]])
+                self._most[name] = max([0.0, *(judged.row.books or [])[3:4]])
 
     def _rules_of(self, settings: Settings) -> dict[str, str]:
         """Beside what is declared: everything that changes what is counted about a shadow."""
@@ -137,7 +143,19 @@ class Judging:
             numbers=self._numbers,
         )
         keeping = self.keeping
-        return Row(name, digest, known, judge, now_ns, keeping.decided, keeping.has, self._life)
+        return Row(
+            name,
+            digest,
+            known,
+            judge,
+            now_ns,
+            keeping.decided,
+            keeping.has,
+            keeping.begun,
+            keeping.unkept,
+            life=self._life,
+            place=self._places[name],
+        )
 
     def _begin(self, name: str, digest: str, known: Known, now_ns: int) -> Row:
         return self.keeping.begin(self._new_row(name, digest, known, now_ns), now_ns, self._new_row)
@@ -149,7 +167,8 @@ class Judging:
 
     def requested(self, pair: Pair) -> None:
         """Note, before any answer is compared, whether a call repeats one of a moment before."""
-        pair.is_repeat = self._repeats.is_repeat(pair.call.method, pair.request, self._now_ns())
+        call = pair.call
+        pair.is_repeat = self._repeats.is_repeat(call.method, pair.request, call.started_ns)
 
     def keep(self, pair: Pair, name: str, found: Examination) -> None:
         """Keep, of what a comparison just read, what criteria and slices are about."""
@@ -286,7 +305,9 @@ class Judging:
         if start < due:
             return
         # A PASS may be waiting for what it rests on to be written down.
-        written = all(self.keeping.has(judged.row) for judged in self.shadows.values())
+        written = not self.keeping.unkept() and all(
+            self.keeping.has(judged.row) for judged in self.shadows.values()
+        )
         self._told = told if written else None
         began = thread_time_ns()  # of a core's time: at idle priority, seconds pass meanwhile
         for judged in self.shadows.values():
@@ -336,19 +357,19 @@ class Judging:
 
     def _keep(self, now_ns: int) -> None:
         self._keep_ns = now_ns + SWEEP_NS
-        self._write_books(self._ledger.calls.in_flight)
+        self._write_books(self._ledger.calls.in_flight, self.blind.most_lately())
         self.keeping.sweep(self.shadows.values(), now_ns)
 
-    def _write_books(self, in_flight: int) -> None:
+    def _write_books(self, in_flight: int, unknown: int) -> None:
         books = self.blind.kept(in_flight)
         now_ns = self._now_ns()
         for name, judged in self.shadows.items():
             judged.account(now_ns)  # else the books would have calls that the row has not
-            told = None if books is None else [*books, self._most[name]]
+            told = None if books is None else [*books, self._most[name], unknown]
             judged.row.has_changed |= judged.row.books != told
             judged.row.books = told
 
     def close(self) -> None:
         """Keep what was counted to the last call."""
-        self._write_books(0)
+        self._write_books(0, 0)
         self.keeping.close(self.shadows.values(), self._now_ns())

@@ -81,6 +81,9 @@ class Keeping:
         if keeper is None:
             return row
         kept = keeper.load(row.key)
+        if kept is not None and (why := row.is_elsewhere(kept)):
+            keeper.end(kept.row, why)
+            kept = None
         if kept is not None:
             try:
                 row.restore(kept, now_ns)
@@ -107,9 +110,18 @@ class Keeping:
         if self._keeper is not None:
             self._keeper.decided(row.kept_row(), row.latches())
 
+    def begun(self, row: Row) -> None:
+        """A row is about to count its first call, or the first by which it is known better."""
+        if self._keeper is not None:
+            row.judge.attempt = self._keeper.begun(row.kept_row())
+
     def has(self, row: Row) -> bool:
-        """Whether a row would outlive us, as far as that can be."""
+        """Whether a row would outlive us."""
         return self._keeper is None or self._keeper.has(row.judge.epoch)
+
+    def unkept(self) -> str:
+        """Why nothing can be written now; empty while it can, or where nothing is to be kept."""
+        return "" if self._keeper is None else self._keeper.state.error
 
     def sweep(self, shadows: Iterable[Judged], now_ns: int) -> None:
         """Hand over what has changed, and hear of what was ended by hand."""

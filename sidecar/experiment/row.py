@@ -7,14 +7,14 @@ Counterparts: `judged`, which says whose a call is; `judge.pieces` and `store`, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sidecar.call import DRAWN, INELIGIBLE, SkipReason
 from sidecar.experiment.epoch import EpochCounts
 from sidecar.judge.codec import Codec, names_of
-from sidecar.judge.counts import Coverage, Snapshot
+from sidecar.judge.counts import SIDES, Coverage, Snapshot
 from sidecar.judge.counts import Gap as PutDown
 from sidecar.judge.distributions import Distributions
 from sidecar.judge.evidence.histogram import Histogram
@@ -66,7 +66,10 @@ class Row:
         now_ns: int,
         decided: Callable[[Row], None] = lambda _: None,
         is_kept: Callable[[Row], bool] = lambda _: True,
+        begun: Callable[[Row], None] = lambda _: None,
+        unkept: Callable[[], str] = lambda: "",
         life: str = "",
+        place: Sequence[str] = ("", ""),
     ) -> None:
         """Begin.
 
@@ -79,9 +82,14 @@ class Row:
             decided: told of a decision, before anybody else.
             is_kept: whether what a decision rests on would outlive us. A PASS waits for it, a
                 second at most: else a kill would leave a PASS without a call.
+            begun: told before the first call is counted; says which attempt this is.
+            unkept: why nothing can be written now, for then nothing passes.
             life: names this process's among all.
+            place: the addresses of both sides, which stand for versions that are not told.
         """
-        self.life = life
+        self.life, self.place = life, list(place)
+        self._begin, self._unkept = begun, unkept
+        self._is_begun = False
         self.put_down: tuple[PutDown, ...] = ()  # and taken up again; the longest
         self.name, self.digest, self.known, self.judge = name, digest, known, judge
         self.epoch = EpochCounts(judge.epoch)
@@ -120,6 +128,10 @@ class Row:
         """Learn more of whose calls these are; a decision that stands is theirs from now on."""
         self.known = known
         self.has_changed = True
+        if self._is_begun:
+            before = self.judge.attempt
+            self._begin(self)
+            self.judge.attempt = max(before, self.judge.attempt)
         if self.is_decided:
             self._decided(self)
 
@@ -144,6 +156,9 @@ class Row:
     ) -> None:
         """Count one pair, as evidence and for what is shown beside it."""
         self.has_changed = True
+        if not self._is_begun:
+            self._is_begun = True
+            self._begin(self)
         counted = self.judge.observe(pair, now_ns, scores)
         if self.judge.stands is None:
             self._stands = None  # a FAIL rested on what is not known any more
@@ -184,13 +199,19 @@ class Row:
             verdict = self.judge.verdict(now_ns, self.coverage, binding=False)
             if verdict.state is State.PASS:
                 reason = f"the evidence is being written down: {verdict.reason}"
-                self.verdict = replace(verdict, state=State.WATCHING, reason=reason)
+                state = State.INCONCLUSIVE if (why := self._unkept()) else State.WATCHING
+                reason = f"not kept on disk: {why}; otherwise: {verdict.reason}" if why else reason
+                self.verdict = replace(verdict, state=state, reason=reason)
                 return self.verdict
         self.verdict = self.judge.verdict(now_ns, self.coverage)
         stands = self.judge.stands
         if stands is not None and stands[0] is not self._stands:
             self._stands = stands[0]
             self._decided(self)
+        if self.verdict.state is State.PASS and (why := self._unkept()):
+            # A kill would forget what comes now, be it harm.
+            reason = f"not kept on disk: {why}; otherwise: {self.verdict.reason}"
+            self.verdict = replace(self.verdict, state=State.INCONCLUSIVE, reason=reason)
         return self.verdict
 
     def snapshot(self, now_ns: int) -> Snapshot:
@@ -249,6 +270,7 @@ class Row:
             "row/unplaced": self.unplaced,
             "row/seen": [self.came_up_ns + offset, self.seen_ns + offset],
             "row/gaps": [list(gap) for gap in self.gaps],
+            "row/place": self.place,
             "row/put_down": [list(gap) for gap in self.put_down],
             "row/books": self.books or [],
         }
@@ -264,13 +286,29 @@ class Row:
                 pieces[path] = _PLAIN.plain(value) if isinstance(value, _LARGE) else mark
         return Write(self.kept_row(), pieces, self._cutter.count + len(self._marks))
 
+    def is_elsewhere(self, kept: Kept) -> str:
+        """Why what was kept is of another server: it told no version, and has another address."""
+        then = kept.pieces.get("row/place")
+        sides = zip(SIDES, self.known.versions, then or self.place, self.place, strict=True)
+        moved = [
+            f"{side} tells no version, and was at {before}, now at {now}"
+            for side, version, before, now in sides
+            if not version and before != now
+        ]
+        return "; ".join(moved)
+
     def restore(self, kept: Kept, now_ns: int) -> None:
         """Take over what was kept.
 
         Raises:
             ValueError, KeyError, TypeError, AttributeError: it is another version's, or damaged.
         """
-        restore(self.judge, kept.pieces, now_ns)
+        if kept.pieces:  # else only that it failed is known
+            restore(self.judge, kept.pieces, now_ns)
+        if kept.row.state == State.FAIL.value and self.judge.stands is None:
+            # The disk took that it failed, and nothing more.
+            self.judge.latches.overall = State.FAIL, kept.row.reason
+            self.judge.latches.decided_unix_ns = kept.row.decided_unix_ns
         put_down = PutDown(self.judge.latest_unix_ns, now_ns + self.judge.unix_offset_ns)
         self.judge.attempt = kept.row.attempt
         own = {p.removeprefix("row/"): v for p, v in kept.pieces.items() if p.startswith("row/")}
@@ -280,6 +318,7 @@ class Row:
             self.bytes, self.unreadable = own.pop("bytes", (0, 0))
             self.unplaced = own.pop("unplaced", 0)
             self.gaps = tuple(Gap(*gap) for gap in own.pop("gaps"))
+            own.pop("place", None)
             before = [PutDown(*gap) for gap in own.pop("put_down", [])]
             self.put_down = _long([*before, put_down])
             self.books = own.pop("books") or None
@@ -288,5 +327,6 @@ class Row:
         self.epoch.number = self.judge.epoch
         stands = self.judge.stands
         self._stands = stands[0] if stands else None
+        self._is_begun = stands is not None  # what is decided keeps its number
         # Shown, and no more: a decision is made where it is written down.
         self.verdict = self.judge.verdict(now_ns, self.coverage, binding=False)

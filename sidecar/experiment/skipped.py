@@ -27,7 +27,7 @@ class Step(StrEnum):
     ADMITTED = "admitted"  # its header had been read
     QUEUED = "queued"  # its request was complete
     SHADOWED = "shadowed"  # it waited for the shadow, or was with it
-    PAIRED = "paired"  # production's answer could not be had whole
+    PAIRED = "paired"  # its request or production's answer could not be had whole
 
 
 class Skip(NamedTuple):

@@ -177,7 +177,11 @@ class Judge(Held):
         self._sequence += 1
         self._latest_ns = max(self._latest_ns, now_ns)
         waiting = self._labels.label(label, now_ns)
-        return "" if waiting is None else self._use(waiting, label, now_ns)
+        if waiting is not None:
+            return self._use(waiting, label, now_ns)
+        if self._labels.contradicts(label):
+            return "its call was counted by a label that says something else, which stays"
+        return ""
 
     @property
     def stands(self) -> tuple[State, str] | None:

@@ -12,6 +12,7 @@ import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import Field
@@ -63,6 +64,7 @@ class Fate(StrEnum):
     LATE = "late"  # its pair was here, and had to go
     UNMATCHED = "unmatched"  # no pair came while there was room for the label
     DUPLICATE = "duplicate"  # its pair has a label, or the same label waits already
+    CONTRADICTED = "contradicted"  # of the duplicates, those that say something else
     UNUSABLE = "unusable"  # of no shape that a criterion can use; where none can, it is not joined
 
 
@@ -165,8 +167,8 @@ class LabelStore(Generic[W]):
             return None  # the id is not unique: the first call keeps it
         early = self._early.take(correlation_id)
         if early is not None:
-            self._join(correlation_id)
             label: Label = early.value
+            self._join(label)
             return label
         self._waiting.put(correlation_id, self._entry(now_ns, (waits, interest)))
         if interest > 0:
@@ -181,11 +183,13 @@ class LabelStore(Generic[W]):
         name = label.correlation_id
         if name in self._joined:
             self._fate(Fate.DUPLICATE)
+            if self.contradicts(label):
+                self._fate(Fate.CONTRADICTED)
             return None
         waiting = self._waiting.take(name)
         if waiting is not None:
             self._wanted.pop(name, None)
-            self._join(name)
+            self._join(label)
             waits: W = waiting.value[0]
             return waits
         if name in self._gone:
@@ -204,6 +208,11 @@ class LabelStore(Generic[W]):
             self._early.take_oldest()
             self._fate(Fate.UNMATCHED)
         return None
+
+    def contradicts(self, label: Label) -> bool:
+        """Whether its call was counted by a label that says something else."""
+        joined = self._joined.get(label.correlation_id)
+        return joined is not None and joined.value not in {None, _short(label)}
 
     def knows(self, correlation_id: str) -> bool:
         """Whether a pair of that id is or was here."""
@@ -284,17 +293,17 @@ class LabelStore(Generic[W]):
         self._order += 1
         return Entry(self._order, time_ns, value)
 
-    def _join(self, name: str) -> None:
+    def _join(self, label: Label) -> None:
         self._fate(Fate.JOINED)
-        self._remember(self._joined, name)
+        self._remember(self._joined, label.correlation_id, _short(label))
 
     def _drop_oldest(self) -> None:
         name, _ = self._waiting.take_oldest()
         self._wanted.pop(name, None)
         self._remember(self._gone, name)
 
-    def _remember(self, names: Noted, name: str) -> None:
-        names.put(name, names.get(name) or self._entry(None, None))
+    def _remember(self, names: Noted, name: str, value: str | None = None) -> None:
+        names.put(name, names.get(name) or self._entry(None, value))
         if len(names) > self._settings.pairs:
             names.take_oldest()
 
@@ -308,6 +317,11 @@ class LabelStore(Generic[W]):
 
     def _fate(self, fate: Fate) -> None:
         self.fates[fate] = self.fates.get(fate, 0) + 1
+
+
+def _short(label: Label) -> str:
+    """What a label says, in a few characters."""
+    return sha256(repr(label.value).encode()).hexdigest()[:12]
 
 
 def _came_before(entry: Entry | None, time_ns: int) -> bool:

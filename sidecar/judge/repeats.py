@@ -23,15 +23,23 @@ class Repeats:
         self._seen: OrderedDict[int, int] = OrderedDict()
 
     def is_repeat(self, method: str, request: tuple[bytes, ...], now_ns: int) -> bool:
-        """Whether the same request came less than a window ago; if not, this one counts."""
+        """Whether the same request came less than a window apart; if not, this one counts.
+
+        Args:
+            method: the method.
+            request: its messages.
+            now_ns: when it began; captured calls come in the order in which they ended.
+        """
         if not self._window_ns or not request:
             return False
         while self._seen and next(iter(self._seen.values())) <= now_ns - self._window_ns:
             self._seen.popitem(last=False)
         digest = hash((method, request))  # keyed by this process's own seed
-        if digest in self._seen:
+        seen_ns = self._seen.get(digest)
+        if seen_ns is not None and abs(now_ns - seen_ns) < self._window_ns:
             return True
         self._seen[digest] = now_ns
+        self._seen.move_to_end(digest)
         if len(self._seen) > MAX_REQUESTS:
             self._seen.popitem(last=False)
         return False

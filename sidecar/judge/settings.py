@@ -131,6 +131,10 @@ class JudgeSettings(Section):
     version_metadata: Annotated[str, Field(pattern=r"^[a-z0-9_.-]*$")] = ""
     production_version: str = ""
 
+    def needs_labels(self, name: str) -> bool:
+        """Whether the criterion of that name is about labels."""
+        return any(c.name == name and c.needs_labels for c in self.criteria)
+
     @property
     def repeats_within(self) -> float:
         """Seconds within which identical requests count once; 0: each counts."""

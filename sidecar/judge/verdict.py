@@ -34,6 +34,7 @@ from sidecar.judge.criteria.base import Plan
 from sidecar.judge.criterion_verdicts import criterion_verdict, is_sliced, standing
 from sidecar.judge.evidence.attempts import alpha_of_attempt
 from sidecar.judge.evidence.mixtures import average, threshold
+from sidecar.judge.labels import Fate
 from sidecar.judge.latches import Latches, begin_watch, harm, moment, uncovered
 from sidecar.judge.number import number
 from sidecar.judge.report import CriterionVerdict, SliceVerdict, State, Verdict
@@ -210,6 +211,12 @@ def _overall(
     if waiting:
         first = max(waiting, key=_distance)
         return State.WATCHING, f"{first.name}: {first.reason}"
+    corrected = total.events.get(Fate.CONTRADICTED, 0)
+    doubted = [c for c in required if settings.needs_labels(c.name) and corrected > c.margin * c.n]
+    if doubted:
+        why = f"{corrected:,} labels were corrected after they had been counted"
+        again = "begin again (`shadow-sidecar experiment reset`) and import the right ones"
+        return State.INCONCLUSIVE, f"{doubted[0].name} passes, but {why}: {again}"
     if settings.flagged == "hold" and worse:
         return State.WATCHING, worse_words(plans, worse)
     broken = noisy(settings, plans, criteria, total)
@@ -252,7 +259,7 @@ def _distance(criterion: CriterionVerdict) -> float:
 
 def _uncovered(settings: JudgeSettings, total: Total) -> str:
     got, eligible, blind = total.coverage[:3]
-    unseen = f" ({blind:,} came on connections that cannot be followed)" if blind else ""
+    unseen = f" ({blind:,} were not seen by the observer)" if blind else ""
     share, floor = total.coverage.share, settings.coverage_floor
     return (
         f"{got:,} of {eligible:,} calls were compared{unseen}: "

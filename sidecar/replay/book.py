@@ -76,6 +76,7 @@ class Book:
         pair = Pair(started, self.ledger.see(), request=call.request)
         pair.production = production
         pair.request_id = call.correlation_id
+        self.judging.requested(pair)
         for name, answer in answers.items():
             pair.shadowed[name] = answer
             found = self.comparer.examine(call.method, call.request, production, answer)

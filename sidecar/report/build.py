@@ -151,13 +151,13 @@ def build(
 
 
 def _judged(taken: Sequence[Part], whole: Total) -> Verdict:
-    """The verdict on a sum of like parts; one sidecar's decision stands wherever it is shown."""
+    """The verdict on a sum of like parts; one sidecar's own is the same wherever it is shown."""
     lead = taken[0]
     verdict = decide(lead.settings, plans_of(lead.settings, lead.control_fraction), whole)
-    stands = lead.stands if len(taken) == 1 and not whole.left_out else None
-    worse = stands is not None and stands[0] is State.PASS and verdict.state is State.FAIL
-    if stands is not None and not worse:
-        verdict = replace(verdict, state=stands[0], reason=stands[1])
+    if len(taken) == 1 and not whole.left_out and lead.stands is not None:
+        state, reason = lead.stands
+        if state is State.FAIL or verdict.state is not State.FAIL:
+            verdict = replace(verdict, state=state, reason=reason)
     return verdict
 
 

@@ -1,4 +1,8 @@
-"""The parts and the report of a running observer. Counterpart: `part`, what they are for."""
+"""The parts and the report of a running observer. Counterpart: `part`, what they are for.
+
+Rule: whichever way a verdict is asked for, it is that of this moment: a part tells of its
+sidecar's verdict as judged now, so that no reader sees a PASS that another is told not to trust.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +28,11 @@ def part_of(state: State, judged: Judged, row: Row | None = None) -> Part:
     """
     judged.account(state.now_ns)
     row = row or judged.row
-    judge, epoch = row.judge, row.epoch
     is_current = row is judged.row
-    verdict = judged.evaluate(state.now_ns) if is_current else row.verdict
+    now = judged.evaluate(state.now_ns) if is_current else row.evaluate(state.now_ns)
+    judge, epoch = row.judge, row.epoch
     snapshot = row.snapshot(state.now_ns)
     worst = {key: judge.worst(*key) for key in snapshot.cells}
-    # As every other door says it now: a PASS that was reached may say nothing of the latest calls.
-    stands = judge.stands if not is_current else None
-    if is_current and judge.stands is not None:
-        stands = (verdict.state, verdict.reason)
     return Part(
         source="",
         shadow=judged.name,
@@ -59,7 +59,7 @@ def part_of(state: State, judged: Judged, row: Row | None = None) -> Part:
             for key in snapshot.cells
             if key.slice == ALL and (found := judge.sample(*key))
         },
-        stands=stands,
+        stands=(now.state, now.reason),
         is_current=is_current,
         away=Away(
             len(row.gaps),

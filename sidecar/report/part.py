@@ -59,7 +59,7 @@ class Part:
     control_latency: Histogram = field(default_factory=Histogram)
     distributions: Distributions = field(default_factory=Distributions)
     notices: tuple[str, ...] = ()  # what the sidecar knows of itself: see `notices.of_state`
-    stands: tuple[State, str] | None = None  # the sidecar's own decision, and why
+    stands: tuple[State, str] | None = None  # the sidecar's own verdict now, and why
     is_current: bool = True  # of the pair of versions that answers now
     away: Away = Away()  # when this sidecar watched nothing
     observers: int = 1  # processes that share the wire's connections, each with its own counts

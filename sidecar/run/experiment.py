@@ -164,7 +164,7 @@ def reset(
         row = one.row
         typer.echo(
             f"ended {_number(one)}: {row.key.name} {row.key.shadow or '?'}, {row.state}; the next "
-            f"one is attempt {row.attempt + 1}"
+            "one is a further attempt"
         )
     typer.echo("A running sidecar begins anew within two seconds.")
 

@@ -57,8 +57,9 @@ def judge(
     from rich.console import Console
     from rich.progress import track
 
+    from sidecar.capture.once import check_once
     from sidecar.capture.reader import CapturedError, open_captured
-    from sidecar.replay.judged import added_up, judge_file, on_spark, shadows_in
+    from sidecar.replay.judged import added_up, judge_file, of_some, on_spark, shadows_in
     from sidecar.report.table import render
 
     errors: list[str] = []
@@ -68,6 +69,7 @@ def judge(
         refuse(errors)
     try:
         found = open_captured(places, where)
+        check_once(found)
         names = shadows_in(found)
         if not names:
             refuse([f"{', '.join(places)}: no pair of a shadow matches --where {where!r}"])
@@ -82,7 +84,7 @@ def judge(
         refuse(error.errors)
     except ModuleNotFoundError as error:
         refuse([f"{error.name} is missing: pip install {error.name}"])
-    reports = added_up(parts, time.time())
+    reports = of_some(added_up(parts, time.time()), found)
     if as_json:
         from sidecar.report.as_json import to_json
 

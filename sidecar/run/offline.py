@@ -98,6 +98,7 @@ def chosen_settings(
 def opened(places: Sequence[str], where: str, errors: list[str]) -> Captured | None:
     """The captured calls; None if they cannot be used, and why is added to the errors."""
     try:
+        from sidecar.capture.once import check_once
         from sidecar.capture.reader import CapturedError, open_captured
         from sidecar.replay.recorded import check_payloads
     except ModuleNotFoundError:
@@ -106,6 +107,7 @@ def opened(places: Sequence[str], where: str, errors: list[str]) -> Captured | N
     try:
         found = open_captured(places, where)
         check_payloads(found)
+        check_once(found)
     except CapturedError as error:
         errors += error.errors
         return None

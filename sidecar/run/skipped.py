@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sidecar.call import SkipReason
 from sidecar.run.report import (
     CA,
     EXIT_UNASKED,
@@ -33,8 +34,9 @@ def skipped(
     addresses: Addresses = None,
     service: Service = None,
     reason: Annotated[
-        str, typer.Option(help="Of this reason only, as `/status` names it.", metavar="R")
-    ] = "",
+        SkipReason | None,
+        typer.Option(help="Of this reason only, as `/status` names it.", metavar="R"),
+    ] = None,
     most: Annotated[int, typer.Option(help="How many.", min=1, max=5000)] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they happen.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
@@ -47,7 +49,9 @@ def skipped(
     """Say why calls were not compared: when, reason, step, receiver, method, ids.
 
     The step is where on its way a call was left out: admitted (its header had been read), queued
-    (its request was complete), shadowed (it was with the shadow), paired (production's answer).
+    (its request was complete), shadowed (it waited for the shadow, or was with it), paired (its
+    request or production's answer could not be had whole). docs/operations.md has all reasons.
+    A call's trace is its caller's traceparent; its id is what `judge.labels.correlation` names.
     """
     from sidecar.pb.shadow.v1 import admin_pb2 as pb
     from sidecar.serve.client import Asked, ask, call
@@ -56,7 +60,7 @@ def skipped(
     seen: dict[str, int] = {}
 
     async def one(address: str) -> list[Any]:
-        request = pb.ListSkippedRequest(reason=reason, most=most, after=seen.get(address, 0))
+        request = pb.ListSkippedRequest(reason=reason or "", most=most, after=seen.get(address, 0))
         answer = await call(address, "ListSkipped", request, reach)
         found = list(answer.skipped)
         if found:

@@ -88,7 +88,8 @@ def open_keeping(
     if folder is None:
         return Keeping(None)
     try:
-        keeper = Keeper(folder, log, places=settings.observer.processes)
+        names = frozenset(shadow.name for shadow in settings.shadows)
+        keeper = Keeper(folder, log, places=settings.observer.processes, beside=names)
     except StoreError as error:
         named = settings.state.dir != AUTO
         if isinstance(error, ForeignError) or (named and not isinstance(error, NoRoomError)):

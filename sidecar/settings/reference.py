@@ -1,8 +1,9 @@
 """The configuration's reference, written from the settings themselves. Pure, but for source files.
 
 Rule: nothing is said here that is not said where a setting is declared: its comment is its
-meaning, its annotation its bounds, its mark whether it is live. Counterparts: every package's
-`settings`; `docs/configuration.md`, which a test compares; `shadow-sidecar config`.
+meaning, its annotation its bounds, its mark whether it is live. What all kinds of a
+section have in common stands once, before them. Counterparts: every package's `settings`;
+`docs/configuration.md`, which a test compares; `shadow-sidecar config`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import inspect
 import io
 import json
+import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,31 +47,52 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
 
 
-def _tables(section: type[Section], path: str, *, live: bool, seen: set[str]) -> Iterator[str]:
+def _tables(
+    section: type[Section],
+    path: str,
+    *,
+    live: bool,
+    seen: set[str],
+    shared: type[Section] | None = None,
+) -> Iterator[str]:
     meanings = _meanings(section)
     plain, nested = [], []
     for name, field in section.model_fields.items():
+        if shared is not None and repr(shared.model_fields.get(name)) == repr(field):
+            continue
         below = f"{path}.{name}" if path else name
         marked = live or name in section.live()
         inner = list(dict.fromkeys(_sections(field.annotation)))
         row = (name, _kind(field, inner), _default(field, inner), meanings.get(name, ""))
         if inner:
             listed = "[]" if "tuple" in str(field.annotation) else ""
-            nested += [(f"{below}{listed}", each, marked) for each in inner]
-        if not inner or listed or len(inner) > 1:
+            common = _shared(inner)
+            kinds = [(each, common) for each in inner]
+            first = [(common, None)] if common is not None else []
+            nested += [(f"{below}{listed}", *each, marked) for each in [*first, *kinds]]
+        if not inner or listed or len(inner) > 1 or field.default is None:
             plain.append(_row(*row, live=marked))
     title = path or "Top level"
     if "kind" in section.model_fields:
-        title += f" of kind {section.model_fields['kind'].default}"
+        kind = section.model_fields["kind"]
+        title += " of every kind" if kind.is_required() else f" of kind {kind.default}"
     if plain:
         yield f"\n## {title}\n\n{_summary(section)}\n\n"
         yield "| key | type | default | | meaning |\n|---|---|---|---|---|\n"
         yield "".join(plain)
-    for below, inner_section, marked in nested:
+    for below, inner_section, common, marked in nested:
         at = f"{below} {inner_section.__name__}"
         if at not in seen:
             seen.add(at)
-            yield from _tables(inner_section, below, live=marked, seen=seen)
+            yield from _tables(inner_section, below, live=marked, seen=seen, shared=common)
+
+
+def _shared(kinds: list[type[Section]]) -> type[Section] | None:
+    """What all of several kinds are made of, if there are several."""
+    if len(kinds) < 2:
+        return None
+    bases = (each for each in kinds[0].__mro__ if issubclass(each, Section) and each.model_fields)
+    return next((b for b in bases if all(issubclass(kind, b) for kind in kinds)), None)
 
 
 def _row(name: str, kind: str, default: str, meaning: str, *, live: bool) -> str:
@@ -129,11 +152,25 @@ def _default(field: FieldInfo, inner: list[type[Section]]) -> str:
 
 
 def _summary(section: type[Section]) -> str:
-    return (inspect.getdoc(section) or "").strip()
+    """Its docstring; of a kind, which is a module of its own, also the module's first sentence."""
+    text = (inspect.getdoc(section) or "").strip()
+    kind = section.model_fields.get("kind")
+    if kind is None or kind.is_required():
+        return text
+    measured = (sys.modules[section.__module__].__doc__ or "").strip().partition("\n")[0]
+    return f"{text} {measured}"
 
 
 def _meanings(section: type[Section]) -> dict[str, str]:
-    """Each field's comment: above it, and behind it."""
+    """Each field's comment, where it was declared last: above it, and behind it."""
+    found: dict[str, str] = {}
+    for each in reversed(section.__mro__):
+        if issubclass(each, Section) and each.model_fields:
+            found |= _comments(each)
+    return found
+
+
+def _comments(section: type[Section]) -> dict[str, str]:
     source = inspect.cleandoc("\n" + inspect.getsource(section))
     found: dict[str, str] = {}
     above: list[str] = []

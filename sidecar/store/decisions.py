@@ -1,18 +1,22 @@
-"""Decisions and resets, a line of text each, appended before anybody is told.
+"""Begun experiments, decisions and resets, a line of text each, appended before anybody is told.
 
 Rule: a line is written by one call to the kernel and outlives the process in that moment, so that
 a kill cannot take a decision back; it is a few hundred bytes and happens a few times in a life. A
 line that is cut or damaged is left out, the others stand. All processes of a directory share the
-file. Counterparts: `keeper`, which appends; `evidence`, whose rows may be older or lost.
+file. Beside it lies a spare one that holds room: it shrinks when the disk is full, so that a FAIL
+can still be written; where that is not enough its name says so. Counterparts: `keeper`, which
+appends; `evidence`, whose rows may be older.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
 import zlib
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,10 @@ from typing import Any
 from sidecar.store.kept import Key, Row
 
 NAME = "decisions.jsonl"
+SPARE = "decisions.spare"
+MARK = "decisions.failed-"
+SPARE_BYTES = 64 << 10
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 MOST_BYTES = 16 << 20  # that are read, the newest
 
 
@@ -33,7 +41,7 @@ class Decided:
     number: int  # of the experiment in it
     sequence: int
     unix_ns: int
-    state: str  # "RESET" for a reset
+    state: str  # "BEGUN" when its first call was counted; "RESET" for a reset
     reason: str
     pieces: Any = None  # those that the decision is in, by path
 
@@ -42,8 +50,13 @@ class Decided:
         """Whether the experiment was ended by hand."""
         return self.state == RESET
 
+    @property
+    def is_decision(self) -> bool:
+        """Whether it is neither a reset nor a begin."""
+        return self.state not in {RESET, BEGUN}
 
-RESET = "RESET"
+
+RESET, BEGUN, FAIL = "RESET", "BEGUN", "FAIL"
 
 
 class Decisions:
@@ -51,6 +64,33 @@ class Decisions:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
+        self._spare = folder / SPARE
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else of the directory looks and appends meanwhile, where locks are to be had."""
+        try:
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError:
+            yield
+            return
+        try:
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(file)
+
+    def reserve(self) -> None:
+        """Hold room for decisions that come while the disk is full, as far as there is any."""
+        with contextlib.suppress(OSError):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            file = os.open(self._spare, flags, 0o600)
+            try:
+                if os.fstat(file).st_size < SPARE_BYTES:
+                    os.posix_fallocate(file, 0, SPARE_BYTES)
+            finally:
+                os.close(file)
 
     def append(self, decided: Decided) -> None:
         """Write one down.
@@ -62,6 +102,37 @@ class Decisions:
         text = json.dumps(plain, separators=(",", ":"))
         # A new line before it, too: the last writer may have been cut in the middle of its own.
         line = f"\n{zlib.crc32(text.encode()):08x} {text}\n".encode()
+        try:
+            self._append(line)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            os.truncate(self._spare, 0)  # if there is one
+            self._append(line)
+
+    def mark(self, identity: str, number: int) -> None:
+        """Note by a file's name that an experiment failed: the disk takes not even a line."""
+        mark = self._mark(identity, number)
+        try:
+            os.rename(self._spare, mark)  # asks for no room at all
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+
+    def marked(self, identity: str) -> list[int]:
+        """Numbers of the experiments that were marked."""
+        names = [path.name for path in self.path.parent.glob(f"{MARK}{identity}-*")]
+        return sorted(int(n.rpartition("-")[2]) for n in names if n.rpartition("-")[2].isdecimal())
+
+    def unmark(self, identity: str, number: int) -> None:
+        """Take a mark away: the decision is written."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._mark(identity, number))
+
+    def _mark(self, identity: str, number: int) -> Path:
+        return self.path.with_name(f"{MARK}{identity}-{number}")
+
+    def _append(self, line: bytes) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         file = os.open(self.path, flags, 0o600)
         try:
@@ -101,30 +172,45 @@ def standing(found: Iterable[Decided], key: Key) -> Decided | None:
         if decided.is_reset:
             stands = None
             reset.add(whose)
-        elif whose not in reset and (stands is None or stands.state != "FAIL"):
+        elif (
+            decided.is_decision and whose not in reset and (stands is None or stands.state != FAIL)
+        ):
             stands = decided
     return stands
 
 
-def attempt_of(found: Iterable[Decided], key: Key, siblings: Container[str] = ()) -> int:
-    """Which attempt on its candidate an experiment is that begins now.
+def attempt_of(
+    found: Iterable[Decided],
+    key: Key,
+    siblings: Container[str] = (),
+    beside: Container[str] = (),
+    same: Container[tuple[str, int]] = (),
+) -> int:
+    """Which attempt on its candidate an experiment is.
 
-    One that was decided, or reset, was an attempt; one that was neither is still the same look at
-    the same question.
+    Each experiment that has counted a call was one, decided or not: whoever gives one up that looks
+    bad, and begins another, asks once more. Its number is given with its first call and never
+    changes, so that whatever is decided first, all together keep alpha.
 
     Args:
-        found: every decision.
+        found: every line.
         key: the experiment's.
         siblings: files of other processes of the directory. They ask the same question at the same
-            time: the decision of one on this very key is no attempt before the other's.
+            time: what one begins on this very key is no attempt before the other's.
+        beside: names of all shadows that are judged now. PASS is corrected for their number, so
+            that of another one of these is no attempt before this one's.
+        same: identities and numbers that this very experiment has had.
     """
     most, own = 0, 0
-    for decided in found:
-        if decided.key.candidate != key.candidate:
+    for line in found:
+        if line.key.candidate != key.candidate:
             continue
-        most = max(most, decided.attempt)
-        if decided.key == key and (decided.is_reset or decided.identity in siblings):
-            own = 0 if decided.is_reset else decided.attempt
+        if line.key.name != key.name and line.key.name in beside:
+            continue
+        most = max(most, line.attempt)
+        is_same = not line.is_reset and (line.identity, line.number) in same
+        if is_same or (line.key == key and (line.is_reset or line.identity in siblings)):
+            own = 0 if line.is_reset else line.attempt
     return own or most + 1
 
 

@@ -13,13 +13,22 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sidecar.log import Log
 from sidecar.store.database import DamagedError, is_damage, set_aside
-from sidecar.store.decisions import Decided, Decisions, attempt_of, row_of, standing
+from sidecar.store.decisions import (
+    BEGUN,
+    FAIL,
+    RESET,
+    Decided,
+    Decisions,
+    attempt_of,
+    row_of,
+    standing,
+)
 from sidecar.store.evidence import identities, open_evidence
 from sidecar.store.folder import PATIENCE_SECONDS, StoreError, claim
 from sidecar.store.kept import Kept, Key, Pieces, Row, Value, Write
@@ -50,6 +59,7 @@ class Keeper:
         log: Log,
         *,
         places: int = 1,
+        beside: Container[str] = (),
         patience: float = PATIENCE_SECONDS,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -59,6 +69,7 @@ class Keeper:
             folder: a directory of ours; see `folder.own`.
             log: told of damage and of failures.
             places: how many processes share the directory.
+            beside: names of all shadows that are judged; see `decisions.attempt_of`.
             patience: seconds to wait for a file that a dying process still holds.
             clock: Unix time in nanoseconds.
 
@@ -78,12 +89,16 @@ class Keeper:
             raise
         if aside is not None:
             self._aside(aside)
+        self._decisions.reserve()
         self._decided = self._decisions.read()
+        self._beside = beside
         self._committed = {row.number for row in rows}
         self._unwritten: list[Decided] = []  # decisions that the disk did not take yet
         self._rows = {row.number: row for row in rows}  # as handed over last
         self._numbers = max(self._rows, default=0)
         self._before_unix_ns = max((row.written_unix_ns for row in rows), default=0)
+        for number in self._decisions.marked(self.identity):
+            self._failed_before(number)
         self._work = threading.Condition()
         self._batch: Sequence[Write] | None = None
         self._ended: list[int] = []
@@ -158,13 +173,13 @@ class Keeper:
         ours = [
             d
             for d in self._decided
-            if (d.identity, d.number) == (self.identity, row.number) and not d.is_reset
+            if (d.identity, d.number) == (self.identity, row.number) and d.is_decision
         ]
         return ours[-1] if ours and ours[-1].sequence > row.sequence else None
 
     def has(self, number: int) -> bool:
-        """Whether an experiment is on disk, or cannot be for now."""
-        return number in self._committed or bool(self.state.error)
+        """Whether an experiment is on disk."""
+        return number in self._committed
 
     def _loaded(self, row: Row) -> Kept | None:
         try:
@@ -184,9 +199,54 @@ class Keeper:
         with contextlib.suppress(DamagedError, sqlite3.Error):
             self._evidence.end(row.number, "damaged")
 
-    def attempt(self, key: Key) -> int:
-        """Which attempt on its candidate a new experiment is."""
-        return attempt_of(self._decided, key, identities(self._place.path))
+    def end(self, row: Row, why: str) -> None:
+        """End an experiment that is not to be continued: it was an attempt, and nothing stands."""
+        self._log.warning("evidence_ended", shadow=row.key.name, calls=row.calls, why=why)
+        self._note(self._line(row, RESET, why))
+        self._rows[row.number] = replace(row, ended=why)
+        with contextlib.suppress(DamagedError, sqlite3.Error):
+            self._evidence.end(row.number, why)
+
+    def attempt(self, key: Key, number: int = 0) -> int:
+        """Which attempt on its candidate an experiment is, or would be if it began now."""
+        # One that was begun and killed before it was written is the same question still.
+        unwritten = {
+            (d.identity, d.number)
+            for d in self._decided
+            if d.key == key
+            and d.state == BEGUN
+            and d.identity == self.identity
+            and d.number not in self._rows
+        }
+        return attempt_of(
+            [*self._older(key, number), *self._decided],
+            key,
+            identities(self._place.path),
+            self._beside,
+            unwritten | {(self.identity, number)},
+        )
+
+    def _older(self, key: Key, number: int) -> list[Decided]:
+        """Other experiments with calls, in case an older version wrote down no begin."""
+        return [
+            self._line(row, BEGUN)
+            for row in self._rows.values()
+            if row.calls and row.number != number and row.key != key and not row.ended
+        ]
+
+    def begun(self, row: Row) -> int:
+        """Give an experiment its number among all attempts, and write it down: with its first call.
+
+        Returns:
+            Which attempt it is from now on.
+        """
+        with self._decisions.alone():
+            self._decided = [*self._decisions.read(), *self._unwritten]
+            attempt = self.attempt(row.key, row.number)
+            mine = (self.identity, row.number, row.key)
+            if mine not in {(d.identity, d.number, d.key) for d in self._decided}:
+                self._note(self._line(replace(row, attempt=attempt), BEGUN))
+        return attempt
 
     # ---- while calls are seen: nothing here waits -----------------------------------------------
 
@@ -208,18 +268,19 @@ class Keeper:
 
     def decided(self, row: Row, pieces: Pieces) -> None:
         """Write a decision down at once: into the page cache, which outlives the process."""
-        self._note(
-            Decided(
-                key=row.key,
-                attempt=row.attempt,
-                identity=self.identity,
-                number=row.number,
-                sequence=row.sequence,
-                unix_ns=row.decided_unix_ns or self._clock(),
-                state=row.state,
-                reason=row.reason,
-                pieces=pieces,
-            )
+        unix_ns = row.decided_unix_ns or self._clock()
+        self._note(replace(self._line(row, row.state, row.reason), unix_ns=unix_ns, pieces=pieces))
+
+    def _line(self, row: Row, state: str, reason: str = "") -> Decided:
+        return Decided(
+            key=row.key,
+            attempt=row.attempt,
+            identity=self.identity,
+            number=row.number,
+            sequence=row.sequence,
+            unix_ns=self._clock(),
+            state=state,
+            reason=reason,
         )
 
     def _note(self, decided: Decided) -> None:
@@ -229,6 +290,21 @@ class Keeper:
         except OSError as error:
             self._unwritten.append(decided)
             self._failed(error)
+            if decided.state == FAIL:
+                self._decisions.mark(decided.identity, decided.number)
+
+    def _failed_before(self, number: int) -> None:
+        """Write down the FAIL of an earlier life that the disk did not take, but for its mark."""
+        ours = [d for d in self._decided if (d.identity, d.number) == (self.identity, number)]
+        row = self._rows.get(number) or (row_of(ours[-1]) if ours else None)
+        if row is None or any(d.state in {FAIL, RESET} for d in ours):
+            return
+        if ours:
+            row = replace(row, key=ours[-1].key)  # its versions may have been learned since
+        reason = "it failed, and the disk did not take why"
+        self._note(replace(self._line(row, FAIL, reason), sequence=row.sequence + 1))
+        if not self._unwritten:
+            self._decisions.unmark(self.identity, number)
 
     def ended(self) -> list[int]:
         """Numbers of experiments that somebody has ended since this was last asked."""
@@ -281,6 +357,7 @@ class Keeper:
             ended = self._evidence.write(whole, now)
             while self._unwritten:
                 self._decisions.append(self._unwritten[0])
+                self._decisions.unmark(self.identity, self._unwritten[0].number)
                 del self._unwritten[0]
         except Exception as error:  # a defect of ours must not end the thread
             self._failed(error)
@@ -295,6 +372,7 @@ class Keeper:
             self._log.info("state_kept_again", file=state.file, failures=state.failures)
         state.writes, state.error, state.written_unix_ns = state.writes + 1, "", now
         state.write_ms = (time.monotonic() - began) * 1e3
+        self._decisions.reserve()  # in case that it was needed
         if ended:
             with self._work:
                 self._ended += ended

@@ -28,8 +28,8 @@ class Key(NamedTuple):
 
     @property
     def candidate(self) -> tuple[str, str]:
-        """Of whom it is an attempt."""
-        return self.name, self.shadow
+        """Of whom it is an attempt: a version by any name; a name, where no version is told."""
+        return ("", self.shadow) if self.shadow else (self.name, "")
 
 
 @dataclass(frozen=True, slots=True)

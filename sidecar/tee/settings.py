@@ -112,7 +112,7 @@ class ShadowSettings(Section):
     queue: Annotated[QueueSettings, LIVE] = QueueSettings()
     rate: Annotated[RateSettings, LIVE] = RateSettings()
     breaker: BreakerSettings = BreakerSettings()
-    tls: TLSSettings | None = None
+    tls: TLSSettings | None = None  # nothing: cleartext
     authority: str | None = None  # sent as :authority; nothing: its address
     deny_metadata: tuple[str, ...] = DENIED_METADATA  # names never sent to it
     add_metadata: dict[str, str] = Field(default_factory=dict)  # sent to it besides

@@ -40,7 +40,9 @@ _LAST_KIND: Final = _CONTINUATION
 _END_STREAM: Final = 0x1
 _ACK: Final = 0x1
 _END_HEADERS: Final = 0x4
-_UNSAMPLED, _LOST = False, True  # why a stream is left out: by the draw, or because of a gap
+# Why a stream is left out: by the draw, or because of a gap.
+_UNSAMPLED: Final = False
+_LOST: Final = True
 _RECORD: Final = HEADER.size
 _SMALL: Final = 16 << 10
 

@@ -186,6 +186,38 @@ def test_another_margin_for_a_candidate_that_was_decided_is_an_attempt_that_may_
     assert alpha_of_attempt(0.05, 2) == alpha_of_attempt(0.05, 1) / 4
 
 
+def test_each_experiment_about_a_candidate_is_an_attempt_decided_or_not() -> None:
+    service = Service()
+    attempts = []
+    for number, margin in enumerate((0.05, 0.04, 0.03, 0.04)):
+        rules = {"criteria": [DISAGREEMENT | {"margin": margin}]}
+        found = heard(service, pod("a" * (number + 1), 5, began=number + 1, **rules))
+        assert found.state == "WATCHING"
+        attempts.append(facts(found).attempt)
+    assert attempts == [1, 2, 3, 2]
+    renamed = heard_of(replace(part("z", 5, began=9), shadow="renamed"))
+    service.hear(Heard(9.0, [renamed]))
+    assert facts(service.report("renamed", 9.0)).attempt == 4, "the same version by another name"
+
+
+def test_shadows_that_are_judged_beside_each_other_are_no_attempts_of_each_other() -> None:
+    service = Service()
+    other = heard_of(replace(part("a", 5), shadow="another"))
+    service.hear(Heard(1.0, [pod("a", 5), other]))
+    reports = [service.report(name, 1.0) for name in (SHADOW, "another")]
+    assert [facts(report).attempt for report in reports] == [1, 1]
+
+
+def test_experiments_that_an_older_version_gave_the_same_number_are_told_apart() -> None:
+    made = [
+        Experiment(f"{n}", SHADOW, f"rules-{n}", {"shadow m": "1", "production m": "1"}, 1)
+        for n in range(3)
+    ]
+    made[1].failed = "too many"
+    assert sorted(one.attempt for one in Experiments(made)) == [1, 2, 3]
+    assert made[1].attempt == 1
+
+
 def test_a_version_that_becomes_known_later_does_not_make_a_fail_forgotten() -> None:
     service = Service()
     failed = part("a", 60, differing=True)

@@ -1,4 +1,4 @@
-"""`docs/operations.md` names every metric and every log event that there is."""
+"""`docs/operations.md` names every metric, every log event and every skip reason that there is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import sidecar
+from sidecar.call import INELIGIBLE, SkipReason
+from sidecar.experiment.skipped import Step
 
 HOUSE = Path(sidecar.__file__).parent
 PAGE = (HOUSE.parent / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -43,6 +45,16 @@ def test_every_log_event_is_on_the_page() -> None:
     found = dict(events())
     assert len(found) > 40  # or the search finds nothing
     assert {event: file for event, file in found.items() if event not in NAMED} == {}
+
+
+def test_every_skip_reason_is_on_the_page_in_order_with_its_steps() -> None:
+    table = PAGE.split("## Why calls are skipped", 1)[1].split("\n## ", 1)[0]
+    rows = re.findall(r"^\| `([a-z_]+)` \| ([a-z, ]+) \|", table, re.MULTILINE)
+    choice, lost = (
+        [r for r in SkipReason if (r in INELIGIBLE) is chosen] for chosen in (True, False)
+    )
+    assert [reason for reason, _ in rows] == [*choice, *lost]
+    assert {step for _, steps in rows for step in steps.split(", ")} <= set(Step)
 
 
 def test_every_metric_is_on_the_page() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from sidecar.judge.pieces import _OF_CONFIGURATION
 from sidecar.judge.report import State
 from sidecar.log import Log
 from sidecar.report.live import report_of
+from sidecar.settings.settings import Settings
 from sidecar.store.keeper import Keeper
 from sidecar.store.reading import listed, reset
 from tests.experiment.test_blind import greeting
@@ -171,14 +175,199 @@ def test_other_criteria_are_another_experiment_and_another_attempt(folder: Path)
     assert (three.house.state(), three.house.judged.judge.attempt) == (State.FAIL, 1)
 
 
-def test_what_was_never_decided_is_no_attempt(folder: Path) -> None:
-    for margin in (0.1, 0.2, 0.3):
+def test_each_rules_under_which_a_call_was_counted_are_an_attempt_decided_or_not(
+    folder: Path,
+) -> None:
+    margins = (0.1, 0.2, 0.3, 0.2, 0.4)
+    attempts = []
+    for margin in margins:
         row = {"name": "same", "kind": "disagreement", "margin": margin, "required": True}
         life = Life(folder, {"criteria": [row]})
-        life.serve(5)
+        if margin != 0.3:  # nothing was asked under these
+            life.serve(5)
+            attempts.append(life.house.judged.judge.attempt)
         life.second()
-        assert life.house.judged.judge.attempt == 1
         life.kill()
+    assert attempts == [1, 2, 2, 3]
+
+
+def deadline(life: Life, seconds: float) -> None:
+    plain = life.house.settings.model_dump()
+    plain["shadows"][0]["deadline_seconds"] = seconds
+    life.house.experiment.change(Settings.model_validate(plain))
+    life.second()
+
+
+def test_what_was_begun_before_a_decision_has_not_the_whole_alpha_after_it(folder: Path) -> None:
+    life = Life(folder)
+    for number in range(6):
+        deadline(life, 1 + number / 1000)
+        life.serve(1)
+    deadline(life, 1.0)
+    life.serve(400, 9.0)
+    assert life.second() is State.FAIL
+    attempts = []
+    for number in range(6):
+        deadline(life, 1 + number / 1000)
+        attempts.append(life.house.judged.judge.attempt)
+    life.kill()
+    assert attempts == [1, 2, 3, 4, 5, 6]
+    later = Life(folder, deadline_seconds=1.003)
+    assert later.house.judged.judge.attempt == 4
+    later.serve(1)
+    assert later.house.judged.judge.attempt == 4
+    later.kill()
+
+
+def test_a_candidate_that_is_given_up_whenever_it_looks_bad_may_err_ever_less(
+    folder: Path,
+) -> None:
+    life = Life(folder)
+    for number in range(5):
+        deadline(life, 1 + number / 1000)
+        life.serve(10)
+        assert life.second() is State.WATCHING
+        assert life.house.judged.judge.attempt == number + 1
+    life.kill()
+
+
+def test_another_name_for_the_same_version_is_another_attempt(folder: Path) -> None:
+    one = Life(folder)
+    one.serve(10)
+    one.second()
+    one.kill()
+    names = frozenset({"candidate", "renamed"})
+    beside = Keeper(folder, Log("test", io.StringIO()), patience=0.0, beside=names)
+    key = one.house.judged.row.key._replace(name="renamed")
+    assert beside.attempt(key) == 1, "it is judged beside the other"
+    beside.close()
+    alone = Keeper(folder, Log("test", io.StringIO()), patience=0.0, beside={"renamed"})
+    assert alone.attempt(key) == 2
+    alone.close()
+
+
+@pytest.mark.parametrize(("score", "state"), [(1.0, State.PASS), (9.0, State.FAIL)])
+def test_another_server_that_tells_no_version_has_nothing_of_the_one_before(
+    folder: Path, score: float, state: State
+) -> None:
+    for address, before in (("10.0.0.1:9000", 0), ("10.0.0.1:9000", 400), ("10.0.0.2:9000", 0)):
+        life = Life(folder, address=address)
+        verdict = life.house.judged.evaluate(life.house.now_ns)
+        assert (verdict.calls, verdict.state is state) == (before, bool(before))
+        if not before:
+            assert life.second() is State.WATCHING
+        if address.startswith("10.0.0.1") and not before:
+            life.serve(400, score, version="")
+            life.second()
+            assert life.second() is state
+        life.kill()
+    assert "tells no version, and was at 10.0.0.1:9000, now at 10.0.0.2:9000" in (
+        life.told.getvalue()
+    )
+    last = Life(folder, address="10.0.0.2:9000")
+    last.serve(20, score, version="")
+    last.second()
+    assert (last.house.judged.judge.calls, last.house.judged.judge.attempt) == (20, 2)
+    last.kill()
+
+
+def test_a_version_that_is_told_goes_on_at_any_address(folder: Path) -> None:
+    for calls, address in ((30, "10.0.0.1:9000"), (60, "10.0.0.2:9000")):
+        life = Life(folder, address=address)
+        life.serve(30)
+        life.second()
+        assert life.house.judged.judge.calls == calls
+        life.kill()
+
+
+@pytest.mark.parametrize("passed_before", [False, True])
+def test_while_the_disk_takes_nothing_nothing_passes_and_a_fail_is_told(
+    folder: Path, passed_before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = Life(folder)
+    life.serve(400 if passed_before else 20)
+    life.second()
+    assert life.house.state() is (State.PASS if passed_before else State.WATCHING)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sidecar.store.evidence.Evidence.write", full)
+        life.serve(400)
+        life.second()
+        life.second()
+        assert life.house.state() is State.INCONCLUSIVE
+        assert "not kept on disk: " in life.house.judged.verdict.reason
+        report = report_of(life.house.experiment.state(), life.house.judged)
+        assert report.state is State.INCONCLUSIVE
+        if not passed_before:
+            life.serve(2_000, 9.0)
+            assert life.house.state() is State.FAIL
+    life.second()
+    assert life.house.state() is (State.PASS if passed_before else State.FAIL)
+    life.kill()
+
+
+@pytest.mark.parametrize("calls", [20, 0])
+def test_a_fail_stands_though_the_disk_takes_not_a_byte(folder: Path, calls: int) -> None:
+    life = Life(folder)
+    life.serve(calls)
+    life.second()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        if not calls:
+            life.serve(1, 9.0)  # the first call is told of before the disk is full
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        life.serve(400, 9.0)
+        life.second()
+        assert life.house.state() is State.FAIL
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    life.kill()
+    for _ in range(2):
+        again = Life(folder)
+        again.serve(400)
+        again.second()
+        assert again.house.state() is State.FAIL
+        assert again.house.judged.judge.attempt == 1
+        assert list(folder.glob("decisions.failed-*")) == []
+        again.kill()
+
+
+def test_a_fail_is_written_though_the_disk_is_full(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk has room for nothing but what is in the place of what was held for it."""
+    life = Life(folder)
+    life.serve(20)
+    life.second()
+    spare = folder / "decisions.spare"
+    assert spare.stat().st_blocks * 512 >= 64 << 10
+    really = os.write
+
+    def write(file: int, data: bytes) -> int:
+        if spare.exists():
+            raise OSError(28, "No space left on device")
+        return really(file, data)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sidecar.store.decisions.os.write", write)
+        patched.setattr("sidecar.store.evidence.Evidence.write", full)
+        life.serve(400, 9.0)
+        assert life.second() is State.FAIL
+        life.kill()  # before the disk has room
+    again = Life(folder)
+    assert again.house.state() is State.FAIL
+    again.serve(400)
+    assert again.second() is State.FAIL
+    assert spare.exists(), "there is room again"
+    again.kill()
 
 
 def test_a_reset_begins_anew_while_the_observer_runs_and_is_an_attempt(folder: Path) -> None:
@@ -315,7 +504,7 @@ def test_a_decision_that_the_disk_does_not_take_stands_and_is_written_later(
     life.kill()
     (folder / "evidence-0.db").unlink()
     assert Life(folder).house.judged.evaluate(SECOND).state in {State.FAIL, State.WATCHING}
-    assert len(life.keeper._decisions.read()) == 1
+    assert [d.state for d in life.keeper._decisions.read()] == ["BEGUN", "FAIL"]
 
 
 def test_two_observers_share_a_directory_and_each_finds_its_own(folder: Path) -> None:
@@ -425,6 +614,29 @@ def test_another_wire_s_earlier_sessions_are_missed_too(folder: Path) -> None:
     two = Life(folder, wire=False)
     two.attach(greeting(life="b", session=2, _1=500))
     assert two.house.judged.coverage.blind == 500
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_what_the_wire_was_killed_with_is_taken_for_missed(folder: Path, killed: bool) -> None:
+    one = Life(folder, wire=False)
+    one.attach(greeting(life="a"))
+    for calls in (5, 20, 10):
+        one.serve(calls)
+        for _ in range(calls):
+            one.house.judging.blind.seen()
+        one.second()
+    if killed:
+        one.kill()
+    else:
+        one.house.judging.close()
+    two = Life(folder, wire=False)
+    two.attach(greeting(life="b"))
+    assert two.house.judged.coverage.blind == (2 * 20 if killed else 0)
+    assert two.house.judged.evaluate(SECOND).calls == 35
+    two.kill()
+    three = Life(folder, wire=False)  # at once, by the same wire: nothing is counted again
+    three.attach(greeting(life="b", session=2))
+    assert three.house.judged.coverage.blind == (2 * 20 if killed else 0)
 
 
 def test_a_process_that_was_killed_before_it_kept_anything_is_not_forgotten(folder: Path) -> None:

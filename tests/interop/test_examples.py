@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop.environments import PEERS
 from tests.interop.harness import (
     EXAMPLES,
+    Shadowed,
     Traffic,
     as_in_example,
     client,
@@ -21,6 +23,7 @@ from tests.interop.harness import (
     kserve,
     seldon,
     through_sidecar,
+    torchserve,
 )
 from tests.processes import Process
 
@@ -58,6 +61,39 @@ def test_seldons_own_microservice_and_messages() -> None:
     assert seen.status["calls"]["compared"] == len(seen.differing) == 30
     assert alike.status["calls"]["compared"] == 30
     assert alike.differing == []
+
+
+def test_torchserves_own_server_answers_in_json(tmp_path: Path) -> None:
+    def send(address: str) -> Traffic:
+        command = [sys.executable, str(PEERS / "torchserve_client.py"), address]
+        done = subprocess.run(command, text=True, capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        traffic: Traffic = json.loads(done.stdout)
+        return traffic
+
+    def shadowed(candidate: str) -> Shadowed:
+        config = EXAMPLES / "torchserve" / "sidecar.yaml"
+        # Two servers may leave no core for it: what is late is waited for, and what
+        # is left out for want of time is told.
+        patient = ("shadows.0.deadline_seconds=60", "observer.priority=normal")
+        flags = (word for flag in patient for word in ("--set", flag))
+        seen = through_sidecar(production, candidate, send, "--config", str(config), *flags)
+        calls = seen.status["calls"]
+        assert calls["skipped"]["method"] == 1, "Ping is no prediction"
+        assert 41 == calls["seen"] == calls["compared"] + sum(calls["skipped"].values())
+        assert calls["compared"] >= 20
+        return seen
+
+    with torchserve(0, tmp_path / "a") as production:
+        direct = send(production)
+        with torchserve(0.5, tmp_path / "b") as candidate:
+            seen = shadowed(candidate)
+        with torchserve(0.0001, tmp_path / "c") as candidate:
+            alike = shadowed(candidate)
+    assert direct["answers"][7]["outputs"] == {"prediction": {"y": [0, 2, 4, 6]}}
+    assert seen.traffic == direct
+    assert seen.differing_outputs() == {"prediction": seen.status["calls"]["compared"]}
+    assert alike.differing == []  # other spaces, and numbers within the example's tolerance
 
 
 def described(folder: str, name: str, tmp_path: Path) -> Path:

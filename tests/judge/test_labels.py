@@ -29,7 +29,7 @@ def test_a_second_label_after_the_join_is_a_duplicate() -> None:
     labels.pair("a", "pair a", 1, 0)
     labels.label(Label("a", 1), 1)
     assert labels.label(Label("a", 0), 2) is None
-    assert labels.fates == {Fate.JOINED: 1, Fate.DUPLICATE: 1}
+    assert labels.fates == {Fate.JOINED: 1, Fate.DUPLICATE: 1, Fate.CONTRADICTED: 1}
 
 
 def test_before_the_join_the_last_write_wins() -> None:
@@ -106,3 +106,13 @@ def test_any_numpy_scalar_is_a_label() -> None:
     labels = store()
     labels.pair("a", "a", 1, 0)
     assert labels.label(Label("a", int(np.int64(3))), 0) == "a"
+
+
+def test_a_label_that_contradicts_the_one_that_was_counted_is_told() -> None:
+    labels = store()
+    labels.pair("a", "a", 1, 0)
+    labels.label(Label("a", 1), 1)
+    labels.label(Label("a", 1), 2)
+    labels.label(Label("a", 0, time_ns=5), 3)
+    assert labels.fates == {Fate.JOINED: 1, Fate.DUPLICATE: 2, Fate.CONTRADICTED: 1}
+    assert labels.contradicts(Label("a", 0))

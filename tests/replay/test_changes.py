@@ -14,8 +14,10 @@ from sidecar.compare.readers.descriptors import readers_of
 from sidecar.compare.readers.opaque import OpaqueReader
 from sidecar.compare.readers.seldon import SeldonReader
 from sidecar.compare.readers.tensorflow_serving import ClassifyReader, PredictReader
+from sidecar.compare.readers.torchserve import TorchServeReader
 from sidecar.pb.inference import seldon_pb2 as seldon
 from sidecar.pb.inference import tensorflow_serving_pb2 as tf
+from sidecar.pb.inference import torchserve_pb2 as torchserve
 from sidecar.replay.changes.base import Change, Changed, parse_change
 from sidecar.replay.changes.changers import changed, changer, why_not
 from sidecar.run.offline import chosen_settings
@@ -124,6 +126,23 @@ def test_a_column_of_seldons_by_its_name(form: str) -> None:
     assert first[0] != 30.0
     assert _applied(reader, "age=missing", message) is None, "a column has no way to be missing"
     assert _applied(reader, "age:swap", message, _seldon([[1.0, 2.0]], form)) is None
+
+
+def test_an_input_of_torchserve_is_bytes_that_can_be_missing_or_anothers() -> None:
+    reader = TorchServeReader()
+    message, other = (
+        torchserve.PredictionsRequest(model_name="m", input=inputs).SerializeToString()
+        for inputs in ({"data": b"one", "more": b"x"}, {"data": b"two"})
+    )
+    gone = _applied(reader, "more=missing", message)
+    assert gone is not None
+    assert _inputs(reader, gone.message) == {"data": b"one"}
+    assert reader.read_request(gone.message).model == "m"
+    swapped = _applied(reader, "data:swap", message, other)
+    assert swapped is not None
+    assert _inputs(reader, swapped.message) == {"data": b"two", "more": b"x"}
+    assert _applied(reader, "more:swap", message, other) is None
+    assert _applied(reader, "data:noise=0.1", message) is None, "nobody knows what is in it"
 
 
 def _own() -> tuple[Reader, Any]:

@@ -46,6 +46,13 @@ def test_a_wrong_file_exits_with_2_and_tells_all_errors_and_what_to_do(tmp_path:
     assert "--help" in done.stderr
 
 
+def test_a_skip_reason_that_is_none_is_a_mistake_and_nobody_is_asked() -> None:
+    done = command("skipped", "--reason", "nonsense", "127.0.0.1:1")
+    assert done.returncode == 2
+    assert "queue_full" in done.stderr
+    assert "127.0.0.1:1" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [

@@ -36,6 +36,22 @@ def test_meaning_bounds_default_and_liveness_are_those_of_the_code() -> None:
     assert "paused" in row("Top level", "paused")[0]
 
 
+def test_what_all_kinds_of_criteria_have_stands_once_and_the_rest_with_each() -> None:
+    text = reference()
+    assert text.count("| `slice_margin` |") == text.count("| `margin` |") == 1
+    assert row("judge.criteria[] of every kind", "margin")[4].startswith("How much worse")
+    assert row("judge.criteria[] of kind recall_at_k", "k")[4], "declared in a class above"
+    assert row("judge.criteria[] of kind recall", "decision")[1] == "section"
+    assert "Share, or mean score, of calls" in text, "what the kind measures, as its file says"
+
+
+def test_every_setting_of_every_kind_of_criterion_has_a_meaning() -> None:
+    sections = reference().split("\n## ")
+    criteria = [s for s in sections if s.startswith("judge.criteria[] of ")]
+    lines = [line for s in criteria for line in s.splitlines() if line.startswith("| `")]
+    assert [line for line in lines if line.endswith("|  |") and "`kind`" not in line] == []
+
+
 def test_every_setting_is_there() -> None:
     text = reference()
     for name, field in Settings.model_fields.items():

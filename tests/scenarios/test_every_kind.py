@@ -1,7 +1,7 @@
 """Every kind of criterion through real processes, judged in blocks of time, as it is by default.
 
-One run of traffic for each candidate, all criteria at once; only the blocks are short. Brier score
-and log loss are not here, for the test's server gives no probabilities.
+One run of traffic for each candidate, all criteria at once; only the blocks are short. A new kind
+goes into `HARMED` or `UNHARMED`, or into `ELSEWHERE`, which says why.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import csv
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import grpc
 
+from sidecar.judge.criteria.base import Criterion
+from sidecar.judge.criteria.kinds import AnyCriterion
 from tests.scenarios.stack import servers, sidecar
 from tests.scenarios.verdicts import (
     CLASSES,
@@ -27,6 +29,7 @@ from tests.scenarios.verdicts import (
 )
 from tests.scenarios.verdicts import report as told_by
 
+KINDS: tuple[type[Criterion], ...] = get_args(get_args(AnyCriterion)[0])
 ROUND = 1600  # calls, and their labels
 ROUNDS = 12
 AT_ONCE, EVERY = 8, 0.02  # calls, evenly: a block weighs as many calls as it has
@@ -67,6 +70,18 @@ UNHARMED = [
     _kind("recall_at_k", 0.2, outputs="class", k=1, labels="sample"),
     _kind("ndcg_at_k", 0.2, outputs="class", k=1, labels="sample"),
 ]
+
+NO_PROBABILITIES = "the test's server gives none"
+IN_TEST_LATENCY = "how long things take is asked in test_latency and test_streams"
+ELSEWHERE = {
+    "brier": NO_PROBABILITIES,
+    "log_loss": NO_PROBABILITIES,
+    **{
+        kind.model_fields["kind"].default: IN_TEST_LATENCY
+        for kind in KINDS
+        if kind.measures_latency
+    },
+}
 
 
 def _judged(
@@ -110,6 +125,11 @@ def _labels(path: Path, calls: range) -> Path:
 def _class(number: int) -> int:
     """What the test's model answers."""
     return 2 * number + 1
+
+
+def test_every_kind_is_here_or_it_is_said_where() -> None:
+    here = [row["kind"] for row in (*HARMED, *UNHARMED)]
+    assert sorted([*here, *ELSEWHERE]) == sorted(k.model_fields["kind"].default for k in KINDS)
 
 
 def test_every_kind_passes_a_candidate_that_is_production_and_nothing_is_never_a_pass(

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from sidecar.compare.payload import Reader
-from sidecar.compare.readers import open_inference, seldon, tensorflow_serving
+from sidecar.compare.readers import open_inference, seldon, tensorflow_serving, torchserve
 
 _ALL: Final = (
     open_inference.PROTOCOL,
     tensorflow_serving.PROTOCOL,
     seldon.PROTOCOL,
+    torchserve.PROTOCOL,
 )
 
 # gRPC's own services: never a prediction, whatever the server serves.

@@ -35,7 +35,7 @@ def firsts(value: Value, k: int) -> tuple[tuple[int, ...], ...]:
 class AtK(Labelled):
     """What is among the first k, not in which order."""
 
-    k: Count = 10
+    k: Count = 10  # items that are looked at, from the first
 
     def rows(self, value: Value) -> tuple[Decided, ...]:
         """See `Labelled.rows`: item numbers as ranked, or of scores the indices of the best."""

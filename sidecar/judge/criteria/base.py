@@ -124,14 +124,18 @@ class Plan:
 
 
 class Criterion(Section):
-    """One thing that must be good enough, and how good that is. Kinds are its subclasses."""
+    """One thing that must be good enough, and how good that is."""
 
-    kind: str
+    kind: str  # one of those below
+    # As the report calls it: small letters, digits, ".", "_" and "-".
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
-    margin: Finite  # in the kind's unit
+    # How much worse the shadow may be, in the unit of what the kind measures: a share, a change, a
+    # difference of shares, or seconds; 0.01 is 1 % of calls.
+    margin: Finite
     required: bool = False  # else informative: shown, and no part of the verdict
-    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0  # share of the rejecting alpha
-    methods: Glob = "*"
+    # Its share of the alpha that FAIL may err by, beside the other required criteria.
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    methods: Glob = "*"  # glob over the methods that it is about
     slices: tuple[Glob, ...] = ("*",)  # names of the slices in which it is watched too
     # How bad a slice may be for PASS to count it as shown, in the unit of margin; none: twice the
     # margin.

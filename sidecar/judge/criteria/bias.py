@@ -39,7 +39,7 @@ class Bias(Mean):
     """Are outputs larger, or smaller, on average."""
 
     kind: Literal["bias"] = "bias"
-    outputs: Glob = "*"
+    outputs: Glob = "*"  # glob over the names of the outputs that it is about
     direction: Literal["increase", "decrease", "both"] = "both"  # which way is bad
 
     def problems(self) -> list[str]:

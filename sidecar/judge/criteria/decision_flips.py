@@ -26,8 +26,8 @@ class DecisionFlips(Rate, Mean):
     """Would something else be done."""
 
     kind: Literal["decision_flips"] = "decision_flips"
-    outputs: Glob = "*"
-    decision: Decision | None = None
+    outputs: Glob = "*"  # glob over the names of the outputs that it is about
+    decision: Decision | None = None  # what is done with an output; must be given
     needs_values: ClassVar[bool] = True
 
     def problems(self) -> list[str]:

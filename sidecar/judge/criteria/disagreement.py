@@ -30,7 +30,7 @@ class Disagreement(Rate, Mean):
     """Do the answers disagree."""
 
     kind: Literal["disagreement"] = "disagreement"
-    outputs: Glob = "*"
+    outputs: Glob = "*"  # glob over the names of the outputs that it is about
     score: Literal["any", "mean"] = "any"  # does any output differ, or how much
     net: bool = True  # net of the control's, where there is a control
 

@@ -56,7 +56,7 @@ class Decisions:
 class Labelled(Mean):
     """How much worse the shadow is, by labels; the margin is how much worse it may be."""
 
-    outputs: Glob = "*"
+    outputs: Glob = "*"  # glob over the names of the outputs that it is about
     labels: Literal["disagreements", "sample"] = "disagreements"  # which pairs get labels
     needs_labels: ClassVar[bool] = True
     needs_values: ClassVar[bool] = True
@@ -181,7 +181,7 @@ class Labelled(Mean):
 class ByDecision(Labelled):
     """About a decision with one answer a row, against the true one."""
 
-    decision: Decision | None = None
+    decision: Decision | None = None  # what is done with an output; must be given
 
     def problems(self) -> list[str]:
         """See `Criterion.problems`."""

@@ -43,7 +43,9 @@ class LatencyPerCall(OfTimes):
     """Is the shadow slower, call by call."""
 
     kind: Literal["latency_per_call"] = "latency_per_call"
-    quantile: Annotated[float, Field(gt=0, lt=1)] = MEDIAN
+    quantile: Annotated[float, Field(gt=0, lt=1)] = (
+        MEDIAN  # which one; only the median can be required
+    )
     figure_is_mean: ClassVar[bool] = False
 
     def problems(self) -> list[str]:

@@ -64,7 +64,7 @@ class LatencyRatio(OfTimes):
     """Is the shadow slower, at a quantile."""
 
     kind: Literal["latency_ratio"] = "latency_ratio"
-    quantile: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    quantile: Annotated[float, Field(gt=0, lt=1)] = 0.95  # which one
     figure_is_mean: ClassVar[bool] = False
 
     def problems(self) -> list[str]:

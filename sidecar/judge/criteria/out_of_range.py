@@ -22,8 +22,8 @@ class OutOfRange(Mean):
     """Does the shadow say what production never says."""
 
     kind: Literal["out_of_range"] = "out_of_range"
-    outputs: Glob = "*"
-    range: tuple[Finite, Finite] | None = None  # None: learned from production
+    outputs: Glob = "*"  # glob over the names of the outputs that it is about
+    range: tuple[Finite, Finite] | None = None  # low, high; nothing: learned from production
     warmup_calls: Count = 1000  # calls from which a range is learned
     needs_values: ClassVar[bool] = True
 

@@ -10,11 +10,13 @@ from sidecar.compare.readers.opaque import OpaqueReader
 from sidecar.compare.readers.open_inference import OpenInferenceReader
 from sidecar.compare.readers.seldon import SeldonReader
 from sidecar.compare.readers.tensorflow_serving import PredictReader
+from sidecar.compare.readers.torchserve import TorchServeReader
 from sidecar.replay.changes.base import Change, Changed, Changer, Normal
 from sidecar.replay.changes.fields import changer_of
 from sidecar.replay.changes.open_inference import change_infer
 from sidecar.replay.changes.seldon import change_seldon
 from sidecar.replay.changes.tensorflow import change_predict
+from sidecar.replay.changes.torchserve import change_predictions
 
 
 def changer(reader: Reader) -> Changer | None:
@@ -26,6 +28,8 @@ def changer(reader: Reader) -> Changer | None:
             return change_predict
         case SeldonReader():
             return change_seldon
+        case TorchServeReader():
+            return change_predictions
         case DescriptorReader():
             return changer_of(reader.request)
     return None

@@ -10,12 +10,14 @@ from sidecar.compare.payload import MAX_OUTPUTS, Reader, UndecodableError
 from sidecar.compare.readers.bound import MAX_MESSAGES, check
 from sidecar.compare.readers.descriptors import DescriptorReader
 from sidecar.compare.readers.open_inference import OpenInferenceReader, OpenInferenceStreamReader
+from sidecar.compare.readers.protocols import READERS
 from sidecar.compare.readers.seldon import SeldonReader
 from sidecar.compare.readers.tensorflow_serving import (
     ClassifyReader,
     PredictReader,
     RegressReader,
 )
+from sidecar.compare.readers.torchserve import TorchServeReader
 from sidecar.pb.inference import open_inference_pb2 as oip
 from sidecar.pb.inference import seldon_pb2 as seldon
 from sidecar.pb.inference import tensorflow_serving_pb2 as tf
@@ -32,22 +34,28 @@ def field(number: int, content: bytes) -> bytes:
     return bytes([number << 3 | 2]) + length + bytes([size]) + content
 
 
-@pytest.mark.parametrize(
-    ("reader", "message"),
-    [
-        (OpenInferenceReader(), field(5, b"") * MANY),
-        (OpenInferenceReader(), field(5, field(4, b"") * MANY)),  # one output's parameters
-        (OpenInferenceReader(), field(5, b"") * MANY + b"\xff"),  # cut off at the end
-        (OpenInferenceStreamReader(), field(5, b"") * MANY),
-        (OpenInferenceStreamReader(), field(2, field(5, b"") * MANY)),
-        (PredictReader(), field(1, b"") * MANY),
-        (PredictReader(), field(1, field(2, field(2, field(2, b"") * MANY)))),  # dimensions
-        (ClassifyReader(), field(1, field(1, field(1, b"") * MANY))),
-        (RegressReader(), field(1, field(1, b"") * MANY)),
-        (SeldonReader(), field(3, field(3, field(1, b"") * MANY))),
-        (DescriptorReader(oip.ModelInferRequest, oip.ModelInferResponse), field(5, b"") * MANY),
-    ],
-)
+TOO_MANY: list[tuple[Reader, bytes]] = [
+    (OpenInferenceReader(), field(5, b"") * MANY),
+    (OpenInferenceReader(), field(5, field(4, b"") * MANY)),  # one output's parameters
+    (OpenInferenceReader(), field(5, b"") * MANY + b"\xff"),  # cut off at the end
+    (OpenInferenceStreamReader(), field(5, b"") * MANY),
+    (OpenInferenceStreamReader(), field(2, field(5, b"") * MANY)),
+    (PredictReader(), field(1, b"") * MANY),
+    (PredictReader(), field(1, field(2, field(2, field(2, b"") * MANY)))),  # dimensions
+    (ClassifyReader(), field(1, field(1, field(1, b"") * MANY))),
+    (RegressReader(), field(1, field(1, b"") * MANY)),
+    (SeldonReader(), field(3, field(3, field(1, b"") * MANY))),
+    (TorchServeReader(), field(3, b"") * MANY),
+    (DescriptorReader(oip.ModelInferRequest, oip.ModelInferResponse), field(5, b"") * MANY),
+]
+
+
+def test_every_reader_is_asked() -> None:
+    asked = {type(reader) for reader, _ in TOO_MANY}
+    assert {type(reader) for reader in READERS.values()} <= asked
+
+
+@pytest.mark.parametrize(("reader", "message"), TOO_MANY)
 def test_too_many_messages_are_refused_before_any_is_made(reader: Reader, message: bytes) -> None:
     with pytest.raises(UndecodableError, match="more than 100000 messages in one"):
         reader.read_response(message)

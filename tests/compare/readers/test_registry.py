@@ -77,6 +77,8 @@ def test_no_prediction_is_excluded_by_default() -> None:
         "/inference.GRPCInferenceService/RepositoryModelLoad",
         "/tensorflow.serving.ModelService/HandleReloadConfigRequest",
         "/seldon.protos.Model/SendFeedback",
+        "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Ping",
+        "/org.pytorch.serve.grpc.management.ManagementAPIsService/UnregisterModel",
     ],
 )
 def test_what_is_no_prediction_is_not_shadowed_by_default(method: str) -> None:
