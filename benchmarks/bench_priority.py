@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import statistics
 import sys
 from collections import defaultdict
@@ -189,6 +190,7 @@ def main() -> None:
     lacking = machine.missing() + ([] if is_built() else ["the compiled build: make compiled"])
     if lacking:
         sys.exit("\n".join(lacking))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that groups and processes end
     with ExitStack() as stack:
         ways = [by_setting(name) for name in SETTINGS]
         ways += [from_outside(name, *how) for name, how in OUTSIDE.items()]

@@ -46,7 +46,7 @@ class Columns:
         """`first` are the rows that the types of chosen inputs and outputs are read from."""
         self._mask = settings.mask
         self._payloads = settings.payloads
-        self._fixed = fixed_schema()
+        self._fixed = fixed_schema(settings.what)
         typed = _types(first)
         # What is masked is text, whatever it was.
         typed = {

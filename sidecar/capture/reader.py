@@ -17,7 +17,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from sidecar.capture.budget import OPEN, SUFFIX
-from sidecar.capture.schema import ADDED, VERSION, VERSION_KEY, fixed_schema
+from sidecar.capture.schema import ADDED, ALL, VERSION, VERSION_KEY, WHAT_KEY, fixed_schema
 from sidecar.capture.where import WhereError, parse_where
 
 BATCH_ROWS = 1024
@@ -44,6 +44,7 @@ class Captured:
     where: Any = None  # an Arrow expression
     filesystem: Any = None
     left_out: Mapping[str, str] = field(default_factory=dict)  # typed columns, and why
+    chosen: tuple[str, ...] = ()  # why pairs are in the files, where not all are: `capture.what`
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows in order of the files' names, in bounded batches.
@@ -176,7 +177,9 @@ def _remote(places: Sequence[str], where: str) -> Captured:
 def _captured(
     files: Sequence[str], schemas: Sequence[pa.Schema], where: str, filesystem: Any
 ) -> Captured:
-    schema, left_out = _unified(schemas)
+    told = {(schema.metadata or {}).get(WHAT_KEY, b"").decode() for schema in schemas}
+    chosen = tuple(sorted(told - {ALL, ""}))
+    schema, left_out = _unified([schema.remove_metadata() for schema in schemas])
     expression = None
     if where:
         try:
@@ -188,7 +191,7 @@ def _captured(
             ds.dataset(pa.Table.from_batches([], schema)).scanner(filter=expression).head(0)
         except (pa.ArrowException, NotImplementedError) as error:
             raise CapturedError([f"--where: {where!r}: {_line(error)}"]) from None
-    return Captured(tuple(files), schema, expression, filesystem, left_out)
+    return Captured(tuple(files), schema, expression, filesystem, left_out, chosen)
 
 
 def _unified(schemas: Sequence[pa.Schema]) -> tuple[pa.Schema, dict[str, str]]:
@@ -236,7 +239,7 @@ def _schema(name: str, schema: pa.Schema) -> pa.Schema:
     if wrong:
         more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise CapturedError([f"{name}: not as captured: {'; '.join(wrong[:3])}{more}"])
-    return schema.remove_metadata()
+    return schema
 
 
 def _same(schema: pa.Schema, column: pa.Field) -> bool:

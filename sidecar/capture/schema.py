@@ -14,6 +14,9 @@ VERSION: Final = 2
 """1: `scores` was always empty. 2: it is filled, and there is `shadow_wait_ms`."""
 ADDED: Final = ("shadow_wait_ms",)  # columns that came later than version 1
 VERSION_KEY: Final = b"shadow_sidecar.capture_version"
+WHAT_KEY: Final = b"shadow_sidecar.capture_what"
+"""Which pairs are in a file: `capture.what`. Files before this key do not say."""
+ALL: Final = "all"
 INPUT: Final = "input."
 PRODUCTION: Final = "production."
 SHADOW: Final = "shadow."
@@ -86,11 +89,15 @@ _COLUMNS: Final = (
 MEANINGS: Final = {name: meaning for name, _, _, meaning in _COLUMNS if meaning}
 
 
-def fixed_schema() -> pa.Schema:
-    """The columns that every file has, without those of chosen inputs and outputs."""
+def fixed_schema(what: str = ALL) -> pa.Schema:
+    """The columns that every file has, without those of chosen inputs and outputs.
+
+    Args:
+        what: which pairs are written (`capture.what`).
+    """
     return pa.schema(
         [pa.field(name, kind, nullable) for name, kind, nullable, _ in _COLUMNS],
-        metadata={VERSION_KEY: str(VERSION).encode()},
+        metadata={VERSION_KEY: str(VERSION).encode(), WHAT_KEY: what.encode()},
     )
 
 

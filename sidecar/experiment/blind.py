@@ -2,20 +2,25 @@
 
 Rule: what could not be seen must not be taken for agreement. The wire counts every call, so the
 books are exact: what it counted on this observer's connections is what was seen here and what was
-not. Each of the latter is taken for one that was to be compared, by the chance that the operator
-gave it; which errs towards lower coverage. Until the wire has said how many there were, the books
-are unsettled and nothing passes. Pure. Counterparts: the records COUNTED, STATS and HELLO of
-`sidecar.wire.records`; `judging`, whose coverage this is part of.
+not. Where the wire was killed with its observer nobody has counted the last moment, and as many
+calls are taken for missed as the busiest one lately had. Each is taken for one that was to be
+compared, by the chance that the operator gave it; which errs towards lower coverage. Until the wire
+has said how many there were, the books are unsettled and nothing passes. Pure. Counterparts: the
+records COUNTED, STATS and HELLO of `sidecar.wire.records`; `judging`, whose coverage this is part
+of.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 from sidecar.call import INELIGIBLE, SkipReason
 from sidecar.experiment.ledger import Counts
 
+LATELY = 60  # times that the books were kept, about once a second
+UNKEPT = 2  # between two of those and what is on the disk: so many times as much may be unknown
 _BLIND = "session_blind_calls"  # in STATS: since the session began, this observer's alone
 
 
@@ -31,6 +36,9 @@ class BlindCalls:
         self._resumed = False  # of a process that is gone, and no wire has told yet
         self._lost = False  # a session ended, and nobody has said yet what was in it
         self._unreadable: set[int] = set()  # connections whose calls are not known yet
+        self._lately: deque[int] = deque(maxlen=LATELY)  # calls between two times of keeping
+        self._at_last = 0  # calls at the last of them
+        self._unknown = 0  # if the wire is another: as many calls may have died with it
 
     @property
     def unsettled(self) -> int:
@@ -47,13 +55,21 @@ class BlindCalls:
             return None
         return [self._life, self._session, self._answered - in_flight]
 
-    def resume(self, kept: list[Any] | None, *, whole: bool = True) -> None:
+    def most_lately(self) -> int:
+        """Called whenever books are kept: how many calls nobody would know of after a kill."""
+        self._lately.append(max(0, self._answered - self._at_last))
+        self._at_last = self._answered
+        return UNKEPT * max(self._lately)
+
+    def resume(self, kept: list[Any] | None, *, whole: bool = True, unknown: int = 0) -> None:
         """Go on with the books of a process that is gone: nobody knows yet what came after.
 
         Args:
             kept: None: it was gone before any books were kept.
             whole: no session after the one of the books has been answered for.
+            unknown: `most_lately` of that process; 0: it ended, and was not killed.
         """
+        self._unknown = unknown
         self._life, self._session, self._answered = kept or (None, None, 0)
         self._lost, self._resumed = True, whole
 
@@ -66,7 +82,7 @@ class BlindCalls:
 
         Of calls that came before this observer's first session nobody here needs to know.
         """
-        missed = 0
+        missed = unknown = 0
         if self._session is not None or self._resumed:
             missed = int(hello.get("unattended_calls", 0))
             ended = hello.get("ended", {})
@@ -74,14 +90,16 @@ class BlindCalls:
             if hello.get("life") == self._life:
                 known = int(str(self._session or 0))
                 missed += max(0, int(ended.get(str(known), 0)) - self._answered)
+            elif self._resumed:
+                unknown = self._unknown
             if self._resumed:
                 # Processes in between were killed before they had kept any books.
                 later = (ended, hello.get("unattended", {}))
                 missed += sum(int(n) for had in later for s, n in had.items() if int(s) > known)
         self._life, self._session = hello.get("life"), hello.get("session")
-        self._blind = self._answered = 0
+        self._blind = self._answered = self._at_last = self._unknown = 0
         self._lost = self._resumed = False
-        return self._missed(missed)
+        return self._missed(missed) + unknown
 
     def detached(self) -> None:
         """The session has ended; the next wire's greeting says what was in it."""

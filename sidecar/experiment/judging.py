@@ -118,10 +118,14 @@ class Judging:
             latest = [judged for judged in resumed if self.keeping.latest(judged)]
             kept = (j.row.books for j in latest or resumed)
             books = next((books for books in kept if books), None)
-            self.blind.resume(None if books is None else books[:3], whole=bool(latest))
+            self.blind.resume(
+                None if books is None else books[:3],
+                whole=bool(latest),
+                unknown=max((int(n) for n in (books or [])[4:]), default=0),
+            )
             self._miss(0, 0.0)
             for name, judged in self.shadows.items():
-                self._most[name] = max([0.0, *(judged.row.books or [])[3:]])
+                self._most[name] = max([0.0, *(judged.row.books or [])[3:4]])
 
     def _rules_of(self, settings: Settings) -> dict[str, str]:
         """Beside what is declared: everything that changes what is counted about a shadow."""
@@ -353,19 +357,19 @@ class Judging:
 
     def _keep(self, now_ns: int) -> None:
         self._keep_ns = now_ns + SWEEP_NS
-        self._write_books(self._ledger.calls.in_flight)
+        self._write_books(self._ledger.calls.in_flight, self.blind.most_lately())
         self.keeping.sweep(self.shadows.values(), now_ns)
 
-    def _write_books(self, in_flight: int) -> None:
+    def _write_books(self, in_flight: int, unknown: int) -> None:
         books = self.blind.kept(in_flight)
         now_ns = self._now_ns()
         for name, judged in self.shadows.items():
             judged.account(now_ns)  # else the books would have calls that the row has not
-            told = None if books is None else [*books, self._most[name]]
+            told = None if books is None else [*books, self._most[name], unknown]
             judged.row.has_changed |= judged.row.books != told
             judged.row.books = told
 
     def close(self) -> None:
         """Keep what was counted to the last call."""
-        self._write_books(0)
+        self._write_books(0, 0)
         self.keeping.close(self.shadows.values(), self._now_ns())

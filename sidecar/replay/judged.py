@@ -11,10 +11,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sidecar.capture.reader import Captured, open_captured
 from sidecar.judge.labels import Label
+from sidecar.judge.report import State
 from sidecar.log import Log
 from sidecar.replay.book import Book
 from sidecar.replay.recorded import began_ns, recorded
@@ -81,6 +83,25 @@ def added_up(parts: Sequence[tuple[str, Sequence[bytes]]], generated: float) -> 
             part = part_of_message(pb.ShadowCounts.FromString(message), file)
             by_shadow.setdefault(part.shadow, []).append(part)
     return [build(found, generated) for _, found in sorted(by_shadow.items())]
+
+
+def of_some(reports: Sequence[Report], captured: Captured) -> list[Report]:
+    """The same, where the files hold only some of the pairs: those that differed, and a few more.
+
+    What share of all calls differs cannot be told from calls that are there because they differ.
+    """
+    if not captured.chosen:
+        return list(reports)
+    found = []
+    for report in reports:
+        why = (
+            f"the files have pairs because they differ (capture.what: "
+            f"{', '.join(captured.chosen)}), so nothing follows for all calls; to judge again, "
+            f"capture all; of these: {report.verdict.reason}"
+        )
+        verdict = replace(report.verdict, state=State.INCONCLUSIVE, reason=why)
+        found.append(replace(report, verdict=verdict))
+    return found
 
 
 def on_spark(

@@ -32,6 +32,10 @@ from sidecar.tee.settings import ShadowSettings
 
 CAPTURED = "captured"
 SAVE_SECONDS = 10.0
+SOME = (
+    "the calls are there because another candidate differed in them (capture.what: {what}): the "
+    "verdict is about such calls, and says nothing of all"
+)
 TIMES_APART = (
     "Production's latencies were captured elsewhere and then: the candidate's are not comparable "
     "to them, and no criterion is about latency."
@@ -194,12 +198,20 @@ class Session:
             late=progress.late,
             status=status,
             reports=added_up([("", [*before, *self.book.messages()])], time.time()),
-            notes=[TIMES_APART] if chosen.against == CAPTURED else [],
+            notes=_notes(chosen),
             asked=self._asked,
             done=self._done.plain(),
             parts=[base64.b64encode(part).decode() for part in [*before, *kept]],
         )
         return found if self._before is None else _together(self._before, found)
+
+
+def _notes(chosen: Chosen) -> list[str]:
+    """What a verdict on these calls does not say."""
+    found = [TIMES_APART] if chosen.against == CAPTURED else []
+    if chosen.captured.chosen:
+        found.append(SOME.format(what=", ".join(chosen.captured.chosen)))
+    return found
 
 
 def _together(before: Results, now: Results) -> Results:

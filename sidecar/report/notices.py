@@ -141,15 +141,25 @@ def of_away(away: Away) -> list[str]:
 
 
 def of_limited(skipped: Mapping[str, int], compared: int) -> list[str]:
-    """That a rate limit, which keeps the head of each burst, left out a large share of calls."""
+    """That a large share of calls was left out by what is no draw: a rate limit, or a pause."""
     limited = skipped.get(SkipReason.RATE_LIMITED.value, 0)
+    paused = skipped.get(SkipReason.PAUSED.value, 0)
+    found = []
+    if paused and paused >= LIMITED_SHARE * (paused + compared):
+        share = paused / (paused + compared)
+        found.append(
+            f"{_count(paused, 'call')} ({share:.0%}) came while shadowing was paused: the verdict "
+            "says nothing about them, and who pauses when the shadow looks bad takes its bad calls "
+            "out"
+        )
     if not limited or limited < LIMITED_SHARE * (limited + compared):
-        return []
+        return found
     share = limited / (limited + compared)
     return [
+        *found,
         f"{_count(limited, 'call')} ({share:.0%}) were over shadows[].rate, which keeps the first "
         "calls of each burst and no draw of all: the verdict says nothing about the rest; to have "
-        "them stood for, lower shadows[].fraction until the rate is rarely met"
+        "them stood for, lower shadows[].fraction until the rate is rarely met",
     ]
 
 

@@ -59,7 +59,7 @@ def judge(
 
     from sidecar.capture.once import check_once
     from sidecar.capture.reader import CapturedError, open_captured
-    from sidecar.replay.judged import added_up, judge_file, on_spark, shadows_in
+    from sidecar.replay.judged import added_up, judge_file, of_some, on_spark, shadows_in
     from sidecar.report.table import render
 
     errors: list[str] = []
@@ -84,7 +84,7 @@ def judge(
         refuse(error.errors)
     except ModuleNotFoundError as error:
         refuse([f"{error.name} is missing: pip install {error.name}"])
-    reports = added_up(parts, time.time())
+    reports = of_some(added_up(parts, time.time()), found)
     if as_json:
         from sidecar.report.as_json import to_json
 

@@ -45,7 +45,7 @@ def test_calls_that_only_the_wire_saw_lower_coverage() -> None:
     assert house.judged.coverage == Coverage(300, 400, 100)
     verdict = house.judged.evaluate(house.now_ns)
     assert (verdict.state, verdict.coverage) == (State.INCONCLUSIVE, 0.75)
-    assert "(100 came on connections that cannot be followed)" in verdict.reason
+    assert "(100 were not seen by the observer)" in verdict.reason
 
 
 def test_of_blind_calls_each_is_counted_once() -> None:

@@ -616,6 +616,29 @@ def test_another_wire_s_earlier_sessions_are_missed_too(folder: Path) -> None:
     assert two.house.judged.coverage.blind == 500
 
 
+@pytest.mark.parametrize("killed", [True, False])
+def test_what_the_wire_was_killed_with_is_taken_for_missed(folder: Path, killed: bool) -> None:
+    one = Life(folder, wire=False)
+    one.attach(greeting(life="a"))
+    for calls in (5, 20, 10):
+        one.serve(calls)
+        for _ in range(calls):
+            one.house.judging.blind.seen()
+        one.second()
+    if killed:
+        one.kill()
+    else:
+        one.house.judging.close()
+    two = Life(folder, wire=False)
+    two.attach(greeting(life="b"))
+    assert two.house.judged.coverage.blind == (2 * 20 if killed else 0)
+    assert two.house.judged.evaluate(SECOND).calls == 35
+    two.kill()
+    three = Life(folder, wire=False)  # at once, by the same wire: nothing is counted again
+    three.attach(greeting(life="b", session=2))
+    assert three.house.judged.coverage.blind == (2 * 20 if killed else 0)
+
+
 def test_a_process_that_was_killed_before_it_kept_anything_is_not_forgotten(folder: Path) -> None:
     one = Life(folder, wire=False)
     one.attach(greeting())

@@ -125,7 +125,7 @@ def test_where_much_is_not_compared_that_is_said_before_how_few_calls_there_are(
     unseen = decide(settings(RATE), plans_of(settings(RATE)), total)
     assert unseen.state is State.INCONCLUSIVE
     assert unseen.reason == (
-        "20 of 400 calls were compared (380 came on connections that cannot be followed): "
+        "20 of 400 calls were compared (380 were not seen by the observer): "
         "coverage is 5.0%, its floor 90.0%"
     )
     assert unseen.blind == 380

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from sidecar.call import Observation
+from sidecar.capture.reader import open_captured
 from sidecar.capture.settings import CaptureSettings
 from sidecar.capture.writer import Capture
 from sidecar.judge.report import State
 from sidecar.log import Log
 from sidecar.replay.book import offline
-from sidecar.replay.judged import added_up, judge_file
+from sidecar.replay.judged import added_up, judge_file, of_some
 from sidecar.report.report import Report
 from sidecar.settings.settings import Settings
 from tests.capture.rows import row
@@ -36,12 +37,17 @@ SETTINGS = offline(
 
 
 def written(
-    folder: Path, numbers: range, *, score: float = 1.0, inputs: int = 10**9, gap_ns: int = 10**9
+    folder: Path,
+    numbers: range,
+    *,
+    score: float = 1.0,
+    inputs: int = 10**9,
+    gap_ns: int = 10**9,
+    what: str = "all",
 ) -> str:
     """One captured file, always of the same name: `inputs` different requests in turn."""
-    capture = Capture(
-        CaptureSettings(dir=str(folder), payloads=True, what="all"), "life", Log("test")
-    )
+    settings = CaptureSettings.model_validate({"dir": str(folder), "payloads": True, "what": what})
+    capture = Capture(settings, "life", Log("test"))
     for number in numbers:
         made = row(number)
         made = made._replace(
@@ -75,3 +81,18 @@ def test_requests_that_repeat_within_a_second_count_once_as_they_do_live(
 ) -> None:
     report = judged(written(tmp_path / "a", range(400), inputs=40, gap_ns=gap_ns))
     assert report.verdict.calls == counted
+
+
+@pytest.mark.parametrize("what", ["differing", "sample"])
+def test_of_pairs_that_are_there_because_they_differ_nothing_follows_for_all(
+    tmp_path: Path, what: str
+) -> None:
+    file = written(tmp_path / "some", range(200), score=9.0, what=what)
+    whole = written(tmp_path / "all", range(200), score=9.0)
+    report = judged(file)
+    assert report.state is State.FAIL
+    (report,) = of_some([report], open_captured([file]))
+    assert report.state is State.INCONCLUSIVE
+    assert f"capture.what: {what}" in report.verdict.reason
+    (report,) = of_some([judged(whole)], open_captured([whole]))
+    assert report.state is State.FAIL

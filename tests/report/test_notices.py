@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from sidecar.call import SkipReason
 from sidecar.report.build import build
-from sidecar.report.live import part_of
+from sidecar.report.live import part_of, report_of
 from sidecar.report.notices import noise_rules, noisy, of_sums, rules_text
 from sidecar.report.report import OutputRow
 from sidecar.wire.records import Kind
@@ -106,3 +106,15 @@ def test_a_sidecar_with_nothing_to_say_says_nothing() -> None:
     house = House({})
     house.call(told(1.0))
     assert build([part_of(house.experiment.state(), house.judged)], 1.0).notices == ()
+
+
+def test_calls_left_out_by_a_pause_are_told_of_where_they_are_many() -> None:
+    house = House({})
+    for _ in range(91):
+        house.call(told(1.0))
+    for calls in (10, 1):
+        assert report_of(house.experiment.state(), house.judged).notices == ()
+        for _ in range(calls):
+            house.ledger.refuse(SkipReason.PAUSED)
+    (said,) = report_of(house.experiment.state(), house.judged).notices
+    assert said.startswith("11 calls (11%) came while shadowing was paused")
