@@ -91,6 +91,8 @@ class Experiment:
             "passed_unix": self.passed_unix,
             "window": self.latches.window,
             "latest": self.latches.latest,
+            "controls": self.latches.controls,
+            "noisy": self.latches.noisy,
             "watches": {
                 name: [watch.to_dict() for watch in watches]
                 for name, watches in self.latches.watches.items()
@@ -109,6 +111,8 @@ class Experiment:
             decided_unix_ns=int(data["passed_unix"] * 1e9),
             window=None if window is None else Coverage(*window),
             latest=data.get("latest"),
+            controls={name: (n, k) for name, (n, k) in data.get("controls", {}).items()},
+            noisy=dict(data.get("noisy", {})),
         )
         for name, watches in data["watches"].items():
             latches.watches[name] = [Watch.from_dict(watch) for watch in watches]

@@ -23,10 +23,10 @@ from sidecar.judge.counts import Snapshot, SnapshotKey, Total, alike, counts_of,
 from sidecar.judge.criteria.base import Plan
 from sidecar.judge.evidence.attempts import alpha_of_attempt
 from sidecar.judge.held import declared_of
-from sidecar.judge.latches import Latches, moment, uncovered
+from sidecar.judge.latches import Latches, moment
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.settings import JudgeSettings
-from sidecar.judge.verdict import decide, plans_of
+from sidecar.judge.verdict import decide, plans_of, silent
 from sidecar.report.build import build, empty_report
 from sidecar.report.copies import copies
 from sidecar.report.part import Part
@@ -150,7 +150,8 @@ class Service:
         settings = lead.settings.model_copy(update={"alpha": alpha})
         plans = plans_of(settings, lead.control_fraction)
         verdict = self._standing(chosen, decide(settings, plans, whole), experiment, plans, whole)
-        verdict = self._of_now(verdict, self._latches(shadow, lead, experiment), whole, settings)
+        latches = self._latches(shadow, lead, experiment)
+        verdict = self._of_now(verdict, latches, whole, settings, plans)
         found = build(
             chosen, unix, verdict=verdict, missing=missing, allow_missing=self.allow_missing
         )
@@ -210,16 +211,21 @@ class Service:
         return self._unnamed.setdefault((shadow, lead.snapshot.rules), Latches())
 
     def _of_now(
-        self, verdict: Verdict, latches: Latches, whole: Total, settings: JudgeSettings
+        self,
+        verdict: Verdict,
+        latches: Latches,
+        whole: Total,
+        settings: JudgeSettings,
+        plans: Sequence[Plan],
     ) -> Verdict:
-        """After a PASS: whether enough of the calls that come now are compared."""
+        """After a PASS: whether it says anything of the calls that come now."""
         if latches.window is None and verdict.state is not State.PASS:
             return verdict
         latches.decided_unix_ns = latches.decided_unix_ns or whole.unix_ns
-        thin = uncovered(latches, whole.coverage, settings.coverage_floor, settings.min_calls)
-        if thin is None or verdict.state is not State.PASS:
+        nothing = silent(settings, plans, whole, latches)
+        if nothing is None or verdict.state is not State.PASS:
             return verdict
-        return replace(verdict, state=State.INCONCLUSIVE, reason=thin)
+        return replace(verdict, state=State.INCONCLUSIVE, reason=nothing)
 
     def _not_on_old(
         self, verdict: Verdict, experiment: Experiment | None, here: set[SnapshotKey]

@@ -44,6 +44,10 @@ class Latches:
     watches: dict[str, list[Watch]] = field(default_factory=dict)  # by criterion, one a claim
     window: Coverage | None = None  # at the begin of the calls whose coverage is looked at next
     latest: float | None = None  # coverage of the last such calls, where it was below its floor
+    # By criterion: answers of its control and how much they differ, when they were last looked at;
+    # and what share they differ in since then, where that is more than it may be.
+    controls: dict[str, tuple[float, float]] = field(default_factory=dict)
+    noisy: dict[str, float] = field(default_factory=dict)
 
     def forget(self, key: CellKey) -> None:
         """What was found of a cell rests on calls that are not known any more: FAIL alone did."""

@@ -29,6 +29,7 @@ from sidecar.judge.evidence.effective import DistinctInputs
 from sidecar.judge.evidence.level import Level
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Entry
+from sidecar.judge.latches import Latches
 
 _OF_CONFIGURATION = frozenset(
     {
@@ -199,6 +200,8 @@ def restore(judge: Judge, pieces: Mapping[str, Any], now_ns: int) -> None:
     ahead = (own.get("_latest_ns") or 0) - (now_ns + judge.unix_offset_ns)
     if ahead > 0:
         judge.unix_offset_ns += ahead  # the clock was set back
+    if "_latches" in own:
+        own["_latches"] = _with_new(codec, own["_latches"], Latches())
     for name, plain in own.items():
         value = codec.value(plain)
         setattr(judge, name, value - judge.unix_offset_ns if name in _TIMES else value)
@@ -233,6 +236,15 @@ def restore(judge: Judge, pieces: Mapping[str, Any], now_ns: int) -> None:
                 judge.label_store.fates = codec.value(value)
     judge.label_store.restore(labels)
     judge.continued(SEQUENCE_LEAP)
+
+
+def _with_new(codec: Codec, plain: Any, fresh: Latches) -> Any:
+    """Decisions outlive the version that made them: what it did not know of is as at the begin."""
+    if not isinstance(plain, dict) or "c" not in plain:
+        return plain
+    known = plain["c"][1]
+    new = {n: codec.plain(getattr(fresh, n)) for n in names_of(fresh) if n not in known}
+    return {"c": [plain["c"][0], {**known, **new}]}
 
 
 def _packed(name: str, level: Level) -> Any:

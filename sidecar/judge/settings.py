@@ -102,6 +102,9 @@ class JudgeSettings(Section):
     min_effective_calls: AtLeast0 = 100.0  # calls that count as new, for PASS
     # Inputs that count as distinct, for PASS: a few that are asked again and again are worth few.
     min_distinct_inputs: AtLeast0 = 30.0
+    # The share of its answers that a control may differ in, for PASS (the criterion's margin, where
+    # that is larger): what it differs in is excused, and a broken one would excuse everything.
+    max_noise: Fraction = 0.1
     # How many shadows are tried at once, for with each one a false PASS is likelier: PASS of each
     # takes its part of alpha. 0: as many as are configured.
     candidates: Annotated[int, Field(ge=0, le=1000)] = 0

@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sidecar.judge.basis import HOURS, seen
+from sidecar.judge.controls import broke_later, noisy
 from sidecar.judge.counts import Coverage, Total
 from sidecar.judge.criteria.base import Plan
 from sidecar.judge.criterion_verdicts import criterion_verdict, is_sliced, standing
@@ -94,9 +95,9 @@ def decide(
                 criteria = [standing(c, total, latches) for c in criteria]
         latches.overall = (decision, reason)
     if decision is State.PASS:
-        thin = uncovered(latches, total.coverage, settings.coverage_floor, settings.min_calls)
-        if thin is not None:  # it holds, and says nothing of now
-            decision, reason = State.INCONCLUSIVE, thin
+        nothing = silent(settings, plans, total, latches)
+        if nothing is not None:  # it holds, and says nothing of now
+            decision, reason = State.INCONCLUSIVE, nothing
     return Verdict(
         state=decision,
         reason=reason + _unread(total.coverage),
@@ -116,6 +117,17 @@ def decide(
         hours_of_day=seen(total)[0],
         days_of_week=seen(total)[1],
     )
+
+
+def silent(
+    settings: JudgeSettings, plans: Sequence[Plan], total: Total, latches: Latches
+) -> str | None:
+    """Why a PASS that stands says nothing of the calls that come now; None where it does.
+
+    Arguments as of `decide`. To be asked at each look after a PASS, for it notes how far it looked.
+    """
+    thin = uncovered(latches, total.coverage, settings.coverage_floor, settings.min_calls)
+    return broke_later(settings, plans, total, latches) if thin is None else thin
 
 
 def _since(
@@ -207,6 +219,9 @@ def _overall(
         return State.INCONCLUSIVE, f"{doubted[0].name} passes, but {why}: {again}"
     if settings.flagged == "hold" and worse:
         return State.WATCHING, worse_words(plans, worse)
+    broken = noisy(settings, plans, criteria, total)
+    if broken is not None:
+        return broken
     few = [c for c in required if c.blocks is not None and c.blocks < settings.min_blocks]
     if few:
         blocks = f"{few[0].blocks:,} of at least {settings.min_blocks:,} blocks"

@@ -161,8 +161,8 @@ def test_slices_of_a_few_calls_each_raise_no_alarm() -> None:
     assert flagged <= 2
 
 
-def test_a_control_that_is_broken_is_told_beside_what_it_excuses() -> None:
-    """Net of a control that differs in half of the calls nearly everything passes: it is said."""
+def test_beside_a_control_that_is_broken_nothing_passes_and_it_is_told_what_it_excuses() -> None:
+    """Net of a control that differs in half of the calls nearly everything would pass."""
     judge = Judge(
         settings(required("disagreement", 0.05), repeat_seconds=0.0),
         "pod",
@@ -181,6 +181,8 @@ def test_a_control_that_is_broken_is_told_beside_what_it_excuses() -> None:
         )
     found = judge.verdict(10**12, Coverage(3000, 3000))
     assert any("the control itself differs in 50" in told for told in found.evidence)
+    assert found.state is State.INCONCLUSIVE
+    assert "the control differs in 50.0% of its own answers, at most 10.0%" in found.reason
 
 
 def _under_load(r_quiet: float, r_heavy: float, hours: float, seed: int = 0) -> list[State]:

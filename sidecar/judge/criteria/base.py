@@ -280,6 +280,13 @@ class Criterion(Section):
         """How much a control itself differs, where its differences are taken off; else None."""
         return None
 
+    def noise(self, plan: Plan, cell: Mapping[str, float]) -> tuple[float, float]:
+        """How many answers of a control count, and the sum of the scores by which those differ.
+
+        Scores in [0, 1]; two zeroes where no differences of a control are taken off.
+        """
+        return 0.0, 0.0
+
     def calls_needed(
         self, plan: Plan, cell: Mapping[str, float], limits: Mapping[Side, float]
     ) -> int | None:

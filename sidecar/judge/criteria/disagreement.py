@@ -124,6 +124,23 @@ class Disagreement(Rate, Mean):
             return None
         return max(0.0, cell.get("k", 0.0) / n - found.estimate)
 
+    def noise(self, plan: Plan, cell: Mapping[str, float]) -> tuple[float, float]:
+        """See `Criterion.noise`: from the sums of the scores, and of the scores less the control's.
+
+        Of the calls whose control gave no answer the scores are in histograms of their own.
+        """
+        controls = cell.get("controls", 0.0)
+        if not plan.net or controls <= 0:
+            return 0.0, 0.0
+        scores = cell.get("k", 0.0)
+        less = 0.0
+        for i, edge in enumerate(plan.edges):
+            less += edge * cell.get(f"{i}", 0.0)
+            scores -= edge * cell.get(f"w{i}", 0.0)
+        differing = plan.control_fraction * (scores - less)
+        # What is below a millionth of an answer is of adding up.
+        return controls, min(controls, differing) if differing > 1e-6 * controls else 0.0
+
     @property
     def about(self) -> str:
         """See `Criterion.about`."""
