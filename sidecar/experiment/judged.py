@@ -57,6 +57,7 @@ class Judged:
         """
         self.counts = counts
         self.digest = digest
+        self.few_keys = ""  # why nothing is known of calls that sampling left out
         self.unsettled = 0  # connections whose calls the wire has not counted yet
         self._latest_ns = now_ns
         self.crowded = 0  # calls of versions for which there was no room: they are lost
@@ -120,7 +121,7 @@ class Judged:
         self.account(now_ns)
         self.row.unsettled = self.unsettled
         verdict = self.row.evaluate(now_ns)
-        if verdict.state is State.PASS and (why := self.is_crowded(now_ns)):
+        if verdict.state is State.PASS and (why := self.few_keys or self.is_crowded(now_ns)):
             verdict = replace(verdict, state=State.INCONCLUSIVE, reason=f"{why}: {verdict.reason}")
             self.row.verdict = verdict
         return verdict

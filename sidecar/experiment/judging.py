@@ -294,6 +294,11 @@ class Judging:
 
     # ---- when somebody asks, and now and then ---------------------------------------------------
 
+    def sampled(self, few_keys: str) -> None:
+        """Learn why a PASS would not hold for what sampling leaves out; empty: it would."""
+        for judged in self.shadows.values():
+            judged.few_keys = few_keys
+
     def sweep(self) -> None:
         """Keep, and evaluate unless that took long. Called about once a second."""
         start = self._now_ns()

@@ -53,6 +53,11 @@ class Operation:
         chosen = not (self._admission.paused or self._admission.ended)
         return self.settings.sample.fraction if chosen else 0.0
 
+    @property
+    def few_keys(self) -> str:
+        """Why no PASS holds for keys that sampling leaves out; empty: many keys are sampled."""
+        return self._admission.keys.few(self.settings.judge.min_distinct_inputs)
+
     def check(self, call: Started, draw: float) -> SkipReason | None:
         """Say why no receiver gets the call, or None; SHED comes last, after every choice."""
         resting = self._rested(call.started_ns)
@@ -102,12 +107,15 @@ class Operation:
     def change(self, settings: Settings) -> Difference:
         """Take over what is live; the rest stays as it was, and is named."""
         found = diff(self.settings, settings)
+        before = self._admission
         self.settings = take_live(self.settings, settings)
         self.harmed = self.harmed and self.settings.paused
         self._admission = replace(
             Admission(self.settings.match, self.settings.sample, self.settings.paused),
-            ended=self._admission.ended,
+            ended=before.ended,
         )
+        if self.settings.sample == before.sample:
+            self._admission = replace(self._admission, keys=before.keys)
         self._tell()
         return found
 

@@ -61,6 +61,8 @@ def of_state(now: State, shadow: str) -> list[str]:
     judged = now.judged.get(shadow)
     if judged is not None and (why := judged.is_crowded(now.now_ns)):
         found.append(f"{why} may not be all that is there")
+    if judged is not None and judged.few_keys:
+        found.append(judged.few_keys)
     found += _of_store(now)
     judge = now.settings.judge
     if not now.control_fraction and any(c.required and c.measures_latency for c in judge.criteria):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from sidecar.call import Metadata, SkipReason, Started
+from sidecar.tee.keys import SampledKeys
 from sidecar.tee.settings import MatchSettings, MetadataCondition, SampleSettings
 
 MAX_METHODS = 1024  # method names come from clients: what is remembered of them has a bound
@@ -27,13 +28,14 @@ _NO_TRACE = "0" * 32
 class Admission:
     """The operator's choice. To change it, swap the instance: `dataclasses.replace(...)`.
 
-    `ended` says that the experiment's budget is used up.
+    `ended` says that the experiment's budget is used up; `keys` go with the same `sample`.
     """
 
     match: MatchSettings
     sample: SampleSettings
     paused: bool = False
     ended: bool = False
+    keys: SampledKeys = field(default_factory=SampledKeys, repr=False, compare=False)
     _matches: Callable[[str], bool] = field(init=False, repr=False, compare=False)
     _conditions: tuple[_Condition, ...] = field(init=False, repr=False, compare=False)
     _methods: dict[str, bool] = field(
@@ -140,7 +142,10 @@ class Admission:
         fraction, key = self.sample.fraction, self.sample.key
         if key is not None:
             value = _key_value(key, call.metadata)
-            if (draw if value is None else unit_hash(value)) >= fraction:
+            unit = draw if value is None else unit_hash(value)
+            if value is not None and fraction < 1:
+                self.keys.note(unit, sampled=unit < fraction)
+            if unit >= fraction:
                 return SkipReason.NOT_SAMPLED
             return None if call.sampled else SkipReason.SHED
         if call.sampled and fraction > 0:
