@@ -93,8 +93,8 @@ class Database:
             _check(self.path, schema, application, version)
         elif mark_of(self.path).exists():
             raise DamagedError(
-                f"empty or gone, and it was there before (a copy that failed, a power cut?): put it "
-                f"back, or remove {mark_of(self.path)}, too, to begin anew"
+                "empty or gone, and it was there before (a copy that failed, a power cut?): put "
+                f"it back, or remove {mark_of(self.path)}, too, to begin anew"
             )
         sql.execute("PRAGMA journal_mode=WAL")
         sql.execute("PRAGMA synchronous=NORMAL")  # survives any kill; a power cut may cost seconds
