@@ -197,9 +197,14 @@ class Service:
             return verdict
         if experiment.failed and verdict.state is not State.FAIL:
             return replace(verdict, state=State.FAIL, reason=f"{experiment.failed} (stands)")
-        later = experiment.follow(plans, whole, parts[0].settings.labels.delay_seconds)
+        settings = parts[0].settings
+        later, in_slice = experiment.follow(settings, plans, whole)
+        if settings.flagged == "fail":
+            later = later or in_slice
         if later and verdict.state is not State.FAIL:
             verdict = replace(verdict, state=State.FAIL, reason=later)
+        if in_slice and verdict.state is State.PASS:
+            verdict = replace(verdict, state=State.INCONCLUSIVE, reason=in_slice)
         if verdict.state is State.FAIL and not experiment.failed:
             experiment.failed = verdict.reason
         return verdict
