@@ -82,8 +82,8 @@ class Ledger:
             wait_seconds: for a collector that is still ending.
 
         Raises:
-            LedgerError: it is not ours, is broken, is in use, or cannot be written. It is never
-                replaced: a FAIL that stands in it must not be forgotten.
+            LedgerError: it is not ours, is broken, was emptied or taken away, is in use, or cannot
+                be written. It is never replaced: a FAIL that stands in it must not be forgotten.
         """
         self._path = path
         self._lock = threading.Lock()

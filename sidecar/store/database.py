@@ -1,12 +1,14 @@
 """One SQLite file: opened, checked, and told apart from what is not ours. One writer, WAL.
 
-Rule: a damaged file is set aside under another name and a new one begun; a file of another schema
-is refused, because a guess at what its counts mean would be evidence of nothing. Counterparts:
-`folder`, in which it lies; `evidence`, whose tables are in one.
+Rules: a damaged file is set aside under another name and a new one begun; a file of another schema
+is refused, because a guess at what its counts mean would be evidence of nothing. A file that is
+empty or gone is no new one where there was one before: an empty file beside it, NAME.made, says so.
+Counterparts: `folder`, in which it lies; `evidence`, whose tables are in one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -89,6 +91,11 @@ class Database:
         (tables,) = sql.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if tables:
             _check(self.path, schema, application, version)
+        elif mark_of(self.path).exists():
+            raise DamagedError(
+                "empty or gone, and it was there before (a copy that failed, a power cut?): put "
+                f"it back, or remove {mark_of(self.path)}, too, to begin anew"
+            )
         sql.execute("PRAGMA journal_mode=WAL")
         sql.execute("PRAGMA synchronous=NORMAL")  # survives any kill; a power cut may cost seconds
         sql.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
@@ -97,10 +104,18 @@ class Database:
                 f"BEGIN; {schema.tables} PRAGMA application_id={schema.application}; "
                 f"PRAGMA user_version={schema.version}; COMMIT;"
             )
+            # It must outlive a power cut that its mark outlives.
+            sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._mark()
             return
+        self._mark()  # an older version made none
         (sound,) = sql.execute("PRAGMA quick_check(1)").fetchone()
         if sound != "ok":
             raise DamagedError(sound)
+
+    def _mark(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk; the next who opens it tries again
+            create(mark_of(self.path))
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -173,6 +188,11 @@ def attach(path: Path, schema: Schema, mode: str = "ro") -> sqlite3.Connection:
     return sql
 
 
+def mark_of(path: Path) -> Path:
+    """The file that says that a database was made there."""
+    return path.with_name(path.name + ".made")
+
+
 def set_aside(path: Path) -> Path:
     """Give a damaged file and its companions another name; nothing of it is deleted.
 
@@ -186,6 +206,7 @@ def set_aside(path: Path) -> Path:
             companion = path.with_name(path.name + end)
             if companion.exists():
                 companion.rename(aside.with_name(aside.name + end))
+        mark_of(path).unlink(missing_ok=True)  # what is made in its place is new
     except OSError as error:
         raise StoreError(f"{path} is damaged and cannot be set aside: {error}") from None
     return aside

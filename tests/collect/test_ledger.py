@@ -81,6 +81,27 @@ def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
         Ledger(tmp_path / "l")
 
 
+@pytest.mark.parametrize("older", [False, True])
+@pytest.mark.parametrize("left", [b"", None])
+def test_a_file_that_was_emptied_or_taken_away_is_no_new_one(
+    tmp_path: Path, left: bytes | None, older: bool
+) -> None:
+    """A FAIL may have stood in it; who wants to begin anew has to say so."""
+    path, mark = tmp_path / "l", tmp_path / "l.made"
+    Ledger(path).close()
+    if older:  # its version made no mark, so that the first look of this one does
+        mark.unlink()
+        Ledger(path).close()
+    path.unlink()
+    if left is not None:
+        path.write_bytes(left)
+    for _ in range(2):
+        with pytest.raises(LedgerError, match=f"{path}: empty or gone.*put it back, or remove"):
+            Ledger(path)
+    mark.unlink()
+    Ledger(path).close()
+
+
 def test_two_collectors_do_not_share_a_file(tmp_path: Path) -> None:
     with closing(Ledger(tmp_path / "l")), pytest.raises(LedgerError, match="locked"):
         Ledger(tmp_path / "l", wait_seconds=0.1)

@@ -35,8 +35,9 @@ def _logs(called: ast.expr) -> bool:
 
 def families() -> set[str]:
     """The names of the metrics, as the source makes them."""
-    text = (HOUSE / "serve" / "metrics.py").read_text(encoding="utf-8")
-    names = set(re.findall(r'(?:PREFIX \+|_counter\(|_gauge\()\s*"([a-z_]+)"', text))
+    files = sorted((HOUSE / "serve").glob("*metrics.py"))
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    names = set(re.findall(r'(?:PREFIX \+|\bcounter\(|\bgauge\()\s*"([a-z_]+)"', text))
     tables = re.findall(r'\("[a-z_]+", "((?:wire|tap)_[a-z_]+)", "', text)
     return names | set(tables)
 

@@ -404,7 +404,11 @@ def test_labels_wait_through_a_kill(folder: Path) -> None:
     assert judge.label_fates == {"joined": 2, "early": 1, "duplicate": 1}
 
 
-def test_a_pass_whose_evidence_was_lost_is_no_pass_and_a_fail_stands(folder: Path) -> None:
+@pytest.mark.parametrize("left", [b"no database" * 999, b"", None])
+def test_a_pass_whose_evidence_was_lost_is_no_pass_and_a_fail_stands(
+    folder: Path, left: bytes | None
+) -> None:
+    """Damaged, emptied (a copy that failed, a power cut), or taken away."""
     for score, before, after in ((1.0, State.PASS, State.WATCHING), (2.0, State.FAIL, State.FAIL)):
         place = folder / str(score)
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -413,15 +417,22 @@ def test_a_pass_whose_evidence_was_lost_is_no_pass_and_a_fail_stands(folder: Pat
         one.second()
         assert one.second() is before
         one.keeper.close()
-        (place / "evidence-0.db").write_bytes(b"no database" * 999)
-        for end in ("-wal", "-shm"):
-            (place / f"evidence-0.db{end}").unlink(missing_ok=True)
+        for file in place.glob("evidence-0.db*"):
+            if file.suffix != ".made":
+                file.unlink()
+        if left is not None:
+            (place / "evidence-0.db").write_bytes(left)
         two = Life(place)
+        assert "damaged_state_set_aside" in two.told.getvalue()
         two.serve(1)
         assert two.second() is after
         report = report_of(two.house.experiment.state(), two.house.judged)
         assert report.attempt == (2 if before is State.PASS else 1)
+        assert any("kept evidence was damaged" in notice for notice in report.notices)
         two.keeper.close()
+        three = Life(place)
+        assert "damaged" not in three.told.getvalue()
+        three.kill()
 
 
 def test_calls_that_may_be_anothers_are_still_lost_in_the_next_life(folder: Path) -> None:
