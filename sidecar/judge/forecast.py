@@ -10,8 +10,9 @@ for a call. Counterparts: `evidence.power`, which computes; `plan`, which asks b
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from sidecar.judge.basis import blocks_of
 from sidecar.judge.counts import Total
@@ -21,13 +22,18 @@ from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.level import Level
 from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.mixtures import Side
-from sidecar.judge.evidence.power import seconds_left
+from sidecar.judge.evidence.power import seconds_left, seconds_left_of_ratio
+from sidecar.judge.evidence.ratio_bets import RatioBets
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.verdict import spent
 
 LEAST_BLOCKS = 5  # of the length that is expected to decide; with fewer, nothing is said
 ENDS = 1.2816  # standard errors: 10 % lie beyond either
+
+_Limits: TypeAlias = Mapping[Side, float]
+_Outlook: TypeAlias = tuple[float, float, Callable[[Side, float], float | None]]
+"""The present effect, half the width of the interval around it, and the time at an effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,28 +83,25 @@ def _forecast(
 ) -> Forecast | None:
     criterion = plan.criterion
     ends = [one.estimates for one in blocks]
-    if not all(ends) or not all(isinstance(one.bets, MeanBets) for one in blocks):
-        return None  # of a ratio the future of its parts is not known
+    if not all(ends):
+        return None
     # Of two claims (two-sided) the one that things lie closer to.
     at = max(range(len(blocks)), key=lambda i: sum(ends[i] or (0.0, 0.0)))
     chosen, claim = blocks[at], blocks[at].bets
-    assert isinstance(claim, MeanBets)
     n, length = chosen.calls, chosen.levels[chosen.expected]
     if length.blocks < LEAST_BLOCKS or n <= 0:
         return None
-    best, worst = ends[at] or (0.0, 0.0)
-    mean, spread = (best + worst) / 2, _spread(length)
-    error = ENDS * spread / math.sqrt(n)
-    if spread <= 0:
-        error = min((claim.high - claim.low) / n, ENDS)  # nothing differed: one call more might
-    limit = limits_of(settings, criterion)
-    rate = n / elapsed
+    limit, rate = limits_of(settings, criterion), n / elapsed
+    if isinstance(claim, MeanBets):
+        mean, error, decided = _of_mean(chosen, claim, ends[at] or (0.0, 0.0), rate, limit)
+    elif isinstance(claim, RatioBets) and (found := claim.effect(length.sums.vector)):
+        mean, error, decided = _of_ratio(chosen, found, rate, limit)
+    else:
+        return None  # nothing was counted that the figure is about
 
     def left(effect: float) -> tuple[Side, float | None]:
         side = Side.PASS if effect < claim.margin else Side.FAIL
-        seconds = seconds_left(
-            chosen, side, min(max(effect, claim.low), claim.high), spread, rate, limit[side]
-        )
+        seconds = decided(side, effect)
         if seconds is not None and side is Side.PASS:
             wanted = max(0, settings.min_blocks - length.blocks) * length.seconds
             seconds = max(seconds, wanted, settings.min_duration_seconds - elapsed)
@@ -122,6 +125,32 @@ def _forecast(
         effect_high=around[1],
         may_be_either=low < claim.margin < high,
     )
+
+
+def _of_mean(
+    blocks: Blocks, claim: MeanBets, ends: tuple[float, float], rate: float, limit: _Limits
+) -> _Outlook:
+    n, spread = blocks.calls, _spread(blocks.levels[blocks.expected])
+    error = ENDS * spread / math.sqrt(n)
+    if spread <= 0:
+        error = min((claim.high - claim.low) / n, ENDS)  # nothing differed: one call more might
+
+    def decided(side: Side, effect: float) -> float | None:
+        within = min(max(effect, claim.low), claim.high)
+        return seconds_left(blocks, side, within, spread, rate, limit[side])
+
+    return (ends[0] + ends[1]) / 2, error, decided
+
+
+def _of_ratio(blocks: Blocks, found: tuple[float, float], rate: float, limit: _Limits) -> _Outlook:
+    mean, error = found
+    # Nothing differed: one call more might.
+    error = ENDS * error if error > 0 else min(1.0 / blocks.calls, ENDS)
+
+    def decided(side: Side, effect: float) -> float | None:
+        return seconds_left_of_ratio(blocks, side, effect - mean, rate, limit[side])
+
+    return mean, error, decided
 
 
 def _spread(level: Level) -> float:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from sidecar.judge.evidence.level import DAY
 from sidecar.judge.evidence.likeness import LENGTHS, MIN_PAIRS, UNSEEN_SECONDS, first_for
 from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.mixtures import Floats, Side, logmeanexp, threshold
+from sidecar.judge.evidence.ratio_bets import RatioBets
 
 MEASURED_SECONDS = 10.0  # the length at which likeness is measured before it is decided
 LONGEST = 400 * DAY
@@ -96,35 +98,90 @@ def seconds_left(
     """
     claim = blocks.bets
     assert isinstance(claim, MeanBets)
+
+    def more(i: int, need: float, *, moved: bool) -> float | None:
+        # Two digits, so that what is known of so many is kept.
+        calls = float(f"{calls_per_second * blocks.lengths[i]:.1e}")
+        ends = shifted(claim.margin, claim.low, claim.high, claim.swing)
+        margin = ends[side is Side.FAIL] if moved else claim.margin
+        values, weights = _means(claim, mean, spread, calls)
+        logs = claim.wealth_of(blocks.level(blocks.lengths[i]).sums.vector, side, moved=moved)
+        return _blocks(_growth(claim, margin, side, values, weights), need, logs)
+
+    return _left(blocks, side, calls_per_second, limit, more, few=spread > 0)
+
+
+def seconds_left_of_ratio(
+    blocks: Blocks, side: Side, nearer: float, calls_per_second: float, limit: float
+) -> float | None:
+    """The same for a difference of two ratios, if rows of each kind go on to come as they did.
+
+    Args:
+        blocks: of one claim about a difference of ratios, some of them closed at `expected`.
+        side: PASS or FAIL.
+        nearer: how much nearer above the present effect the margin is taken to be: another effect,
+            of what has been seen too.
+        calls_per_second: that will be compared.
+        limit: the ln E at which it is made.
+
+    Returns:
+        Seconds from now; None when it takes more than `LONGEST`.
+    """
+    claim = blocks.bets
+    assert isinstance(claim, RatioBets)
+    known = blocks.level(blocks.lengths[blocks.expected])
+
+    def more(i: int, need: float, *, moved: bool) -> float | None:
+        length = blocks.lengths[i]
+        vector = blocks.level(length).sums.vector
+        one = claim.one_more(known.sums.vector, max(1.0, length / known.seconds))
+
+        def decides(x: float) -> bool:
+            return claim.worth(vector + x * one, side, nearer, moved=moved) >= need
+
+        low, high = 1.0, LONGEST / length
+        if not decides(high):
+            return None
+        while high > 1.02 * low:
+            middle = math.sqrt(low * high)
+            low, high = (low, middle) if decides(middle) else (middle, high)
+        return math.ceil(high)
+
+    return _left(blocks, side, calls_per_second, limit, more, few=True)
+
+
+class _More(Protocol):
+    """How many more blocks of a length until a claim is worth what it needs; None: too many."""
+
+    def __call__(self, i: int, need: float, *, moved: bool) -> float | None: ...
+
+
+def _left(
+    blocks: Blocks, side: Side, calls_per_second: float, limit: float, more: _More, *, few: bool
+) -> float | None:
+    """The soonest over the lengths; `few`: not before likeness can be measured."""
+    swing = blocks.bets.swing
     first = first_for(side, blocks.lengths, blocks.unseen_seconds)
     shares = [0.0] * first + list(shares_of(len(blocks.lengths) - first))
     times = []
     for i in range(max(first, blocks.expected), len(blocks.lengths)):
         length = blocks.lengths[i]
-        calls = calls_per_second * length
-        if calls < 1:
+        if calls_per_second * length < 1:
             continue
-        sums = blocks.level(length).sums
-        calls = float(f"{calls:.1e}")  # two digits, so that what is known of so many is kept
-        logs = claim.wealth_of(sums.vector, side, moved=True)
-        need = limit - math.log(shares[i]) + (math.log(2) if claim.swing > 1 else 0.0)
-        moved = shifted(claim.margin, claim.low, claim.high, claim.swing)[side is Side.FAIL]
-        values, weights = _means(claim, mean, spread, calls)
-        more = _blocks(_growth(claim, moved, side, values, weights), need, logs)
-        if more is not None:
-            times.append(more * length)
-        if claim.swing > 1:
-            exact = claim.wealth_of(sums.vector, side, moved=False)
-            growth = _growth(claim, claim.margin, side, values, weights)
-            more = _blocks(growth, need, exact)
-            if more is not None:  # it counts when the day is over in which it is reached
+        need = limit - math.log(shares[i]) + (math.log(2) if swing > 1 else 0.0)
+        found = more(i, need, moved=True)
+        if found is not None:
+            times.append(found * length)
+        if swing > 1:
+            found = more(i, need, moved=False)
+            if found is not None:  # it counts when the day is over in which it is reached
                 begun = (blocks.level(length).blocks * length) % DAY
-                times.append(math.ceil((begun + more * length) / DAY) * DAY - begun)
+                times.append(math.ceil((begun + found * length) / DAY) * DAY - begun)
     if not times or min(times) > LONGEST:
         return None
     measured = min(MEASURED_SECONDS, blocks.lengths[-1])
-    few = MIN_PAIRS + 1 - blocks.blocks(measured) if measured in blocks.lengths else 0
-    return max(min(times), few * measured if spread > 0 else 0.0)
+    left = MIN_PAIRS + 1 - blocks.blocks(measured) if measured in blocks.lengths else 0
+    return max(min(times), left * measured if few else 0.0)
 
 
 def _means(claim: MeanBets, mean: float, spread: float, calls: float) -> tuple[Floats, Floats]:

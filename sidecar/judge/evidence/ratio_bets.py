@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.judge.evidence.bets import ROUNDING, Bets, Evidence, Scored
+from sidecar.judge.evidence.bets import BLOCKS, ROUNDING, Bets, Evidence, Scored
 from sidecar.judge.evidence.betting import SHARES, weights
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Floats, Side, average, logmeanexp, threshold
@@ -91,21 +91,62 @@ class RatioBets(Bets):
 
     def evidence(self, vector: Floats, days: Floats | None) -> Evidence:
         """See `Bets.evidence`."""
-        down = (1 - 1 / self.swing) * abs(self.margin)
-        up = (self.swing - 1) * abs(self.margin)
-        moment = (
-            self._claim(vector, self.margin - down, up, Side.PASS),
-            self._claim(vector, min(0.99, self.margin + up), up, Side.FAIL),
-        )
+        moment = [self.worth(vector, side, moved=True) for side in Side]
         if self.swing == 1:
             return Evidence(*moment)
-        whole = (0.0, 0.0)
+        whole = [0.0, 0.0]
         if days is not None:
-            whole = (
-                self._claim(days, self.margin, 0.0, Side.PASS),
-                self._claim(days, self.margin, 0.0, Side.FAIL),
-            )
+            whole = [self.worth(days, side, moved=False) for side in Side]
         return Evidence(*(average(both, (1, 1)) for both in zip(moment, whole, strict=True)))
+
+    def worth(self, vector: Floats, side: Side, nearer: float = 0.0, *, moved: bool) -> float:
+        """ln E of a claim from sums.
+
+        Args:
+            vector: sums.
+            side: the claim.
+            nearer: how much the margin is taken to be less than it is.
+            moved: whether the margin is that which holds while less than a day has been seen.
+        """
+        margin = max(-0.99, min(0.99, self.margin - nearer)) if nearer else self.margin
+        if not moved:
+            return self._claim(vector, margin, 0.0, side)
+        up = (self.swing - 1) * abs(self.margin)
+        if side is Side.PASS:
+            return self._claim(vector, margin - (1 - 1 / self.swing) * abs(self.margin), up, side)
+        return self._claim(vector, min(0.99, margin + up), up, side)
+
+    def one_more(self, vector: Floats, longer: float) -> Floats:
+        """The sums that one more block adds, of blocks like those seen.
+
+        Args:
+            vector: sums over blocks, some.
+            longer: so many times as long as they are; their parts are not alike.
+        """
+        own = vector[self.begin :] / vector[BLOCKS]
+        sums, products = own[:_COLUMNS], own[_COLUMNS:].reshape(_COLUMNS, _COLUMNS)
+        square = np.outer(sums, sums)
+        more = np.zeros_like(vector)
+        more[BLOCKS] = 1.0
+        more[self.begin :] = np.concatenate([sums, (square + (products - square) / longer).ravel()])
+        return more
+
+    def effect(self, vector: Floats) -> tuple[float, float] | None:
+        """Of what was seen: production's figure less the shadow's, and its standard error.
+
+        By the influence of each block on either ratio (the delta method). None without a row that
+        one of the figures is about.
+        """
+        own = vector[self.begin :]
+        sums = own[1:_COLUMNS]
+        products = own[_COLUMNS:].reshape(_COLUMNS, _COLUMNS)[1:, 1:]
+        num_a, den_a, num_b, den_b = self._tables()
+        of_a, of_b = float(sums @ den_a), float(sums @ den_b)
+        if of_a <= 0 or of_b <= 0:
+            return None
+        a, b = float(sums @ num_a) / of_a, float(sums @ num_b) / of_b
+        influence = (num_a - a * den_a) / of_a - (num_b - b * den_b) / of_b
+        return a - b, math.sqrt(max(0.0, float(influence @ products @ influence)))
 
     def interval(self, vector: Floats, alpha: float) -> Interval:
         """See `Bets.interval`: the margins that neither claim excludes."""
