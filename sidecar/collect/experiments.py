@@ -146,8 +146,8 @@ class Experiments:
     """All there were."""
 
     def __init__(self, known: Iterable[Experiment] = ()) -> None:
-        """Begin with those that a ledger has."""
-        self._known = {one.key: one for one in known}
+        """Begin with those that a ledger has; see `nameless` for those without versions."""
+        self._known = {one.key: one for one in known if is_versioned(one.models)}
         self.beside: Container[str] = ()  # names of the shadows that are judged now
         for one in self._known.values():
             # An older version gave the same number to several that were not decided.
