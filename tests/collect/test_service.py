@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 
 from sidecar.call import SkipReason
 from sidecar.collect.experiments import Experiment, Experiments
+from sidecar.collect.ledger import Ledger
+from sidecar.collect.nameless import Nameless
 from sidecar.collect.service import NOT_INJECTED, Heard, Service
 from sidecar.collect.told import Told, told_by
 from sidecar.judge.counts import Gap, SnapshotKey
@@ -90,6 +93,59 @@ def test_a_pod_that_is_gone_and_told_no_version_does_not() -> None:
     heard(service, pod("a", 100, version="", **NEED))
     later = heard(service, pod("b", 100, version="", **NEED), at=2.0)
     assert (later.state, later.verdict.calls) == ("WATCHING", 100)
+
+
+def test_where_no_version_is_told_a_fail_stands_whatever_pods_come(tmp_path: Path) -> None:
+    """Who rolls the pods until they pass asks as often."""
+
+    def begun_again(service: Service) -> Service:
+        with closing(Ledger(tmp_path / "l")) as ledger:
+            ledger.write([], 1.0, experiments=service.nameless.failed.values())
+        with closing(Ledger(tmp_path / "l")) as ledger:
+            decided = ledger.experiments()
+        return Service(experiments=Experiments(decided), nameless=Nameless(decided))
+
+    service = Service()
+    assert heard(service, pod("a", 300, differing=True, version="")).state == "FAIL"
+    for again in (service, begun_again(service)):
+        for name in ("b", "c"):
+            found = heard(again, pod(name, 300, version=""), at=2.0)
+            assert (found.state, found.verdict.calls) == ("FAIL", 300)
+            assert "stands, for no version tells another candidate" in found.verdict.reason
+    found = heard(service, pod("x", 300, version="", **STRICTER), at=2.0)
+    assert found.state != "FAIL", "other rules"
+    assert heard(service, pod("d", 300), at=2.0).state == "PASS", "a version that is told"
+    renamed = replace(part("e", 300, version=""), shadow="next")
+    service.hear(Heard(3.0, [heard_of(renamed)]))
+    assert service.report("next", 3.0).state == "PASS"
+
+
+def test_where_no_version_is_told_a_fail_ends_when_every_pod_was_reset() -> None:
+    def of_attempt(name: str, attempt: int) -> Told:
+        one = part(name, 300, version="")
+        later = one.snapshot.sequence + attempt
+        return heard_of(
+            replace(one, snapshot=replace(one.snapshot, attempt=attempt, sequence=later))
+        )
+
+    service = Service()
+    assert heard(service, pod("a", 300, differing=True, version="")).state == "FAIL"
+    assert heard(service, of_attempt("b", 2), of_attempt("c", 1), at=2.0).state == "FAIL"
+    found = heard(service, of_attempt("b", 2), of_attempt("c", 2), at=3.0)
+    assert (found.state, facts(found).attempt) == ("PASS", 2)
+
+
+def test_where_no_version_is_told_each_roll_of_the_pods_is_an_attempt() -> None:
+    service = Service()
+    for attempt in range(1, 5):
+        found = heard(service, pod(f"p{attempt}", 300, version=""), at=float(attempt))
+        assert (found.state, facts(found).attempt) == ("PASS", attempt)
+        assert any("no version is told" in n for n in found.notices) == (attempt > 1)
+    stays = pod("q", 300, version="")
+    for _ in range(3):
+        assert facts(heard(service, stays, at=9.0)).attempt == 5, "asking again is none"
+    assert facts(heard(service, stays, pod("r", 0, version=""), at=9.0)).attempt == 5
+    assert facts(heard(service, pod("s", 300), at=10.0)).attempt == 1, "of a version only its own"
 
 
 def test_a_pod_of_another_version_or_other_rules_forbids_pass_and_is_named() -> None:

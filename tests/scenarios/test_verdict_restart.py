@@ -121,7 +121,7 @@ def test_a_client_whose_connection_outlives_the_observer_forbids_a_pass() -> Non
     assert told["verdict"]["coverage"] == pytest.approx(410 / 510)
     # What nobody saw may have been worst.
     assert states(told) == {"same": "WATCHING", "up": "WATCHING"}
-    assert told["verdict"]["reason"].startswith("410 of 510 calls were compared (100 came on ")
+    assert told["verdict"]["reason"].startswith("410 of 510 calls were compared (100 were not ")
 
 
 @contextmanager
