@@ -157,12 +157,12 @@ class Service:
             verdict = self._nameless(shadow, taken, verdict)
         latches = self._latches(shadow, lead, experiment)
         verdict = self._of_now(verdict, latches, whole, settings, plans)
+        here = self._here(shadow)
+        shown = [p if p.snapshot.key in here else replace(p, unsure="") for p in chosen]
         found = build(
-            chosen, unix, verdict=verdict, missing=missing, allow_missing=self.allow_missing
+            shown, unix, verdict=verdict, missing=missing, allow_missing=self.allow_missing
         )
-        found = replace(
-            found, verdict=self._not_on_old(found.verdict, experiment, self._here(shadow))
-        )
+        found = replace(found, verdict=self._not_on_old(found.verdict, experiment, here))
         if experiment is not None and found.state is State.PASS:
             experiment.passes(plans, whole, alpha, unix)
         notices = [*found.notices, *self._notices(chosen, taken, facts)]
