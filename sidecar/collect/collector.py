@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from sidecar.collect.experiments import Experiments
 from sidecar.collect.ledger import Ledger, LedgerError
+from sidecar.collect.nameless import Nameless
 from sidecar.collect.poll import Poller
 from sidecar.collect.service import Heard, Service
 from sidecar.collect.told import Told
@@ -57,11 +58,13 @@ class Collector:
         """
         self._poller, self._ledger = poller, ledger
         self._log, self._every, self._clock = log, every_seconds, clock
+        decided = ledger.experiments()
         self.service = Service(
             tuple(services),
             allow_missing,
             other_shadows,
-            experiments=Experiments(ledger.experiments()),
+            experiments=Experiments(decided),
+            nameless=Nameless(decided),
         )
         parts, unread = ledger.parts()
         self.service.remember(parts)
@@ -170,10 +173,9 @@ class Collector:
             for key, told in self._unwritten.items()
             if key not in here or now - self._written.get(key, 0.0) >= WRITE_SECONDS
         }
+        decided = [*self.service.experiments, *self.service.nameless.failed.values()]
         try:
-            self._ledger.write(
-                list(due.values()), now, self._gone, self._changes, self.service.experiments
-            )
+            self._ledger.write(list(due.values()), now, self._gone, self._changes, decided)
         except LedgerError as error:
             if not self.unwritten:
                 self._log.warning("not kept on disk", error=str(error))

@@ -19,10 +19,12 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sidecar.judge.counts import READER, Coverage, Snapshot, Total
+from sidecar.judge.counts import READER, CellKey, Coverage, Snapshot, Total
 from sidecar.judge.criteria.base import Plan
 from sidecar.judge.evidence.watch import Watch
 from sidecar.judge.latches import Latches, begin_watch, harm
+from sidecar.judge.settings import JudgeSettings
+from sidecar.judge.slice_watch import harm_in_slices
 
 DIGITS = 16
 OURS, THEIRS = "production ", "shadow "  # before a model's name
@@ -68,9 +70,14 @@ class Experiment:
     def _knows(self, models: Mapping[str, str]) -> bool:
         return any(k.startswith(THEIRS) and k in self.models for k in models)
 
-    def follow(self, plans: Sequence[Plan], whole: Total, delay: float = 0.0) -> str | None:
-        """Why a PASS no longer stands; None while it does, or where there was none."""
-        return harm(self.latches, plans, whole, delay) if self.passed_unix else None
+    def follow(
+        self, settings: JudgeSettings, plans: Sequence[Plan], whole: Total
+    ) -> tuple[str | None, str | None]:
+        """Why a PASS no longer stands, of all calls and of slices; None where there was none."""
+        if not self.passed_unix:
+            return None, None
+        found = harm(self.latches, plans, whole, settings.labels.delay_seconds)
+        return found, harm_in_slices(settings, plans, whole, self.latches)
 
     def passes(self, plans: Sequence[Plan], whole: Total, alpha: float, unix: float) -> None:
         """Note the first PASS, and watch from here on."""
@@ -97,6 +104,10 @@ class Experiment:
                 name: [watch.to_dict() for watch in watches]
                 for name, watches in self.latches.watches.items()
             },
+            "slice_watches": [
+                [*key, [watch.to_dict() for watch in watches]]
+                for key, watches in self.latches.slice_watches.items()
+            ],
         }
 
     @classmethod
@@ -116,6 +127,9 @@ class Experiment:
         )
         for name, watches in data["watches"].items():
             latches.watches[name] = [Watch.from_dict(watch) for watch in watches]
+        for criterion, slice_, watches in data.get("slice_watches", ()):
+            found = [Watch.from_dict(watch) for watch in watches]
+            latches.slice_watches[CellKey(criterion, slice_)] = found
         return cls(
             key,
             str(data["shadow"]),
@@ -132,8 +146,8 @@ class Experiments:
     """All there were."""
 
     def __init__(self, known: Iterable[Experiment] = ()) -> None:
-        """Begin with those that a ledger has."""
-        self._known = {one.key: one for one in known}
+        """Begin with those that a ledger has; see `nameless` for those without versions."""
+        self._known = {one.key: one for one in known if is_versioned(one.models)}
         self.beside: Container[str] = ()  # names of the shadows that are judged now
         for one in self._known.values():
             # An older version gave the same number to several that were not decided.

@@ -3,7 +3,7 @@
 Rules
 1. Evidence of pods that are gone counts as long as it agrees with that of those that are there
    (same rules, same versions), so a rollout back to an old pair goes on where it was. Where a side
-   does not tell its version, nobody knows whose evidence it was: it goes with its pod.
+   does not tell its version, nobody knows whose evidence it was: it goes with its pod (`nameless`).
 2. A pod that is there and does not add to the sum (no answer, no sidecar, no such shadow, other
    rules or versions, a state that was put back or copied) is named, and forbids PASS.
 3. FAIL stands for its experiment, and a PASS is watched: see `experiments`.
@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from sidecar.collect.experiments import Experiment, Experiments, is_versioned, versions_of
+from sidecar.collect.nameless import WAY_OUT, Nameless, gone
 from sidecar.collect.told import Told
 from sidecar.judge.counts import Snapshot, SnapshotKey, Total, alike, counts_of, total
 from sidecar.judge.criteria.base import Plan
@@ -58,6 +59,7 @@ class Service:
     other_shadows: bool = False  # a pod without a shadow of that name is not missing from it
     most_parts: int = MOST_PARTS
     experiments: Experiments = field(default_factory=Experiments)
+    nameless: Nameless = field(default_factory=Nameless)
     last: Heard | None = None
     dropped: set[str] = field(default_factory=set)  # experiments cut short
     unread: dict[str, int] = field(default_factory=dict)  # by shadow: parts of another version
@@ -144,23 +146,31 @@ class Service:
         experiment = self.experiments.of(shadow, taken)
         whole = total(counts_of(part.snapshot for part in chosen))
         # Pods count attempts as far as their own directories go back, and so do we.
-        attempt = max(experiment.attempt if experiment else 1, whole.attempt)
+        before = 0 if experiment else self._gone(shadow, taken)
+        attempt = max(experiment.attempt if experiment else 1 + before, whole.attempt)
         whole = replace(whole, attempt=0)  # what is left of alpha is in the settings
         alpha = alpha_of_attempt(lead.settings.alpha, attempt)
         settings = lead.settings.model_copy(update={"alpha": alpha})
         plans = plans_of(settings, lead.control_fraction)
         verdict = self._standing(chosen, decide(settings, plans, whole), experiment, plans, whole)
+        if experiment is None:
+            verdict = self._nameless(shadow, taken, verdict)
         latches = self._latches(shadow, lead, experiment)
         verdict = self._of_now(verdict, latches, whole, settings, plans)
+        here = self._here(shadow)
+        shown = [p if p.snapshot.key in here else replace(p, unsure="") for p in chosen]
         found = build(
-            chosen, unix, verdict=verdict, missing=missing, allow_missing=self.allow_missing
+            shown, unix, verdict=verdict, missing=missing, allow_missing=self.allow_missing
         )
-        found = replace(
-            found, verdict=self._not_on_old(found.verdict, experiment, self._here(shadow))
-        )
+        found = replace(found, verdict=self._not_on_old(found.verdict, experiment, here))
         if experiment is not None and found.state is State.PASS:
             experiment.passes(plans, whole, alpha, unix)
         notices = [*found.notices, *self._notices(chosen, taken, facts)]
+        if before:
+            notices.append(
+                f"no version is told: {before} lives of observers that are gone do not count, and "
+                f"each was an attempt; {WAY_OUT}"
+            )
         facts = replace(facts, experiment=experiment.key if experiment else "", attempt=attempt)
         return replace(found, notices=tuple(notices), service=facts)
 
@@ -197,12 +207,36 @@ class Service:
             return verdict
         if experiment.failed and verdict.state is not State.FAIL:
             return replace(verdict, state=State.FAIL, reason=f"{experiment.failed} (stands)")
-        later = experiment.follow(plans, whole, parts[0].settings.labels.delay_seconds)
+        settings = parts[0].settings
+        later, in_slice = experiment.follow(settings, plans, whole)
+        if settings.flagged == "fail":
+            later = later or in_slice
         if later and verdict.state is not State.FAIL:
             verdict = replace(verdict, state=State.FAIL, reason=later)
+        if in_slice and verdict.state is State.PASS:
+            verdict = replace(verdict, state=State.INCONCLUSIVE, reason=in_slice)
         if verdict.state is State.FAIL and not experiment.failed:
             experiment.failed = verdict.reason
+            experiment.latches.slice_watches.clear()  # there is nothing left to watch
         return verdict
+
+    def _nameless(self, shadow: str, taken: Sequence[Snapshot], verdict: Verdict) -> Verdict:
+        """The verdict with a FAIL that stands although nobody knows whose it is."""
+        if not self._here(shadow):
+            return verdict
+        stands = self.nameless.standing(shadow, taken)
+        if verdict.state is State.FAIL:
+            if stands is None:
+                self.nameless.fail(shadow, taken, verdict.reason)
+            return verdict
+        if stands is None:
+            return verdict
+        reason = f"{stands.failed} (stands, for no version tells another candidate: {WAY_OUT})"
+        return replace(verdict, state=State.FAIL, reason=reason)
+
+    def _gone(self, shadow: str, taken: Sequence[Snapshot]) -> int:
+        kept = (part.snapshot for part in self._parts[shadow].values())
+        return gone(kept, taken, self._here(shadow))
 
     def _latches(self, shadow: str, lead: Part, experiment: Experiment | None) -> Latches:
         """Where it is noted which calls were looked at last; without versions, in memory."""

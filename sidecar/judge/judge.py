@@ -70,7 +70,7 @@ class Judge(Held):
             self._inputs.add(pair.request_digest)
         if reader == OPAQUE:
             self._as_bytes[pair.method] = self._as_bytes.get(pair.method, 0) + 1
-        places, gone = self._slices.see(pair.slices)
+        places, gone = self._slices.see(pair.slices, self._latches.slices)
         for name in gone:
             self._fold(name)
         identity = identity_of(pair)
@@ -331,7 +331,7 @@ class Judge(Held):
         truth = [
             (s.label, named(value, s.bins)) for s in self._settings.slices if s.source == "label"
         ]
-        places, gone = self._slices.see(truth)
+        places, gone = self._slices.see(truth, self._latches.slices)
         for name in gone:
             self._fold(name)
         return places

@@ -15,7 +15,7 @@ from sidecar.judge.counts import ALL, CellKey, Coverage, Total
 from sidecar.judge.criteria.base import Plan
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.interval import Interval
-from sidecar.judge.evidence.watch import Watch
+from sidecar.judge.evidence.watch import RUN_LENGTH, Watch
 from sidecar.judge.report import State
 
 COVERED_CALLS = 5_000  # over so many eligible calls coverage is looked at after a PASS
@@ -48,6 +48,7 @@ class Latches:
     # and what share they differ in since then, where that is more than it may be.
     controls: dict[str, tuple[float, float]] = field(default_factory=dict)
     noisy: dict[str, float] = field(default_factory=dict)
+    slice_watches: dict[CellKey, list[Watch]] = field(default_factory=dict)  # after a PASS
 
     def forget(self, key: CellKey) -> None:
         """What was found of a cell rests on calls that are not known any more: FAIL alone did."""
@@ -62,7 +63,7 @@ def begin_watch(latches: Latches, plans: Sequence[Plan], total: Total, alpha: fl
     for plan in plans:
         if plan.criterion.required:
             blocks = total.blocks.get(CellKey(plan.criterion.name, ALL), ())
-            latches.watches[plan.criterion.name] = [_watch(one, alpha) for one in blocks]
+            latches.watches[plan.criterion.name] = [watch_of(one, alpha) for one in blocks]
 
 
 def harm(
@@ -114,7 +115,8 @@ def uncovered(latches: Latches, coverage: Coverage, floor: float, least: int) ->
     return f"passed at {moment(latches.decided_unix_ns)}; {words}"
 
 
-def _watch(blocks: Blocks, alpha: float) -> Watch:
+def watch_of(blocks: Blocks, alpha: float, run_length: float = RUN_LENGTH) -> Watch:
+    """Watches one claim of one cell from the next block on; arguments as of `Watch`."""
     score = blocks.bets.watched(blocks.total)
     # As long as the decision's own blocks, for shorter ones may be alike; at most ten minutes, so
     # that harm is seen, and not so short that a call's own latency matters.
@@ -126,6 +128,7 @@ def _watch(blocks: Blocks, alpha: float) -> Watch:
         score.high,
         seconds=fitting[-1],
         alpha=alpha,
+        run_length=run_length,
         weights=score.weights,
     )
     watch.begin_after(blocks)

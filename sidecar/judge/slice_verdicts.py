@@ -63,6 +63,12 @@ def slices_of(
             _slice(plan, key.slice, m, latches.slices.get(key))
             for (plan, key, _), m in zip(group, measured, strict=True)
         ]
+    # A pod whose table was full, or an older one, may not have it any more.
+    found += [
+        _slice(by_name[key.criterion], key.slice, NOTHING, worse)
+        for key, worse in latches.slices.items()
+        if key not in total.cells and key.criterion in by_name
+    ]
     return sorted(found, key=lambda s: (not s.flagged, -s.log_fail, s.criterion, s.slice))
 
 
@@ -102,7 +108,7 @@ def shown_of(
     for s in slices[:SHOWN_SLICES]:
         plan, cells = by_name[s.criterion], total.cells
         blocks = blocks_of(settings, total, plan, s.slice)
-        cell = cells[CellKey(s.criterion, s.slice)]
+        cell = cells.get(CellKey(s.criterion, s.slice), {})
         interval = interval_of(plan, cell, blocks, settings.alpha)
         whole = plan.measure(cells.get(CellKey(s.criterion, ALL), {})) if s.n else NOTHING
         share = min(1.0, s.n / whole.n) if whole.n else 0.0

@@ -1,7 +1,8 @@
 """Slices: named parts of the traffic, as many as were allowed, the rest under "other".
 
 Rule: which slices are kept depends on how often they occur, never on how well the shadow does in
-them, and a slice's evidence begins with the call after the one that it was discovered by.
+them, and a slice's evidence begins with the call after the one that it was discovered by. But what
+was found worse once stays, so that nothing can push it out of sight.
 Counterpart: `verdict`, which controls false discoveries over them.
 
 Source: Metwally, Agrawal and El Abbadi, "Efficient computation of frequent and top-k elements in
@@ -13,12 +14,15 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from itertools import filterfalse
 from typing import NamedTuple
 
 import numpy as np
 
 from sidecar.call import Metadata
+from sidecar.judge.counts import CellKey
 from sidecar.judge.pair import Value, Values
 from sidecar.judge.settings import JudgeSettings, SliceSettings
 
@@ -36,11 +40,16 @@ class SpaceSaving:
         self._capacity = capacity
         self.counts: dict[str, int] = {}  # upper bounds; a newcomer inherits the least
 
-    def see(self, value: str) -> tuple[bool, str | None]:
+    def see(self, value: str, stays: Callable[[str], bool]) -> tuple[bool, str | None]:
         """Count one occurrence.
 
+        Args:
+            value: that occurs.
+            stays: whether a value may not go.
+
         Returns:
-            Whether the value was kept before, and the value that had to go for it.
+            Whether the value was kept before, and the value that had to go for it. Where none may
+            go it is not kept.
         """
         if value in self.counts:
             self.counts[value] += 1
@@ -48,7 +57,9 @@ class SpaceSaving:
         if len(self.counts) < self._capacity:
             self.counts[value] = 1
             return False, None
-        gone = min(self.counts, key=self.counts.__getitem__)
+        gone = min(filterfalse(stays, self.counts), key=self.counts.__getitem__, default=None)
+        if gone is None:
+            return False, None
         self.counts[value] = self.counts.pop(gone) + 1
         return False, gone
 
@@ -72,11 +83,14 @@ class Slices:
         self._since: dict[str, int] = {}
         self._clock = 0
 
-    def see(self, slices: Sequence[tuple[str, str]]) -> tuple[list[Place], list[str]]:
+    def see(
+        self, slices: Sequence[tuple[str, str]], worse: Collection[CellKey] = ()
+    ) -> tuple[list[Place], list[str]]:
         """Place one call.
 
         Args:
             slices: (name, value) from `slices_of`; names that were not declared are passed over.
+            worse: the slices that were found worse: they stay, whatever comes.
 
         Returns:
             The slices that the call counts in, and "name=value" of those that had to go.
@@ -86,13 +100,15 @@ class Slices:
             kept = self._kept.get(name)
             if kept is None:
                 continue
-            known, evicted = kept.see(value)
+            known, evicted = kept.see(value, partial(_is_worse, worse, name))
             full = f"{name}={value}"
             if evicted is not None:
                 gone.append(f"{name}={evicted}")
                 del self._since[gone[-1]]
             if known:
                 places.append(Place(name, full, self._since[full]))
+            elif value not in kept.counts:
+                places.append(Place(name, f"{name}={OTHER}", 0))
             else:
                 self._clock += 1
                 self._since[full] = self._clock
@@ -105,6 +121,11 @@ class Slices:
             p if self._since.get(p.full, 0) == p.since else Place(p.name, f"{p.name}={OTHER}", 0)
             for p in places
         ]
+
+
+def _is_worse(worse: Collection[CellKey], name: str, value: str) -> bool:
+    full = f"{name}={value}"
+    return any(key.slice == full for key in worse)
 
 
 def slices_of(

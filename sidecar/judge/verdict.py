@@ -28,13 +28,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sidecar.judge.basis import HOURS, seen
+from sidecar.judge.contradictions import contradicted
 from sidecar.judge.controls import broke_later, noisy
 from sidecar.judge.counts import Coverage, Total
 from sidecar.judge.criteria.base import Plan
 from sidecar.judge.criterion_verdicts import criterion_verdict, is_sliced, standing
 from sidecar.judge.evidence.attempts import alpha_of_attempt
 from sidecar.judge.evidence.mixtures import average, threshold
-from sidecar.judge.labels import Fate
 from sidecar.judge.latches import Latches, begin_watch, harm, moment, uncovered
 from sidecar.judge.number import number
 from sidecar.judge.report import CriterionVerdict, SliceVerdict, State, Verdict
@@ -47,6 +47,7 @@ from sidecar.judge.slice_verdicts import (
     some_of,
     worse_words,
 )
+from sidecar.judge.slice_watch import harm_in_slices
 
 
 def plans_of(settings: JudgeSettings, control_fraction: float = 0.0) -> tuple[Plan, ...]:
@@ -73,10 +74,14 @@ def decide(
     settings = spent(settings, total.attempt)
     covered = _is_covered(settings, total)
     criteria = [criterion_verdict(settings, plan, total, latches, covered) for plan in plans]
+    passed = latches.overall is not None and latches.overall[0] is State.PASS
+    in_slice = harm_in_slices(settings, plans, total, latches) if passed else None
     slices = slices_of(settings, plans, total, latches)
     decision, reason = latches.overall or _overall(settings, plans, criteria, slices, total)
     if latches.overall is not None and decision is State.PASS:
         later = harm(latches, plans, total, settings.labels.delay_seconds)
+        if settings.flagged == "fail":
+            later = later or in_slice
         later = later or _since(settings, plans, criteria, slices, latches)
         if later is not None:
             decision, reason = State.FAIL, later
@@ -84,6 +89,7 @@ def decide(
                 c.name: c.state for c in criteria if c.required and c.state is State.FAIL
             }
             criteria = [replace(c, state=latches.criteria.get(c.name, c.state)) for c in criteria]
+            latches.slice_watches.clear()
     ended = _is_spent(settings, total)
     if ended and decision in {State.WATCHING, State.INCONCLUSIVE} and latches.overall is None:
         decision, reason = State.INCONCLUSIVE, f"the budget is used up: {reason}"
@@ -96,6 +102,11 @@ def decide(
         latches.overall = (decision, reason)
     if decision is State.PASS:
         nothing = silent(settings, plans, total, latches)
+        nothing = nothing or contradicted(plans, criteria, total) or in_slice
+        worse = [s for s in slices if s.flagged and s.required]
+        if worse and settings.flagged == "hold":
+            passing = f"passed at {moment(latches.decided_unix_ns)}, since then"
+            nothing = nothing or f"{passing} {worse_words(plans, worse)}"
         if nothing is not None:  # it holds, and says nothing of now
             decision, reason = State.INCONCLUSIVE, nothing
     return Verdict(
@@ -211,12 +222,9 @@ def _overall(
     if waiting:
         first = max(waiting, key=_distance)
         return State.WATCHING, f"{first.name}: {first.reason}"
-    corrected = total.events.get(Fate.CONTRADICTED, 0)
-    doubted = [c for c in required if settings.needs_labels(c.name) and corrected > c.margin * c.n]
-    if doubted:
-        why = f"{corrected:,} labels were corrected after they had been counted"
-        again = "begin again (`shadow-sidecar experiment reset`) and import the right ones"
-        return State.INCONCLUSIVE, f"{doubted[0].name} passes, but {why}: {again}"
+    corrected = contradicted(plans, criteria, total)
+    if corrected is not None:
+        return State.INCONCLUSIVE, corrected
     if settings.flagged == "hold" and worse:
         return State.WATCHING, worse_words(plans, worse)
     broken = noisy(settings, plans, criteria, total)

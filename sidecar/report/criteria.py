@@ -11,7 +11,7 @@ from sidecar.judge.forecast import Forecast
 from sidecar.judge.report import CriterionVerdict, SliceVerdict
 from sidecar.report import charts, look
 from sidecar.report.figures import Formatter, count, percent, span, unit_of
-from sidecar.report.layout import chip, section, sign, table
+from sidecar.report.layout import chip, row_head, section, sign, table
 from sidecar.report.markup import Child, Markup, tag
 from sidecar.report.outlook import decided_words
 from sidecar.report.report import Report
@@ -53,12 +53,7 @@ def _criterion(criterion: CriterionVerdict, forecast: Forecast | None) -> Markup
     far = charts.reach(criterion.margin, estimate or 0.0, criterion.interval)
     return tag(
         "tr",
-        tag(
-            "th",
-            tag("span", criterion.name, class_="name"),
-            tag("span", criterion.about, class_="more"),
-            scope="row",
-        ),
+        row_head(tag("span", criterion.name, class_="name"), criterion.about),
         tag(
             "td",
             chip(criterion.state),
@@ -178,11 +173,9 @@ def _slice(found: SliceVerdict, criterion: CriterionVerdict, far: float | None) 
     worse = tag("span", sign("FAIL", 14), "WORSE", class_="chip fail")
     return tag(
         "tr",
-        tag(
-            "th",
+        row_head(
             tag("span", tag("span", f"{name} ", class_="quiet"), value, class_="name"),
-            tag("span", found.criterion, class_="more"),
-            scope="row",
+            found.criterion,
         ),
         tag(
             "td",

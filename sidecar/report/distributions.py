@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from sidecar.report.drift import ConfusionRow, DistributionRow
 from sidecar.report.figures import UNKNOWN, count, percent, significant
-from sidecar.report.layout import section, table
+from sidecar.report.layout import row_head, section, table
 from sidecar.report.markup import Child, tag
 from sidecar.report.report import Report
 
 ALIKE, APART = 0.1, 0.25  # of the population stability index, by custom
-LEAST_VALUES = 200  # of the smaller side: bins of a few values differ by chance
 MOST_CLASSES = 12  # of a matrix
 _TALL = 44
 
@@ -42,7 +41,7 @@ def psi_words(row: DistributionRow) -> str:
     """A stability index, by custom; of few values it is mostly chance."""
     if row.psi is None:
         return "no values"
-    if min(row.n) < LEAST_VALUES:
+    if not row.is_told:
         return "too few to tell"
     return "alike" if row.psi < ALIKE else "somewhat apart" if row.psi <= APART else "apart"
 
@@ -53,12 +52,7 @@ def _rows(title: str, found: tuple[DistributionRow, ...], sides: tuple[str, str]
     rows = [
         tag(
             "tr",
-            tag(
-                "th",
-                tag("code", row.name),
-                tag("span", _counted(row), class_="more"),
-                scope="row",
-            ),
+            row_head(tag("code", row.name), _counted(row)),
             tag("td", _chart(row, sides), class_="wide"),
             tag(
                 "td",
@@ -135,7 +129,7 @@ def _confusion(row: ConfusionRow, name: str) -> Child:
     rows = [
         tag(
             "tr",
-            tag("th", row.classes[i], scope="row"),
+            row_head(row.classes[i]),
             [
                 tag(
                     "td",

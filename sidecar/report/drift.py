@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from sidecar.judge.distributions import CLASSES, Distributions
 from sidecar.judge.evidence.sketch import Bin, Sketch, bins_of, psi, wasserstein
 
+LEAST_VALUES = 200  # of the smaller side: bins of a few values differ by chance
+
 
 @dataclass(frozen=True, slots=True)
 class DistributionRow:
@@ -21,6 +23,11 @@ class DistributionRow:
     psi: float | None  # below 0.1 is alike by custom, above 0.25 is not; None without values
     wasserstein: float | None  # in the values' unit
     bins: tuple[Bin, ...] = ()  # from, to, and the share of either
+
+    @property
+    def is_told(self) -> bool:
+        """Whether there are enough values on both sides for a figure to say anything."""
+        return min(self.n) >= LEAST_VALUES
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,11 @@ def table(heads: Sequence[str], rows: Child, label: str, class_: str = "") -> Ma
     )
 
 
+def row_head(name: Child, more: Child = None) -> Markup:
+    """The heading of a table's row: what it is about, and a line below it, if there is one."""
+    return tag("th", name, tag("span", more, class_="more") if more else None, scope="row")
+
+
 def chip(state: str) -> Markup:
     """A state as a small label."""
     return tag("span", sign(state, 14), state, class_=f"chip {tone(state)}")

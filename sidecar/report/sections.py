@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from sidecar.judge.report import Verdict
 from sidecar.report import charts
 from sidecar.report.figures import against, count, milliseconds, percent, span, unit_of
-from sidecar.report.layout import Row, section, sign, table, tone
+from sidecar.report.layout import Row, row_head, section, sign, table, tone
 from sidecar.report.markup import Child, Markup, tag
 from sidecar.report.notices import noise_rules, rules_text
 from sidecar.report.outlook import forecast_words
@@ -173,7 +173,7 @@ def latency(report: Report) -> Child:
     rows = [
         tag(
             "tr",
-            tag("th", title, scope="row"),
+            row_head(title),
             [tag("td", milliseconds(getattr(s, key)), class_="number") for s in shown],
             tag("td", against(getattr(b, key), getattr(reference, key)), class_="number"),
         )
@@ -183,7 +183,7 @@ def latency(report: Report) -> Child:
     ]  # fmt: skip
     if any(side.endless for side in shown):
         cells = [tag("td", count(side.endless), class_="number") for side in shown]
-        head = tag("th", "met deadline", scope="row")
+        head = row_head("met deadline")
         rows.append(tag("tr", head, cells, tag("td", "", class_="number")))
     key = [tag("span", names[side], class_=f"key {side}") for side in ("production", "shadow")]
     heads = ["", "#Production", f"#{names['shadow']}", "#Change"]

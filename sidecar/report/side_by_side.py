@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from sidecar.judge.report import CriterionVerdict
 from sidecar.report.figures import UNKNOWN, against, count, milliseconds, percent, unit_of
-from sidecar.report.layout import chip, section, table
+from sidecar.report.layout import chip, row_head, section, table
 from sidecar.report.markup import Child, Markup, tag
 from sidecar.report.report import Report
 
@@ -74,7 +74,7 @@ def as_section(reports: Sequence[Report], chosen: str) -> Child:
         table(
             heads,
             [
-                tag("tr", tag("th", title, scope="row"), [_cell(cell) for cell in cells])
+                tag("tr", row_head(title), [_cell(cell) for cell in cells])
                 for title, cells in rows(shown)
             ],
             "Candidates side by side",

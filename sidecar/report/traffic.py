@@ -23,7 +23,7 @@ from sidecar.report.figures import (
     percent,
     significant,
 )
-from sidecar.report.layout import section, table
+from sidecar.report.layout import row_head, section, table
 from sidecar.report.markup import Child, Markup, tag
 from sidecar.report.report import CallOutput, CallRow, OutputRow, Report
 
@@ -86,12 +86,7 @@ def _call(row: CallRow, trace_url: str, day: str, noise: frozenset[str]) -> Mark
     return tag(
         "tr",
         tag("td", _moment(row.unix_seconds, day)),
-        tag(
-            "th",
-            tag("code", _cut(row.correlation_id)),
-            tag("span", _method(row.method), class_="more"),
-            scope="row",
-        ),
+        row_head(tag("code", _cut(row.correlation_id)), _method(row.method)),
         tag("td", _differences(row, noise), _inputs(row)),
         tag("td", milliseconds(a), class_="number"),
         tag(
@@ -215,7 +210,7 @@ def _outcomes(outcomes: Mapping[str, int]) -> Child:
     rows = [
         tag(
             "tr",
-            tag("th", OUTCOMES.get(name, name), scope="row"),
+            row_head(OUTCOMES.get(name, name)),
             tag("td", count(n), class_="number"),
             tag("td", percent(n / whole), class_="number"),
         )
@@ -230,13 +225,9 @@ def _outputs(outputs: Iterable[OutputRow]) -> Child:
     rows = [
         tag(
             "tr",
-            tag(
-                "th",
+            row_head(
                 tag("code", _cut(row.name)),
-                tag("span", "in nearly every call: noise?", class_="more")
-                if row.noise
-                else tag("span", _how(row.how), class_="more"),
-                scope="row",
+                "in nearly every call: noise?" if row.noise else _how(row.how),
             ),
             tag("td", count(row.agree), class_="number"),
             tag("td", count(row.differ), class_="number"),
@@ -323,11 +314,9 @@ def _sidecars(report: Report) -> Child:
     rows = [
         tag(
             "tr",
-            tag(
-                "th",
+            row_head(
                 tag("code", _cut(row.source or row.instance)),
-                tag("span", _cut(row.instance), class_="more") if row.source else None,
-                scope="row",
+                _cut(row.instance) if row.source else None,
             ),
             tag("td", count(row.calls), class_="number"),
             tag("td", "yes" if row.counted else "no: older or other rules", class_="number"),

@@ -2,7 +2,7 @@
 
 Rule: a name once given stays; what can happen is there from the start as 0, so that a rate over it
 begins; what a caller or a model can make up never becomes a label without a bound. Counterparts:
-`call_metrics` and `process_metrics`, which name them; `state`, which is read.
+`call_metrics`, `drift_metrics` and `process_metrics`, which name them; `state`, which is read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 import sidecar
 from sidecar.build import BUILD
 from sidecar.experiment.state import State
-from sidecar.serve import call_metrics, process_metrics
+from sidecar.serve import call_metrics, drift_metrics, process_metrics
 from sidecar.serve.families import PREFIX
 
 
@@ -60,6 +60,7 @@ class _Observed(Collector):
         yield from call_metrics.findings(now)
         yield from call_metrics.states(now)
         yield from call_metrics.verdicts(now)
+        yield from drift_metrics.drift(now)
         yield from process_metrics.wire(now)
         yield from process_metrics.spans(now)
         yield from process_metrics.capture(now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 
 from sidecar.call import SkipReason
 from sidecar.collect.experiments import Experiment, Experiments
+from sidecar.collect.ledger import Ledger
+from sidecar.collect.nameless import Nameless
 from sidecar.collect.service import NOT_INJECTED, Heard, Service
 from sidecar.collect.told import Told, told_by
 from sidecar.judge.counts import Gap, SnapshotKey
@@ -90,6 +93,59 @@ def test_a_pod_that_is_gone_and_told_no_version_does_not() -> None:
     heard(service, pod("a", 100, version="", **NEED))
     later = heard(service, pod("b", 100, version="", **NEED), at=2.0)
     assert (later.state, later.verdict.calls) == ("WATCHING", 100)
+
+
+def test_where_no_version_is_told_a_fail_stands_whatever_pods_come(tmp_path: Path) -> None:
+    """Who rolls the pods until they pass asks as often."""
+
+    def begun_again(service: Service) -> Service:
+        with closing(Ledger(tmp_path / "l")) as ledger:
+            ledger.write([], 1.0, experiments=service.nameless.failed.values())
+        with closing(Ledger(tmp_path / "l")) as ledger:
+            decided = ledger.experiments()
+        return Service(experiments=Experiments(decided), nameless=Nameless(decided))
+
+    service = Service()
+    assert heard(service, pod("a", 300, differing=True, version="")).state == "FAIL"
+    for again in (service, begun_again(service)):
+        for name in ("b", "c"):
+            found = heard(again, pod(name, 300, version=""), at=2.0)
+            assert (found.state, found.verdict.calls) == ("FAIL", 300)
+            assert "stands, for no version tells another candidate" in found.verdict.reason
+    found = heard(service, pod("x", 300, version="", **STRICTER), at=2.0)
+    assert found.state != "FAIL", "other rules"
+    assert heard(service, pod("d", 300), at=2.0).state == "PASS", "a version that is told"
+    renamed = replace(part("e", 300, version=""), shadow="next")
+    service.hear(Heard(3.0, [heard_of(renamed)]))
+    assert service.report("next", 3.0).state == "PASS"
+
+
+def test_where_no_version_is_told_a_fail_ends_when_every_pod_was_reset() -> None:
+    def of_attempt(name: str, attempt: int) -> Told:
+        one = part(name, 300, version="")
+        later = one.snapshot.sequence + attempt
+        return heard_of(
+            replace(one, snapshot=replace(one.snapshot, attempt=attempt, sequence=later))
+        )
+
+    service = Service()
+    assert heard(service, pod("a", 300, differing=True, version="")).state == "FAIL"
+    assert heard(service, of_attempt("b", 2), of_attempt("c", 1), at=2.0).state == "FAIL"
+    found = heard(service, of_attempt("b", 2), of_attempt("c", 2), at=3.0)
+    assert (found.state, facts(found).attempt) == ("PASS", 2)
+
+
+def test_where_no_version_is_told_each_roll_of_the_pods_is_an_attempt() -> None:
+    service = Service()
+    for attempt in range(1, 5):
+        found = heard(service, pod(f"p{attempt}", 300, version=""), at=float(attempt))
+        assert (found.state, facts(found).attempt) == ("PASS", attempt)
+        assert any("no version is told" in n for n in found.notices) == (attempt > 1)
+    stays = pod("q", 300, version="")
+    for _ in range(3):
+        assert facts(heard(service, stays, at=9.0)).attempt == 5, "asking again is none"
+    assert facts(heard(service, stays, pod("r", 0, version=""), at=9.0)).attempt == 5
+    assert facts(heard(service, pod("s", 300), at=10.0)).attempt == 1, "of a version only its own"
 
 
 def test_a_pod_of_another_version_or_other_rules_forbids_pass_and_is_named() -> None:
@@ -333,6 +389,55 @@ def test_a_shadow_that_dies_after_a_pass_is_no_pass_until_its_calls_are_compared
     assert "0.0% of the latest calls were compared" in found.verdict.reason
     calls(5_000)
     assert heard(service, *tells(house), at=3.0).state == "PASS"
+
+
+def served(name: str, calls: int, **judge: Any) -> House:
+    house = House(judge, instance=name)
+    for _ in range(calls):
+        house.call(answered(1.0), production=answered(1.0))
+    return house
+
+
+def test_a_pod_whose_shadow_is_dead_forbids_the_sum_to_pass_and_is_named() -> None:
+    big, small, service = served("big", 9_000), served("small", 200), Service()
+    lose(small, 100, SkipReason.EXPIRED)
+    found = heard(service, *tells(big, "big:1"), *tells(small, "small:1"))
+    assert found.verdict.coverage is not None
+    assert found.verdict.coverage > 0.98
+    assert found.state == "INCONCLUSIVE"
+    assert found.verdict.reason.startswith("no ground for PASS at small:1: ")
+    assert "big:1" not in found.verdict.reason
+    gone = heard(service, *tells(big, "big:1"), at=2.0)
+    assert gone.state == "PASS", "nothing comes to it any more"
+
+
+def test_a_pod_that_just_began_forbids_nothing_by_its_first_calls() -> None:
+    big, new = served("big", 2_000, **NEED), served("new", 5, **NEED)
+    lose(new, 5, SkipReason.EXPIRED)
+    assert heard(Service(), *tells(big, "big:1"), *tells(new, "new:1")).state == "PASS"
+
+
+@pytest.mark.parametrize("calls", [20, 300])
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_pod_that_samples_few_keys_forbids_pass_alone_or_not(alone: bool, calls: int) -> None:
+    few = served("few", calls, **NEED)
+    for n in range(50):
+        few.experiment._operation._admission.keys.note(n / 50, sampled=n < 3)
+    pods = tells(few, "few:1") + ([] if alone else tells(served("many", 300, **NEED), "many:1"))
+    found = heard(Service(), *pods)
+    if alone and calls < 100:
+        assert found.state == "WATCHING"
+        return
+    assert found.state == "INCONCLUSIVE"
+    assert "few:1: sample.key leaves whole keys out: 3 were sampled" in found.verdict.reason
+
+
+def test_pods_whose_budget_is_used_up_undecided_may_pass_together() -> None:
+    budget = {"max_calls": 60, "min_calls": 60}
+    pods = [served(name, 60, **budget) for name in "abc"]
+    told = [tells(house, f"{n}:1") for n, house in enumerate(pods)]
+    assert all(one.part.stands[0] == "INCONCLUSIVE" for (one,) in told if one.part.stands)
+    assert heard(Service(), *(one for (one,) in told)).state == "PASS"
 
 
 def test_a_state_that_was_put_back_from_a_backup_is_named_and_is_no_pass(tmp_path: Path) -> None:

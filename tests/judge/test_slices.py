@@ -20,7 +20,7 @@ BY_USER = SliceSettings(source="metadata:user")
 def test_space_saving_is_bounded_and_keeps_what_is_frequent(values: list[str], room: int) -> None:
     kept = SpaceSaving(room)
     for value in values:
-        kept.see(value)
+        kept.see(value, lambda _: False)
     assert len(kept.counts) <= room
     assert sum(kept.counts.values()) == len(values)
     for value in set(values):
