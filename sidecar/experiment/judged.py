@@ -119,7 +119,7 @@ class Judged:
     def evaluate(self, now_ns: int) -> Verdict:
         """Judge what has been counted so far of the current versions."""
         self.account(now_ns)
-        self.row.unsettled = self.unsettled
+        self.row.unsettled, self.row.held = self.unsettled, self.few_keys
         verdict = self.row.evaluate(now_ns)
         if verdict.state is State.PASS and (why := self.few_keys or self.is_crowded(now_ns)):
             verdict = replace(verdict, state=State.INCONCLUSIVE, reason=f"{why}: {verdict.reason}")

@@ -165,6 +165,10 @@ class Judging:
 
     # ---- on the data path ---------------------------------------------------------------------
 
+    def forget_requests(self) -> None:
+        """What comes from now on repeats nothing before: the same calls, another shadow's."""
+        self._repeats = Repeats(self.settings.repeats_within)
+
     def requested(self, pair: Pair) -> None:
         """Note, before any answer is compared, whether a call repeats one of a moment before."""
         call = pair.call

@@ -56,6 +56,9 @@ class Operation:
     @property
     def few_keys(self) -> str:
         """Why no PASS holds for keys that sampling leaves out; empty: many keys are sampled."""
+        sample = self.settings.sample
+        if sample.key is None or sample.fraction >= 1:
+            return ""
         return self._admission.keys.few(self.settings.judge.min_distinct_inputs)
 
     def check(self, call: Started, draw: float) -> SkipReason | None:

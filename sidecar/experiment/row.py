@@ -97,6 +97,7 @@ class Row:
         self.blind = 0.0  # calls to be compared that only the wire saw
         self.unplaced = 0  # compared calls that may be of these versions or of others
         self.bytes = self.unreadable = 0  # of all connections; of those that are no HTTP/2
+        self.held = ""  # why no PASS is decided now, whatever was counted
         self.unsettled = 0  # connections whose calls nobody has counted yet: nothing passes
         self.gaps: tuple[Gap, ...] = ()
         self.books: list[Any] | None = None  # of the wire's calls, see `blind`
@@ -195,8 +196,12 @@ class Row:
     def evaluate(self, now_ns: int) -> Verdict:
         """Judge what has been counted so far."""
         self.has_changed = True
-        if not self._is_kept(self) and not self.is_decided:
+        if (self.held or not self._is_kept(self)) and not self.is_decided:
             verdict = self.judge.verdict(now_ns, self.coverage, binding=False)
+            if verdict.state is State.PASS and self.held:
+                reason = f"{self.held}: {verdict.reason}"
+                self.verdict = replace(verdict, state=State.INCONCLUSIVE, reason=reason)
+                return self.verdict
             if verdict.state is State.PASS:
                 reason = f"the evidence is being written down: {verdict.reason}"
                 state = State.INCONCLUSIVE if (why := self._unkept()) else State.WATCHING

@@ -114,6 +114,7 @@ class Held:
             self._plans, self._settings.block_seconds, self._settings.unseen_seconds
         )
         self._lost: dict[str, int] = {}
+        self._weight = 1.0  # for how many calls one stands now, compared or lost
         # Calls that an open breaker kept back since the shadow was last tried: when, how many.
         self._kept_back: list[tuple[int, int]] = []
         # Calls that were compared as bytes while nobody knew what those mean: how many, by method;

@@ -66,6 +66,7 @@ class Judge(Held):
             self._repeated += 1
             return False
         self._calls += 1
+        self._weight = pair.weight
         if pair.request_digest is not None:
             self._inputs.add(pair.request_digest)
         if reader == OPAQUE:
@@ -164,7 +165,8 @@ class Judge(Held):
         for reason, calls in reasons.items():
             self._lost[reason] = self._lost.get(reason, 0) + calls
         unix_ns = now_ns + self.unix_offset_ns
-        self._blocks.lose(sum(reasons.values()), unix_ns, self._calls)
+        # A lost call is one of as many as a call that is compared now.
+        self._blocks.lose(self._weight * sum(reasons.values()), unix_ns, self._calls)
         if kept_back := reasons.get(BREAKER_OPEN, 0):
             self._kept_back = [*self._kept_back, (unix_ns, kept_back)][-MOST_KEPT_BACK:]
 

@@ -183,8 +183,10 @@ class LabelStore(Generic[W]):
         name = label.correlation_id
         if name in self._joined:
             self._fate(Fate.DUPLICATE)
-            if self.contradicts(label):
-                self._fate(Fate.CONTRADICTED)
+            joined = self._joined.get(name)
+            if self.contradicts(label) and joined is not None and joined.value != _SEVERAL:
+                self._fate(Fate.CONTRADICTED)  # once a call, however often it is told
+                self._joined.put(name, self._entry(None, _SEVERAL))
             return None
         waiting = self._waiting.take(name)
         if waiting is not None:
@@ -319,9 +321,21 @@ class LabelStore(Generic[W]):
         self.fates[fate] = self.fates.get(fate, 0) + 1
 
 
+_SEVERAL = ""  # what labels of a call said that said several things
+
+
 def _short(label: Label) -> str:
-    """What a label says, in a few characters."""
-    return sha256(repr(label.value).encode()).hexdigest()[:12]
+    """What a label says, in a few characters: one number is one, however it is written."""
+    return sha256(repr(_plain(label.value)).encode()).hexdigest()[:12]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    try:
+        return float(value) if isinstance(value, (bool, int, float, str)) else value
+    except ValueError:
+        return value
 
 
 def _came_before(entry: Entry | None, time_ns: int) -> bool:

@@ -43,6 +43,7 @@ _OF_CONFIGURATION = frozenset(
         "_numbers",
         "_everywhere",
         "_learned",
+        "_weight",
     }
 )
 _BY_CELL = frozenset({"_cells", "_blocks", "_examples", "_inputs", "_labels"})

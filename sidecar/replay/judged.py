@@ -55,6 +55,7 @@ def judge_file(
         labels=labels,
     )
     for shadow in settings.shadows:
+        book.judging.forget_requests()
         for call in recorded(captured, shadow=shadow.name):
             book.enter(call, call.production, {shadow.name: call.answer})
     return book.messages()

@@ -143,8 +143,8 @@ class Admission:
         if key is not None:
             value = _key_value(key, call.metadata)
             unit = draw if value is None else unit_hash(value)
-            if value is not None and fraction < 1:
-                self.keys.note(unit, sampled=unit < fraction)
+            if fraction < 1:
+                self.keys.note(None if value is None else unit, sampled=unit < fraction)
             if unit >= fraction:
                 return SkipReason.NOT_SAMPLED
             return None if call.sampled else SkipReason.SHED

@@ -96,3 +96,27 @@ def test_of_pairs_that_are_there_because_they_differ_nothing_follows_for_all(
     assert f"capture.what: {what}" in report.verdict.reason
     (report,) = of_some([judged(whole)], open_captured([whole]))
     assert report.state is State.FAIL
+
+
+def test_a_second_shadows_calls_are_no_repeats_of_the_firsts(tmp_path: Path) -> None:
+    both = Settings.model_validate(
+        SETTINGS.model_dump()
+        | {"shadows": [{"name": n, "address": "127.0.0.1:9"} for n in ("candidate", "other")]}
+    )
+    capture = Capture(
+        CaptureSettings(dir=str(tmp_path), payloads=True, what="all"), "life", Log("test")
+    )
+    for number in range(400):
+        for shadow in ("candidate", "other"):
+            made = row(number, shadow=shadow)
+            made = made._replace(
+                started_ns=made.started_ns - number * 999_000_000,
+                request=(request(number),),
+                production=Observation(0, "", (answer(1.0),), 0, 3_000_000),
+                answer=Observation(0, "", (answer(1.0, version="2"),), 0, 4_000_000),
+            )
+            assert capture.offer(made)
+    capture.close()
+    (file,) = map(str, tmp_path.glob("*.parquet"))
+    reports = added_up([(file, judge_file(both, file, ""))], 1.0)
+    assert [report.verdict.calls for report in reports] == [400, 400]

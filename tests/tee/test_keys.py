@@ -9,7 +9,7 @@ import pytest
 from sidecar.call import CallKey, Started
 from sidecar.judge.report import State
 from sidecar.settings.settings import Settings
-from sidecar.tee.keys import MOST, SampledKeys
+from sidecar.tee.keys import ENOUGH, MOST, SampledKeys
 from tests.house import INFER, House, told
 
 
@@ -47,12 +47,28 @@ def test_many_users_pass() -> None:
     assert sampled(500, 3000).state() is State.PASS
 
 
-def test_keys_that_are_all_sampled_leave_nobody_out() -> None:
+def test_what_holds_back_a_pass_is_decided_by_nobody() -> None:
+    house = sampled(10, 3000)
+    assert house.state() is State.INCONCLUSIVE
+    assert house.judged.judge.stands is None
+
+
+def test_after_a_restart_keys_that_are_left_out_are_waited_for() -> None:
     keys = SampledKeys()
-    keys.note(0.1, sampled=True)
-    assert keys.few(30) == ""
+    assert keys.few(30)
+    for _ in range(ENOUGH):
+        assert keys.few(30)
+        keys.note(0.1, sampled=True)
+    assert keys.few(30) == ""  # nobody is left out
     keys.note(0.9, sampled=False)
     assert keys.few(30)
+
+
+def test_calls_without_a_key_are_drawn_one_by_one() -> None:
+    keys = SampledKeys()
+    for _ in range(ENOUGH):
+        keys.note(None, sampled=False)
+    assert keys.few(30) == ""
 
 
 @pytest.mark.parametrize("sampled", [True, False])
