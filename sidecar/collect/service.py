@@ -217,6 +217,7 @@ class Service:
             verdict = replace(verdict, state=State.INCONCLUSIVE, reason=in_slice)
         if verdict.state is State.FAIL and not experiment.failed:
             experiment.failed = verdict.reason
+            experiment.latches.slice_watches.clear()  # there is nothing left to watch
         return verdict
 
     def _nameless(self, shadow: str, taken: Sequence[Snapshot], verdict: Verdict) -> Verdict:
