@@ -317,6 +317,11 @@ def test_evidence_that_had_to_go_forbids_pass() -> None:
     assert len(service.parts(SHADOW)) == 2
     assert (found.state, found.verdict.calls) == ("INCONCLUSIVE", 400)
     assert "older evidence was let go" in found.verdict.reason
+    kept = [Experiment.from_dict(e.key, e.to_dict()) for e in service.experiments]
+    service = Service(experiments=Experiments(kept))  # a collector that begins again
+    found = heard(service, pod("p2", 200), at=4.0)
+    assert (found.state, found.verdict.calls) == ("INCONCLUSIVE", 200)
+    assert "older evidence was let go" in found.verdict.reason
 
 
 def test_kept_counts_of_another_version_forbid_pass_where_they_belong_and_are_told() -> None:
