@@ -151,7 +151,8 @@ class Experiments:
     def __init__(self, known: Iterable[Experiment] = ()) -> None:
         """Begin with those that a ledger has; see `nameless` for those without versions."""
         self._known = {one.key: one for one in known if is_versioned(one.models)}
-        self.beside: Container[str] = ()  # names of the shadows that are judged now
+        # Names of the shadows that are judged now; until the first round, all that ever were.
+        self.beside: Container[str] = {one.shadow for one in self._known.values()}
         for one in self._known.values():
             # An older version gave the same number to several that were not decided.
             others = [other.attempt for other in self._others(one)]

@@ -115,6 +115,7 @@ class BlindCalls:
         self._unreadable.discard(conn)
         missed = max(0, calls - seen)
         self._answered += missed
+        self._at_last += missed  # accounted for in this moment, however long it took
         return self._missed(missed)
 
     def since_last(self, figures: Mapping[str, Any]) -> int:

@@ -271,6 +271,9 @@ class Judge(Held):
             cell = self._cells.pop(CellKey(plan.criterion.name, gone), None)
             if cell is not None:
                 add(self._cells.setdefault(CellKey(plan.criterion.name, others), {}), cell)
+            by_bytes = self._by_bytes.pop(CellKey(plan.criterion.name, gone), None)
+            if by_bytes is not None:
+                add(self._by_bytes.setdefault(CellKey(plan.criterion.name, others), {}), by_bytes)
         self._examples.drop(gone)
         self._blocks.drop(gone)
 

@@ -31,7 +31,7 @@ def part_of(state: State, judged: Judged, row: Row | None = None) -> Part:
     judged.account(state.now_ns)
     row = row or judged.row
     is_current = row is judged.row
-    now = judged.evaluate(state.now_ns) if is_current else row.evaluate(state.now_ns)
+    now = judged.evaluate(state.now_ns) if is_current else None
     judge, epoch = row.judge, row.epoch
     snapshot = row.snapshot(state.now_ns)
     worst = {key: judge.worst(*key) for key in snapshot.cells}
@@ -61,8 +61,8 @@ def part_of(state: State, judged: Judged, row: Row | None = None) -> Part:
             for key in snapshot.cells
             if key.slice == ALL and (found := judge.sample(*key))
         },
-        stands=(now.state, now.reason),
-        unsure=_unsure(judged, now) if is_current else "",
+        stands=judge.stands if now is None else (now.state, now.reason),
+        unsure="" if now is None else _unsure(judged, now),
         is_current=is_current,
         away=Away(
             len(row.gaps),

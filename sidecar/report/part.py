@@ -59,7 +59,7 @@ class Part:
     control_latency: Histogram = field(default_factory=Histogram)
     distributions: Distributions = field(default_factory=Distributions)
     notices: tuple[str, ...] = ()  # what the sidecar knows of itself: see `notices.of_state`
-    stands: tuple[State, str] | None = None  # the sidecar's own verdict now, and why
+    stands: tuple[State, str] | None = None  # its own verdict now; of past versions, the decision
     unsure: str = ""  # why its calls are no ground for PASS, whatever those of others say
     is_current: bool = True  # of the pair of versions that answers now
     away: Away = Away()  # when this sidecar watched nothing

@@ -105,9 +105,9 @@ class Decisions:
         try:
             self._append(line)
         except OSError as error:
-            if error.errno not in _FULL:
+            if error.errno not in _FULL or decided.state != "FAIL" or not self._spare.exists():
                 raise
-            os.truncate(self._spare, 0)  # if there is one
+            os.truncate(self._spare, 0)
             self._append(line)
 
     def mark(self, identity: str, number: int) -> None:

@@ -357,7 +357,8 @@ class Keeper:
             ended = self._evidence.write(whole, now)
             while self._unwritten:
                 self._decisions.append(self._unwritten[0])
-                self._decisions.unmark(self.identity, self._unwritten[0].number)
+                if self._unwritten[0].state == "FAIL":
+                    self._decisions.unmark(self.identity, self._unwritten[0].number)
                 del self._unwritten[0]
         except Exception as error:  # a defect of ours must not end the thread
             self._failed(error)

@@ -22,6 +22,7 @@ from sidecar.judge.evidence.attempts import alpha_of_attempt
 from sidecar.report.live import parts_of
 from sidecar.report.report import Report, ServiceFacts
 from sidecar.serve.convert import counts_message
+from sidecar.settings.settings import Settings
 from tests.collect.pods import Pod, heard_of, part, pod
 from tests.house import DISAGREEMENT, MS, House
 from tests.house import told as answered
@@ -426,6 +427,8 @@ def test_a_pod_that_just_began_forbids_nothing_by_its_first_calls() -> None:
 @pytest.mark.parametrize("alone", [True, False])
 def test_a_pod_that_samples_few_keys_forbids_pass_alone_or_not(alone: bool, calls: int) -> None:
     few = served("few", calls, **NEED)
+    sticky = {"sample": {"fraction": 0.1, "key": "metadata:user"}}
+    few.experiment.change(Settings.model_validate(few.settings.model_dump() | sticky))
     for n in range(50):
         few.experiment._operation._admission.keys.note(n / 50, sampled=n < 3)
     pods = tells(few, "few:1") + ([] if alone else tells(served("many", 300, **NEED), "many:1"))

@@ -186,3 +186,12 @@ def test_a_verdict_says_that_most_bytes_could_not_be_read() -> None:
     house.experiment.connections.stats(passed | {"opaque_bytes_total": 93})
     reason = house.judged.evaluate(house.now_ns).reason
     assert reason.endswith("; 93% of the bytes came on connections that are not HTTP/2 without TLS")
+
+
+def test_calls_that_are_counted_late_are_no_busy_moment() -> None:
+    blind = BlindCalls()
+    blind.attached(greeting())
+    blind.most_lately()
+    blind.seen(20)
+    assert blind.counted(1, 500_000, 0) == 500_000
+    assert blind.most_lately() == 2 * 20

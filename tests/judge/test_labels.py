@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -116,3 +118,14 @@ def test_a_label_that_contradicts_the_one_that_was_counted_is_told() -> None:
     labels.label(Label("a", 0, time_ns=5), 3)
     assert labels.fates == {Fate.JOINED: 1, Fate.DUPLICATE: 2, Fate.CONTRADICTED: 1}
     assert labels.contradicts(Label("a", 0))
+    labels.label(Label("a", 0), 4)  # the same correction, told again
+    assert labels.fates[Fate.CONTRADICTED] == 1
+
+
+@pytest.mark.parametrize("again", [1, True, "1", "1.0"])
+def test_the_same_number_written_otherwise_contradicts_nothing(again: Any) -> None:
+    labels = store()
+    labels.pair("a", "a", 1, 0)
+    labels.label(Label("a", 1.0), 1)
+    labels.label(Label("a", again), 2)
+    assert labels.fates == {Fate.JOINED: 1, Fate.DUPLICATE: 1}
