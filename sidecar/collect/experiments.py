@@ -42,6 +42,7 @@ class Experiment:
     failed: str = ""  # why, once it has
     passed_unix: float = 0.0  # when it did first; 0: never
     latches: Latches = field(default_factory=Latches)
+    is_cut: bool = False  # older evidence of it was let go
 
     @property
     def decided(self) -> bool:
@@ -96,6 +97,7 @@ class Experiment:
             "attempt": self.attempt,
             "failed": self.failed,
             "passed_unix": self.passed_unix,
+            "is_cut": self.is_cut,
             "window": self.latches.window,
             "latest": self.latches.latest,
             "controls": self.latches.controls,
@@ -139,6 +141,7 @@ class Experiment:
             str(data["failed"]),
             float(data["passed_unix"]),
             latches,
+            bool(data.get("is_cut")),
         )
 
 

@@ -61,7 +61,7 @@ class Service:
     experiments: Experiments = field(default_factory=Experiments)
     nameless: Nameless = field(default_factory=Nameless)
     last: Heard | None = None
-    dropped: set[str] = field(default_factory=set)  # experiments cut short
+    partly_read: set[str] = field(default_factory=set)  # experiments with parts of another version
     unread: dict[str, int] = field(default_factory=dict)  # by shadow: parts of another version
     _unnamed: dict[tuple[str, str], Latches] = field(default_factory=dict)
     _parts: dict[str, dict[SnapshotKey, Part]] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Service:
         self.unread[shadow] = self.unread.get(shadow, 0) + 1
         experiment = self.experiments.find(shadow, rules, versions_of([models]))
         if experiment is not None:
-            self.dropped.add(experiment.key)
+            self.partly_read.add(experiment.key)
 
     def hear(self, heard: Heard) -> tuple[list[Told], list[Part]]:
         """Take in a round; returns the parts that are news, and those that had to go."""
@@ -157,12 +157,12 @@ class Service:
             verdict = self._nameless(shadow, taken, verdict)
         latches = self._latches(shadow, lead, experiment)
         verdict = self._of_now(verdict, latches, whole, settings, plans)
+        here = self._here(shadow)
+        shown = [p if p.snapshot.key in here else replace(p, unsure="") for p in chosen]
         found = build(
-            chosen, unix, verdict=verdict, missing=missing, allow_missing=self.allow_missing
+            shown, unix, verdict=verdict, missing=missing, allow_missing=self.allow_missing
         )
-        found = replace(
-            found, verdict=self._not_on_old(found.verdict, experiment, self._here(shadow))
-        )
+        found = replace(found, verdict=self._not_on_old(found.verdict, experiment, here))
         if experiment is not None and found.state is State.PASS:
             experiment.passes(plans, whole, alpha, unix)
         notices = [*found.notices, *self._notices(chosen, taken, facts)]
@@ -217,6 +217,7 @@ class Service:
             verdict = replace(verdict, state=State.INCONCLUSIVE, reason=in_slice)
         if verdict.state is State.FAIL and not experiment.failed:
             experiment.failed = verdict.reason
+            experiment.latches.slice_watches.clear()  # there is nothing left to watch
         return verdict
 
     def _nameless(self, shadow: str, taken: Sequence[Snapshot], verdict: Verdict) -> Verdict:
@@ -270,11 +271,10 @@ class Service:
             reason = "no pod was asked since the start"
         elif not here:
             reason = "no pod is there that has this shadow"
-        elif experiment is not None and experiment.key in self.dropped:
-            reason = (
-                f"older evidence was let go: more than {self.most_parts} lives of observers, or "
-                "written by another version of shadow-sidecar"
-            )
+        elif experiment is not None and experiment.is_cut:
+            reason = f"older evidence was let go: more than {self.most_parts} lives of observers"
+        elif experiment is not None and experiment.key in self.partly_read:
+            reason = "older evidence is left out: written by another version of shadow-sidecar"
         if reason is None:
             return verdict
         return replace(verdict, state=State.INCONCLUSIVE, reason=reason)
@@ -348,7 +348,7 @@ class Service:
         for part in gone:
             del self._seen[shadow, part.snapshot.key]
             if (experiment := self.experiments.of(shadow, [part.snapshot])) is not None:
-                self.dropped.add(experiment.key)
+                experiment.is_cut = True
         return gone
 
 

@@ -47,6 +47,7 @@ from sidecar.report.report import (
 )
 
 _BOTH_NONE = (None, None)
+NAMED = 5  # of those that see no ground for PASS
 MOST_VERSIONS = 32  # pairs of versions that are shown
 
 
@@ -103,6 +104,9 @@ def build(
     if failed and len(taken) > 1 and verdict.state is State.PASS:
         named = ", ".join(part.source or part.snapshot.key.instance for part in failed)
         reason = f"by its own calls it failed at {named}; together: {verdict.reason}"
+        verdict = replace(verdict, state=State.INCONCLUSIVE, reason=reason)
+    if verdict.state is State.PASS and (why := _unsure(taken)):
+        reason = f"{why}; together: {verdict.reason}"
         verdict = replace(verdict, state=State.INCONCLUSIVE, reason=reason)
     rows = _version_rows(parts, verdict)
     away = Away()
@@ -168,6 +172,16 @@ def _judged(taken: Sequence[Part], whole: Total) -> Verdict:
         if state is State.FAIL or verdict.state is not State.FAIL:
             verdict = replace(verdict, state=state, reason=reason)
     return verdict
+
+
+def _unsure(taken: Sequence[Part]) -> str:
+    """Who among them sees no ground for PASS, and why; empty: nobody."""
+    unsure = [part for part in taken if part.unsure]
+    if not unsure:
+        return ""
+    named = [f"{p.source or p.snapshot.key.instance}: {p.unsure}" for p in unsure[:NAMED]]
+    more = f"; and {len(unsure) - NAMED} more" if len(unsure) > NAMED else ""
+    return f"no ground for PASS at {'; '.join(named)}{more}"
 
 
 def _version_rows(parts: Sequence[Part], verdict: Verdict) -> tuple[VersionRow, ...]:

@@ -10,6 +10,8 @@ from sidecar.experiment.judged import Judged
 from sidecar.experiment.row import Row
 from sidecar.experiment.state import State
 from sidecar.judge.counts import ALL
+from sidecar.judge.report import State as Decision
+from sidecar.judge.report import Verdict
 from sidecar.report.build import build
 from sidecar.report.notices import of_state
 from sidecar.report.part import Away, Part
@@ -60,6 +62,7 @@ def part_of(state: State, judged: Judged, row: Row | None = None) -> Part:
             if key.slice == ALL and (found := judge.sample(*key))
         },
         stands=(now.state, now.reason),
+        unsure=_unsure(judged, now) if is_current else "",
         is_current=is_current,
         away=Away(
             len(row.gaps),
@@ -68,6 +71,15 @@ def part_of(state: State, judged: Judged, row: Row | None = None) -> Part:
         ),
         observers=state.settings.observer.processes,
     )
+
+
+def _unsure(judged: Judged, now: Verdict) -> str:
+    """Why no sum that the current row is in may pass; a used-up budget is no such reason."""
+    if judged.few_keys:
+        return judged.few_keys
+    stands = judged.judge.stands
+    is_spent = stands is not None and stands[0] is Decision.INCONCLUSIVE
+    return now.reason if now.state is Decision.INCONCLUSIVE and not is_spent else ""
 
 
 def parts_of(state: State, judged: Judged) -> list[Part]:

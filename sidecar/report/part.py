@@ -60,6 +60,7 @@ class Part:
     distributions: Distributions = field(default_factory=Distributions)
     notices: tuple[str, ...] = ()  # what the sidecar knows of itself: see `notices.of_state`
     stands: tuple[State, str] | None = None  # the sidecar's own verdict now, and why
+    unsure: str = ""  # why its calls are no ground for PASS, whatever those of others say
     is_current: bool = True  # of the pair of versions that answers now
     away: Away = Away()  # when this sidecar watched nothing
     observers: int = 1  # processes that share the wire's connections, each with its own counts

@@ -317,6 +317,11 @@ def test_evidence_that_had_to_go_forbids_pass() -> None:
     assert len(service.parts(SHADOW)) == 2
     assert (found.state, found.verdict.calls) == ("INCONCLUSIVE", 400)
     assert "older evidence was let go" in found.verdict.reason
+    kept = [Experiment.from_dict(e.key, e.to_dict()) for e in service.experiments]
+    service = Service(experiments=Experiments(kept))  # a collector that begins again
+    found = heard(service, pod("p2", 200), at=4.0)
+    assert (found.state, found.verdict.calls) == ("INCONCLUSIVE", 200)
+    assert "older evidence was let go" in found.verdict.reason
 
 
 def test_kept_counts_of_another_version_forbid_pass_where_they_belong_and_are_told() -> None:
@@ -389,6 +394,55 @@ def test_a_shadow_that_dies_after_a_pass_is_no_pass_until_its_calls_are_compared
     assert "0.0% of the latest calls were compared" in found.verdict.reason
     calls(5_000)
     assert heard(service, *tells(house), at=3.0).state == "PASS"
+
+
+def served(name: str, calls: int, **judge: Any) -> House:
+    house = House(judge, instance=name)
+    for _ in range(calls):
+        house.call(answered(1.0), production=answered(1.0))
+    return house
+
+
+def test_a_pod_whose_shadow_is_dead_forbids_the_sum_to_pass_and_is_named() -> None:
+    big, small, service = served("big", 9_000), served("small", 200), Service()
+    lose(small, 100, SkipReason.EXPIRED)
+    found = heard(service, *tells(big, "big:1"), *tells(small, "small:1"))
+    assert found.verdict.coverage is not None
+    assert found.verdict.coverage > 0.98
+    assert found.state == "INCONCLUSIVE"
+    assert found.verdict.reason.startswith("no ground for PASS at small:1: ")
+    assert "big:1" not in found.verdict.reason
+    gone = heard(service, *tells(big, "big:1"), at=2.0)
+    assert gone.state == "PASS", "nothing comes to it any more"
+
+
+def test_a_pod_that_just_began_forbids_nothing_by_its_first_calls() -> None:
+    big, new = served("big", 2_000, **NEED), served("new", 5, **NEED)
+    lose(new, 5, SkipReason.EXPIRED)
+    assert heard(Service(), *tells(big, "big:1"), *tells(new, "new:1")).state == "PASS"
+
+
+@pytest.mark.parametrize("calls", [20, 300])
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_pod_that_samples_few_keys_forbids_pass_alone_or_not(alone: bool, calls: int) -> None:
+    few = served("few", calls, **NEED)
+    for n in range(50):
+        few.experiment._operation._admission.keys.note(n / 50, sampled=n < 3)
+    pods = tells(few, "few:1") + ([] if alone else tells(served("many", 300, **NEED), "many:1"))
+    found = heard(Service(), *pods)
+    if alone and calls < 100:
+        assert found.state == "WATCHING"
+        return
+    assert found.state == "INCONCLUSIVE"
+    assert "few:1: sample.key leaves whole keys out: 3 were sampled" in found.verdict.reason
+
+
+def test_pods_whose_budget_is_used_up_undecided_may_pass_together() -> None:
+    budget = {"max_calls": 60, "min_calls": 60}
+    pods = [served(name, 60, **budget) for name in "abc"]
+    told = [tells(house, f"{n}:1") for n, house in enumerate(pods)]
+    assert all(one.part.stands[0] == "INCONCLUSIVE" for (one,) in told if one.part.stands)
+    assert heard(Service(), *(one for (one,) in told)).state == "PASS"
 
 
 def test_a_state_that_was_put_back_from_a_backup_is_named_and_is_no_pass(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 from tests.processes import http_json, python
 from tests.scenarios.stack import Sidecar, servers, sidecar
@@ -89,8 +90,15 @@ def test_a_slower_candidate_fails_on_latency_and_passes_on_the_rest() -> None:
     assert told["latency"]["shadow"]["p50_ms"] > 2 * told["latency"]["production"]["p50_ms"]
 
 
-def _rows(candidate: str) -> str:
-    return json.dumps([shadow(candidate, concurrency=AT_ONCE, queue={"max_wait_seconds": 30.0})])
+PATIENT: dict[str, Any] = {"concurrency": AT_ONCE, "queue": {"max_wait_seconds": 30.0}}
+
+
+def _rows(candidate: str, control: str = "") -> str:
+    """The candidate, and a control if there is one; either waits for a free core."""
+    rows = [shadow(candidate, **PATIENT)]
+    if control:
+        rows.append({"name": "noise", "address": control, "role": "control", **PATIENT})
+    return json.dumps(rows)
 
 
 def test_a_candidate_as_random_as_production_does_not_fail_beside_a_control() -> None:
@@ -98,20 +106,33 @@ def test_a_candidate_as_random_as_production_does_not_fail_beside_a_control() ->
         return ("model", "--bias", "1000", "--bias-share", "0.2", "--seed", str(seed))
 
     with servers(noisy(1), noisy(2), noisy(3)) as (production, candidate, again):
-        control = {"name": "noise", "address": again, "role": "control"}
-        alone = json.dumps([shadow(candidate)])
-        beside = json.dumps([shadow(candidate), control])
         codes, estimates = [], []
-        for shadows in (alone, beside):
-            with sidecar(production, settings={**judge(SAME), "shadows": shadows}) as it:
+        for shadows in (_rows(candidate), _rows(candidate, again)):
+            declared = {**judge(SAME, max_noise=0.5), "shadows": shadows}
+            with sidecar(production, settings=declared) as it:
                 infer(it, 500)
                 code, told = report(admin(it))
             codes.append(code)
             estimates.append(told["verdict"]["criteria"][0]["estimate"])
     assert codes[0] == FAIL
-    assert codes[1] in {PASS, WATCHING}
+    assert codes[1] in {PASS, WATCHING}, told["verdict"]["reason"]
     assert estimates[0] > 0.2
     assert abs(estimates[1]) < 0.1
+
+
+def test_beside_a_control_that_is_broken_a_candidate_that_differs_does_not_pass() -> None:
+    def biased(share: str, seed: str) -> tuple[str, ...]:
+        return ("model", "--bias", "1000", "--bias-share", share, "--seed", seed)
+
+    with servers(MODEL, biased("0.3", "2"), biased("0.7", "3")) as (production, candidate, broken):
+        declared = {**judge(SAME), "shadows": _rows(candidate, broken)}
+        with sidecar(production, settings=declared) as it:
+            infer(it, 500)
+            code, told = report(admin(it))
+            gate = command("gate", admin(it))
+    assert states(told) == {"same": "PASS"}, "net of the control it differs less than none"
+    assert code == gate.returncode == INCONCLUSIVE
+    assert "judge.max_noise" in told["verdict"]["reason"]
 
 
 def test_a_candidate_that_errs_fails_although_its_breaker_lowers_coverage() -> None:

@@ -50,7 +50,7 @@ class GetCountsResponse(_message.Message):
     def __init__(self, shadows: _Optional[_Iterable[_Union[ShadowCounts, _Mapping]]] = ...) -> None: ...
 
 class ShadowCounts(_message.Message):
-    __slots__ = ("shadow", "judge_settings", "control_fraction", "snapshot", "outcomes", "skipped", "production_latency", "shadow_latency", "timeline", "notes", "worst", "sample", "stands", "stands_because", "outputs", "unread", "control_latency", "notices", "is_past", "away_times", "away_seconds", "away_lost_calls", "distributions", "observers")
+    __slots__ = ("shadow", "judge_settings", "control_fraction", "snapshot", "outcomes", "skipped", "production_latency", "shadow_latency", "timeline", "notes", "worst", "sample", "stands", "stands_because", "outputs", "unread", "control_latency", "notices", "is_past", "away_times", "away_seconds", "away_lost_calls", "unsure", "distributions", "observers")
     class OutcomesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -94,6 +94,7 @@ class ShadowCounts(_message.Message):
     AWAY_TIMES_FIELD_NUMBER: _ClassVar[int]
     AWAY_SECONDS_FIELD_NUMBER: _ClassVar[int]
     AWAY_LOST_CALLS_FIELD_NUMBER: _ClassVar[int]
+    UNSURE_FIELD_NUMBER: _ClassVar[int]
     DISTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
     OBSERVERS_FIELD_NUMBER: _ClassVar[int]
     shadow: str
@@ -118,9 +119,10 @@ class ShadowCounts(_message.Message):
     away_times: int
     away_seconds: float
     away_lost_calls: float
+    unsure: str
     distributions: bytes
     observers: int
-    def __init__(self, shadow: _Optional[str] = ..., judge_settings: _Optional[str] = ..., control_fraction: _Optional[float] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., outcomes: _Optional[_Mapping[str, int]] = ..., skipped: _Optional[_Mapping[str, int]] = ..., production_latency: _Optional[_Union[Latency, _Mapping]] = ..., shadow_latency: _Optional[_Union[Latency, _Mapping]] = ..., timeline: _Optional[_Union[Timeline, _Mapping]] = ..., notes: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., worst: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., sample: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., stands: _Optional[_Union[State, str]] = ..., stands_because: _Optional[str] = ..., outputs: _Optional[_Iterable[_Union[OutputCounts, _Mapping]]] = ..., unread: _Optional[_Mapping[str, int]] = ..., control_latency: _Optional[_Union[Latency, _Mapping]] = ..., notices: _Optional[_Iterable[str]] = ..., is_past: _Optional[bool] = ..., away_times: _Optional[int] = ..., away_seconds: _Optional[float] = ..., away_lost_calls: _Optional[float] = ..., distributions: _Optional[bytes] = ..., observers: _Optional[int] = ...) -> None: ...
+    def __init__(self, shadow: _Optional[str] = ..., judge_settings: _Optional[str] = ..., control_fraction: _Optional[float] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., outcomes: _Optional[_Mapping[str, int]] = ..., skipped: _Optional[_Mapping[str, int]] = ..., production_latency: _Optional[_Union[Latency, _Mapping]] = ..., shadow_latency: _Optional[_Union[Latency, _Mapping]] = ..., timeline: _Optional[_Union[Timeline, _Mapping]] = ..., notes: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., worst: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., sample: _Optional[_Iterable[_Union[Examples, _Mapping]]] = ..., stands: _Optional[_Union[State, str]] = ..., stands_because: _Optional[str] = ..., outputs: _Optional[_Iterable[_Union[OutputCounts, _Mapping]]] = ..., unread: _Optional[_Mapping[str, int]] = ..., control_latency: _Optional[_Union[Latency, _Mapping]] = ..., notices: _Optional[_Iterable[str]] = ..., is_past: _Optional[bool] = ..., away_times: _Optional[int] = ..., away_seconds: _Optional[float] = ..., away_lost_calls: _Optional[float] = ..., unsure: _Optional[str] = ..., distributions: _Optional[bytes] = ..., observers: _Optional[int] = ...) -> None: ...
 
 class OutputCounts(_message.Message):
     __slots__ = ("name", "agree", "differ", "largest")
