@@ -60,6 +60,7 @@ class House:
         processes: int = 1,
         keeping: Keeping | None = None,
         unix_offset_ns: int = 5,
+        sample: dict[str, Any] | None = None,
         **shadow: Any,
     ) -> None:
         shadows = [{"name": "candidate", "address": "127.0.0.1:1", **shadow}]
@@ -73,7 +74,12 @@ class House:
             "min_calls": 1,
         } | judge
         self.settings = Settings.model_validate(
-            {"shadows": shadows, "judge": given, "observer": {"processes": processes}}
+            {
+                "shadows": shadows,
+                "judge": given,
+                "observer": {"processes": processes},
+                "sample": sample or {},
+            }
         )
         self.now_ns = 1_000 * MS
         self.tick_ns = 0  # that passes with each look at the clock
@@ -131,6 +137,7 @@ class House:
             plan=SpanPlan("joined", None, context, {"candidate": context}),
             request=(message or request(number, age=float(number)),),
             production=production or told(1.0),
+            weight=self.experiment._operation.weight,
         )
         self.judging.requested(pair)
         answers: dict[str, Observation | SkipReason] = {"candidate": shadow}

@@ -22,6 +22,7 @@ from sidecar.judge.evidence.mixtures import Side
 
 KEEP_OF_LABELS = (300, 300, 2160, 1440, 1008, 168)  # 30 s, 5 min, 6 h, a day, a week and a week
 KEEP_OF_SLICES = (30, 30, 30, 30, 36, 48)
+KEEP_OF_LABELLED_SLICES = (*KEEP_OF_SLICES[:-1], KEEP_OF_LABELS[-1])
 LENGTHS_OF_SLICES = 4  # the longest ones
 
 CellBlocks: TypeAlias = tuple[Blocks, ...]
@@ -69,7 +70,7 @@ class BlockCells:
         labels = self._plans[key.criterion].criterion.needs_labels
         keep: tuple[int, ...] = KEEP
         if key.slice != ALL:
-            keep = KEEP_OF_SLICES
+            keep = KEEP_OF_LABELLED_SLICES if labels else KEEP_OF_SLICES
         elif labels:
             keep = KEEP_OF_LABELS
         lengths = self._lengths

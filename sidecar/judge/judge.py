@@ -233,11 +233,21 @@ class Judge(Held):
             attempt=self._attempt,
             since_unix_ns=self.since_unix_ns,
             cells={key: dict(cell) for key, cell in self._cells.items()},
-            events={"repeats": self._repeated, "unread": self._unread, **self._labels.fates},
+            events={
+                "repeats": self._repeated,
+                "unread": self._unread,
+                "labels_too_late": self._too_late(),
+                **self._labels.fates,
+            },
             blocks=self._blocks.cells,
             lost=dict(self._lost),
             inputs=self._inputs,
         )
+
+    def _too_late(self) -> int:
+        """Labels that came when the block of their call was no longer kept."""
+        cells = [self._blocks.of(CellKey(plan.criterion.name, ALL)) for plan, _ in self._labelled]
+        return round(max((cell[0].late for cell in cells if cell), default=0.0))
 
     def worst(self, criterion: str, slice_: str = ALL) -> list[Example]:
         """The worst calls for a criterion, worst first."""

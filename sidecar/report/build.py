@@ -22,7 +22,15 @@ from sidecar.judge.verdict import decide, plans_of
 from sidecar.judge.versions import Known
 from sidecar.judge.worst import Example, merge_sample, merge_worst
 from sidecar.report.drift import drift_of
-from sidecar.report.notices import of_attempt, of_away, of_idle, of_limited, of_sums, of_versions
+from sidecar.report.notices import (
+    of_attempt,
+    of_away,
+    of_idle,
+    of_late_labels,
+    of_limited,
+    of_sums,
+    of_versions,
+)
 from sidecar.report.part import Away, Part
 from sidecar.report.report import (
     CallInput,
@@ -139,6 +147,7 @@ def build(
             *of_attempt(attempt, lead.settings.alpha),
             *of_away(away),
             *of_limited(skipped, sum(outcomes.values())),
+            *of_late_labels(verdict.events.get("labels_too_late", 0)),
             *of_sums(outputs, unread, verdict.events.get("unread", 0)),
             *of_idle(
                 verdict.criteria, lead.settings.model_dump(mode="json"), outputs, verdict.calls

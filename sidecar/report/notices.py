@@ -165,6 +165,20 @@ def of_limited(skipped: Mapping[str, int], compared: int) -> list[str]:
     ]
 
 
+def of_late_labels(labels: int) -> list[str]:
+    """What is said of labels that came when nobody could tell any more in which block they belong.
+
+    Args:
+        labels: how many.
+    """
+    if not labels:
+        return []
+    return [
+        f"{_count(labels, 'label')} came too late: blocks of time are kept for a week, and the "
+        "calls of older ones count as lost, as bad as can be for PASS, as good as can be for FAIL"
+    ]
+
+
 def of_sums(
     outputs: Sequence[OutputRow], unread: Mapping[str, int], since_read: int = 0
 ) -> list[str]:

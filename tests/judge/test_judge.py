@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sidecar.compare.result import Comparison, Outcome
-from sidecar.judge.counts import Coverage, counts_of, merge, total
+from sidecar.judge.counts import ALL, CellKey, Coverage, counts_of, merge, total
 from sidecar.judge.decision import Decision
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
@@ -484,3 +484,39 @@ def test_a_shadow_fails_only_where_production_answered() -> None:
     assert pair(0, shadow_status=14).failed
     assert not pair(0, comparison=in_band, production_status=13).failed
     assert not pair(0, comparison=Comparison(Outcome.BOTH_ERROR_SAME), shadow_status=13).failed
+
+
+def test_labels_are_lost_that_come_when_the_hour_of_their_call_is_gone() -> None:
+    """All agree; 10 labels come after 10 days and are the worst and the best that they may be."""
+    sample = required("accuracy", 0.1, decision=Decision(threshold=0.5), labels="sample")
+    declared = settings(
+        sample, independent_calls=False, labels={"max_age_seconds": 30 * 86_400}, slices=()
+    )
+    judge, hours = Judge(declared, "pod", 0), 240
+    for i in range(hours):
+        now = i * 3600 * SECOND
+        judge.observe(pair(i, values={"score": (0.9, 0.9)}, arrived_ns=now), now)
+        if i >= 110:
+            judge.label(Label(f"id-{i}", 1), now)
+        if i == hours - 2:
+            for j in [*range(100, 110), *range(10)]:  # some whose hour has room still, some not
+                judge.label(Label(f"id-{j}", 1), now)
+    verdict = judged(judge, hours, hours * 3600 * SECOND)
+    (blocks,) = judge.snapshot(hours * 3600 * SECOND, Coverage(hours, hours)).blocks[
+        CellKey("accuracy", ALL)
+    ]
+    assert blocks.rows(3600)[0][0] == 0, "nothing was there before, so there was room for all"
+    assert verdict.events["labels_too_late"] == 0
+    for i in range(hours, hours + 300):
+        now = i * 3600 * SECOND
+        judge.observe(pair(i, values={"score": (0.9, 0.9)}, arrived_ns=now), now)
+        judge.label(Label(f"id-{i}", 1), now)
+    for j in range(10, 20):
+        judge.label(Label(f"id-{j}", 1), now)
+    verdict = judged(judge, hours + 300, now + 3600 * SECOND)
+    assert verdict.events["labels_too_late"] == 10
+    (criterion,) = verdict.criteria
+    assert criterion.bounds is not None
+    low, high = criterion.bounds
+    assert low == pytest.approx(-10 / 460)
+    assert high == pytest.approx(10 / 460)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from sidecar.call import SkipReason
 from sidecar.report.build import build
 from sidecar.report.live import part_of, report_of
-from sidecar.report.notices import noise_rules, noisy, of_sums, rules_text
+from sidecar.report.notices import noise_rules, noisy, of_late_labels, of_sums, rules_text
 from sidecar.report.report import OutputRow
 from sidecar.wire.records import Kind
 from tests.house import House, told
@@ -100,6 +100,13 @@ def test_a_latency_that_decides_without_a_control_is_said_with_what_was_measured
         notices = build([part_of(house.experiment.state(), house.judged)], 1.0).notices
         assert sum("a latency decides without a control" in n for n in notices) == expected
         assert sum("identical servers were shown" in n for n in notices) == expected
+
+
+def test_labels_that_came_too_late_are_counted() -> None:
+    assert of_late_labels(0) == []
+    (said,) = of_late_labels(7)
+    assert said.startswith("7 labels came too late")
+    assert of_late_labels(1)[0].startswith("1 label came too late")
 
 
 def test_a_sidecar_with_nothing_to_say_says_nothing() -> None:

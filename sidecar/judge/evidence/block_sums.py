@@ -1,8 +1,9 @@
 """Counting in blocks of wall-clock time of several lengths at once.
 
 Rule: a call counts in the block in which it arrived, also when what is known of it comes later, as
-long as that block is in the window of its level; what comes later still counts in the block that is
-open then. Memory is constant. Counterparts: `blocks`, which says what the sums are evidence for;
+long as that block is in the window of its level. What comes later still is lost, for nobody can say
+in which block it was: worst for PASS and best for FAIL, in the block that is open then. Memory is
+constant. Counterparts: `blocks`, which says what the sums are evidence for;
 `level`, which holds closed blocks.
 """
 
@@ -66,7 +67,7 @@ class BlockSums:
         self.bets = bets
         self.lengths = tuple(float(length) for length in lengths)
         self.unseen_seconds = unseen_seconds
-        self.late = 0.0  # calls counted after their block had left the window
+        self.late = 0.0  # calls of which something was told when their block had left the window
         self._base_ns = round(lengths[0] * _SECOND)
         self._keep = tuple(keep)
         self._levels = [Level(bets, s, k) for s, k in zip(self.lengths, keep, strict=True)]
@@ -107,30 +108,54 @@ class BlockSums:
                 return None  # of calls that were never counted: a block without calls has no mean
             self._open[0] = now = [float(number), *[0.0] * len(self._closed)]
             return now
-        if self._amend(unix_ns, n, sums) or not n:
-            return None  # what becomes known too late stays unknown
-        self.late += n
-        if now is None:
-            self._open[0] = now = [float((last or 0) + 1), *[0.0] * len(self._closed)]
-        return now
+        if self._amend(unix_ns, n, sums):
+            return None
+        self.late += n or 1.0
+        if n:  # else it was counted when it came, as unknown, and stays so
+            if now is None:
+                self._open[0] = now = [float((last or 0) + 1), *[0.0] * len(self._closed)]
+            for j, x in enumerate((n, *self.bets.lost(n))):
+                now[1 + j] += x
+        return None
 
     def _amend(self, unix_ns: int, n: float, sums: Sequence[float]) -> bool:
-        """Count in blocks that have closed; whether any of them is in its window still."""
-        row = [n, *sums]
-        done = False
+        """Count in blocks that have closed; whether the longest is in its window still.
+
+        Where it is not, shorter ones of scattered calls may be: they alone are not decided by.
+        """
+        at = [int(unix_ns // (length * _SECOND)) for length in self.lengths]
+        first = self._open[0]
+        latest = (self._levels[0].last or 0) if first is None else int(first[0])
+        open_ = [
+            i
+            for i, (number, block, level) in enumerate(
+                zip(at, self._open, self._levels, strict=True)
+            )
+            if (block is not None and block[0] == number)
+            or (block is None and i and level.last != number == self._number(latest, i))
+        ]
+        if not open_ and not self._levels[-1].holds(at[-1]):
+            return False
+        row, done = [n, *sums], False
         for i, level in enumerate(self._levels):
-            number = int(unix_ns // (self.lengths[i] * _SECOND))
-            block = self._open[i]
-            if block is not None and number == block[0]:
-                for j, x in enumerate(row):
-                    block[1 + j] += x
-                done = True
+            if i in open_:
+                block = self._open[i]
+                if block is None and n > 0:
+                    block = self._open[i] = [float(at[i]), *[0.0] * len(row)]
+                if block is not None:
+                    for j, x in enumerate(row):
+                        block[1 + j] += x
+                    done = True
                 break  # it passes them on when it closes
-            done = level.amend(number, row) or done
+            done = level.amend(at[i], row) or done
         if done:
             for j, x in enumerate(row):
                 self._closed[j] += x
         return done
+
+    def _number(self, base: int, i: int) -> int:
+        """Of the block of a longer level that one of the shortest lies in."""
+        return base // round(self.lengths[i] / self.lengths[0])
 
     def advance(self, unix_ns: int) -> None:
         """Close the blocks that are over; call it before evidence is read."""

@@ -87,24 +87,44 @@ class Level:
         return np.array([[number, *row] for number, row in self._rows.items()])
 
     def close(self, number: int, row: Row) -> None:
-        """Count one more block that has calls; later than every one before."""
+        """Count one more block that has calls, or more of one that the clock had closed before."""
+        if self.last is not None and number <= self.last:
+            self.amend(number, row)
+            return
         self.rows[number] = row
         self.changes += 1
         self._new += 1
         self.first = number if self.first is None else self.first
         self.last = number
-        if len(self.rows) > self._keep + max(2, self._keep // 4):
+        if self._is_full:
             self._fold()
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self.rows) > self._keep + max(2, self._keep // 4)
+
+    def holds(self, number: int) -> bool:
+        """Whether a block that is over is in the window, or has room in it.
+
+        While nothing has left the window, that is so of one before its first too.
+        """
+        if not self.rows or number >= next(iter(self.rows)):
+            return True
+        return not (self.old.vector[BLOCKS] or self._is_full)
 
     def amend(self, number: int, row: Sequence[float]) -> bool:
         """Add to a block that has closed; whether it is in the window still."""
-        if not self.rows or not next(iter(self.rows)) <= number <= (self.last or 0):
+        if not self.holds(number):
             return False
         known = self.rows.get(number)
         if known is None and row[0] <= 0:
             return False  # a block without calls has no mean
+        if known is None and (self.last is None or number > self.last):
+            self.close(number, list(row))
+            return True
         if known is None:
             self._rows = dict(sorted([*self.rows.items(), (number, list(row))]))
+            self.first = min(number, self.first or 0)
         else:
             for i, x in enumerate(row):
                 known[i] += x

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 
 import numpy as np
 import pytest
@@ -174,16 +175,62 @@ def test_a_late_score_counts_in_the_block_of_its_call() -> None:
     assert late.estimates == prompt.estimates
 
 
-def test_what_is_later_than_the_window_counts_in_the_block_that_is_open() -> None:
+def test_what_is_later_than_the_window_is_lost() -> None:
     blocks = Blocks(Bets(0.01), lengths=(10,), keep=(20,))
     for i in range(100):
         blocks.add(START + i * 10 * SECOND, 100, (0, 0))
     before = blocks.calls
-    blocks.add(START, 5, (5, 5))
+    blocks.add(START, 5, (2, 2))
     assert blocks.late == 5
     assert blocks.calls == before + 5
+    assert blocks.total[1:] == [5, 0], "worst for PASS, best for FAIL, whatever was said"
     blocks.add(START, 0, (5, 5))  # of a call that was counted: it stays unknown
-    assert blocks.total[1] == 5
+    assert blocks.total[1:] == [5, 0]
+    assert blocks.late == 6
+
+
+@pytest.mark.parametrize("order", ["backwards", "shuffled", "shuffled and read"])
+def test_what_comes_out_of_order_has_its_own_block_while_there_is_room(order: str) -> None:
+    """From the last to the first, in any order, and from the first to the last, is the same."""
+    backwards = Blocks(Bets(0.1), lengths=(10, 60), keep=(100, 100))
+    forwards = Blocks(Bets(0.1), lengths=(10, 60), keep=(100, 100))
+    means = noisy(0.05, 60)
+    for i, mean in enumerate(means):
+        forwards.add(START + i * 10 * SECOND, 100, (mean * 100, mean * 100))
+    found_order = list(reversed(list(enumerate(means))))
+    if order != "backwards":
+        random.Random(order).shuffle(found_order)
+    for i, mean in found_order:
+        backwards.add(START + i * 10 * SECOND, 100, (mean * 100, mean * 100))
+        if order != "shuffled":
+            backwards.advance(START + 600 * SECOND)
+    backwards.advance(START + 600 * SECOND)
+    forwards.advance(START + 600 * SECOND)
+    assert backwards.late == 0
+    for seconds in (10, 60):
+        rows, wanted = backwards.rows(seconds), forwards.rows(seconds)
+        assert [number for number, _ in rows] == [number for number, _ in wanted]
+        for (_, row), (_, expected_row) in zip(rows, wanted, strict=True):
+            assert row == pytest.approx(expected_row)
+        found, expected = backwards.evidence_for(seconds), forwards.evidence_for(seconds)
+        assert found.log_pass == pytest.approx(expected.log_pass)
+        assert found.log_fail == pytest.approx(expected.log_fail)
+
+
+def test_what_comes_late_and_in_order_is_one_block_however_often_it_is_read() -> None:
+    """As labels an hour late do: the clock has closed their hour before the first of them came."""
+    read, told_at_once = (Blocks(Bets(0.1), lengths=(10, 60), keep=(100, 100)) for _ in "ab")
+    for i, mean in enumerate(noisy(0.05, 60)):
+        for blocks in (read, told_at_once):
+            blocks.add(START + i * 10 * SECOND, 100, (mean * 100, mean * 100))
+        read.advance(START + 7200 * SECOND)
+        assert read.blocks(60) <= i // 6 + 1
+    told_at_once.advance(START + 7200 * SECOND)
+    for seconds in (10, 60):
+        assert read.blocks(seconds) == told_at_once.blocks(seconds)
+        found, expected = read.evidence_for(seconds), told_at_once.evidence_for(seconds)
+        assert found.log_pass == pytest.approx(expected.log_pass)
+        assert found.log_fail == pytest.approx(expected.log_fail)
 
 
 def test_pods_are_added_by_wall_clock_before_they_bet() -> None:
