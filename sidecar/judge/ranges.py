@@ -20,11 +20,27 @@ MAX_OUTPUTS = 1024  # outputs with a range, over all criteria: names come from t
 class Ranges:
     """Smallest and largest value of each output, by criterion."""
 
-    __slots__ = ("_learned", "levels")
+    __slots__ = ("_about", "_learned", "levels")
 
     def __init__(self) -> None:
         self.levels = Levels()  # of latencies
         self._learned: dict[tuple[str, str], tuple[int, float, float]] = {}
+        self._about: dict[tuple[str, str], int] = {}  # criteria and the methods with their outputs
+
+    def has_outputs(self, criterion: str, method: str) -> None:
+        """A call of the method had an output that the criterion is about."""
+        if len(self._about) < MAX_OUTPUTS:
+            self._about[criterion, method] = 1
+
+    def is_about(self, criterion: str, outputs: str, method: str) -> bool:
+        """Whether a criterion is about a call of which nothing can be read.
+
+        Args:
+            criterion: its name.
+            outputs: the glob of those that it is about; "*": every call's.
+            method: the call's: it is, where another call of it had such an output.
+        """
+        return outputs == "*" or (criterion, method) in self._about
 
     def outside(
         self,

@@ -73,7 +73,7 @@ class Namespaces:
             return known
         try:
             found = defaults_of(await self._server.get(f"/api/v1/namespaces/{name}"))
-            found = await self._with_limits(name, found)
+            found = await self._with_limits(name, found, known)
         except ApiServerError as error:
             said = f"namespace {name}: its annotations could not be read: {error}"
             return replace(known, wrong=(said,))
@@ -84,13 +84,12 @@ class Namespaces:
         self._known[name] = (now, found)
         return found
 
-    async def _with_limits(self, name: str, found: Defaults) -> Defaults:
+    async def _with_limits(self, name: str, found: Defaults, known: Defaults) -> Defaults:
         try:
             answer = await self._server.get(f"/api/v1/namespaces/{name}/limitranges")
-        except ApiServerError as error:
+            # In a list they do not say their kind.
+            limits = tuple({**one, "kind": "LimitRange"} for one in answer.get("items") or ())
+        except (ApiServerError, AttributeError, TypeError) as error:
             said = f"namespace {name}: its LimitRanges could not be read: {error}"
-            return replace(found, wrong=(*found.wrong, said))
-        # In a list they do not say their kind.
-        return replace(
-            found, limits=tuple({**one, "kind": "LimitRange"} for one in answer["items"])
-        )
+            return replace(found, limits=known.limits, wrong=(*found.wrong, said))
+        return replace(found, limits=limits)

@@ -139,7 +139,9 @@ def run(
         else:
             Log("run").info("ready", listen=ready.listen, http=ready.http, admin=ready.admin)
 
-    born = [Forked(partial(observer, number)) for number in range(chosen.observer.processes)]
+    born: list[Forked] = []
+    with contextlib.suppress(OSError):  # who is not born is started by its command, again and again
+        born.extend(Forked(partial(observer, n)) for n in range(chosen.observer.processes))
     try:
         code = asyncio.run(supervise.run(chosen, observer_command, Log("run"), on_ready, born))
     finally:

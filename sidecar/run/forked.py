@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from threading import Thread
 
 EXIT_BROKEN = 70  # as sysexits.h has it
 
@@ -52,8 +53,12 @@ class Forked:
         if self._ended is None:
             loop = asyncio.get_running_loop()
             self._ended = loop.create_future()
-            fd = os.pidfd_open(self.pid)  # readable when it has ended
-            loop.add_reader(fd, self._reap, fd)
+            try:
+                fd = os.pidfd_open(self.pid)  # readable when it has ended
+            except OSError:  # an older kernel, a sandbox, no descriptor left
+                Thread(target=self._wait_apart, args=(loop,), daemon=True).start()
+            else:
+                loop.add_reader(fd, self._reap, fd)
         return await asyncio.shield(self._ended)
 
     def send_signal(self, number: int) -> None:
@@ -72,6 +77,16 @@ class Forked:
         self._ended.get_loop().remove_reader(fd)
         os.close(fd)
         _, status = os.waitpid(self.pid, 0)
+        self._over(status)
+
+    def _wait_apart(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In a thread, where nothing else tells of the child's end."""
+        _, status = os.waitpid(self.pid, 0)
+        with suppress(RuntimeError):  # nobody asks any more
+            loop.call_soon_threadsafe(self._over, status)
+
+    def _over(self, status: int) -> None:
+        assert self._ended is not None
         self.returncode = os.waitstatus_to_exitcode(status)
         self._ended.set_result(self.returncode)
 

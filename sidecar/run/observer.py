@@ -17,7 +17,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -157,11 +157,12 @@ async def _run(
     log.info(
         "observing", http=address, admin=admin_address, shadows=[s.name for s in settings.shadows]
     )
-    runner, push = await _answer(experiment, sockets, settings, spans, log)
-    if push is not None:
-        tasks.start("metrics", push.run())
-    gc.freeze()  # what exists now stays; the collector need not look at it again
+    runner = push = None
     try:
+        answering = asyncio.ensure_future(_answer(experiment, sockets, settings, spans, log, tasks))
+        if await _is_first(answering, stop):
+            runner, push = answering.result()
+            gc.freeze()  # what exists now stays; the collector need not look at it again
         await stop.wait()
     finally:
         await tasks.close()
@@ -170,9 +171,18 @@ async def _run(
         spans.close()
         if push is not None:
             push.close()
-        await runner.cleanup()
+        if runner is not None:
+            await runner.cleanup()
         _close(capture)
     return EXIT_BROKEN if tasks.vital_ended else 0
+
+
+async def _is_first(answering: asyncio.Future[Any], stop: asyncio.Event) -> bool:
+    """Wait until it is done; False: what came first was to stop, and it is given up."""
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({answering, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    return answering.done() or not answering.cancel()
 
 
 async def _answer(
@@ -181,6 +191,7 @@ async def _answer(
     settings: Settings,
     spans: PairSpans,
     log: Log,
+    tasks: Tasks,
 ) -> tuple[AppRunner, Push | None]:
     """Answer HTTP, and send metrics where that is asked for.
 
@@ -194,6 +205,8 @@ async def _answer(
 
     metrics = Metrics(experiment.state)
     push = _push(metrics, spans, log)
+    if push is not None:
+        tasks.start("metrics", push.run())
     pages = Pages(experiment, metrics.expose, time.monotonic_ns)
     return await serve_on(sockets, pages, settings.http.listen, settings.http.hosts), push
 

@@ -15,6 +15,7 @@ import errno
 import fcntl
 import json
 import os
+import time
 import zlib
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ NAME = "decisions.jsonl"
 SPARE = "decisions.spare"
 MARK = "decisions.failed-"
 SPARE_BYTES = 64 << 10
+LOCK_TRIES, LOCK_SECONDS = 10, 0.001  # who holds the lock writes one line
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 MOST_BYTES = 16 << 20  # that are read, the newest
 
@@ -59,6 +61,19 @@ class Decided:
 RESET, BEGUN, FAIL = "RESET", "BEGUN", "FAIL"
 
 
+def _lock(file: int) -> None:
+    """Lock it, unless somebody holds it for long or no locks are to be had: calls wait for us."""
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOCK_SECONDS)
+        except OSError:
+            return
+        else:
+            return
+
+
 class Decisions:
     """The file of one directory."""
 
@@ -75,8 +90,7 @@ class Decisions:
             yield
             return
         try:
-            with contextlib.suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX)
+            _lock(file)
             yield
         finally:
             os.close(file)

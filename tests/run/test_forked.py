@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 
 import pytest
+
+from sidecar.demo.process import Process
+from tests.processes import accepts, http_json, server
 
 # In a process of its own: who forks has no threads.
 SCRIPT = """
 import asyncio, atexit, os, sys
 from sidecar.run.forked import Forked
 
+{first}
 atexit.register(lambda: print("tidied up by", os.getpid() == parent))
 parent = os.getpid()
 
@@ -28,6 +33,13 @@ async def twice():
 print(said.decode(), asyncio.run(twice()), child.returncode)
 """
 
+# As on a kernel before 5.3, and in some sandboxes.
+NO_PIDFD = """
+def absent(pid):
+    raise OSError(38, "not implemented")
+os.pidfd_open = absent
+"""
+
 
 @pytest.mark.parametrize(
     ("work", "code"),
@@ -40,9 +52,10 @@ print(said.decode(), asyncio.run(twice()), child.returncode)
         ("os.kill(os.getpid(), 9)", -9),
     ],
 )
-def test_how_a_forked_child_ends_is_told_to_whoever_waits(work: str, code: int) -> None:
+@pytest.mark.parametrize("first", ["", NO_PIDFD], ids=["", "no pidfd"])
+def test_how_a_forked_child_ends_is_told_to_whoever_waits(work: str, code: int, first: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(work=work)],
+        [sys.executable, "-c", SCRIPT.format(work=work, first=first)],
         capture_output=True,
         text=True,
         timeout=120,
@@ -50,3 +63,25 @@ def test_how_a_forked_child_ends_is_told_to_whoever_waits(work: str, code: int) 
     )
     assert done.stdout == f"up [{code}, {code}] {code}\ntidied up by True\n"
     assert ("a defect" in done.stderr) == ("a defect" in work)
+
+
+# What `python -m sidecar` does, where the machine has no process left to fork.
+NO_FORK = """
+import os, sys
+def refuse():
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+os.fork = refuse
+from sidecar.run.cli import main
+main()
+"""
+
+
+def test_where_no_observer_can_be_forked_production_is_served_and_one_is_started() -> None:
+    with server("bytes") as production, tempfile.TemporaryDirectory(prefix="tap-") as folder:
+        flags = ["--listen", "127.0.0.1:0", "--upstream", production.wait_ready()["address"]]
+        flags += ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--print-ready"]
+        flags += ["--tap", f"{folder}/tap.sock"]
+        with Process([sys.executable, "-c", NO_FORK, "run", *flags], name="sidecar") as process:
+            ready = process.wait_ready(60)
+            assert accepts(ready["listen"][0])()
+            assert http_json(ready["http"], "/status")["calls"]["seen"] == 0

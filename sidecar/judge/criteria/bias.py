@@ -53,7 +53,10 @@ class Bias(Mean):
     def count(self, plan: Plan, pair: JudgedPair, ranges: Ranges) -> Increments:
         """See `Criterion.count`."""
         worst = -MOST if self.is_downward else MOST
-        broken = pair.failed or pair.comparison.outcome in UNREADABLE
+        broken = pair.failed or (
+            pair.comparison.outcome in UNREADABLE
+            and ranges.is_about(self.name, self.outputs, pair.method)
+        )
         found = [worst] if broken else []
         unknown = 0
         for output in pair.comparison.outputs:
@@ -73,6 +76,8 @@ class Bias(Mean):
         many, known = len(found) + unknown, math.fsum(found)
         if not many:
             return []
+        if not broken:
+            ranges.has_outputs(self.name, pair.method)
         if not unknown:
             return [("n", 1.0), *splatted(known / many, plan.edges)]
         ends = (("w", known + unknown * worst), ("g", known))
