@@ -161,8 +161,11 @@ class Row:
             self._is_begun = True
             self._begin(self)
         counted = self.judge.observe(pair, now_ns, scores)
-        if self.judge.stands is None:
-            self._stands = None  # a FAIL rested on what is not known any more
+        if self._stands is not None and self.judge.stands is None:
+            self._stands = None
+            why = "what was decided rested on calls that are not known any more"
+            self.verdict = replace(self.verdict, state=State.WATCHING, reason=why)
+            self._decided(self)  # that it was taken back is kept as it was
         self.compared += 1
         if counted:
             self.epoch.add(pair, unix_ns)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sidecar.store.kept import Key, Row
+from sidecar.store.kept import DECIDED, Key, Row
 
 NAME = "decisions.jsonl"
 SPARE = "decisions.spare"
@@ -186,6 +186,8 @@ def standing(found: Iterable[Decided], key: Key) -> Decided | None:
         if decided.is_reset:
             stands = None
             reset.add(whose)
+        elif decided.is_decision and decided.state not in DECIDED:  # it was taken back
+            stands = None if stands and (stands.identity, stands.number) == whose else stands
         elif (
             decided.is_decision and whose not in reset and (stands is None or stands.state != FAIL)
         ):

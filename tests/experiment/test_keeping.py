@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from sidecar.call import SkipReason
+from sidecar.compare.readers.opaque import OPAQUE
+from sidecar.compare.result import Comparison, Outcome
 from sidecar.experiment.keeping import Keeping
 from sidecar.judge.counts import Coverage
 from sidecar.judge.labels import Label
@@ -24,6 +26,7 @@ from sidecar.store.keeper import Keeper
 from sidecar.store.reading import listed, reset
 from tests.experiment.test_blind import greeting
 from tests.house import FAILED, MS, House, told
+from tests.judge.pairs import pair
 
 SECOND = 1_000 * MS
 
@@ -675,3 +678,23 @@ def test_calls_that_other_rules_answered_for_are_not_missed_under_these(folder: 
     three = Life(folder, wire=False)
     three.attach(greeting(session=3, unattended=4, _1=0, _2=500))
     assert three.house.judged.coverage.blind == 4
+
+
+def test_a_fail_that_was_taken_back_does_not_come_back_with_the_next_life(folder: Path) -> None:
+    one = Life(folder)
+
+    def compared(number: int, reader: str, outcome: Outcome) -> None:
+        one.house.now_ns += MS
+        found = Comparison(outcome, reader=reader, models=("m:1", "m:7"))
+        call = pair(number, method="/p.S/X", arrived_ns=one.house.now_ns, comparison=found)
+        one.house.judged.observe(call, one.house.now_ns, one.house.now_ns)
+
+    for number in range(200):
+        compared(number, OPAQUE, Outcome.VALUE)
+    assert one.house.state() is State.FAIL
+    one.second()
+    compared(1000, "open_inference", Outcome.EQUAL)  # the method can be read now
+    assert one.house.state() is not State.FAIL
+    one.second()
+    one.kill()
+    assert Life(folder).house.state() is not State.FAIL
