@@ -1,8 +1,8 @@
 """The command line: run, wire, observe, check-config, demo, report, gate, labels, baseline, ...
 
 Rule: flags only fill in settings; what is wrong with them is said by `config`, all at once, with
-exit code 2. `wire` is handed on before anything heavy is imported, because production's path
-loads the standard library and uvloop only.
+exit code 2. `wire` is handed on before settings are read: production's path is `sidecar.wire`,
+which loads the standard library only, and which `run` starts by that name.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pathlib import Path
 from sidecar.address import Unix, parse_address
 from sidecar.wire.listen import ListenError, name_of, open_listeners, open_unix
 
-UNIX_MODE = 0o755  # as a server's socket is by default: for our own user
+UNIX_MODE = 0o755  # whoever can write to it may connect: our own user, whatever the umask
 
 
 def bind(listen: str) -> tuple[list[socket.socket], str]:

@@ -1,8 +1,8 @@
 """When the calls of a channel have to end: one timer of the event loop for all of them.
 
-Rule: no call is late before its deadline, and each that has not ended is told of once, within a
-millisecond after it. A timer for each call would cost as much as sending it. Counterpart:
-`channel`, which asks and says what has ended.
+Rule: each call that has not ended by its deadline is told of once, at most half a millisecond
+before it or one after, by the loop's clock. A timer for each call would cost as much as sending it.
+Counterpart: `channel`, which asks and says what has ended.
 """
 
 from __future__ import annotations
