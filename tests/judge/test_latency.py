@@ -233,8 +233,10 @@ def test_half_an_answer_is_neither_fast_nor_slow(kind: str) -> None:
 
 
 def test_an_answer_of_another_number_of_messages_has_its_own_time_between_them() -> None:
+    # One that ends without a second message has none, for all that is known.
     one = pair(1, message_gap_ns=(5 * MS, None))
-    assert times_of(one, "message_gap", False) is None
+    assert times_of(one, "message_gap", False) == (5 * MS, 5 * MS, 0.0, math.inf)
+    assert times_of(pair(1, message_gap_ns=(None, 5 * MS)), "message_gap", False) is None
     assert times_of(pair(1, message_gap_ns=(5 * MS, 7 * MS)), "message_gap", False) == (
         5 * MS,
         5 * MS,
