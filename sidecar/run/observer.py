@@ -146,23 +146,19 @@ async def _run(
         for sock in sockets:
             close_listener(sock)
         raise
-    tasks.start("tap", attach(settings.wire.tap, experiment.connections, log, wire.use), vital=True)
-    tasks.start("sweep", _sweep(experiment), vital=True)
-    tasks.start("rest", _rest(experiment))
-    tasks.start("configuration", reloader.watch())
-    # Whoever waits for "ready" wants the first call seen; a wire that is late must not stop us.
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(wire.attached.wait(), ATTACH_SECONDS)
-    on_ready(address, admin_address)
-    log.info(
-        "observing", http=address, admin=admin_address, shadows=[s.name for s in settings.shadows]
-    )
     runner = push = None
     try:
         answering = asyncio.ensure_future(_answer(experiment, sockets, settings, spans, log, tasks))
         if await _is_first(answering, stop):
             runner, push = answering.result()
             gc.freeze()  # what exists now stays; the collector need not look at it again
+            _follow(tasks, settings, experiment, wire, log)
+            tasks.start("configuration", reloader.watch())
+            # Whoever waits for "ready" wants the first call seen; a late wire must not stop us.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(wire.attached.wait(), ATTACH_SECONDS)
+            on_ready(address, admin_address)
+            log.info("observing", http=address, admin=admin_address, shadows=_names(settings))
         await stop.wait()
     finally:
         await tasks.close()
@@ -175,6 +171,20 @@ async def _run(
             await runner.cleanup()
         _close(capture)
     return EXIT_BROKEN if tasks.vital_ended else 0
+
+
+def _names(settings: Settings) -> list[str]:
+    return [shadow.name for shadow in settings.shadows]
+
+
+def _follow(
+    tasks: Tasks, settings: Settings, experiment: Experiment, wire: WireLink, log: Log
+) -> None:
+    """Attach to the wire, and do what is due now and then."""
+    session = attach(settings.wire.tap, experiment.connections, log, wire.use)
+    tasks.start("tap", session, vital=True)
+    tasks.start("sweep", _sweep(experiment), vital=True)
+    tasks.start("rest", _rest(experiment))
 
 
 async def _is_first(answering: asyncio.Future[Any], stop: asyncio.Event) -> bool:
@@ -196,7 +206,8 @@ async def _answer(
     """Answer HTTP, and send metrics where that is asked for.
 
     What answers takes as long to load as half of all else: who asks early waits in the backlog. It
-    is loaded beside the loop, for calls come meanwhile, and what is read late is shed.
+    is loaded beside the loop, so that a signal is heard meanwhile, and before calls are looked at:
+    what is read late is shed.
     """
     for name in ("sidecar.serve.http", "sidecar.serve.metrics"):
         await asyncio.to_thread(importlib.import_module, name)
