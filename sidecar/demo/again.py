@@ -92,7 +92,8 @@ def with_pyarrow(folder: Path) -> list[tuple[int, int, int]]:
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
-    table = ds.dataset(folder, format="parquet").to_table(
+    files = [str(file) for file in sorted(folder.glob("*.parquet"))]  # one may be being written
+    table = ds.dataset(files, format="parquet").to_table(
         ["production.class", "shadow.class"], filter=pc.field("outcome") == "value"
     )
     keys = ["production.class", "shadow.class"]
