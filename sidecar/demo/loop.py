@@ -218,8 +218,10 @@ def drive(
         step = steps.add_task("Asking the candidate again", total=1)
 
         def written() -> bool:
-            capture = _get(stand.http, "/status")["capture"]
-            return bool(capture["rows"] and not capture["open_rows"])
+            status = _get(stand.http, "/status")
+            capture, pairs = status["capture"], status["calls"]["compared"]
+            gone = capture["capture_full"] + capture["failed"]
+            return bool(capture["rows"] + gone >= pairs and not capture["open_rows"])
 
         stand.sidecar.wait_until(written, DRAIN_SECONDS)
         again = ask_again(stand.calls, stand.candidate, stand.config, truth)
