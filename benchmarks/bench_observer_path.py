@@ -177,7 +177,7 @@ async def measure(  # noqa: PLR0915 - from the first call to the last
     await experiment.start()
     session = Session(experiment.connections, Log("bench"))
     wire = Wire(flags.streams, flags.size, flags.sample, traced=flags.traced)
-    _feed(session, wire.hello())
+    feed(session, wire.hello())
     profile = cProfile.Profile(time.thread_time) if flags.profile else None
     rounds = []
     for number in range(flags.rounds + 1):  # the first warms up
@@ -198,7 +198,7 @@ async def measure(  # noqa: PLR0915 - from the first call to the last
                 measure += began - before
             waiting = sampled
             done.clear()
-            _feed(session, data)
+            feed(session, data)
             if waiting:
                 await done.wait()
         used += time.thread_time() - began
@@ -219,7 +219,8 @@ async def measure(  # noqa: PLR0915 - from the first call to the last
     return rounds
 
 
-def _feed(session: Session, data: bytes) -> None:
+def feed(session: Session, data: bytes) -> None:
+    """Hand bytes to a session as its socket does: in reads of `READ_BYTES` at most."""
     for at in range(0, len(data), READ_BYTES):
         chunk = data[at : at + READ_BYTES]
         session.get_buffer(len(chunk))[: len(chunk)] = chunk

@@ -24,12 +24,12 @@ import hpack
 import uvloop
 
 from benchmarks.bench_observe import REQUEST, RESPONSE, TRAILERS, frame, traceparent
-from benchmarks.bench_observer_path import OPEN, yardstick
+from benchmarks.bench_observer_path import OPEN, feed, yardstick
 from sidecar.call import Direction
 from sidecar.compare.comparer import Comparer
 from sidecar.compare.readers.registry import Registry
 from sidecar.experiment.assembly import assemble
-from sidecar.experiment.session import READ_BYTES, Session
+from sidecar.experiment.session import Session
 from sidecar.http2.frames import PREFACE
 from sidecar.log import Log
 from sidecar.settings.sources import load
@@ -93,7 +93,7 @@ async def measure(flags: argparse.Namespace) -> list[tuple[float, float]]:
     await experiment.start()
     session = Session(experiment.connections, Log("bench"))
     wire = Wire(flags.connections, flags.streams, traced=flags.traced)
-    _feed(session, wire.hello())
+    feed(session, wire.hello())
     profile = cProfile.Profile(time.thread_time) if flags.profile else None
     rounds = []
     each = flags.connections * flags.streams
@@ -109,7 +109,7 @@ async def measure(flags: argparse.Namespace) -> list[tuple[float, float]]:
             profile.enable()
         began = time.thread_time()
         for data in batches:
-            _feed(session, data)
+            feed(session, data)
         used = (time.thread_time() - began) / (len(batches) * each)
         if profile is not None:
             profile.disable()
@@ -125,13 +125,6 @@ async def measure(flags: argparse.Namespace) -> list[tuple[float, float]]:
     if profile is not None:
         pstats.Stats(profile).sort_stats("tottime").print_stats(30)
     return rounds
-
-
-def _feed(session: Session, data: bytes) -> None:
-    for at in range(0, len(data), READ_BYTES):
-        chunk = data[at : at + READ_BYTES]
-        session.get_buffer(len(chunk))[: len(chunk)] = chunk
-        session.buffer_updated(len(chunk))
 
 
 def main() -> None:
