@@ -16,8 +16,9 @@ from sidecar.experiment.row import Gap, Row
 from sidecar.judge.held import digest_of as rules_digest
 from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.versions import Known, Versions
-from sidecar.store.keeper import Keeper, KeeperState
+from sidecar.store.keeper import Keeper
 from sidecar.store.kept import Kept
+from sidecar.store.writer import StoreState
 
 Make: TypeAlias = Callable[[str, str, Known, int], Row]
 """Makes an empty row of a shadow's name, a digest and versions, at a time."""
@@ -45,7 +46,7 @@ class Keeping:
         self._gap: Gap | None = None
 
     @property
-    def state(self) -> KeeperState | None:
+    def state(self) -> StoreState | None:
         """What is told of the store; None: nothing is kept."""
         return None if self._keeper is None else self._keeper.state
 
