@@ -13,14 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.likeness import PAIRS, pair_sums
 from sidecar.judge.evidence.mixtures import Floats, Side
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 BLOCKS, CALLS = 0, 1
 SIZES = 5

@@ -20,11 +20,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from sidecar.judge.evidence.mixtures import Floats, Side
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 LENGTHS = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0)
 SHARES = (0.15, 0.15, 0.2, 0.3, 0.1, 0.1)  # of alpha, for each length
