@@ -137,6 +137,11 @@ class Bets:
         """The sums of calls that were lost: worst for PASS, best for FAIL."""
         raise NotImplementedError
 
+    @property
+    def nothing(self) -> Evidence:
+        """`evidence` of sums that are all zero, without making them."""
+        raise NotImplementedError
+
     def evidence(self, vector: Floats, days: Floats | None) -> Evidence:
         """ln E.
 

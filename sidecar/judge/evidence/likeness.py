@@ -18,6 +18,7 @@ Pure functions of additive sums, on arrays of any shape.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -134,6 +135,6 @@ def of_series(states: ArrayLike) -> Floats:
 
 def alike(value: float) -> Alike:
     """The word for one `state`."""
-    if np.isnan(value):
+    if math.isnan(value):
         return Alike.UNKNOWN
     return Alike.YES if value else Alike.NO

@@ -109,6 +109,11 @@ class MeanBets(Bets):
         """See `Bets.lost`."""
         return calls * self.high, calls * self.low
 
+    @property
+    def nothing(self) -> Evidence:
+        """See `Bets.nothing`."""
+        return Evidence(0.0, 0.0)
+
     def evidence(self, vector: Floats, days: Floats | None) -> Evidence:
         """See `Bets.evidence`: the mean of both e-values, of this moment and of whole days."""
         now = vector[self.begin :]

@@ -89,6 +89,13 @@ class RatioBets(Bets):
         """See `Bets.lost`: a kind of its own, as bad for each claim as any row."""
         return (calls, *[0.0] * ROWS)
 
+    @property
+    def nothing(self) -> Evidence:
+        """See `Bets.nothing`: what searching the grid costs."""
+        moment = -math.log(2)
+        one = moment if self.swing == 1 else average((moment, 0.0), (1, 1))
+        return Evidence(one, one)
+
     def evidence(self, vector: Floats, days: Floats | None) -> Evidence:
         """See `Bets.evidence`."""
         moment = [self.worth(vector, side, moved=True) for side in Side]
