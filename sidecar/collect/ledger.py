@@ -9,7 +9,7 @@ Tables (SQLite, write-ahead log):
 
 Rules: a row of `parts` is only ever replaced by one with a larger sequence, so what is pulled late
 or twice changes nothing. A round is one transaction: after a crash the file holds a whole round or
-none of it. Counterpart: `service`, which adds the parts up.
+none of it. Counterparts: `lives`, which remembers them; `service`, whose decisions it keeps.
 """
 
 from __future__ import annotations

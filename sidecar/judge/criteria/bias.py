@@ -17,7 +17,7 @@ import numpy as np
 
 from sidecar.compare.result import Outcome
 from sidecar.fields import Glob
-from sidecar.judge.criteria.base import Increments, Plan, Unit
+from sidecar.judge.criteria.base import Plan
 from sidecar.judge.criteria.counting import (
     UNREADABLE,
     covers,
@@ -26,6 +26,7 @@ from sidecar.judge.criteria.counting import (
     splatted,
 )
 from sidecar.judge.criteria.mean import Mean
+from sidecar.judge.criteria.shapes import Increments, Unit
 from sidecar.judge.evidence.splat import signed_edges
 from sidecar.judge.pair import JudgedPair, Value
 from sidecar.judge.ranges import Ranges

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from sidecar.fields import Glob
-from sidecar.judge.criteria.base import Increments, Measurement, Plan, Scores, Unit
+from sidecar.judge.criteria.base import Plan
 from sidecar.judge.criteria.counting import UNREADABLE, matched_values, splat_mean, splatted
 from sidecar.judge.criteria.mean import Mean
 from sidecar.judge.criteria.rate import Rate
+from sidecar.judge.criteria.shapes import Increments, Measurement, Scores, Unit
 from sidecar.judge.decision import RULES, Decision, decisions, flips, mean_cost
 from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.interval import Interval

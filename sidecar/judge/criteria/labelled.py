@@ -23,9 +23,10 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from sidecar.fields import Glob
-from sidecar.judge.criteria.base import Increments, Plan, Scores, Unit
+from sidecar.judge.criteria.base import Plan
 from sidecar.judge.criteria.counting import UNREADABLE, matched_values, splatted
 from sidecar.judge.criteria.mean import Mean
+from sidecar.judge.criteria.shapes import Increments, Scores, Unit
 from sidecar.judge.decision import RULES, UNDECIDED, Decided, Decision, decisions
 from sidecar.judge.evidence.mixtures import Floats
 from sidecar.judge.evidence.splat import even_edges
