@@ -4,8 +4,8 @@ Rule: a line is written by one call to the kernel and outlives the process in th
 a kill cannot take a decision back; it is a few hundred bytes and happens a few times in a life. A
 line that is cut or damaged is left out, the others stand. All processes of a directory share the
 file. Beside it lies a spare one that holds room: it shrinks when the disk is full, so that a FAIL
-can still be written; where that is not enough its name says so. Counterparts: `keeper`, which
-appends; `evidence`, whose rows may be older.
+can still be written; where that is not enough its name says so. Counterparts: `writer`, which
+appends; `keeper`, which asks; `evidence`, whose rows may be older.
 """
 
 from __future__ import annotations
