@@ -51,7 +51,7 @@ def test_an_answer_that_cannot_be_read_is_as_far_off_as_can_be(outcome: Outcome)
     assert said(bias, bad, scores(1.0, 1.0)) is State.FAIL
 
 
-OTHER = {"method": "/p.S/Other"}
+OTHER: dict[str, Any] = {"method": "/p.S/Other"}
 UNREAD = Comparison(Outcome.UNDECODABLE, reader="descriptors", models=("m:1", "m:2"))
 APART = Comparison(
     Outcome.EQUAL,
