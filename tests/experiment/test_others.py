@@ -1,4 +1,4 @@
-"""Calls of which the shadow's answer cannot be read count where production's tells what they are."""
+"""Calls whose shadow cannot be read count where production's answer tells what they are."""
 
 from __future__ import annotations
 
