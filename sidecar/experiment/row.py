@@ -366,3 +366,7 @@ class Row:
         self._is_begun = stands is not None  # what is decided keeps its number
         # Shown, and no more: a decision is made where it is written down.
         self.verdict = self.judge.verdict(now_ns, self.coverage, binding=False)
+        if self.verdict.state is State.PASS:
+            # What forbids it now (sampling, the disk, connections) is known at the first look.
+            reason = f"not looked at since this process began; before: {self.verdict.reason}"
+            self.verdict = replace(self.verdict, state=State.WATCHING, reason=reason)
