@@ -21,8 +21,8 @@ from sidecar.judge.pieces import _OF_CONFIGURATION
 from sidecar.judge.report import State
 from sidecar.log import Log
 from sidecar.report.live import report_of
-from sidecar.settings.settings import Settings
 from sidecar.serve.metrics import Metrics
+from sidecar.settings.settings import Settings
 from sidecar.store.keeper import Keeper
 from sidecar.store.reading import listed, reset
 from tests.experiment.test_blind import greeting
