@@ -1,6 +1,6 @@
 """Between judging and the store: what an earlier life counted comes back, what this one does goes.
 
-Rule: once a second what has changed is handed to the keeper's thread, and no call ever waits for
+Rule: once a second what has changed is handed to the store's thread, and no call ever waits for
 it; a decision is written down before anybody hears of it. Where nothing is kept, this does nothing.
 Counterparts: `store.keeper`; `row`, which is cut into pieces and put together.
 """

@@ -108,7 +108,8 @@ class Writer:
 
     def noted(self) -> list[Decided]:
         """Every decision of the directory, and those of ours that the disk did not take yet."""
-        return [*self.decisions.read(), *self.unwritten]
+        waiting = [*self.unwritten]  # first: else one that is written just now would be in neither
+        return [*self.decisions.read(), *waiting]
 
     def ended(self) -> list[int]:
         """Numbers of experiments that somebody has ended since this was last asked."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.store.decisions import Decided
 from sidecar.store.reading import listed, whole
 from tests.store.made import KEY, Opened, row, write
 
@@ -115,3 +116,25 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_committed(folder: Path) -> 
         i = kept.row.calls
         assert i >= said
         assert (kept.pieces["a"], kept.pieces["b"][1], kept.pieces[f"c{i % 50}"]) == (i, i, i)
+
+
+def test_a_decision_that_is_written_while_somebody_reads_is_not_missed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread takes it from those that wait just after the file was read."""
+    one = Opened(folder)
+    writer = one.keeper._writer
+    one.keeper.decided(row(state="FAIL"), {})
+    (failed,) = writer.noted()
+    writer.decisions.path.unlink()
+    writer.unwritten.append(failed)
+    read = writer.decisions.read
+
+    def read_and_written() -> list[Decided]:
+        found = read()
+        writer.unwritten.clear()
+        return found
+
+    monkeypatch.setattr(writer.decisions, "read", read_and_written)
+    assert writer.noted() == [failed]
+    one.keeper.close()
