@@ -73,7 +73,8 @@ def run(
         profiles: dict[Build, Profile] = {}
         builds: list[tuple[Build, Way]] = [("compiled", ours), ("python", python)]
         for build, way in builds:
-            profiles[build] = take(way, build, production, shadow, 2.5 if quick else 8.0)
+            long = 16.0 if build == "compiled" else 8.0
+            profiles[build] = take(way, build, production, shadow, 2.5 if quick else long)
         scale = _scale(step, env, quiet, production, shadow, repeats=repeats, seconds=seconds)
     return Efficiency(found, share, profiles, scale)
 

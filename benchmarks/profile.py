@@ -22,7 +22,8 @@ from benchmarks.load import Shape, closed_loop
 from benchmarks.machine import tool
 from benchmarks.paths import Way
 
-RATE = 250  # samples a second
+RATE: Mapping[Build, int] = {"python": 250, "compiled": 20}
+"""Looks a second. Each one at compiled code stops the process for some milliseconds."""
 
 STAGES: tuple[tuple[str, str], ...] = (
     ("HPACK", r"http2/(headers|heads|huffman|timeout|request_block)\.py"),
@@ -53,8 +54,7 @@ def take(way: Way, build: Build, production: str, shadow: str, seconds: float) -
     """Profile the observer under a closed loop of 8 connections.
 
     Args:
-        build: which of the two `way` runs. What is compiled is seen only by a look that stops the
-            process for a moment, which Python needs not.
+        build: which of the two `way` runs.
     """
     spy = tool("py-spy")
     assert spy is not None, "main() has looked"
@@ -74,7 +74,13 @@ def take(way: Way, build: Build, production: str, shadow: str, seconds: float) -
             "--output",
             out,
         ]
-        command += ["--rate", str(RATE), "--duration", str(round(seconds)), "--full-filenames"]
+        command += [
+            "--rate",
+            str(RATE[build]),
+            "--duration",
+            str(round(seconds)),
+            "--full-filenames",
+        ]
         with subprocess.Popen(
             [*command, "--threads", "--native" if build == "compiled" else "--nonblocking"],
             stdout=subprocess.PIPE,
