@@ -49,7 +49,7 @@ class ServiceAdmin(admin_pb2_grpc.AdminServicer):
     ) -> pb.GetCountsResponse:
         """The newest counts of every observer's life that is known, those of pods gone included."""
         service = self._collector.service
-        names = [request.shadow] if request.shadow else service.shadows
+        names = [request.shadow] if request.shadow else service.lives.shadows
         return pb.GetCountsResponse(
-            shadows=[counts_message(part) for name in names for part in service.parts(name)]
+            shadows=[counts_message(part) for name in names for part in service.lives.parts(name)]
         )

@@ -3,7 +3,7 @@
 Rule: a part that contradicts the rules that it claims to obey, or holds numbers that no count can
 be, is refused as a whole, because one such part would spoil the sum of all. What a pod may still do
 is lie within its rules; who may be a pod is what mutual TLS decides. Counterparts: `poll`, which
-asks; `service`, which adds up.
+asks; `lives`, which takes it in.
 """
 
 from __future__ import annotations

@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from typing import Literal
 
 from sidecar.fields import Glob
-from sidecar.judge.criteria.base import Increments, Measurement, Plan, Scores
+from sidecar.judge.criteria.base import Plan
 from sidecar.judge.criteria.counting import UNREADABLE, score_of, splatted
 from sidecar.judge.criteria.mean import Mean
 from sidecar.judge.criteria.rate import Rate
+from sidecar.judge.criteria.shapes import Increments, Measurement, Scores
 from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Side
