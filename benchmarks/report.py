@@ -215,8 +215,8 @@ def of_observer(found: Efficiency) -> Iterator[str]:
             yield f"py-spy could not look at the {BUILDS[build]} build: {profile.why_not}"
     yield (
         "8 x 1, microseconds of CPU for each compared call, by the innermost function of ours on "
-        "py-spy's stacks. It stops the process to see compiled functions, so that what they take is "
-        "too high as a sum; the shares are not."
+        "py-spy's stacks. It stops the process to see compiled functions, so that their sum is too "
+        "high; the shares are not."
     )
     yield ""
     yield from table(
