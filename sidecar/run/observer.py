@@ -31,6 +31,7 @@ from sidecar.experiment.link import WireLink
 from sidecar.experiment.session import attach
 from sidecar.fields import ConfigError
 from sidecar.log import Log
+from sidecar.run.allocator import give_back, one_arena
 from sidecar.run.later import load
 from sidecar.run.state import open_keeping
 from sidecar.serve.bind import bind
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 SWEEP_SECONDS = 1.0
 ATTACH_SECONDS = 5.0
+GIVE_BACK_SECONDS = 60.0
 EXIT_CANNOT_START = 1
 EXIT_CONFIG = 2
 EXIT_BROKEN = 70  # a part has died that the rest is nothing without; as sysexits.h has it
@@ -78,6 +80,7 @@ def main(
         The exit code.
     """
     log = Log("observer")
+    one_arena()
     try:
         return uvloop.run(_run(settings, file, again, on_ready, log))
     except ConfigError as error:
@@ -156,7 +159,9 @@ async def _run(
         answering = asyncio.ensure_future(_answer(experiment, sockets, settings, spans, log, tasks))
         if await _is_first(answering, stop):
             doorman, push = answering.result()
+            gc.collect()
             gc.freeze()  # what exists now stays; the collector need not look at it again
+            give_back()  # what was only needed until now
             _follow(tasks, settings, experiment, wire, log)
             tasks.start("configuration", reloader.watch())
             # Whoever waits for "ready" wants the first call seen; a late wire must not stop us.
@@ -191,6 +196,7 @@ def _follow(
     tasks.start("sweep", _sweep(experiment), vital=True)
     tasks.start("rest", _rest(experiment))
     tasks.start("numbers", _numbers(wire))
+    tasks.start("thrift", _thrift())
 
 
 async def _is_first(answering: asyncio.Future[Any], stop: asyncio.Event) -> bool:
@@ -314,6 +320,12 @@ async def _numbers(wire: WireLink) -> None:
     """
     await wire.busy.wait()
     await asyncio.to_thread(load, "numpy")
+
+
+async def _thrift() -> None:
+    while True:
+        await asyncio.sleep(GIVE_BACK_SECONDS)
+        give_back()
 
 
 async def _rest(experiment: Experiment) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import urllib.request
 from pathlib import Path
 
 from tests.processes import accepts, free_port, http_json, http_text, python
 from tests.scenarios.stack import servers, sidecar
 from tests.scenarios.traffic import Mix, run
 
-NUMPY = "/numpy/"
+NUMPY, AIOHTTP = "/numpy/", "/aiohttp/"
 
 
 def has(pid: int, part: str) -> bool:
@@ -19,16 +20,20 @@ def has(pid: int, part: str) -> bool:
     return any(".so" in line and part in line for line in lines)
 
 
-def test_an_observer_without_calls_does_without_numpy_whatever_it_is_asked() -> None:
+def test_an_observer_loads_pages_for_people_and_numbers_for_calls() -> None:
     calls = Mix(unary=20)
     with servers(("bytes",), ("bytes",)) as (production, shadow):
         with tempfile.TemporaryDirectory(prefix="state-") as state:
             with sidecar(production, shadow, settings={"state.dir": state}) as it:
-                for path in ("/status", "/verdict", "/report.json", "/ended", "/pairs"):
-                    http_json(it.http, path)
-                for path in ("/", "/livez", "/readyz", "/metrics"):
-                    http_text(it.http, path)
+                for path in ("/livez", "/readyz", "/metrics", "/status", "/counts", "/ended"):
+                    with urllib.request.urlopen(f"http://{it.http}{path}") as answer:
+                        assert answer.read()
                 assert has(it.pids["observer"], "/uvloop/")
+                assert not has(it.pids["observer"], AIOHTTP)
+                for path in ("/verdict", "/report.json", "/pairs"):
+                    http_json(it.http, path)
+                assert "<html" in http_text(it.http, "/")
+                assert has(it.pids["observer"], AIOHTTP)
                 assert not has(it.pids["observer"], NUMPY)
                 asyncio.run(run(it.address, calls))
                 assert it.settled(calls.calls)["calls"]["compared"] == calls.calls
