@@ -41,6 +41,7 @@ from sidecar.run.gate import gate as gate_command
 from sidecar.run.judge import judge as judge_command
 from sidecar.run.kube import inject_command, uninject_command, webhook_command
 from sidecar.run.labels import labels as labels_commands
+from sidecar.run.later import load as load_now
 from sidecar.run.plan import plan as plan_command
 from sidecar.run.priority import step_back
 from sidecar.run.replay import replay as replay_command
@@ -170,6 +171,9 @@ def observe(
 def _observe(config: Path | None, tree: dict[str, Any], ready_fd: int | None) -> int:
     """Be an observer; the exit code."""
     from sidecar.run.observer import main as observe_main
+
+    if ready_fd is not None:
+        load_now("numpy")  # who waits for "ready" wants the first calls compared, all of them
 
     def again() -> Settings:
         return load(config, flags=tree)

@@ -315,8 +315,8 @@ async def _sweep(experiment: Experiment) -> None:
 async def _numbers(wire: WireLink) -> None:
     """Load what evidence is added up with, beside the loop, once there is a client.
 
-    Whoever is never asked does without. It takes a tenth of a second; where a call needs it sooner,
-    that call waits for it.
+    Whoever is never asked does without: in a cluster every pod pays for it. It takes a tenth of a
+    second; where a call needs it sooner, that call waits for it. Under `run` it is there already.
     """
     await wire.busy.wait()
     await asyncio.to_thread(load, "numpy")
