@@ -52,7 +52,6 @@ class Keeping:
         self.why_not = why_not
         self._is_full = is_full
         self.instance = f"{instance}-{keeper.identity}" if keeper else ""
-        self._gap: Gap | None = None
 
     @property
     def state(self) -> StoreState | None:
