@@ -25,6 +25,7 @@ from sidecar.wire.listen import close_listener
 from sidecar.wire.peer import check_peer
 from sidecar.wire.poll import DEAD, READ, WRITE, Poller
 from sidecar.wire.records import HEADER, Kind, record
+from sidecar.wire.sample import Sampler
 
 if TYPE_CHECKING:
     from sidecar.wire.watch import Watch
@@ -69,12 +70,11 @@ class Session:
         self.limit = limit
         self.reserve = limit // 2  # not for DATA
         self._flush_bytes = min(FLUSH_BYTES, limit // 4)
-        self.fraction = 1.0
+        self.sampler = Sampler(draw)
         self.watches: dict[int, Watch] = {}
         self._loop = loop
         self._poller = poller
         self._socket = sock
-        self._draw = draw
         self._ended = ended
         self._goaway = goaway
         self._backlog = Backlog()
@@ -92,11 +92,6 @@ class Session:
     def blind_calls(self) -> int:
         """Calls that it has to answer for and was not shown."""
         return self.tally.blind_calls + self.shared
-
-    def sample(self) -> bool:
-        """Draw whether a new stream's DATA is copied."""
-        fraction = self.fraction
-        return fraction >= 1.0 or (fraction > 0.0 and self._draw() < fraction)
 
     @property
     def size(self) -> int:
@@ -218,7 +213,7 @@ class Session:
                 (fraction,) = _FRACTION.unpack_from(data, pos)
                 if not (math.isfinite(fraction) and 0 <= fraction <= 1) or number:
                     return False
-                self.fraction = fraction
+                self.sampler.ask(fraction)
             elif kind == Kind.UNREADABLE:
                 watch = self.watches.get(number)
                 if watch is not None:  # else its CLOSE is on its way, and says the same

@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 from sidecar.wire.forward import GOAWAY
-from sidecar.wire.frames import PREFACE
+from sidecar.wire.header import PREFACE
 from sidecar.wire.poll import Poller, run
 from sidecar.wire.records import Kind, record
 from sidecar.wire.tap import Session, Tap
