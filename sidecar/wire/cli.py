@@ -120,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m sidecar.wire",
         description="Forwards production's bytes, and shows a copy of them to observers.",
         allow_abbrev=False,
+        formatter_class=_help,
     )
     add = parser.add_argument
     add(
@@ -167,6 +168,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--ready-fd", metavar="N", help="gets one line of JSON with the bound addresses")
     return parser
+
+
+def _help(prog: str) -> argparse.HelpFormatter:
+    """Of this width: to ask the terminal, argparse would load what it takes to unpack archives."""
+    return argparse.HelpFormatter(prog, width=100)
 
 
 def _route(text: str, errors: list[str]) -> list[Route]:
