@@ -33,6 +33,8 @@ PURE = (
     "wire/left_out.py",
     "wire/records.py",
     "wire/sample.py",
+    "wire/side.py",
+    "wire/state.py",
     "kube/inject.py",
     "kube/obstacles.py",
     "kube/templates.py",

@@ -24,8 +24,9 @@ from typing import NoReturn
 from sidecar.address import MAX_UNIX_PATH, Unix, parse_address
 from sidecar.log import format_line, is_text
 from sidecar.wire.memory import CONNECTIONS, MEMORY_BYTES, SESSIONS, TAP_BYTES, waiting_limit
+from sidecar.wire.options import Options, Route
 from sidecar.wire.poll import Poller, run
-from sidecar.wire.server import Options, Route, Wire
+from sidecar.wire.server import Wire
 
 
 class _Parser(argparse.ArgumentParser):

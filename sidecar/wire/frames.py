@@ -9,7 +9,6 @@ they were sent before the walk begins. Counterpart: `sidecar.observe`, which rea
 from __future__ import annotations
 
 import struct
-from enum import IntEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sidecar.wire.header import (
@@ -32,6 +31,9 @@ from sidecar.wire.header import (
 from sidecar.wire.left_out import LOST, SHOWN, LeftOut
 from sidecar.wire.records import HEADER, U32, U64, Kind
 from sidecar.wire.sample import Sampler
+from sidecar.wire.side import Side
+from sidecar.wire.state import State
+from sidecar.wire.stats import Tally
 
 if TYPE_CHECKING:  # an int of the machine's; as Python it is an int
     from mypy_extensions import i64
@@ -53,15 +55,6 @@ Copied: TypeAlias = list[tuple[Kind, bytes | memoryview]]
 """Records for the tap, without their headers, in order; what is a view is not for keeping."""
 
 
-class State(IntEnum):
-    """What the walk still does for a connection."""
-
-    OBSERVED = 1  # copies
-    BLIND = 2  # counts the client's new streams, and knows where frames end
-    OPAQUE = 3  # nothing: the bytes are not HTTP/2
-    UNCOUNTED = 4  # nothing; its calls are assumed: too many frames, or a mistake in the walk
-
-
 # Looked up once: a member of an enumeration is found by more than its name.
 _OBSERVED: Final = State.OBSERVED
 _BLIND: Final = State.BLIND
@@ -69,55 +62,6 @@ _OPAQUE: Final = State.OPAQUE
 _BYTES: Final = Kind.BYTES
 _GAP: Final = Kind.GAP
 _UNSAMPLED_STREAMS: Final = Kind.UNSAMPLED
-
-
-class Tally:
-    """Counters that the walks of a session's connections share."""
-
-    __slots__ = ("assumed_calls", "blind_calls", "calls", "gap_bytes", "gap_frames", "left_out")
-
-    def __init__(self) -> None:
-        self.calls = 0  # whose HEADERS were copied
-        self.blind_calls = 0  # the others
-        self.assumed_calls = 0  # of those, in bytes that nobody walked: as many as fit in
-        self.gap_frames = 0
-        self.gap_bytes = 0
-        self.left_out = 0  # streams that the walks remember now
-
-    def add(self, other: Tally) -> None:
-        """Take over what another has counted."""
-        self.calls += other.calls
-        self.blind_calls += other.blind_calls
-        self.assumed_calls += other.assumed_calls
-        self.gap_frames += other.gap_frames
-        self.gap_bytes += other.gap_bytes
-
-
-class _Side:
-    """Where the walk stands in one direction."""
-
-    __slots__ = (
-        "ends",
-        "first",
-        "held",
-        "in_block",
-        "is_data",
-        "opening",
-        "remaining",
-        "skip",
-        "stream",
-    )
-
-    def __init__(self, opening: bytes) -> None:
-        self.opening = opening  # must come before the first frame
-        self.first = True  # nothing has been walked yet
-        self.held = b""  # the beginning of a frame header that was cut
-        self.remaining: i64 = 0  # bytes of the current frame that have not arrived
-        self.skip = False  # whether those are left out
-        self.is_data = False  # whether those are DATA
-        self.stream: i64 = 0  # the current DATA frame's stream
-        self.ends = False  # whether nothing of that stream follows it
-        self.in_block = False  # a header block is open: only CONTINUATION may follow
 
 
 class Walker:
@@ -157,7 +101,7 @@ class Walker:
         self.tally = tally
         self._sampler = sampler
         self._follow = follow_server
-        self._client, self._server = _Side(PREFACE), _Side(b"")
+        self._client, self._server = Side(PREFACE), Side(b"")
         self._newest: i64 = 0
         self._left_out = LeftOut()
 
@@ -244,7 +188,9 @@ class Walker:
                 return [(Kind.BLIND, b"the tap is full")]
         return out
 
-    def _copy_all(self, side: _Side, data: bytes | memoryview, direction: int) -> Copied | None:
+    def _copy_all(  # noqa: PLR0915 - as `_copy`
+        self, side: Side, data: bytes | memoryview, direction: int
+    ) -> Copied | None:
         """Copy the bytes as they are if nothing is to be left out; else None, and nothing is done.
 
         For when every stream is sampled and there is room: then all that matters is where frames
@@ -262,7 +208,8 @@ class Walker:
         flags: i64 = 0
         stream: i64 = 0
         in_block = side.in_block
-        for _ in range(FRAMES_A_LOOK):
+        _frame: i64  # as `_`, it would be an object
+        for _frame in range(FRAMES_A_LOOK):
             if size - pos < FRAME_SIZE:
                 break
             if COMPILED:
@@ -306,7 +253,7 @@ class Walker:
 
     def _copy(  # noqa: PLR0915 - one loop, unrolled: this is what each of production's frames costs
         self,
-        side: _Side,
+        side: Side,
         data: bytes | memoryview,
         begin: int,
         direction: int,
@@ -350,7 +297,8 @@ class Walker:
                 if not side.ends:
                     left_out.lost(side.stream)
             side.remaining -= pos
-        for _ in range(FRAMES_A_LOOK):
+        _frame: i64  # as `_`, it would be an object
+        for _frame in range(FRAMES_A_LOOK):
             if size - pos < FRAME_SIZE:
                 break
             if COMPILED:
@@ -446,7 +394,7 @@ class Walker:
             tally.calls += new
         return out
 
-    def _skim(self, side: _Side, data: bytes | memoryview, begin: int, direction: int) -> None:
+    def _skim(self, side: Side, data: bytes | memoryview, begin: int, direction: int) -> None:
         """Count new streams, and keep track of where frames end."""
         size: i64 = len(data)
         pos: i64 = begin
@@ -455,7 +403,8 @@ class Walker:
         flags: i64
         stream: i64
         pos += side.remaining
-        for _ in range(FRAMES_A_LOOK):
+        _frame: i64  # as `_`, it would be an object
+        for _frame in range(FRAMES_A_LOOK):
             if size - pos < FRAME_SIZE:
                 break
             if COMPILED:

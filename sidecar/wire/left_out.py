@@ -1,14 +1,17 @@
 """The streams of one connection that are left out, and why. Pure.
 
 Rule: what is remembered has a bound, and asking about a stream makes no object: nearly every stream
-that is asked about is one of the newest, and those are bits of one machine integer. A client's
-streams are odd and only grow (RFC 9113, 5.1.1); whatever else comes, and a stream that outlives
-the newest `RECENT`, is remembered by itself. Counterpart: `frames`, which asks.
+that is asked about is one of the newest, and compiled those are bits of one machine integer. A
+client's streams are odd and only grow (RFC 9113, 5.1.1); whatever else comes, and a stream that
+outlives the newest `RECENT`, is remembered by itself; as Python, which has no such integers, every
+stream is. Counterpart: `frames`, which asks.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+
+from sidecar.wire.header import COMPILED
 
 if TYPE_CHECKING:  # an int of the machine's; as Python it is an int
     from mypy_extensions import i64
@@ -41,18 +44,19 @@ class LeftOut:
 
     def why(self, stream: i64) -> i64:
         """Why it is left out, or SHOWN."""
-        at: i64 = stream - self._first
-        if at >= 0 and not at & 1 and at < 2 * RECENT and self._recent >> (at >> 1) & 1:
-            return UNSAMPLED
-        if self._others:
-            return self._others.get(stream, SHOWN)
-        return SHOWN
+        if COMPILED:
+            at: i64 = stream - self._first
+            if at >= 0 and not at & 1 and at < 2 * RECENT and self._recent >> (at >> 1) & 1:
+                return UNSAMPLED
+            if not self._others:
+                return SHOWN
+        return self._others.get(stream, SHOWN)
 
     def unsampled(self, stream: i64) -> None:
         """Leave out a stream that is newer than all before."""
         self.none = False
         at: i64 = stream - self._first
-        if at < 0 or at & 1:
+        if not COMPILED or at < 0 or at & 1:
             self._remember(stream, UNSAMPLED)
             return
         bit: i64 = at >> 1
@@ -72,12 +76,13 @@ class LeftOut:
 
     def forget(self, stream: i64) -> None:
         """It has ended."""
-        at: i64 = stream - self._first
-        if at >= 0 and not at & 1 and at < 2 * RECENT:
-            self._recent &= ~(1 << (at >> 1))
+        if COMPILED:
+            at: i64 = stream - self._first
+            if at >= 0 and not at & 1 and at < 2 * RECENT:
+                self._recent &= ~(1 << (at >> 1))
         if self._others:
             self._others.pop(stream, SHOWN)
-        self.none = self._recent == 0 and not self._others
+        self.none = not self._recent and not self._others
 
     def clear(self) -> None:
         """Forget all."""

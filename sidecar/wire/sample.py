@@ -4,7 +4,7 @@ Rule: what is drawn is not each stream but how many are passed over until the ne
 stream that is passed over costs a subtraction. Before each stream the chance that it is the next
 one is the share that was asked for, whatever came before (the geometric distribution has no
 memory): so the draw may begin anew whenever the share changes. Pure; counterparts: `frames`, which
-counts down, and `tap`, whose observer asks for the share.
+counts down, and `session`, whose observer asks for the share.
 """
 
 from __future__ import annotations

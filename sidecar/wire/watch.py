@@ -1,7 +1,7 @@
 """One connection as the tap sees it: its walk, its session, and how observing it can end.
 
 Rule: `saw` never raises, and never waits. Whatever goes wrong here ends the observing, not the
-connection. Counterparts: `frames` decides what is copied, `tap` carries it away, `later` has it
+connection. Counterparts: `frames` decides what is copied, `session` carries it away, `later` has it
 look again when there was too much for one turn.
 """
 
@@ -13,12 +13,13 @@ from random import random
 from time import monotonic_ns
 from typing import Final
 
-from sidecar.wire.frames import CLIENT, State, Tally, Walker
+from sidecar.wire.frames import CLIENT, Walker
 from sidecar.wire.later import CHUNK_COST, MAX_LATER, MAX_LATER_IN_ALL, Later
 from sidecar.wire.records import HEADER, U64, Kind
 from sidecar.wire.sample import Sampler
-from sidecar.wire.stats import Counters
-from sidecar.wire.tap import Session
+from sidecar.wire.session import Session
+from sidecar.wire.state import State
+from sidecar.wire.stats import Counters, Tally
 
 LEAST_CALL: Final = 27
 """Bytes of the smallest gRPC call: HEADERS with :method, :scheme, :path and content-type, each one

@@ -30,7 +30,8 @@ class TooMuchError(Exception):
 
 def walker(data: bytes) -> None:
     """The wire's walk, each chunk as long as its first byte says, in turns of the two sides."""
-    from sidecar.wire.frames import Tally, Walker
+    from sidecar.wire.frames import Walker
+    from sidecar.wire.stats import Tally
     from tests.wire.walks import sampler
 
     draws = sampler()

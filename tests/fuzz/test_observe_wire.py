@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from sidecar.call import Answered, CallKey, Direction, Event, Lost, Started
 from sidecar.observe.connection import Connection
 from sidecar.observe.tap import Record, TapReader
-from sidecar.wire.frames import Tally, Walker
+from sidecar.wire.frames import Walker
 from sidecar.wire.records import VERSION, Kind, record
+from sidecar.wire.stats import Tally
 from tests.observe.conversations import Conversation, cut, load, names
 from tests.wire.walks import sampler
 

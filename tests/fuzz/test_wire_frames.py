@@ -8,8 +8,10 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.wire.frames import State, Tally, Walker
+from sidecar.wire.frames import Walker
 from sidecar.wire.records import HEADER, Kind
+from sidecar.wire.state import State
+from sidecar.wire.stats import Tally
 from tests.wire.harness import frame
 from tests.wire.walks import (
     CONTINUATION,

@@ -11,7 +11,8 @@ from sidecar.wire.forward import GOAWAY
 from sidecar.wire.header import PREFACE
 from sidecar.wire.poll import Poller, run
 from sidecar.wire.records import Kind, record
-from sidecar.wire.tap import Session, Tap
+from sidecar.wire.session import Session
+from sidecar.wire.tap import Tap
 from tests.wire.harness import Upstream, frame, read_exactly, running_wire, through
 
 TURNS = 100

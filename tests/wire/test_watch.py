@@ -9,12 +9,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from sidecar.wire.frames import State, Tally, Walker
+from sidecar.wire.frames import Walker
 from sidecar.wire.later import Later
 from sidecar.wire.poll import Poller, run
 from sidecar.wire.records import HEADER, Kind
-from sidecar.wire.stats import Counters
-from sidecar.wire.tap import Session
+from sidecar.wire.session import Session
+from sidecar.wire.state import State
+from sidecar.wire.stats import Counters, Tally
 from sidecar.wire.watch import Watch
 from tests.wire.walks import OPENINGS
 
