@@ -9,11 +9,11 @@ and STATS while at most half full are put in unasked. Counterparts: `tap`, which
 
 from __future__ import annotations
 
-import asyncio
 import math
 import socket
 import struct
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from sidecar.wire.backlog import CHUNK_BYTES, Backlog
@@ -47,7 +47,6 @@ class Session:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
         poller: Poller,
         sock: socket.socket,
         limit: int,
@@ -64,14 +63,14 @@ class Session:
         self._flush_bytes = min(FLUSH_BYTES, limit // 4)
         self.sampler = Sampler(draw)
         self.watches: dict[int, Watch] = {}
-        self._loop = loop
         self._poller = poller
         self._socket = sock
+        self._fd = sock.fileno()
         self._ended = ended
         self._goaway = goaway
         self._backlog = Backlog()
-        self._due: asyncio.Handle | None = None  # the next flush
-        self._soon = False
+        self._due = False  # whether the next flush has a time
+        self._soon = False  # which has come
         self._blocked = False  # the socket is full: it says when to go on
         self._open = True
         self._heard = b""
@@ -105,13 +104,13 @@ class Session:
                 return
             payload = bytes(payload)
         self._backlog.add(header, payload)
-        if self._due is None:
+        if not self._due:
             if not self._blocked:
-                self._due = self._loop.call_later(FLUSH_SECONDS, self.flush)
+                self._due = True
+                self._poller.call_at(monotonic() + FLUSH_SECONDS, self._fd, self.flush)
         elif self._backlog.size >= self._flush_bytes and not self._soon:
             self._soon = True
-            self._due.cancel()
-            self._due = self._loop.call_soon(self.flush)
+            self._poller.call_at(0.0, self._fd, self.flush)
 
     def _put_now(self, header: bytes, payload: memoryview) -> None:
         """Send it at once, behind what waits."""
@@ -164,13 +163,12 @@ class Session:
         self._ended(self)
 
     def _undue(self) -> None:
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
-            self._soon = False
+        if self._due:
+            self._poller.call_off(self._fd)
+            self._due = self._soon = False
 
     def _want(self, events: int) -> None:
-        self._poller.want(self._socket.fileno(), self._wanted, events, self._ready)
+        self._poller.want(self._fd, self._wanted, events, self._ready)
         self._wanted = events
 
     def _ready(self, events: int) -> None:

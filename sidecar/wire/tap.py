@@ -156,7 +156,6 @@ class Tap:
                 return
             self._ever += 1
             session = Session(
-                self._loop,
                 self._poller,
                 sock,
                 self._limit,

@@ -25,10 +25,9 @@ async def turn() -> None:
 
 def test_what_is_asked_at_once_is_looked_for_once() -> None:
     async def scenario(poller: Poller) -> list[set[int]]:
-        loop = asyncio.get_running_loop()
         near, far = socket.socketpair()
         asked: list[set[int]] = []
-        session = Session(loop, poller, near, 1 << 20, lambda: 0.5, lambda _: None, asked.append)
+        session = Session(poller, near, 1 << 20, lambda: 0.5, lambda _: None, asked.append)
         far.sendall(b"".join(record(Kind.GOAWAY, 0, number, 0) for number in (3, 0, 3, 0, 5)))
         await turn()
         session.end()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,9 +26,8 @@ def never(_: object) -> None:
 @contextmanager
 def session(poller: Poller) -> Iterator[tuple[Session, socket.socket]]:
     """A session of the running loop, and the observer's socket."""
-    loop = asyncio.get_running_loop()
     near, far = socket.socketpair()
-    it = Session(loop, poller, near, 1 << 20, lambda: 0.5, lambda _: None, lambda _: None)
+    it = Session(poller, near, 1 << 20, lambda: 0.5, lambda _: None, lambda _: None)
     try:
         yield it, far
     finally:
