@@ -48,6 +48,8 @@ CLIENT: Final = 0
 SERVER: Final = 1
 
 _RECORD: Final = HEADER.size
+_A_STREAM: Final = 4  # bytes in UNSAMPLED
+_A_SIZE: Final = 8  # bytes of GAP
 _SMALL: Final = 16 << 10
 _TOLD: Final = 0x100  # beside a frame's flags: its header is copied, to tell of the gap
 
@@ -289,7 +291,7 @@ class Walker:
                 start = pos
             elif side.is_data and used + pos > most:
                 out.append((_GAP, U64.pack(side.remaining)))
-                used += _RECORD + U64.size
+                used += _RECORD + _A_SIZE
                 side.skip = True
                 start = pos
                 self.tally.gap_frames += 1
@@ -310,7 +312,9 @@ class Walker:
             end = pos + FRAME_SIZE + length
             skip = False
             if kind == DATA:
-                why = SHOWN if left_out.none else left_out.why(stream)
+                why = SHOWN
+                if not left_out.none:
+                    why = left_out.why(stream)
                 if why == SHOWN and used + (end if end < size else size) - start > most:
                     # The rest of its stream is not worth its room either.
                     left_out.lost(stream)
@@ -331,7 +335,7 @@ class Walker:
                             out.append((_BYTES, b"".join(pieces)))
                             pieces.clear()
                             out.append((_GAP, U64.pack(length)))
-                            used += _RECORD + _RECORD + U64.size
+                            used += _RECORD + _RECORD + _A_SIZE
                 if direction == SERVER and flags & END_STREAM and not left_out.none:
                     left_out.forget(stream)
             elif kind == HEADERS:
@@ -343,7 +347,7 @@ class Walker:
                         if sampler.passed_over:
                             sampler.passed_over -= 1
                             left_out.unsampled(stream)
-                            used += U32.size if unsampled else _RECORD + U32.size
+                            used += _A_STREAM if unsampled else _RECORD + _A_STREAM
                             unsampled.append(stream)
                         else:
                             sampler.again()

@@ -18,7 +18,8 @@ if TYPE_CHECKING:  # an int of the machine's; as Python it is an int
 
 MAX_LEFT_OUT: Final = 16_384
 """Streams remembered by themselves, for each connection; beyond it the oldest counts as sampled."""
-RECENT: Final = 63  # odd streams: the bits of a machine integer that is not negative
+RECENT: Final = 62  # odd streams: the bits of a machine integer that mypyc need not box
+_TOP: Final = 0x2000_0000_0000_0000  # the highest: it is shifted down, for mypyc's 1 has 32 bits
 
 # Why a stream is left out: not at all, by the draw, or because of a gap.
 SHOWN: Final = 0
@@ -67,7 +68,7 @@ class LeftOut:
             else:
                 self._move(bit - (RECENT - 1))
                 bit = RECENT - 1
-        self._recent |= 1 << bit
+        self._recent |= _TOP >> (RECENT - 1 - bit)
 
     def lost(self, stream: i64) -> None:
         """Leave out the rest of a stream, part of which was shown."""
@@ -79,7 +80,7 @@ class LeftOut:
         if COMPILED:
             at: i64 = stream - self._first
             if at >= 0 and not at & 1 and at < 2 * RECENT:
-                self._recent &= ~(1 << (at >> 1))
+                self._recent &= ~(_TOP >> (RECENT - 1 - (at >> 1)))
         if self._others:
             self._others.pop(stream, SHOWN)
         self.none = not self._recent and not self._others

@@ -27,6 +27,7 @@ DEAD: Final = select.EPOLLERR | select.EPOLLHUP  # always told of, asked for or 
 
 _BATCH: Final = 256
 _NEVER: Final = math.inf
+_now: Final = monotonic
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -119,11 +120,11 @@ class Poller(selectors.BaseSelector):
             timeout: seconds until its next timer.
         """
         self.asked = False
-        now = monotonic()
+        now = _now()
         until = _NEVER if timeout is None else now + timeout
         while True:
             others = self._serve(min(until, self._next) - now)
-            now = monotonic()
+            now = _now()
             if self._next <= now:
                 self._ring(now)
             if others or self.asked or until <= now:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:  # an int of the machine's; as Python it is an int
     from mypy_extensions import i64
 
-_FOR_EVER: Final = 1 << 62  # more streams than there are
+_FOR_EVER: Final = 1 << 61  # more streams than there are
 
 
 class Sampler:

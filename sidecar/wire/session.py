@@ -32,6 +32,7 @@ FLUSH_BYTES: Final = CHUNK_BYTES  # and no longer than until so many are there
 LARGE_BYTES: Final = 32 << 10  # a record of so many does not wait: no copy of it is needed
 _SEND_BUFFER: Final = 1 << 20
 _FRACTION: Final = struct.Struct("!d")
+_now: Final = monotonic
 
 
 class Session:
@@ -107,7 +108,7 @@ class Session:
         if not self._due:
             if not self._blocked:
                 self._due = True
-                self._poller.call_at(monotonic() + FLUSH_SECONDS, self._fd, self.flush)
+                self._poller.call_at(_now() + FLUSH_SECONDS, self._fd, self.flush)
         elif self._backlog.size >= self._flush_bytes and not self._soon:
             self._soon = True
             self._poller.call_at(0.0, self._fd, self.flush)
