@@ -27,12 +27,13 @@ class Sampler:
         fraction: the share to begin with.
     """
 
-    __slots__ = ("_draw", "everything", "fraction", "passed_over")
+    __slots__ = ("_draw", "_log", "everything", "fraction", "passed_over")
 
     def __init__(self, draw: Callable[[], float], fraction: float = 1.0) -> None:
         self._draw = draw
         self.fraction = fraction
         self.everything = False  # is sampled: nothing need be counted
+        self._log = 0.0  # of the chance to be passed over
         self.passed_over: i64 = 0  # new streams that come before the next one that is sampled
         self.ask(fraction)
 
@@ -40,6 +41,7 @@ class Sampler:
         """Sample this share from now on."""
         self.fraction = fraction
         self.everything = fraction >= 1.0
+        self._log = math.log1p(-fraction) if fraction < 1.0 else 0.0
         self.again()
 
     def again(self) -> None:
@@ -50,5 +52,5 @@ class Sampler:
             self.passed_over = _FOR_EVER
         else:
             # P(at least k) = (1 - fraction)^k: the inverse of the distribution function.
-            least = math.log(1.0 - self._draw()) / math.log1p(-self.fraction)
+            least = math.log(1.0 - self._draw()) / self._log
             self.passed_over = int(min(least, _FOR_EVER))
