@@ -43,6 +43,9 @@ PURE = (
     "experiment/timeline.py",
     "report/build.py",
     "report/part.py",
+    "report/sums.py",
+    "report/verdict.py",
+    "report/version_rows.py",
     "serve/convert.py",
     "serve/gate.py",
 )

@@ -3,7 +3,8 @@
 A round, top to bottom
     asked     poll         every pod behind a name, `cluster` for those that nobody answers for
     checked   told         what a pod says must fit its own rules, or it is not taken
-    known     service      which parts belong together, who is missing, what stands
+    known     lives        the newest counts of each observer's life, and who is missing
+    judged    service      which of them belong together, and what stands
     kept      ledger       the newest counts of each observer's life, and decisions, in SQLite
     shown     pages, metrics, admin    from the latest round, so asking costs the pods nothing
 

@@ -17,9 +17,10 @@ from dataclasses import replace
 
 from sidecar.collect.experiments import Experiments
 from sidecar.collect.ledger import Ledger, LedgerError
+from sidecar.collect.lives import Heard, Lives
 from sidecar.collect.nameless import Nameless
 from sidecar.collect.poll import Poller
-from sidecar.collect.service import Heard, Service
+from sidecar.collect.service import Service
 from sidecar.collect.told import Told
 from sidecar.judge.counts import SnapshotKey
 from sidecar.judge.report import State
@@ -62,12 +63,12 @@ class Collector:
         self.service = Service(
             tuple(services),
             allow_missing,
-            other_shadows,
+            Lives(other_shadows),
             experiments=Experiments(decided),
             nameless=Nameless(decided),
         )
         parts, unread = ledger.parts()
-        self.service.remember(parts)
+        self.service.lives.remember(parts)
         for one in unread:
             self.service.cannot_read(one.shadow, one.rules, one.models)
             log.warning("counts of another version are left out", source=one.source, why=one.why)
@@ -129,7 +130,7 @@ class Collector:
         """Make every report anew, and note the verdicts that are others than before."""
         now = self._clock()
         made: dict[str, Report] = {}
-        for shadow in self.service.shadows:
+        for shadow in self.service.lives.shadows:
             try:
                 report = self.service.report(shadow, now, self._history)
             except Exception as error:  # a defect of ours, or a lie: no verdict, and it is said
@@ -137,7 +138,7 @@ class Collector:
                 self._log.error("could not be judged", shadow=shadow, error=why)
                 reason = f"the counts cannot be added: {why}"
                 report = replace(
-                    empty_report(self.service.missing(shadow), now, reason), shadow=shadow
+                    empty_report(self.service.lives.missing(shadow), now, reason), shadow=shadow
                 )
             if note:
                 report = self._noted(report, now)
@@ -214,18 +215,18 @@ class Collector:
     @property
     def age(self) -> float | None:
         """Seconds since everybody was asked; None before that."""
-        last = self.service.last
+        last = self.service.lives.last
         return None if last is None else max(0.0, self._clock() - last.unix)
 
     @property
     def _most_age(self) -> float:
-        took = self.service.last.took_seconds if self.service.last else 0.0
+        took = self.service.lives.last.took_seconds if self.service.lives.last else 0.0
         return STALE_ROUNDS * max(self._every, 2 * took) + SLACK_SECONDS
 
     @property
     def missing(self) -> dict[str, str]:
         """Who could not be asked in the latest round, and why."""
-        last = self.service.last
+        last = self.service.lives.last
         return {**last.missing, **last.not_injected} if last else {}
 
     @property

@@ -54,7 +54,7 @@ class _Observed(Source):
         )
         unwritten.add_metric((), float(bool(self._collector.unwritten)))
         yield unwritten
-        last, age = self._collector.service.last, self._collector.age
+        last, age = self._collector.service.lives.last, self._collector.age
         if last is None or age is None:
             return
         for name, text, value in (

@@ -3,7 +3,7 @@
 Rules: a pod that is slow, gone, of another version or hostile is a line in `missing` and takes
 nothing from the others. Connections stay open from round to round, because a handshake with each
 pod costs more than its answer; a certificate that is renewed makes them anew. Counterparts:
-`serve.client`, which knows how a sidecar is reached; `told`, which checks; `service`, which hears.
+`serve.client`, which knows how a sidecar is reached; `told`, which checks; `lives`, which hears.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import grpc
 
 from sidecar.address import nth_address
 from sidecar.collect.cluster import Cluster, ClusterError, Pods
-from sidecar.collect.service import Heard
+from sidecar.collect.lives import Heard
 from sidecar.collect.told import Told, told_by
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
 from sidecar.serve.client import HTTP, Asked, Reach, ask, resolve, with_port

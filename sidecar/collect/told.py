@@ -3,7 +3,7 @@
 Rule: a part that contradicts the rules that it claims to obey, or holds numbers that no count can
 be, is refused as a whole, because one such part would spoil the sum of all. What a pod may still do
 is lie within its rules; who may be a pod is what mutual TLS decides. Counterparts: `poll`, which
-asks; `service`, which adds up.
+asks; `lives`, which takes it in.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from sidecar.serve.convert import part_of_message
 
 FUTURE_SECONDS = 300.0  # clocks may differ by so much
 MOST_CELLS = 10_000
-ROUNDING = 1e-6  # of a call
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sidecar.call import DRAWN, INELIGIBLE, SkipReason
 from sidecar.experiment.epoch import EpochCounts
 from sidecar.judge.codec import Codec, names_of
-from sidecar.judge.counts import SIDES, Coverage, Snapshot
+from sidecar.judge.counts import OF_FEW_KEYS, SIDES, Coverage, Snapshot
 from sidecar.judge.counts import Gap as PutDown
 from sidecar.judge.distributions import Distributions
 from sidecar.judge.evidence.histogram import Histogram
@@ -22,6 +22,7 @@ from sidecar.judge.judge import Judge
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.pieces import Cutter, restore
 from sidecar.judge.report import State, Verdict
+from sidecar.judge.verdict import few_keys_of
 from sidecar.judge.versions import Known
 from sidecar.store.kept import Kept, Key, Write
 from sidecar.store.kept import Row as KeptRow
@@ -98,6 +99,8 @@ class Row:
         self.unplaced = 0  # compared calls that may be of these versions or of others
         self.bytes = self.unreadable = 0  # of all connections; of those that are no HTTP/2
         self.held = ""  # why no PASS is decided now, whatever was counted
+        self.of_few = 0  # compared calls of keys that were too few for those that were left out
+        self._looked = 0  # compared calls when that was last asked
         self.unsettled = 0  # connections whose calls nobody has counted yet: nothing passes
         self.gaps: tuple[Gap, ...] = ()
         self.books: list[Any] | None = None  # of the wire's calls, see `blind`
@@ -190,6 +193,24 @@ class Row:
         if lost:
             self.judge.lose(lost, now_ns)
 
+    def sampled(self, *, few: bool, enough: bool) -> None:
+        """Note whether what was compared since this was last told was of too few sticky keys.
+
+        Args:
+            few: it was, for those that were left out.
+            enough: by now there are enough of them, so that all of it counts.
+        """
+        if few and self.compared > self._looked:
+            self.of_few += self.compared - self._looked
+        self._looked = self.compared
+        if enough:
+            self.of_few = 0
+
+    @property
+    def few_keys(self) -> str:
+        """Why nothing follows for keys that were left out before; empty: most is of others."""
+        return few_keys_of(self.judge.settings, self.of_few, self.compared)
+
     def passed(self, size: int, unreadable: int) -> None:
         """Count bytes that passed the wire, and of those, what was no HTTP/2 that could be read."""
         self.has_changed |= size > 0
@@ -226,7 +247,8 @@ class Row:
         """What the judge has counted, for merging with others'."""
         self.judge.since_unix_ns = self.came_up_ns + self.judge.unix_offset_ns
         snapshot = self.judge.snapshot(now_ns, self.coverage)
-        return replace(snapshot, life=self.life, gaps=self.put_down)
+        events = {**snapshot.events, OF_FEW_KEYS: self.of_few} if self.of_few else snapshot.events
+        return replace(snapshot, life=self.life, gaps=self.put_down, events=events)
 
     def away(self, gap: Gap) -> None:
         """Note that nobody watched."""
@@ -276,6 +298,7 @@ class Row:
             "row/counts": [self.compared, self.blind],
             "row/bytes": [self.bytes, self.unreadable],
             "row/unplaced": self.unplaced,
+            "row/of_few": self.of_few,
             "row/seen": [self.came_up_ns + offset, self.seen_ns + offset],
             "row/gaps": [list(gap) for gap in self.gaps],
             "row/place": self.place,
@@ -325,6 +348,7 @@ class Row:
             self.compared, self.blind = own.pop("counts")
             self.bytes, self.unreadable = own.pop("bytes", (0, 0))
             self.unplaced = own.pop("unplaced", 0)
+            self.of_few, self._looked = own.pop("of_few", 0), self.compared
             self.gaps = tuple(Gap(*gap) for gap in own.pop("gaps"))
             own.pop("place", None)
             before = [PutDown(*gap) for gap in own.pop("put_down", [])]
@@ -338,3 +362,7 @@ class Row:
         self._is_begun = stands is not None  # what is decided keeps its number
         # Shown, and no more: a decision is made where it is written down.
         self.verdict = self.judge.verdict(now_ns, self.coverage, binding=False)
+        if self.verdict.state is State.PASS:
+            # What forbids it now (sampling, the disk, connections) is known at the first look.
+            reason = f"not looked at since this process began; before: {self.verdict.reason}"
+            self.verdict = replace(self.verdict, state=State.WATCHING, reason=reason)

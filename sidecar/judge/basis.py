@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sidecar.judge.counts import ALL, Cell, CellKey, Total
-from sidecar.judge.criteria.base import Measurement, Plan
+from sidecar.judge.criteria.base import Plan
+from sidecar.judge.criteria.shapes import Measurement
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import average

@@ -13,7 +13,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from sidecar.judge.counts import ALL, CellKey
-from sidecar.judge.criteria.base import Plan, Scores
+from sidecar.judge.criteria.base import Plan
+from sidecar.judge.criteria.shapes import Scores
 from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.block_sums import KEEP
 from sidecar.judge.evidence.blocks import Blocks

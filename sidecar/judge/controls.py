@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sidecar.judge.counts import ALL, Cell, CellKey, Total
-from sidecar.judge.criteria.base import Criterion, Measurement, Plan
+from sidecar.judge.criteria.base import Criterion, Plan
+from sidecar.judge.criteria.shapes import Measurement
 from sidecar.judge.evidence.mixtures import Side, rate_evidence, threshold
 from sidecar.judge.latches import Latches, moment
 from sidecar.judge.report import CriterionVerdict, State

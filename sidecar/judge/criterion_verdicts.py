@@ -11,7 +11,8 @@ from dataclasses import replace
 from sidecar.judge.basis import blocks_of, bounds_of, by_blocks, interval_of, undecided, words_of
 from sidecar.judge.controls import fair, short_of_controls
 from sidecar.judge.counts import ALL, Cell, CellKey, Total
-from sidecar.judge.criteria.base import Criterion, Measurement, Plan, limits
+from sidecar.judge.criteria.base import Criterion, Plan
+from sidecar.judge.criteria.shapes import Measurement, limits
 from sidecar.judge.evidence.combine import pass_alpha
 from sidecar.judge.evidence.mixtures import Side
 from sidecar.judge.latches import Decided, Latches, moment

@@ -28,7 +28,8 @@ from sidecar.judge.counts import (
     counts_of,
     total,
 )
-from sidecar.judge.criteria.base import Increments, Plan, Scores
+from sidecar.judge.criteria.base import Plan
+from sidecar.judge.criteria.shapes import Increments, Scores
 from sidecar.judge.held import Held, Waiting
 from sidecar.judge.labels import Label
 from sidecar.judge.pair import JudgedPair

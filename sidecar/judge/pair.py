@@ -71,6 +71,7 @@ class JudgedPair:
     trace_ids: tuple[str, str] = ("", "")
     slices: tuple[tuple[str, str], ...] = ()  # (name, value); see `slices.slices_of`
     values: Values = field(default_factory=dict)
+    has_others: bool = False  # production's answer could be read, and has none of those outputs
     is_repeat: bool = False  # of a request that came a moment before; see `repeats`
     weight: float = 1.0  # of how many calls it is one, where some were left out for want of time
     drawn: Drawn | None = None  # for distributions; see `distributions`

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from sidecar.judge.criteria.base import Unit
+from sidecar.judge.criteria.shapes import Unit
 from sidecar.judge.evidence.interval import Interval
 
 

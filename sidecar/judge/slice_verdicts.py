@@ -13,7 +13,8 @@ from dataclasses import replace
 from sidecar.judge.basis import blocks_of, by_blocks, interval_of
 from sidecar.judge.controls import fair, short_of_controls
 from sidecar.judge.counts import ALL, Cell, CellKey, Total
-from sidecar.judge.criteria.base import NOTHING, Criterion, Measurement, Plan
+from sidecar.judge.criteria.base import Criterion, Plan
+from sidecar.judge.criteria.shapes import NOTHING, Measurement
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import discoveries
 from sidecar.judge.latches import Decided, Latches

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from sidecar.judge.criteria.base import Criterion, Plan, Unit
+from sidecar.judge.criteria.base import Criterion, Plan
+from sidecar.judge.criteria.shapes import Unit
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.number import number
 

@@ -1,7 +1,7 @@
 """Pairs of versions on the page, where there are several. Pure.
 
 Rule: the headline is about the first row and says so; the others keep what they were found to be.
-Counterparts: `sections`, the headline; `build`, which makes the rows.
+Counterparts: `sections`, the headline; `version_rows`, which makes the rows.
 """
 
 from __future__ import annotations

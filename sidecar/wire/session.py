@@ -174,11 +174,12 @@ class Session:
 
     def _ready(self, events: int) -> None:
         if events & (READ | DEAD):
-            self._read()
+            self.read()
         if events & WRITE and self._open:
             self.flush()
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Hear what the observer asks, or that it is gone."""
         try:
             data = self._socket.recv(4096)
         except (BlockingIOError, InterruptedError):

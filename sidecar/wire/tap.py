@@ -151,6 +151,10 @@ class Tap:
                 sock.close()
                 return
             if len(self.sessions) >= self._most:
+                # Where many sockets are ready, the end of one that has gone may come after this.
+                for session in list(self.sessions):
+                    session.read()
+            if len(self.sessions) >= self._most:
                 self._log("observer refused", error=f"{self._most} are attached")
                 sock.close()
                 return

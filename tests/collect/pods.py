@@ -8,17 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sidecar.collect.lives import Heard
+from sidecar.collect.service import Service
 from sidecar.collect.told import Told, told_by
 from sidecar.experiment.keeping import Keeping
 from sidecar.judge.counts import SnapshotKey
 from sidecar.log import Log
 from sidecar.report.live import part_of, parts_of
 from sidecar.report.part import Part
+from sidecar.report.report import Report, ServiceFacts
 from sidecar.serve.convert import counts_message
 from sidecar.store.keeper import Keeper
 from tests.experiment.test_blind import greeting
 from tests.experiment.test_keeping import Life
-from tests.house import House, told
+from tests.house import DISAGREEMENT, House, told
+
+NEED: dict[str, Any] = {"min_calls": 150}
+SHADOW = "candidate"
+STRICTER: dict[str, Any] = {"criteria": [DISAGREEMENT | {"margin": 0.04}]}
 
 
 def part(
@@ -70,3 +77,17 @@ class Pod(Life):
         """What it answers who asks for its counts."""
         parts = parts_of(self.house.experiment.state(), self.house.judged)
         return [told_by(counts_message(one), source, time.time()) for one in parts]
+
+
+def heard(
+    service: Service, *said: Told, at: float = 1.0, missing: dict[str, str] | None = None
+) -> Report:
+    """The report of a service after a round in which they told this."""
+    service.hear(Heard(at, list(said), missing or {}))
+    return service.report(SHADOW, at)
+
+
+def facts(report: Report) -> ServiceFacts:
+    """What it says of the service."""
+    assert report.service is not None
+    return report.service

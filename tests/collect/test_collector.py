@@ -196,8 +196,10 @@ def test_pods_are_asked_over_mutual_tls_and_only_with_a_certificate(tmp_path: Pa
                 async with collector(where, [f"127.0.0.1:{port}"], reach) as it:
                     await it.turn()
                     assert sum(r.verdict.calls for r in it.reports.values()) == calls
-                    assert it.service.last is not None
-                    assert any(str(port) in a for a in it.service.last.missing) is bool(missing)
+                    assert it.service.lives.last is not None
+                    assert any(str(port) in a for a in it.service.lives.last.missing) is bool(
+                        missing
+                    )
                     os.utime(my_key)  # renewed: connections are made anew, and the sum stays
                     await it.turn()
                     assert sum(r.verdict.calls for r in it.reports.values()) == calls

@@ -1,8 +1,7 @@
-"""One verdict of many pods' counts: what adds up, what is missing, what stands."""
+"""One verdict of many pods' counts: what adds up, and what stands."""
 
 from __future__ import annotations
 
-import shutil
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -14,34 +13,18 @@ import pytest
 from sidecar.call import SkipReason
 from sidecar.collect.experiments import Experiment, Experiments
 from sidecar.collect.ledger import Ledger
+from sidecar.collect.lives import Heard
 from sidecar.collect.nameless import Nameless
-from sidecar.collect.service import NOT_INJECTED, Heard, Service
+from sidecar.collect.service import Service
 from sidecar.collect.told import Told, told_by
-from sidecar.judge.counts import Gap, SnapshotKey
+from sidecar.judge.counts import SnapshotKey
 from sidecar.judge.evidence.attempts import alpha_of_attempt
 from sidecar.report.live import parts_of
-from sidecar.report.report import Report, ServiceFacts
 from sidecar.serve.convert import counts_message
 from sidecar.settings.settings import Settings
-from tests.collect.pods import Pod, heard_of, part, pod
+from tests.collect.pods import NEED, SHADOW, STRICTER, facts, heard, heard_of, part, pod
 from tests.house import DISAGREEMENT, MS, House
 from tests.house import told as answered
-
-NEED: dict[str, Any] = {"min_calls": 150}
-SHADOW = "candidate"
-STRICTER: dict[str, Any] = {"criteria": [DISAGREEMENT | {"margin": 0.04}]}
-
-
-def heard(
-    service: Service, *told: Told, at: float = 1.0, missing: dict[str, str] | None = None
-) -> Report:
-    service.hear(Heard(at, list(told), missing or {}))
-    return service.report(SHADOW, at)
-
-
-def facts(report: Report) -> ServiceFacts:
-    assert report.service is not None
-    return report.service
 
 
 def test_pods_decide_together_what_none_of_them_can() -> None:
@@ -50,14 +33,6 @@ def test_pods_decide_together_what_none_of_them_can() -> None:
     together = heard(Service(), a, b)
     assert (together.state, together.verdict.calls) == ("PASS", 200)
     assert facts(together).answering == 2
-
-
-def test_hearing_the_same_twice_or_late_changes_nothing() -> None:
-    service = Service()
-    early, late = pod("a", 50), pod("a", 100)
-    heard(service, late)
-    assert heard(service, late).verdict.calls == 100
-    assert heard(service, early).verdict.calls == 100
 
 
 def test_a_pod_that_does_not_answer_forbids_pass_and_is_named() -> None:
@@ -69,15 +44,6 @@ def test_a_pod_that_does_not_answer_forbids_pass_and_is_named() -> None:
     assert short.missing == {"b:9096": "no answer in time"}
     allowed = Service(allow_missing=True)
     assert heard(allowed, a, missing={"b:9096": "no answer in time"}).state == "PASS"
-
-
-def test_a_pod_that_asked_for_the_sidecar_and_has_none_forbids_pass_and_is_named() -> None:
-    service = Service()
-    service.hear(Heard(1.0, [pod("a", 200)], not_injected={"digits-x": "no port", "digits-y": ""}))
-    found = service.report(SHADOW, 1.0)
-    assert found.state == "INCONCLUSIVE"
-    assert found.missing == {"digits-x": f"{NOT_INJECTED}: no port", "digits-y": NOT_INJECTED}
-    assert facts(found).not_injected == {"digits-x": "no port", "digits-y": ""}
 
 
 def test_a_pod_that_is_gone_still_counts() -> None:
@@ -170,25 +136,6 @@ def test_pods_that_are_there_lead_though_one_that_is_gone_began_later() -> None:
     heard(service, pod("stays", 200), pod("canary", 20, version="2", began=9))
     back = heard(service, pod("stays", 200), at=2.0)
     assert (back.state, back.verdict.calls) == ("PASS", 200)
-
-
-def test_a_pod_without_the_shadow_is_missing_from_it() -> None:
-    other = heard_of(replace(part("b", 10), shadow="another"))
-    service = Service()
-    found = heard(service, pod("a", 200), other)
-    assert found.missing == {"b:9096": "has no shadow called 'candidate'"}
-    assert found.state == "INCONCLUSIVE"
-    assert service.shadows == ["another", "candidate"]
-
-
-def test_the_halves_of_a_rollout_may_have_other_shadows_than_each_other() -> None:
-    canary = heard_of(replace(part("b", 200), shadow="previous"))
-    service = Service(other_shadows=True)
-    found = heard(service, pod("a", 200), canary)
-    assert (found.state, found.missing) == ("PASS", {})
-    assert service.report("previous", 1.0).state == "PASS"
-    without = heard(service, canary, at=2.0)
-    assert without.state == "INCONCLUSIVE", "nobody has it any more"
 
 
 def test_a_fail_stands_whatever_comes_later() -> None:
@@ -293,7 +240,7 @@ def test_a_pod_that_sees_no_call_is_named() -> None:
 
 def test_without_a_round_since_the_start_nothing_passes() -> None:
     service = Service()
-    service.remember([(1.0, part("a", 200))])
+    service.lives.remember([(1.0, part("a", 200))])
     found = service.report(SHADOW, 5.0)
     assert (found.state, found.verdict.reason) == (
         "INCONCLUSIVE",
@@ -310,21 +257,6 @@ def test_a_service_without_pods_is_no_pass(allow_missing: bool) -> None:
     assert (gone.state, gone.verdict.calls) == ("INCONCLUSIVE", 200)
 
 
-def test_evidence_that_had_to_go_forbids_pass() -> None:
-    service = Service(most_parts=2)
-    for number in range(3):
-        service.hear(Heard(float(number), [pod(f"p{number}", 200)]))
-    found = service.report(SHADOW, 3.0)
-    assert len(service.parts(SHADOW)) == 2
-    assert (found.state, found.verdict.calls) == ("INCONCLUSIVE", 400)
-    assert "older evidence was let go" in found.verdict.reason
-    kept = [Experiment.from_dict(e.key, e.to_dict()) for e in service.experiments]
-    service = Service(experiments=Experiments(kept))  # a collector that begins again
-    found = heard(service, pod("p2", 200), at=4.0)
-    assert (found.state, found.verdict.calls) == ("INCONCLUSIVE", 200)
-    assert "older evidence was let go" in found.verdict.reason
-
-
 def test_kept_counts_of_another_version_forbid_pass_where_they_belong_and_are_told() -> None:
     here = pod("a", 200)
     for rules, state in ((here.part.snapshot.rules, "INCONCLUSIVE"), ("others", "PASS")):
@@ -339,17 +271,6 @@ def test_kept_counts_of_another_version_forbid_pass_where_they_belong_and_are_to
 def test_harm_in_one_pod_is_harm_of_the_service(pods: int) -> None:
     told = [pod("bad", 200, differing=True), *(pod(f"p{n}", 30) for n in range(pods - 1))]
     assert heard(Service(), *told).state == "FAIL"
-
-
-def test_one_pod_whose_criteria_are_not_those_of_its_digest_is_left_out_and_named() -> None:
-    honest, other = part("a", 200), part("b", 200, **STRICTER)
-    lies = replace(other, snapshot=replace(other.snapshot, rules=honest.snapshot.rules))
-    service = Service()
-    heard(service, heard_of(honest))
-    found = heard(service, heard_of(honest), heard_of(lies), at=2.0)
-    assert found.state == "INCONCLUSIVE"
-    assert list(found.missing) == ["b:9096"]
-    assert found.verdict.calls == 200
 
 
 def lose(house: House, calls: int, reason: SkipReason) -> None:
@@ -440,113 +361,24 @@ def test_a_pod_that_samples_few_keys_forbids_pass_alone_or_not(alone: bool, call
     assert "few:1: sample.key leaves whole keys out: 3 were sampled" in found.verdict.reason
 
 
+def test_calls_of_few_keys_do_not_pass_when_their_pod_is_gone() -> None:
+    few, service = served("few", 0, **NEED), Service()
+    sticky = {"sample": {"fraction": 0.1, "key": "metadata:user"}}
+    few.experiment.change(Settings.model_validate(few.settings.model_dump() | sticky))
+    few.experiment.sweep()
+    for _ in range(300):
+        few.call(answered(1.0), production=answered(1.0))
+    assert heard(service, *tells(few, "few:1")).state == "INCONCLUSIVE"
+    found = heard(service, *tells(served("new", 200, **NEED), "new:1"), at=2.0)
+    assert (found.state, found.verdict.calls) == ("INCONCLUSIVE", 500)
+    assert "300 of 500 calls were sampled by a key" in found.verdict.reason
+    found = heard(service, *tells(served("more", 3000, **NEED), "more:1"), at=3.0)
+    assert (found.state, found.verdict.calls) == ("PASS", 3500)
+
+
 def test_pods_whose_budget_is_used_up_undecided_may_pass_together() -> None:
     budget = {"max_calls": 60, "min_calls": 60}
     pods = [served(name, 60, **budget) for name in "abc"]
     told = [tells(house, f"{n}:1") for n, house in enumerate(pods)]
     assert all(one.part.stands[0] == "INCONCLUSIVE" for (one,) in told if one.part.stands)
     assert heard(Service(), *(one for (one,) in told)).state == "PASS"
-
-
-def test_a_state_that_was_put_back_from_a_backup_is_named_and_is_no_pass(tmp_path: Path) -> None:
-    folder, backup, service = tmp_path / "state", tmp_path / "backup", Service()
-    pod = Pod(folder)
-    pod.serve(60)
-    pod.second()
-    assert heard(service, *pod.tells()).state == "WATCHING"
-    pod.kill()
-    shutil.copytree(folder, backup)
-    for _ in range(3):
-        pod = Pod(folder)
-        pod.serve(200)
-        pod.second()
-        found = heard(service, *pod.tells())
-        pod.kill()
-    assert (found.state, found.verdict.calls) == ("PASS", 660)
-    shutil.rmtree(folder)
-    shutil.copytree(backup, folder)
-    pod = Pod(folder)
-    pod.serve(1_200, 9.0)
-    pod.second()
-    found = heard(service, *pod.tells())
-    pod.kill()
-    assert found.state == "INCONCLUSIVE"
-    assert "lacks what it told until" in found.missing["10.0.0.7:9096"]
-    assert "by itself it says FAIL" in found.missing["10.0.0.7:9096"]
-    pod = Pod(folder)  # one that is still behind a restart later
-    assert heard(service, *pod.tells()).state == "INCONCLUSIVE"
-    pod.kill()
-
-
-def test_a_state_whose_later_lives_were_forgotten_is_known_by_its_gap() -> None:
-    """Its sequence may have overtaken what was told; a kill of a moment ago is no such thing."""
-    service = Service()
-    then = part("a", 200, **NEED)
-    heard(service, heard_of(then))
-    more = part("a", 900, **NEED).snapshot
-    told_until = then.snapshot.latest_unix_ns
-    for begun, state in ((31, "INCONCLUSIVE"), (29, "PASS")):
-        gap = Gap(told_until - begun * 10**9, told_until + 3600 * 10**9)
-        later = replace(more, began_unix_ns=then.snapshot.began_unix_ns, gaps=(gap,))
-        found = heard(service, heard_of(replace(then, snapshot=later)))
-        assert found.state == state
-
-
-def test_a_gap_of_minutes_is_told_and_outlives_restarts(tmp_path: Path) -> None:
-    pod = Pod(tmp_path / "state")
-    pod.serve(20)
-    pod.second()
-    pod.kill()
-    for _ in range(2):
-        pod = Pod(tmp_path / "state", later_ns=3600 * 10**9)
-        pod.serve(1)
-        pod.second()
-        (told,) = pod.tells()
-        pod.kill()
-    gaps = told.part.snapshot.gaps
-    assert len(gaps) == 2
-    assert round((gaps[1].to_unix_ns - gaps[1].from_unix_ns) / 3600e9) == 1
-
-
-def test_a_state_that_goes_from_pod_to_pod_counts_once_whatever_they_are_called(
-    tmp_path: Path,
-) -> None:
-    service = Service()
-    for number in range(1, 7):
-        pod = Pod(tmp_path / "state", f"digits-{number}")
-        if number == 1:
-            pod.serve(40)
-        pod.second()
-        pod.second()
-        found = heard(service, *pod.tells())
-        assert (found.state, found.verdict.calls) == ("WATCHING", 40)
-        pod.kill()
-
-
-def test_what_was_kept_under_a_pod_s_name_is_replaced_by_what_its_state_tells_now() -> None:
-    """An older version named counts by the host, too."""
-    service = Service()
-    for host in ("digits-1", "digits-2"):
-        one = part(f"{host}-0123456789ab", 100, **NEED)
-        found = heard(service, heard_of(one))
-    assert (found.state, found.verdict.calls) == ("WATCHING", 100)
-
-
-def test_two_pods_that_go_on_with_copies_of_one_state_are_named_and_no_pass(
-    tmp_path: Path,
-) -> None:
-    service = Service()
-    one = Pod(tmp_path / "one", "digits-1")
-    one.serve(200)
-    one.second()
-    one.kill()
-    shutil.copytree(tmp_path / "one", tmp_path / "two")
-    pods = [Pod(tmp_path / name, f"digits-{name}") for name in ("one", "two")]
-    found = heard(service, *pods[0].tells("one:1"), *pods[1].tells("two:1"))
-    assert found.state == "INCONCLUSIVE"
-    assert "the same state as two:1" in found.missing["one:1"]
-    assert "the same state as one:1" in found.missing["two:1"]
-    twice = heard(service, *pods[0].tells("one:1"), *pods[0].tells("[::1]:1"), at=2.0)
-    assert (twice.state, twice.verdict.calls) == ("PASS", 200), "one pod by two addresses"
-    for one in pods:
-        one.kill()

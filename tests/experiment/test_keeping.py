@@ -21,6 +21,7 @@ from sidecar.judge.pieces import _OF_CONFIGURATION
 from sidecar.judge.report import State
 from sidecar.log import Log
 from sidecar.report.live import report_of
+from sidecar.serve.metrics import Metrics
 from sidecar.settings.settings import Settings
 from sidecar.store.keeper import Keeper
 from sidecar.store.reading import listed, reset
@@ -60,8 +61,7 @@ class Life:
         return self.house.judged.verdict.state
 
     def _wait(self) -> None:
-        with self.keeper._work:
-            assert self.keeper._work.wait_for(lambda: self.keeper._batch is None, 30)
+        assert self.keeper.wait(30)
 
     def kill(self) -> None:
         """As SIGKILL: nothing is written any more, and the file is free."""
@@ -390,6 +390,23 @@ def test_a_reset_begins_anew_while_the_observer_runs_and_is_an_attempt(folder: P
     assert (again.house.state(), again.house.judged.judge.attempt) == (State.PASS, 2)
 
 
+def test_after_a_restart_nobody_is_told_pass_before_the_first_look(folder: Path) -> None:
+    """Metrics tell of the last look; what forbids a PASS now is known at the next."""
+    one = Life(folder)
+    one.serve(400)
+    one.second()
+    assert one.second() is State.PASS
+    one.kill()
+    two = Life(folder)
+    metrics = Metrics(two.house.experiment.state).expose("")[0].decode()
+    assert 'verdict{shadow="candidate",state="PASS"} 0.0' in metrics
+    two.serve(1)
+    assert two.second() is State.PASS
+    metrics = Metrics(two.house.experiment.state).expose("")[0].decode()
+    assert 'verdict{shadow="candidate",state="PASS"} 1.0' in metrics
+    two.kill()
+
+
 def test_labels_wait_through_a_kill(folder: Path) -> None:
     accuracy = {"name": "right", "kind": "accuracy", "margin": 0.05, "decision": {"threshold": 0.5}}
     one = Life(folder, {"criteria": [accuracy]})
@@ -518,7 +535,7 @@ def test_a_decision_that_the_disk_does_not_take_stands_and_is_written_later(
     life.kill()
     (folder / "evidence-0.db").unlink()
     assert Life(folder).house.judged.evaluate(SECOND).state in {State.FAIL, State.WATCHING}
-    assert [d.state for d in life.keeper._decisions.read()] == ["BEGUN", "FAIL"]
+    assert [d.state for d in life.keeper._writer.decisions.read()] == ["BEGUN", "FAIL"]
 
 
 def test_two_observers_share_a_directory_and_each_finds_its_own(folder: Path) -> None:
@@ -553,7 +570,7 @@ def test_a_file_that_breaks_while_the_observer_runs_costs_nothing_that_it_holds(
     life = Life(folder)
     life.serve(200)
     life.second()
-    sql = life.keeper._evidence._database.sql
+    sql = life.keeper._writer.evidence._database.sql
     sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     sql.execute("PRAGMA cache_size=0")
     path = folder / "evidence-0.db"

@@ -13,7 +13,6 @@ from sidecar.judge.report import State
 from sidecar.judge.versions import GONE_NS, Known, Versions, current
 from sidecar.report.build import build
 from sidecar.report.live import parts_of, report_of
-from sidecar.serve.convert import counts_message, part_of_message
 from tests.house import FAILED, MS, House, told
 
 
@@ -213,28 +212,6 @@ def test_without_a_store_other_rules_after_a_decision_are_another_attempt() -> N
     assert house.judged.judge.attempt == 2
     serve(house, "7")
     assert report_of(house.experiment.state(), house.judged).attempt == 2
-
-
-def test_the_report_shows_each_row_and_is_about_the_first() -> None:
-    house = House({})
-    serve(house, "7", score=2.0)
-    house.state()
-    serve(house, "8")
-    report = report_of(house.experiment.state(), house.judged)
-    assert report.state is State.PASS
-    assert [(v.production, v.shadow, v.state, v.calls, v.current) for v in report.versions] == [
-        ("m:1", "m:8", "PASS", 300, True),
-        ("m:1", "m:7", "FAIL", 300, False),
-    ]
-    assert report.versions[1].reason.startswith("same: ")
-    assert len(report.sidecars) == 1
-    assert report.verdict.left_out == 0
-    assert "verdict and gate are about production m:1 and shadow m:8" in report.notices[0]
-    # The same by way of the message that collectors pull.
-    for part in parts_of(house.experiment.state(), house.judged):
-        again = part_of_message(counts_message(part), "")
-        assert (again.is_current, again.away) == (part.is_current, part.away)
-        assert again.snapshot.came_up_unix_ns == part.snapshot.came_up_unix_ns
 
 
 def test_evidence_under_other_rules_is_its_own_and_waits() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from sidecar.judge.counts import ALL, Cell, CellKey, Coverage, Total
-from sidecar.judge.criteria.base import NOTHING, limits
 from sidecar.judge.criteria.disagreement import Disagreement
 from sidecar.judge.criteria.shadow_error_rate import ShadowErrorRate
+from sidecar.judge.criteria.shapes import NOTHING, limits
 from sidecar.judge.evidence.mixtures import average, threshold
 from sidecar.judge.latches import Latches
 from sidecar.judge.report import State, Verdict

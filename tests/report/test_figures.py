@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.call import SkipReason
 from sidecar.compare.result import Outcome
-from sidecar.judge.criteria.base import Unit
+from sidecar.judge.criteria.shapes import Unit
 from sidecar.report import figures
 from sidecar.report.figures import OUTCOMES, SKIPS, UNITS
 

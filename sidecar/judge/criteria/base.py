@@ -12,55 +12,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
 from sidecar.fields import Finite, Glob, Section
+from sidecar.judge.criteria.shapes import Increments, Measurement, Scores, Unit
 from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.interval import Interval
-from sidecar.judge.evidence.mixtures import Side, threshold
+from sidecar.judge.evidence.mixtures import Side
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.ranges import Ranges
 
-Increments: TypeAlias = list[tuple[str, float]]
-"""What one call adds: (counter, weight)."""
-
-Scores: TypeAlias = tuple[float, tuple[tuple[float, ...], ...]]
-"""What one call adds to blocks: its weight, and the sums of each claim (`evidence.bets`)."""
-
 HORIZON = 1e5  # more than so many times the calls seen: no estimate
-
-
-class Unit(StrEnum):
-    """How figures of a criterion are written."""
-
-    SHARE = "share"  # of one: 9.81 %
-    CHANGE = "change"  # relative: +9.81 %
-    SECONDS = "seconds"  # a difference: +98.1 ms
-    POINTS = "points"  # a difference of shares: 9.81 pp
-    PLAIN = "plain"  # what has no unit that we know
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """What a cell says about a criterion. Evidence is ln E; see `evidence`."""
-
-    n: float  # calls; for labels, those that can be told apart
-    estimate: float | None  # in the unit of the margin; None without calls
-    log_pass: float
-    log_fail: float
-    may_pass: bool = True  # False: what blocks are evidence for is not quite what was asked
-
-    def evidence(self, side: Side) -> float:
-        """ln E for one claim."""
-        return self.log_pass if side is Side.PASS else self.log_fail
-
-
-NOTHING = Measurement(0.0, None, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -350,8 +316,3 @@ class Criterion(Section):
     def is_downward(self) -> bool:
         """Whether too little is what is bad, and too much is not."""
         return False
-
-
-def limits(alpha_pass: float, alpha_fail: float) -> dict[Side, float]:
-    """The ln E at which each claim is made."""
-    return {Side.PASS: threshold(alpha_pass), Side.FAIL: threshold(alpha_fail)}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from sidecar.compare.result import Comparison, Outcome
-from sidecar.judge.criteria.base import Increments
+from sidecar.judge.criteria.shapes import Increments
 from sidecar.judge.evidence.splat import splat
 from sidecar.judge.pair import JudgedPair, Value
 

@@ -16,10 +16,11 @@ from typing import Literal
 import numpy as np
 
 from sidecar.fields import Seconds
-from sidecar.judge.criteria.base import NOTHING, Increments, Measurement, Plan, Scores, Unit
+from sidecar.judge.criteria.base import Plan
 from sidecar.judge.criteria.counting import splatted
 from sidecar.judge.criteria.mean import Mean
 from sidecar.judge.criteria.of_times import OfTimes, by_control
+from sidecar.judge.criteria.shapes import NOTHING, Increments, Measurement, Scores, Unit
 from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.mixtures import Floats

@@ -38,8 +38,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sidecar.judge.criteria.base import NOTHING, Increments, Measurement, Plan, Scores, Unit
+from sidecar.judge.criteria.base import Plan
 from sidecar.judge.criteria.of_times import OfTimes, by_control
+from sidecar.judge.criteria.shapes import NOTHING, Increments, Measurement, Scores, Unit
 from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.histogram import ENDLESS

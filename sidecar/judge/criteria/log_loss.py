@@ -11,9 +11,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sidecar.judge.criteria.base import Plan, Unit
+from sidecar.judge.criteria.base import Plan
 from sidecar.judge.criteria.brier import STEPS, Brier
 from sidecar.judge.criteria.labelled import Decisions, told
+from sidecar.judge.criteria.shapes import Unit
 from sidecar.judge.decision import Decided
 from sidecar.judge.evidence.splat import even_edges
 from sidecar.judge.labels import Label

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sidecar.judge.criteria.base import Plan, Unit
+from sidecar.judge.criteria.base import Plan
 from sidecar.judge.criteria.labelled import Decisions
 from sidecar.judge.criteria.of_errors import OfErrors
+from sidecar.judge.criteria.shapes import Unit
 from sidecar.judge.evidence.splat import even_edges
 from sidecar.judge.labels import Label
 from sidecar.judge.number import number

@@ -23,8 +23,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from sidecar.judge.criteria.base import NOTHING, Increments, Measurement, Plan, Scores
+from sidecar.judge.criteria.base import Plan
 from sidecar.judge.criteria.labelled import Decisions, OfOneClass, told
+from sidecar.judge.criteria.shapes import NOTHING, Increments, Measurement, Scores
 from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import (

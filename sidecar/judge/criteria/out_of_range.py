@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from sidecar.fields import Count, Finite, Glob
-from sidecar.judge.criteria.base import Increments, Plan
+from sidecar.judge.criteria.base import Plan
 from sidecar.judge.criteria.counting import matched_values, splat_mean, splatted
 from sidecar.judge.criteria.mean import Mean
+from sidecar.judge.criteria.shapes import Increments
 from sidecar.judge.evidence.splat import even_edges
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.ranges import Ranges

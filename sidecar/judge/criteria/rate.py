@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sidecar.judge.criteria.base import NOTHING, Criterion, Increments, Measurement, Plan, Scores
+from sidecar.judge.criteria.base import Criterion, Plan
+from sidecar.judge.criteria.shapes import NOTHING, Increments, Measurement, Scores
 from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.interval import Interval, rate_interval
 from sidecar.judge.evidence.mean_bets import MeanBets

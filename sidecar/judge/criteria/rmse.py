@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from sidecar.judge.criteria.base import NOTHING, Increments, Measurement, Plan, Scores, Unit
+from sidecar.judge.criteria.base import Plan
 from sidecar.judge.criteria.labelled import Decisions, Labelled
 from sidecar.judge.criteria.of_errors import OfErrors
+from sidecar.judge.criteria.shapes import NOTHING, Increments, Measurement, Scores, Unit
 from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.interval import Interval

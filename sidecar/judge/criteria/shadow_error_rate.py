@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from sidecar.judge.criteria.base import Increments, Plan
+from sidecar.judge.criteria.base import Plan
 from sidecar.judge.criteria.rate import Rate
+from sidecar.judge.criteria.shapes import Increments
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.ranges import Ranges
 

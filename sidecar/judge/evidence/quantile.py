@@ -1,7 +1,7 @@
 """Bounds on latency quantiles, and evidence about their ratio, from logarithmic buckets.
 
 Rule: only ranks at bucket bounds are used, which the buckets know exactly; between bounds every
-rounding goes against the claim. Counterpart: `evidence.rate_evidence`, applied to the share of
+rounding goes against the claim. Counterpart: `mixtures.rate_evidence`, applied to the share of
 calls that took longer than a bound.
 
 Why one may look over all bounds x at once: the evidence that the p-quantile is at most x grows
