@@ -170,10 +170,12 @@ def observe(
 
 def _observe(config: Path | None, tree: dict[str, Any], ready_fd: int | None) -> int:
     """Be an observer; the exit code."""
+    from sidecar.run.observer import CALLS_NEED
     from sidecar.run.observer import main as observe_main
 
-    if ready_fd is not None:
-        load_now("numpy")  # who waits for "ready" wants the first calls compared, all of them
+    if ready_fd is not None:  # who waits for "ready" wants the first calls compared, all of them
+        for name in CALLS_NEED:
+            load_now(name)
 
     def again() -> Settings:
         return load(config, flags=tree)

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 SWEEP_SECONDS = 1.0
 ATTACH_SECONDS = 5.0
 GIVE_BACK_SECONDS = 60.0
+CALLS_NEED = ("hpack", "numpy")  # loaded with the first client; the first is needed first
 EXIT_CANNOT_START = 1
 EXIT_CONFIG = 2
 EXIT_BROKEN = 70  # a part has died that the rest is nothing without; as sysexits.h has it
@@ -319,7 +320,8 @@ async def _numbers(wire: WireLink) -> None:
     second; where a call needs it sooner, that call waits for it. Under `run` it is there already.
     """
     await wire.busy.wait()
-    await asyncio.to_thread(load, "numpy")
+    for name in CALLS_NEED:
+        await asyncio.to_thread(load, name)
 
 
 async def _thrift() -> None:
