@@ -18,12 +18,14 @@ import math
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-Floats: TypeAlias = NDArray[np.float64]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+Floats: TypeAlias = "NDArray[np.float64]"
 
 BETS = 24  # grid points of a bet on a mean
 RATES = 32  # grid points of a likelihood ratio for a rate

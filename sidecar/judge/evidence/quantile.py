@@ -67,6 +67,8 @@ def quantile_estimate(
     counts: Mapping[int, float], p: float, upper: Callable[[int], float] = upper_ns
 ) -> float | None:
     """The p-quantile as the upper bound of the bucket it falls into; None without calls."""
+    if not any(count > 0 for count in counts.values()):
+        return None
     bounds, n, above = _tail(counts, upper)
     reached = bounds[n - above >= p * n * (1 - 1e-12)]
     return float(reached[0]) if n and reached.size else None
