@@ -29,11 +29,12 @@ class Level(NamedTuple):
     high_ns: float
     part: float
 
-    def above(self, ns: float) -> float:
-        """How much of a call that took so long is above the level: 0, 1, or the part."""
-        if ns > self.high_ns:
-            return 1.0
-        return self.part if ns > self.low_ns else 0.0
+
+def part_above(ns: float, low_ns: float, high_ns: float, part: float) -> float:
+    """How much of a call that took so long is above a `Level`: 0, 1, or the part."""
+    if ns > high_ns:
+        return 1.0
+    return part if ns > low_ns else 0.0
 
 
 class _Learning:
@@ -44,6 +45,11 @@ class _Learning:
         self.calls = 0
         self.renew_at = float(first)
         self.level: Level | None = None
+
+    @classmethod
+    def blank(cls) -> _Learning:
+        """See `codec`."""
+        return cls(0)
 
 
 class Levels:

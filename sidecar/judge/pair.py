@@ -20,6 +20,7 @@ from sidecar.compare.result import Comparison, Outcome
 if TYPE_CHECKING:
     from sidecar.judge.distributions import Drawn
     from sidecar.judge.shown import Shown
+    from sidecar.judge.times import Timed
 
 Value: TypeAlias = float | str | NDArray[np.generic]
 Values: TypeAlias = Mapping[str, tuple[Value | None, Value | None]]
@@ -80,8 +81,11 @@ class JudgedPair:
     # to agree with; and whether it did and the shadow did not, by status or within its answer.
     answered: bool = field(init=False, compare=False)
     failed: bool = field(init=False, compare=False)
-    # What `times` has found: by what, and whether against the control.
-    times: dict[tuple[str, bool], tuple[float, float, float, float] | None] = field(
+    # What `times` has found, by what is timed: against production, and against the control.
+    times: dict[str, Timed | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    controlled_times: dict[str, Timed | None] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -100,3 +104,12 @@ class JudgedPair:
     def failed_fast(self) -> bool:
         """Whether the shadow failed otherwise than by its deadline, which is at least as long."""
         return self.failed and self.shadow_status != DEADLINE_EXCEEDED
+
+
+def identity_of(pair: JudgedPair) -> str:
+    """What a call goes by."""
+    return (
+        pair.correlation_id
+        or pair.trace_ids[0]
+        or f"{pair.key.connection}/{pair.key.stream}@{pair.arrived_ns}"
+    )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from typing import Literal, TypeAlias
 
+from sidecar.judge.evidence.histogram import bucket
 from sidecar.judge.pair import ControlTimes, JudgedPair
 
 What: TypeAlias = Literal["answer", "first_message", "message_gap"]
@@ -22,6 +23,29 @@ Times: TypeAlias = tuple[float, float, float, float]
 
 Least and most are equal where it was measured to its end; (0, inf) is where nothing is known.
 """
+
+
+class Timed:
+    """Both sides' time for a call, as every latency criterion asks for it; see `Times`."""
+
+    __slots__ = ("bucket", "least", "most", "shadow_bucket", "shadow_least", "shadow_most")
+
+    def __init__(self, least: float, most: float, shadow_least: float, shadow_most: float) -> None:
+        self.least, self.most = least, most
+        self.shadow_least, self.shadow_most = shadow_least, shadow_most
+        # Of the least, see `evidence.quantile`.
+        self.bucket, self.shadow_bucket = bucket(least), bucket(shadow_least)
+
+
+def timed_of(pair: JudgedPair, what: What, by_control: bool) -> Timed | None:
+    """`times_of`, found once for all criteria."""
+    known = pair.controlled_times if by_control else pair.times
+    if what in known:
+        return known[what]
+    times = times_of(pair, what, by_control)
+    found = None if times is None else Timed(*times)
+    known[what] = found
+    return found
 
 
 def times_of(pair: JudgedPair, what: What, by_control: bool) -> Times | None:
