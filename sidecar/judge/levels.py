@@ -60,6 +60,11 @@ class Levels:
     def __init__(self) -> None:
         self._learning: dict[str, _Learning] = {}
 
+    @classmethod
+    def blank(cls) -> Levels:
+        """See `codec`."""
+        return cls()
+
     def at(self, criterion: str, p: float, reference: int | None) -> Level | None:
         """The level for a call; then learn from the call.
 
