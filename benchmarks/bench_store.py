@@ -1,4 +1,4 @@
-"""What keeping evidence costs: on the observer's loop, and in the keeper's thread.
+"""What keeping evidence costs: on the observer's loop, and in the writer's thread.
 
     python -m benchmarks.bench_store
 
@@ -66,8 +66,7 @@ def measure(name: str, criteria: int, slices: int, folder: Path) -> dict[str, An
         cuts.append(time.process_time() - began)
         began = time.process_time()
         keeper.put([write])
-        with keeper._work:
-            keeper._work.wait_for(lambda: keeper._batch is None)
+        keeper.wait(60.0)
         commits.append(time.process_time() - began)
         sizes.append(len(write.pieces))
     size = sum(f.stat().st_size for f in (folder / name).iterdir())

@@ -268,7 +268,7 @@ class Experiment:
         oldest = self._now_ns() - int(self._bounds.max_age_seconds * 1e9)
         for key in self._pairs.begun_before(oldest):
             self._lost(Lost(key, SkipReason.ABANDONED))
-        self._judging.sampled(self._operation.few_keys)
+        self._judging.sampled(self._operation.few_keys, keyed=self._operation.is_keyed)
         self._judging.sweep()
         self._spans.look(self._now_ns())
         if self._judging.all_ended:
@@ -335,7 +335,7 @@ class Experiment:
 
     def state(self) -> State:
         """The experiment, now."""
-        self._judging.sampled(self._operation.few_keys)
+        self._judging.sampled(self._operation.few_keys, keyed=self._operation.is_keyed)
         return State(
             settings=self._operation.settings,
             ledger=self._ledger,

@@ -56,7 +56,7 @@ class Judged:
         """
         self.counts = counts
         self.digest = digest
-        self.few_keys = ""  # why nothing is known of calls that sampling left out
+        self._few_keys = ""  # why nothing is known of calls that sampling leaves out now
         self.unsettled = 0  # connections whose calls the wire has not counted yet
         self._latest_ns = now_ns
         self.crowded = 0  # calls of versions for which there was no room: they are lost
@@ -114,6 +114,21 @@ class Judged:
             for fate, n in row.judge.label_fates.items():
                 found[fate] = found.get(fate, 0) + n
         return found
+
+    @property
+    def few_keys(self) -> str:
+        """Why nothing is known of calls that sampling leaves out, or left out; empty: it is."""
+        return self._few_keys or self.row.few_keys
+
+    def sampled(self, few_keys: str, *, keyed: bool) -> None:
+        """Learn of the keys that are sampled now.
+
+        Args:
+            few_keys: why they are too few for those that are left out; empty: they are not.
+            keyed: whether whole keys are left out at all.
+        """
+        self.row.sampled(few=bool(self._few_keys or few_keys), enough=keyed and not few_keys)
+        self._few_keys = few_keys
 
     def evaluate(self, now_ns: int) -> Verdict:
         """Judge what has been counted so far of the current versions."""

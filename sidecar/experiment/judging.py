@@ -298,10 +298,10 @@ class Judging:
 
     # ---- when somebody asks, and now and then ---------------------------------------------------
 
-    def sampled(self, few_keys: str) -> None:
-        """Learn why a PASS would not hold for what sampling leaves out; empty: it would."""
+    def sampled(self, few_keys: str, *, keyed: bool) -> None:
+        """See `Judged.sampled`."""
         for judged in self.shadows.values():
-            judged.few_keys = few_keys
+            judged.sampled(few_keys, keyed=keyed)
 
     def sweep(self) -> None:
         """Keep, and evaluate unless that took long. Called about once a second."""

@@ -1,6 +1,6 @@
 """Between judging and the store: what an earlier life counted comes back, what this one does goes.
 
-Rule: once a second what has changed is handed to the keeper's thread, and no call ever waits for
+Rule: once a second what has changed is handed to the store's thread, and no call ever waits for
 it; a decision is written down before anybody hears of it. Where nothing is kept, this does nothing.
 Counterparts: `store.keeper`; `row`, which is cut into pieces and put together.
 """
@@ -16,8 +16,9 @@ from sidecar.experiment.row import Gap, Row
 from sidecar.judge.held import digest_of as rules_digest
 from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.versions import Known, Versions
-from sidecar.store.keeper import Keeper, KeeperState
+from sidecar.store.keeper import Keeper
 from sidecar.store.kept import Kept
+from sidecar.store.writer import StoreState
 
 Make: TypeAlias = Callable[[str, str, Known, int], Row]
 """Makes an empty row of a shadow's name, a digest and versions, at a time."""
@@ -45,7 +46,7 @@ class Keeping:
         self._gap: Gap | None = None
 
     @property
-    def state(self) -> KeeperState | None:
+    def state(self) -> StoreState | None:
         """What is told of the store; None: nothing is kept."""
         return None if self._keeper is None else self._keeper.state
 

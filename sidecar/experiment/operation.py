@@ -54,10 +54,15 @@ class Operation:
         return self.settings.sample.fraction if chosen else 0.0
 
     @property
+    def is_keyed(self) -> bool:
+        """Whether sampling leaves whole keys out."""
+        sample = self.settings.sample
+        return sample.key is not None and sample.fraction < 1
+
+    @property
     def few_keys(self) -> str:
         """Why no PASS holds for keys that sampling leaves out; empty: many keys are sampled."""
-        sample = self.settings.sample
-        if sample.key is None or sample.fraction >= 1:
+        if not self.is_keyed:
             return ""
         return self._admission.keys.few(self.settings.judge.min_distinct_inputs)
 

@@ -98,6 +98,8 @@ class Row:
         self.unplaced = 0  # compared calls that may be of these versions or of others
         self.bytes = self.unreadable = 0  # of all connections; of those that are no HTTP/2
         self.held = ""  # why no PASS is decided now, whatever was counted
+        self.of_few = 0  # compared calls of keys that were too few for those that were left out
+        self._looked = 0  # compared calls when that was last asked
         self.unsettled = 0  # connections whose calls nobody has counted yet: nothing passes
         self.gaps: tuple[Gap, ...] = ()
         self.books: list[Any] | None = None  # of the wire's calls, see `blind`
@@ -190,6 +192,30 @@ class Row:
         if lost:
             self.judge.lose(lost, now_ns)
 
+    def sampled(self, *, few: bool, enough: bool) -> None:
+        """Note whether what was compared since this was last told was of too few sticky keys.
+
+        Args:
+            few: it was, for those that were left out.
+            enough: by now there are enough of them, so that all of it counts.
+        """
+        if few and self.compared > self._looked:
+            self.of_few += self.compared - self._looked
+        self._looked = self.compared
+        if enough:
+            self.of_few = 0
+
+    @property
+    def few_keys(self) -> str:
+        """Why nothing follows for keys that were left out before; empty: most is of others."""
+        most = (1 - self.judge.settings.coverage_floor) * self.compared
+        if self.of_few <= most:
+            return ""
+        return (
+            f"{self.of_few:,} of {self.compared:,} calls were sampled by a key (sample.key) when "
+            f"too few keys were, and others left out; `shadow-sidecar experiment reset` begins anew"
+        )
+
     def passed(self, size: int, unreadable: int) -> None:
         """Count bytes that passed the wire, and of those, what was no HTTP/2 that could be read."""
         self.has_changed |= size > 0
@@ -276,6 +302,7 @@ class Row:
             "row/counts": [self.compared, self.blind],
             "row/bytes": [self.bytes, self.unreadable],
             "row/unplaced": self.unplaced,
+            "row/of_few": self.of_few,
             "row/seen": [self.came_up_ns + offset, self.seen_ns + offset],
             "row/gaps": [list(gap) for gap in self.gaps],
             "row/place": self.place,
@@ -325,6 +352,7 @@ class Row:
             self.compared, self.blind = own.pop("counts")
             self.bytes, self.unreadable = own.pop("bytes", (0, 0))
             self.unplaced = own.pop("unplaced", 0)
+            self.of_few, self._looked = own.pop("of_few", 0), self.compared
             self.gaps = tuple(Gap(*gap) for gap in own.pop("gaps"))
             own.pop("place", None)
             before = [PutDown(*gap) for gap in own.pop("put_down", [])]

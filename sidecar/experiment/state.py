@@ -18,7 +18,7 @@ from sidecar.experiment.recent import RecentPairs
 from sidecar.experiment.skipped import SkipLog
 from sidecar.judge.evidence.added import UNKNOWN, Estimate
 from sidecar.settings.settings import Settings
-from sidecar.store.keeper import KeeperState
+from sidecar.store.writer import StoreState
 from sidecar.tee.settings import ShadowSettings
 from sidecar.telemetry.exporter import SpanCounts
 from sidecar.telemetry.pairs import Exemplar
@@ -110,7 +110,7 @@ class State:
     wire: Mapping[str, Any] = field(default_factory=dict)  # the wire's own figures; empty: unknown
     spans: SpanCounts = field(default_factory=SpanCounts)
     production: AddedLatency = AddedLatency()  # its latency with the tee, over that without
-    store: KeeperState | None = None  # None: nothing is kept
+    store: StoreState | None = None  # None: nothing is kept
     kept_nowhere: str = ""  # why nothing is kept, where it was to be
     capture: CaptureCounts | None = None  # None: nothing is captured
     exemplars: Mapping[tuple[str, str], Exemplar] = field(default_factory=dict)  # see `PairSpans`

@@ -27,20 +27,26 @@ class Ranges:
         self._learned: dict[tuple[str, str], tuple[int, float, float]] = {}
         self._about: dict[tuple[str, str], int] = {}  # criteria and the methods with their outputs
 
-    def has_outputs(self, criterion: str, method: str) -> None:
-        """A call of the method had an output that the criterion is about."""
-        if len(self._about) < MAX_OUTPUTS:
-            self._about[criterion, method] = 1
+    def has_outputs(self, criterion: str, method: str, *, has: bool = True) -> None:
+        """A call of the method, that could be read, had an output that the criterion is about."""
+        key = criterion, method
+        if key not in self._about and len(self._about) >= MAX_OUTPUTS:
+            return
+        self._about[key] = int(has or self._about.get(key, 0))
 
-    def is_about(self, criterion: str, outputs: str, method: str) -> bool:
+    def is_about(self, criterion: str, outputs: str, method: str) -> bool | None:
         """Whether a criterion is about a call of which nothing can be read.
 
         Args:
             criterion: its name.
             outputs: the glob of those that it is about; "*": every call's.
-            method: the call's: it is, where another call of it had such an output.
+            method: the call's: it is, where another call of it had such an output; None where no
+                call of it could be read yet.
         """
-        return outputs == "*" or (criterion, method) in self._about
+        if outputs == "*":
+            return True
+        known = self._about.get((criterion, method))
+        return None if known is None else bool(known)
 
     def outside(
         self,

@@ -8,7 +8,8 @@ The shape, from the ground up; the first two are for anybody who keeps something
     decisions   an append-only text file beside the databases: decisions and resets, which must
                 survive a kill in the same second, and a database that is lost
     evidence    the tables of experiments and their pieces, in a database
-    keeper      a thread that writes one transaction a second, and what it tells of itself
+    writer      a thread that writes one transaction a second, and what it tells of itself
+    keeper      which experiments one process goes on with, and what was decided about them
     reading     what `shadow-sidecar experiment` does to a directory, with or without a sidecar
 
 A directory of `--state` holds `evidence-N.db` (one for each observer process that shares it, with

@@ -4,8 +4,8 @@ Rule: a line is written by one call to the kernel and outlives the process in th
 a kill cannot take a decision back; it is a few hundred bytes and happens a few times in a life. A
 line that is cut or damaged is left out, the others stand. All processes of a directory share the
 file. Beside it lies a spare one that holds room: it shrinks when the disk is full, so that a FAIL
-can still be written; where that is not enough its name says so. Counterparts: `keeper`, which
-appends; `evidence`, whose rows may be older.
+can still be written; where that is not enough its name says so. Counterparts: `writer`, which
+appends; `keeper`, which asks; `evidence`, whose rows may be older.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ SPARE_BYTES = 64 << 10
 LOCK_TRIES, LOCK_SECONDS = 10, 0.001  # who holds the lock writes one line
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 MOST_BYTES = 16 << 20  # that are read, the newest
+SEAM_BYTES = 256  # of what was read that are looked at again: whether the file is still the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,11 @@ class Decisions:
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
         self._spare = folder / SPARE
+        # What was read: nobody changes a line, so the next time what has come since is enough.
+        self._known: list[Decided] = []
+        self._at = 0  # where it ends
+        self._seam = b""  # the last of it
+        self._file = (-1, -1)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -156,14 +162,39 @@ class Decisions:
             os.close(file)
 
     def read(self) -> list[Decided]:
-        """All of them, oldest first; none if there is no file that can be read."""
+        """All of them, oldest first; where the file cannot be read, those that were before."""
         try:
-            with open(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                file.seek(max(0, size - MOST_BYTES))
-                return list(_lines(file))
-        except OSError:
+            file = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            self._known = []
             return []
+        except OSError:
+            return [*self._known]
+        try:
+            whole, _, cut = self._new(file).rpartition(b"\n")
+        except OSError:
+            return [*self._known]
+        finally:
+            os.close(file)
+        if whole:
+            self._known += _lines(whole.split(b"\n"))
+            self._at += len(whole) + 1
+            self._seam = whole[-SEAM_BYTES:] + b"\n"
+        return [*self._known, *_lines([cut])]
+
+    def _new(self, file: int) -> bytes:
+        """What was not read yet; all of it, or the newest, where it is another file."""
+        found = os.fstat(file)
+        this, seam = (found.st_dev, found.st_ino), len(self._seam)
+        if this != self._file or os.pread(file, seam, self._at - seam) != self._seam:
+            self._file, self._known, self._seam = this, [], b""
+            self._at = max(0, found.st_size - MOST_BYTES)
+        parts = []
+        at = self._at
+        while part := os.pread(file, MOST_BYTES, at):
+            parts.append(part)
+            at += len(part)
+        return b"".join(parts)
 
 
 def _lines(lines: Iterable[bytes]) -> Iterable[Decided]:

@@ -5,8 +5,8 @@
     pieces       experiment, path, value, checksum
 
 Rule: what is read is what was written, or an error: every row and piece has its checksum, because
-a bit that flips inside a number is no damage that SQLite could see. Counterparts: `keeper`, which
-writes; `reading`.
+a bit that flips inside a number is no damage that SQLite could see. Counterparts: `writer`, which
+writes; `keeper`; `reading`.
 """
 
 from __future__ import annotations

@@ -1,24 +1,22 @@
-"""Keeps evidence from a thread of its own: the observer's loop hands over and never waits.
+"""Which experiments one process goes on with, and what was decided about them.
 
-Rule: one batch is on its way at a time; while the disk is slow or full the next one waits where it
-is counted, and nothing is lost but time. A failure is counted, told once, and tried again. A
-decision is appended to a text file at once, before anybody is told of it, so that a process killed
-in the same second cannot take it back. Counterparts: `evidence`, `decisions`;
-`experiment.keeping`, which hands over.
+Rule: a decision is written down before anybody is told of it, so that a process killed in the same
+second cannot take it back. A FAIL stands although its evidence is lost, or another process of the
+directory came to it. Counterparts: `writer`, which writes; `decisions`; `experiment.keeping`, which
+asks.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from sidecar.log import Log
-from sidecar.store.database import DamagedError, is_damage, set_aside
+from sidecar.store.database import DamagedError
 from sidecar.store.decisions import (
     BEGUN,
     FAIL,
@@ -29,25 +27,12 @@ from sidecar.store.decisions import (
     row_of,
     standing,
 )
-from sidecar.store.evidence import identities, open_evidence
+from sidecar.store.evidence import identities
 from sidecar.store.folder import PATIENCE_SECONDS, StoreError, claim
-from sidecar.store.kept import Kept, Key, Pieces, Row, Value, Write
+from sidecar.store.kept import Kept, Key, Pieces, Row, Write
+from sidecar.store.writer import StoreState, Writer
 
 STEM = "evidence"
-
-
-@dataclass(slots=True)
-class KeeperState:
-    """What `/status`, the metrics and the page tell of the store."""
-
-    file: str
-    opened_unix_ns: int = 0
-    writes: int = 0
-    failures: int = 0  # transactions that could not be made
-    error: str = ""  # of the latest failure; empty again after a success
-    written_unix_ns: int = 0
-    write_ms: float = 0.0  # that the latest transaction took, in its thread
-    damaged: str = ""  # where a damaged file is now, or which experiment could not be read
 
 
 class Keeper:
@@ -79,41 +64,32 @@ class Keeper:
         self._log = log
         self._clock = clock
         self._place = claim(folder, STEM, places, patience)
-        path = self._place.path
-        self.state = KeeperState(str(path), opened_unix_ns=clock())
-        self._decisions = Decisions(folder)
         try:
-            self._evidence, rows, aside = open_evidence(path)
+            self._writer = Writer(self._place.path, Decisions(folder), log, clock)
         except StoreError:
             self._place.leave()
             raise
-        if aside is not None:
-            self._aside(aside)
-        self._decisions.reserve()
-        self._decided = self._decisions.read()
+        self._decided = self._writer.noted()
         self._beside = beside
-        self._committed = {row.number for row in rows}
-        self._unwritten: list[Decided] = []  # decisions that the disk did not take yet
+        rows = self._writer.rows
         self._rows = {row.number: row for row in rows}  # as handed over last
         self._numbers = max(self._rows, default=0)
         self._before_unix_ns = max((row.written_unix_ns for row in rows), default=0)
-        for number in self._decisions.marked(self.identity):
+        for number in self._writer.decisions.marked(self.identity):
             self._failed_before(number)
-        self._work = threading.Condition()
-        self._batch: Sequence[Write] | None = None
-        self._ended: list[int] = []
-        self._anew = False
-        self._closing = False
-        self._pending: dict[int, dict[str, Value]] = {}
-        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
-        self._thread.start()
+        self._writer.start()
 
     # ---- which experiment -----------------------------------------------------------------------
 
     @property
+    def state(self) -> StoreState:
+        """What is told of the store."""
+        return self._writer.state
+
+    @property
     def identity(self) -> str:
         """Names this file's counts among all pods', as long as the file lives."""
-        return self._evidence.identity
+        return self._writer.evidence.identity
 
     def next_number(self) -> int:
         """A number for a new experiment, which no other of this file ever had."""
@@ -179,11 +155,11 @@ class Keeper:
 
     def has(self, number: int) -> bool:
         """Whether an experiment is on disk."""
-        return number in self._committed
+        return number in self._writer.committed
 
     def _loaded(self, row: Row) -> Kept | None:
         try:
-            return self._evidence.load(row.number)
+            return self._writer.evidence.load(row.number)
         except (DamagedError, StoreError, sqlite3.Error, ValueError, KeyError) as error:
             self._lose(row, error)
             return None
@@ -197,7 +173,7 @@ class Keeper:
         self._log.error("evidence_damaged", file=self.state.file, error=str(error))
         self._rows[row.number] = replace(row, ended="damaged")
         with contextlib.suppress(DamagedError, sqlite3.Error):
-            self._evidence.end(row.number, "damaged")
+            self._writer.evidence.end(row.number, "damaged")
 
     def end(self, row: Row, why: str) -> None:
         """End an experiment that is not to be continued: it was an attempt, and nothing stands."""
@@ -205,7 +181,7 @@ class Keeper:
         self._note(self._line(row, RESET, why))
         self._rows[row.number] = replace(row, ended=why)
         with contextlib.suppress(DamagedError, sqlite3.Error):
-            self._evidence.end(row.number, why)
+            self._writer.evidence.end(row.number, why)
 
     def attempt(self, key: Key, number: int = 0) -> int:
         """Which attempt on its candidate an experiment is, or would be if it began now."""
@@ -240,8 +216,8 @@ class Keeper:
         Returns:
             Which attempt it is from now on.
         """
-        with self._decisions.alone():
-            self._decided = [*self._decisions.read(), *self._unwritten]
+        with self._writer.decisions.alone():
+            self._decided = self._writer.noted()
             attempt = self.attempt(row.key, row.number)
             mine = (self.identity, row.number, row.key)
             if mine not in {(d.identity, d.number, d.key) for d in self._decided}:
@@ -252,11 +228,8 @@ class Keeper:
 
     def put(self, batch: Sequence[Write]) -> bool:
         """Hand over what has changed; False while the last is still being written."""
-        with self._work:
-            if self._batch is not None or self._closing:
-                return False
-            self._batch = batch
-            self._work.notify()
+        if not self._writer.put(batch):
+            return False
         for write in batch:
             self._rows[write.row.number] = write.row
         return True
@@ -264,12 +237,41 @@ class Keeper:
     @property
     def idle(self) -> bool:
         """Whether `put` would take a batch."""
-        return self._batch is None and not self._closing
+        return self._writer.idle
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until what was handed over was tried; False if that took longer."""
+        return self._writer.wait(seconds)
 
     def decided(self, row: Row, pieces: Pieces) -> None:
         """Write a decision down at once: into the page cache, which outlives the process."""
         unix_ns = row.decided_unix_ns or self._clock()
         self._note(replace(self._line(row, row.state, row.reason), unix_ns=unix_ns, pieces=pieces))
+
+    def ended(self) -> list[int]:
+        """Numbers of experiments that somebody has ended since this was last asked."""
+        found = self._writer.ended()
+        if found:
+            self._decided = self._writer.noted()
+            for number in found:
+                if number in self._rows:
+                    self._rows[number] = replace(self._rows[number], ended="reset")
+        return found
+
+    def begins_anew(self) -> bool:
+        """Whether the file is new, and must be told everything again; asked once."""
+        return self._writer.begins_anew()
+
+    def close(self, batch: Sequence[Write] = ()) -> None:
+        """Write what is left and end the thread."""
+        self._writer.close(batch)
+        self._place.leave()
+
+    # ---- decisions ------------------------------------------------------------------------------
+
+    def _note(self, decided: Decided) -> None:
+        self._decided.append(decided)
+        self._writer.note(decided)
 
     def _line(self, row: Row, state: str, reason: str = "") -> Decided:
         return Decided(
@@ -283,16 +285,6 @@ class Keeper:
             reason=reason,
         )
 
-    def _note(self, decided: Decided) -> None:
-        self._decided.append(decided)
-        try:
-            self._decisions.append(decided)
-        except OSError as error:
-            self._unwritten.append(decided)
-            self._failed(error)
-            if decided.state == FAIL:
-                self._decisions.mark(decided.identity, decided.number)
-
     def _failed_before(self, number: int) -> None:
         """Write down the FAIL of an earlier life that the disk did not take, but for its mark."""
         ours = [d for d in self._decided if (d.identity, d.number) == (self.identity, number)]
@@ -303,113 +295,8 @@ class Keeper:
             row = replace(row, key=ours[-1].key)  # its versions may have been learned since
         reason = "it failed, and the disk did not take why"
         self._note(replace(self._line(row, FAIL, reason), sequence=row.sequence + 1))
-        if not self._unwritten:
-            self._decisions.unmark(self.identity, number)
-
-    def ended(self) -> list[int]:
-        """Numbers of experiments that somebody has ended since this was last asked."""
-        with self._work:
-            found, self._ended = self._ended, []
-        if found:
-            self._decided = [*self._decisions.read(), *self._unwritten]
-            for number in found:
-                if number in self._rows:
-                    self._rows[number] = replace(self._rows[number], ended="reset")
-        return found
-
-    def begins_anew(self) -> bool:
-        """Whether the file is new, and must be told everything again; asked once."""
-        anew, self._anew = self._anew, False
-        return anew
-
-    def close(self, batch: Sequence[Write] = ()) -> None:
-        """Write what is left and end the thread."""
-        with self._work:
-            self._work.wait_for(lambda: self._batch is None, timeout=PATIENCE_SECONDS)
-            if batch and self._batch is None:
-                self._batch = batch
-            self._closing = True
-            self._work.notify_all()
-        self._thread.join(PATIENCE_SECONDS)
-        if not self._thread.is_alive():
-            self._evidence.close()
-        self._place.leave()
-
-    # ---- the thread -----------------------------------------------------------------------------
-
-    def _run(self) -> None:
-        while True:
-            with self._work:
-                self._work.wait_for(lambda: self._batch is not None or self._closing)
-                batch = self._batch
-                if batch is None:
-                    return
-            self._commit(batch)
-            with self._work:
-                self._batch = None
-                self._work.notify_all()
-
-    def _commit(self, batch: Sequence[Write]) -> None:
-        began = time.monotonic()
-        now = self._clock()
-        try:
-            whole = [replace(write, pieces=self._merged(write)) for write in batch]
-            ended = self._evidence.write(whole, now)
-            while self._unwritten:
-                self._decisions.append(self._unwritten[0])
-                if self._unwritten[0].state == "FAIL":
-                    self._decisions.unmark(self.identity, self._unwritten[0].number)
-                del self._unwritten[0]
-        except Exception as error:  # a defect of ours must not end the thread
-            self._failed(error)
-            if is_damage(error):
-                self._begin_anew()
-            return
-        for write in batch:
-            self._pending.pop(write.row.number, None)
-            self._committed.add(write.row.number)
-        state = self.state
-        if state.error:
-            self._log.info("state_kept_again", file=state.file, failures=state.failures)
-        state.writes, state.error, state.written_unix_ns = state.writes + 1, "", now
-        state.write_ms = (time.monotonic() - began) * 1e3
-        self._decisions.reserve()  # in case that it was needed
-        if ended:
-            with self._work:
-                self._ended += ended
-
-    def _merged(self, write: Write) -> dict[str, Value]:
-        """This write's pieces, with those of writes that failed."""
-        pending = self._pending.setdefault(write.row.number, {})
-        pending.update(write.pieces)
-        return pending
-
-    def _begin_anew(self) -> None:
-        path = Path(self.state.file)
-        try:
-            self._evidence.close()
-            aside = set_aside(path)
-            identity = self._evidence.identity
-            self._evidence, _, _ = open_evidence(path)
-            self._evidence.name(identity)  # the same counts go on
-        except Exception as error:
-            self._failed(error)
-            return
-        self._pending.clear()
-        self._aside(aside)
-        self._anew = True
-
-    # ---- telling --------------------------------------------------------------------------------
-
-    def _failed(self, error: Exception) -> None:
-        self.state.failures += 1
-        if str(error) != self.state.error:
-            self.state.error = str(error) or type(error).__name__
-            self._log.warning("state_not_kept", file=self.state.file, error=self.state.error)
-
-    def _aside(self, aside: Path) -> None:
-        self.state.damaged = str(aside)
-        self._log.error("damaged_state_set_aside", file=self.state.file, now=str(aside))
+        if not self._writer.unwritten:
+            self._writer.decisions.unmark(self.identity, number)
 
 
 def _decided(kept: Kept, decided: Decided) -> Kept:

@@ -91,7 +91,7 @@ def _histograms(samples: Iterable[Sample], began: int, now: int) -> Iterator[His
             bucket_counts=own,
             explicit_bounds=edges[:-1],  # the last is infinite
             min=None,  # type: ignore[arg-type]  # not known: what is sent leaves it out
-            max=None,  # type: ignore[arg-type]
+            max=None,  # type: ignore[arg-type]  # the same
             exemplars=_exemplars([sample.exemplar for sample in found], now),
         )
 

@@ -85,9 +85,9 @@ def test_terminal_page_gate_and_replay_tell_the_same_of_the_digit_by_its_true_va
     assert row.estimate is not None
     assert abs(row.estimate * row.n - lost) < 2, "but for the call that the slice was found by"
     figure = f"{100 * row.estimate:.1f} pp"
-    console = Console(file=StringIO(), width=200)
-    console.print(render(summary))
-    terminal = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    shown = StringIO()
+    Console(file=shown, width=200).print(render(summary))
+    terminal = " ".join(shown.getvalue().split())
     assert f"({figure} lost in {row.n:.0f} calls, by the verdict)" in terminal
     assert f"+{figure} of {row.n:.0f}" in terminal
     assert "no call tells of the next" in terminal, "why each call is evidence here"

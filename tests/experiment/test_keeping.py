@@ -60,8 +60,7 @@ class Life:
         return self.house.judged.verdict.state
 
     def _wait(self) -> None:
-        with self.keeper._work:
-            assert self.keeper._work.wait_for(lambda: self.keeper._batch is None, 30)
+        assert self.keeper.wait(30)
 
     def kill(self) -> None:
         """As SIGKILL: nothing is written any more, and the file is free."""
@@ -518,7 +517,7 @@ def test_a_decision_that_the_disk_does_not_take_stands_and_is_written_later(
     life.kill()
     (folder / "evidence-0.db").unlink()
     assert Life(folder).house.judged.evaluate(SECOND).state in {State.FAIL, State.WATCHING}
-    assert [d.state for d in life.keeper._decisions.read()] == ["BEGUN", "FAIL"]
+    assert [d.state for d in life.keeper._writer.decisions.read()] == ["BEGUN", "FAIL"]
 
 
 def test_two_observers_share_a_directory_and_each_finds_its_own(folder: Path) -> None:
@@ -553,7 +552,7 @@ def test_a_file_that_breaks_while_the_observer_runs_costs_nothing_that_it_holds(
     life = Life(folder)
     life.serve(200)
     life.second()
-    sql = life.keeper._evidence._database.sql
+    sql = life.keeper._writer.evidence._database.sql
     sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     sql.execute("PRAGMA cache_size=0")
     path = folder / "evidence-0.db"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sidecar.compare.result import Comparison, Outcome
+from sidecar.compare.result import Comparison, Outcome, OutputResult
 from sidecar.judge.counts import Coverage
 from sidecar.judge.evidence.effective import digest_of
 from sidecar.judge.judge import Judge
@@ -49,6 +49,31 @@ def test_an_answer_that_cannot_be_read_is_as_far_off_as_can_be(outcome: Outcome)
     bad = {"comparison": Comparison(outcome, reader="open_inference", models=("m:1", "m:2"))}
     bias = required("bias", 0.05, outputs="score")
     assert said(bias, bad, scores(1.0, 1.0)) is State.FAIL
+
+
+OTHER: dict[str, Any] = {"method": "/p.S/Other"}
+UNREAD = Comparison(Outcome.UNDECODABLE, reader="descriptors", models=("m:1", "m:2"))
+APART = Comparison(
+    Outcome.EQUAL,
+    (OutputResult("boxes", Outcome.EQUAL, "exact", 0.0),),
+    "descriptors",
+    models=("m:1", "m:2"),
+)
+
+
+def test_a_method_of_which_no_answer_could_ever_be_read_is_not_left_out() -> None:
+    """Nobody knows whether it has such an output: worst for PASS, and nothing for FAIL."""
+    bias = required("bias", 0.2, outputs="score")
+    assert said(bias, OTHER | {"comparison": UNREAD}, scores(1.0, 1.0)) is State.WATCHING
+
+
+def test_an_unreadable_answer_of_a_method_without_such_an_output_is_none_of_its_calls() -> None:
+    judge = Judge(settings(required("bias", 0.2, outputs="score")), "pod", 0)
+    for i in range(N):
+        judge.observe(pair(4 * i, **scores(1.0, 1.0)), 4 * i * MS)
+        for j, found in enumerate((APART, UNREAD, APART), 4 * i + 1):
+            judge.observe(pair(j, **OTHER, comparison=found), j * MS)
+    assert judge.verdict(10**12, Coverage(4 * N, 4 * N)).state is State.PASS
 
 
 @pytest.mark.parametrize("kind", ["time_to_first_message", "time_between_messages"])

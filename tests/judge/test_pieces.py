@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sidecar.judge.codec import Codec
 from sidecar.judge.counts import Coverage
+from sidecar.judge.criteria.disagreement import Disagreement
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
 from sidecar.judge.pieces import Cutter, restore
@@ -25,6 +26,8 @@ from tests.judge.test_kinds import EVERY, LIVES, Life
 
 OFFSET = 1_700_000_000 * SECOND
 ANOTHER = -77 * SECOND  # the other process's monotonic clock began later
+SAME = Disagreement(name="same", margin=0.2)
+REQUIRED = Disagreement(name="same", margin=0.2, required=True)
 BY = tuple(SliceSettings(source=f"metadata:{name}") for name in ("user", "a/b=c"))
 
 
@@ -130,8 +133,7 @@ def test_wherever_it_is_cut(life: Life, cuts: list[int]) -> None:
 
 
 def test_a_pass_that_is_watched_stays_watched() -> None:
-    declared = settings({"kind": "disagreement", "name": "same", "margin": 0.2, "required": True},  # type: ignore[arg-type]
-                        independent_calls=False, min_blocks=0, repeat_seconds=0.0)  # fmt: skip
+    declared = settings(REQUIRED, independent_calls=False, min_blocks=0, repeat_seconds=0.0)
     one = made(declared)
     for i in range(9000):
         at = OFFSET + i * SECOND - one.unix_offset_ns
@@ -151,7 +153,7 @@ def test_a_pass_that_is_watched_stays_watched() -> None:
 
 
 def test_how_many_calls_were_compared_as_bytes_is_kept() -> None:
-    declared = settings({"kind": "disagreement", "name": "same", "margin": 0.2, "required": True})  # type: ignore[arg-type]
+    declared = settings(REQUIRED)
     one = made(declared)
     one.observe(pair(0, comparison=compared(True)._replace(reader="opaque")), 0)
     kept = Kept(one)
@@ -163,7 +165,7 @@ def test_how_many_calls_were_compared_as_bytes_is_kept() -> None:
 
 
 def test_only_what_a_call_changed_is_cut_again() -> None:
-    declared = settings({"kind": "disagreement", "name": "same", "margin": 0.2}, slices=BY)  # type: ignore[arg-type]
+    declared = settings(SAME, slices=BY)
     one = made(declared)
     kept = Kept(one)
     for i in range(60):
@@ -177,8 +179,7 @@ def test_only_what_a_call_changed_is_cut_again() -> None:
 
 
 def test_a_clock_that_was_set_back_does_not_pile_calls_into_one_block() -> None:
-    declared = settings({"kind": "disagreement", "name": "same", "margin": 0.2},  # type: ignore[arg-type]
-                        independent_calls=False)  # fmt: skip
+    declared = settings(SAME, independent_calls=False)
     one = made(declared)
     for i in range(600):
         at = OFFSET + i * SECOND - one.unix_offset_ns
@@ -212,8 +213,7 @@ def test_a_clock_that_was_set_back_does_not_pile_calls_into_one_block() -> None:
     ],
 )
 def test_what_another_version_wrote_is_an_error_and_no_guess(path: str, value: Any) -> None:
-    declared = settings({"kind": "disagreement", "name": "same", "margin": 0.2},  # type: ignore[arg-type]
-                        independent_calls=False)  # fmt: skip
+    declared = settings(SAME, independent_calls=False)
     kept = Kept(made(declared))
     kept.write()
     if value is None:

@@ -202,7 +202,9 @@ def test_the_images_packages_are_locked_by_hash_and_are_those_that_are_asked_for
     text = (ROOT / "requirements.lock").read_text()
     locked = {}
     for entry in re.split(r"\n(?=\S)", text.strip()):
-        name, version = re.match(r"([\w.-]+)==([^\s;]+)", entry).groups()  # type: ignore[union-attr]
+        found = re.match(r"([\w.-]+)==([^\s;]+)", entry)
+        assert found is not None, entry
+        name, version = found.groups()
         assert "--hash=sha256:" in entry, name
         locked[canonicalize_name(name)] = version
     asked = [Requirement(line) for line in distribution("shadow-sidecar").requires or ()]

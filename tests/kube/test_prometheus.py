@@ -381,7 +381,7 @@ def test_who_accepts_openmetrics_gets_it_and_it_parses(scraped: tuple[Prometheus
         assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
         text = answer.read().decode()
     assert text.endswith("# EOF\n")
-    parsed = text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+    parsed = text_string_to_metric_families(text)  # type: ignore[no-untyped-call]  # it has no types
     samples = [s for f in parsed for s in f.samples]
     with_exemplar = [s for s in samples if s.exemplar]
     assert {s.name for s in with_exemplar} == {"shadow_sidecar_comparisons_total"}

@@ -16,7 +16,7 @@ from sidecar.run.cli import app
 from sidecar.serve.diagnosis import Finding
 from tests.kube.pods import pod
 
-SERVICE = {
+SERVICE: dict[str, Any] = {
     "kind": "Service",
     "metadata": {"name": "digits", "namespace": "m"},
     "spec": {"selector": {"app": "digits"}, "ports": [{"port": 80, "targetPort": "grpc"}]},
@@ -58,7 +58,7 @@ def test_pods_without_it_are_named_with_the_reason() -> None:
 
 
 def test_ways_past_the_wire_are_told_once_however_many_pods_there_are() -> None:
-    numeric = {**SERVICE, "spec": {**SERVICE["spec"], "ports": [{"port": 9000}]}}  # type: ignore[dict-item]
+    numeric = {**SERVICE, "spec": {**SERVICE["spec"], "ports": [{"port": 9000}]}}
     others = [running(name, inject(pod())) for name in "bcd"]
     (line,) = wrong(numeric, WEBHOOK, WELL, *others)
     assert "targetPort 9000 goes to the model" in line

@@ -184,14 +184,14 @@ def test_kserves_model_is_ready_when_the_model_is() -> None:
 
 
 def test_seldon_cores_own_object_is_refused_by_name() -> None:
-    document = {
+    document: dict[str, Any] = {
         "apiVersion": "machinelearning.seldon.io/v1",
         "kind": "SeldonDeployment",
         "metadata": {"name": "digits"},
         "spec": {"predictors": [{"componentSpecs": [{"metadata": {"labels": {}}}]}]},
     }
     assert inject_object(document, {}) is document
-    part = document["spec"]["predictors"][0]["componentSpecs"][0]  # type: ignore[index]
+    part = document["spec"]["predictors"][0]["componentSpecs"][0]
     part["metadata"]["labels"]["shadow-sidecar/inject"] = "true"
     with pytest.raises(InjectError, match=r"SeldonDeployment digits: .*label the Deployment"):
         inject_object(document, {})

@@ -226,15 +226,15 @@ def test_other_addresses_take_mutual_tls(tmp_path: Path) -> None:
     mine, my_key = ours.sign("operator.test")
     false, false_key = strangers.sign("operator.test")
     tls = {"cert": str(cert), "key": str(key), "ca": str(ours.ca)}
-    reach = {"ca": ours.ca, "server_name": "sidecar.test", "timeout": PATIENCE}
+    reach: dict[str, Any] = {"ca": ours.ca, "server_name": "sidecar.test", "timeout": PATIENCE}
 
     async def scenario() -> None:
         async with serving(House({}), listen="127.0.0.1:0", tls=tls) as address:
-            known = await pull([address], Reach(cert=mine, key=my_key, **reach))  # type: ignore[arg-type]  # a mapping of several types
+            known = await pull([address], Reach(cert=mine, key=my_key, **reach))
             assert [len(parts) for parts in known.answers.values()] == [1]
             for stranger in (
-                Reach(**reach),  # type: ignore[arg-type]  # as above
-                Reach(cert=false, key=false_key, **reach),  # type: ignore[arg-type]  # as above
+                Reach(**reach),
+                Reach(cert=false, key=false_key, **reach),
                 Reach(timeout=PATIENCE),
             ):
                 refused = await pull([address], stranger)

@@ -48,5 +48,4 @@ class Opened:
         self.wait()
 
     def wait(self) -> None:
-        with self.keeper._work:
-            assert self.keeper._work.wait_for(lambda: self.keeper._batch is None, 30)
+        assert self.keeper.wait(30)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +54,64 @@ def test_a_cut_line_costs_itself_only(tmp_path: Path) -> None:
     file.path.write_bytes(file.path.read_bytes()[: len(whole) + 30])
     file.append(line("PASS", 3))
     assert file.read() == [line("FAIL"), line("PASS", 3)]
+
+
+def test_what_was_read_is_not_read_again_and_what_others_append_is(tmp_path: Path) -> None:
+    ours, theirs = Decisions(tmp_path), Decisions(tmp_path)
+    lines = [line("PASS", attempt) for attempt in range(1, 40)]
+    for i, one in enumerate(lines):
+        (ours, theirs)[i % 2].append(one)
+        if i % 3 == 0:
+            assert ours.read() == lines[: i + 1]
+    text = ours.path.read_bytes()
+    ours.path.write_bytes(b"." * 300 + text[300:])  # nobody does; it shows what is looked at
+    assert ours.read() == lines
+    assert len(Decisions(tmp_path).read()) < len(lines)
+
+
+def test_a_line_that_is_being_written_is_read_once_it_is_whole(tmp_path: Path) -> None:
+    file = Decisions(tmp_path)
+    file.append(line("PASS"))
+    file.append(line("FAIL", 2))
+    text = file.path.read_bytes()
+    for end in range(len(text) - 30, len(text) + 1):
+        file.path.write_bytes(text[:end])
+        assert len(file.read()) == (1 if end < len(text) - 1 else 2)
+
+
+@pytest.mark.parametrize("renamed", [True, False])
+@pytest.mark.parametrize("more", [0, 5])
+def test_a_file_that_was_put_back_is_read_anew(tmp_path: Path, renamed: bool, more: int) -> None:
+    file = Decisions(tmp_path / "now")
+    (tmp_path / "now").mkdir()
+    (tmp_path / "then").mkdir()
+    then = Decisions(tmp_path / "then")
+    for attempt in range(1, 4):
+        file.append(line("FAIL", attempt))
+    for attempt in range(4 + more):
+        then.append(line("PASS", attempt, number=7))
+    assert len(file.read()) == 3
+    if renamed:
+        then.path.rename(file.path)
+    else:
+        file.path.write_bytes(then.path.read_bytes())
+    assert file.read() == [line("PASS", attempt, number=7) for attempt in range(4 + more)]
+    file.path.unlink()
+    assert file.read() == []
+
+
+def test_where_it_cannot_be_opened_what_was_read_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Decisions(tmp_path)
+    file.append(line("FAIL"))
+    assert file.read() == [line("FAIL")]
+
+    def none_left(*_: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("sidecar.store.decisions.os.open", none_left)
+    assert file.read() == [line("FAIL")]
 
 
 def test_a_fail_stands_whatever_is_decided_later_and_until_a_reset() -> None:

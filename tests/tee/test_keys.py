@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,40 @@ def test_what_holds_back_a_pass_is_decided_by_nobody() -> None:
     house = sampled(10, 3000)
     assert house.state() is State.INCONCLUSIVE
     assert house.judged.judge.stands is None
+
+
+@pytest.mark.parametrize("after", [{"fraction": 1.0, "key": "metadata:tenant"}, {"fraction": 0.3}])
+def test_calls_of_few_keys_say_nothing_of_the_others_when_sampling_has_changed(after: Any) -> None:
+    house = sampled(10, 3000)
+    change = Settings.model_validate(house.settings.model_dump() | {"sample": after})
+    house.experiment.change(change)
+    house.experiment.sweep()
+    assert house.state() is State.INCONCLUSIVE
+    assert "when too few keys were" in house.judged.verdict.reason
+
+
+def test_calls_of_few_keys_are_outweighed_by_ten_times_as_many_others() -> None:
+    house = sampled(10, 3000)
+    few = house.judged.row.compared
+    change = house.settings.model_dump() | {"sample": {"fraction": 1.0, "key": "metadata:tenant"}}
+    house.experiment.change(Settings.model_validate(change))
+    house.experiment.sweep()
+    for calls, state in ((few * 8, State.INCONCLUSIVE), (few * 2, State.PASS)):
+        for _ in range(calls):
+            house.call(told(1.0))
+        house.experiment.sweep()
+        assert house.state() is state
+
+
+def test_calls_before_there_were_enough_keys_count_once_there_are() -> None:
+    house = sampled(500, 40)
+    assert house.judged.few_keys
+    ask(house, 500, 3000)
+    house.experiment.sweep()
+    assert house.state() is State.PASS
+    house.experiment.change(house.settings)
+    house.experiment.sweep()
+    assert house.state() is State.PASS
 
 
 def test_after_a_restart_keys_that_are_left_out_are_waited_for() -> None:

@@ -3,7 +3,8 @@
 A number that is not finite on one side only, or an answer that is missing, is as far off as can be,
 in the direction that is bad. Where no element is finite on either side, both say the same: nothing
 is counted. Of outputs whose types differ nothing is known, unless their values are here and are
-numbers: for PASS that is as far off as can be, for FAIL not at all. Counters: n, and a splat
+numbers: for PASS that is as far off as can be, for FAIL not at all; nor is anything known of an
+answer that cannot be read, where no other of its method could be. Counters: n, and a splat
 histogram; for what is not known two (see `mean`).
 """
 
@@ -54,12 +55,12 @@ class Bias(Mean):
     def count(self, plan: Plan, pair: JudgedPair, ranges: Ranges) -> Increments:
         """See `Criterion.count`."""
         worst = -MOST if self.is_downward else MOST
-        broken = pair.failed or (
-            pair.comparison.outcome in UNREADABLE
-            and ranges.is_about(self.name, self.outputs, pair.method)
-        )
-        found = [worst] if broken else []
+        broken, unread = pair.failed, pair.comparison.outcome in UNREADABLE
         unknown = 0
+        if unread and not broken:
+            about = ranges.is_about(self.name, self.outputs, pair.method)
+            broken, unknown = bool(about), int(about is None)
+        found = [worst] if broken else []
         for output in pair.comparison.outputs:
             if covers(self.outputs, output.name):
                 if output.outcome in _BROKEN:
@@ -75,10 +76,10 @@ class Bias(Mean):
             values = matched_values(self.outputs, pair)
             found = [x for _, a, b in values for x in signed_relative(a, b)]
         many, known = len(found) + unknown, math.fsum(found)
+        if not unread and not pair.failed and self.outputs != "*":
+            ranges.has_outputs(self.name, pair.method, has=many > 0)
         if not many:
             return []
-        if not broken:
-            ranges.has_outputs(self.name, pair.method)
         if not unknown:
             return [("n", 1.0), *splatted(known / many, plan.edges)]
         ends = (("w", known + unknown * worst), ("g", known))

@@ -69,10 +69,10 @@ class DecisionFlips(Rate, Mean):
         # output that only the shadow has matters where there is no other.
         decided = [(a, b) for new, a, b in found if (a or b) and not new]
         decided = decided or [(a, b) for _, a, b in found if a or b]
-        if found:
+        if found and self.outputs != "*":
             ranges.has_outputs(self.name, pair.method)
         unread = pair.comparison.outcome in UNREADABLE
-        unread = unread and ranges.is_about(self.name, self.outputs, pair.method)
+        unread = unread and bool(ranges.is_about(self.name, self.outputs, pair.method))
         if not decided and not pair.failed and not unread:
             return []
         if not self._has_costs:

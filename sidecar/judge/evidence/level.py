@@ -130,6 +130,8 @@ class Level:
                 known[i] += x
         self.changes += 1
         self._changed = True
+        if self._is_full:  # labels of a day may come when its last block has closed
+            self._fold()
         return True
 
     def forfeit(self, sides: Collection[Side]) -> None:

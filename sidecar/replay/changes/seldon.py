@@ -80,4 +80,4 @@ def _put(into: ListValue, values: list[object]) -> None:
         if isinstance(value, list):
             _put(place.list_value, value)
         else:
-            place.number_value = float(np.float64(value))  # type: ignore[arg-type]
+            place.number_value = float(np.float64(value))  # type: ignore[arg-type]  # a number, as they all are

@@ -233,6 +233,28 @@ def test_what_comes_late_and_in_order_is_one_block_however_often_it_is_read() ->
         assert found.log_fail == pytest.approx(expected.log_fail)
 
 
+def test_a_window_has_a_bound_whatever_comes_first() -> None:
+    """As when one label of today is here, and those of the days before are imported then."""
+    blocks, in_order = (Blocks(Bets(0.1), lengths=(10, 60), keep=(20, 20)) for _ in "ab")
+    means = noisy(0.05, 400)
+    newest = (START + 400 * 10 * SECOND, 100, (5, 5))
+    blocks.add(*newest)
+    blocks.advance(START + 500 * 10 * SECOND)
+    for i, mean in enumerate(means):
+        for some in (blocks, in_order):
+            some.add(START + i * 10 * SECOND, 100, (mean * 100, mean * 100))
+    in_order.add(*newest)
+    in_order.advance(START + 500 * 10 * SECOND)
+    assert blocks.late == 0
+    assert blocks.total == pytest.approx(in_order.total)
+    for seconds in (10, 60):
+        assert len(blocks.rows(seconds)) <= 25
+        assert blocks.blocks(seconds) == in_order.blocks(seconds)
+        found, expected = blocks.evidence_for(seconds), in_order.evidence_for(seconds)
+        assert found.log_pass == pytest.approx(expected.log_pass)
+        assert found.log_fail == pytest.approx(expected.log_fail)
+
+
 def test_pods_are_added_by_wall_clock_before_they_bet() -> None:
     """Two pods that fail together are one witness, not two."""
     means = noisy(0.03, 30)
