@@ -23,7 +23,7 @@ from sidecar.judge.settings import JudgeSettings
 from tests.judge.pairs import MS, pair, settings
 from tests.judge.test_kinds import LIVES
 
-CALLS = 400
+CALLS = 160
 OFFSET = 1_700_000_000_123_456_789
 
 
@@ -83,7 +83,7 @@ def counted(declared: JudgeSettings, control_fraction: float) -> dict[str, Any]:
             judge.label(Label(f"id-{i - i % 4}", i % 2, 0.5, i), call.arrived_ns)
         if i % 7 == 0:
             judge.lose({"breaker_open" if i % 2 else "queue_full": 2}, call.arrived_ns)
-        if i % 100 == 0:
+        if i % 80 == 0:
             judge.verdict(call.arrived_ns, Coverage(i, i))
     plain = Codec({})
     return kept(judge) | {
