@@ -52,7 +52,6 @@ AS_PYTHON = {
     "sidecar/compare/readers/reflection.py": "an async generator, which mypyc does not know",
     "sidecar/compare/rules/json.py": "numbers of any size: an int beyond any float is a TypeError",
     "sidecar/experiment/keeping.py": "about once a second",
-    "sidecar/tee/client.py": "with `dial`",
     "sidecar/tee/dial.py": "once a connection; compiled, a handshake fails after one that failed",
     "sidecar/tee/sealed.py": "with `dial`",
     "sidecar/telemetry/exporter.py": "a thread of its own; __thread is a word of C's",

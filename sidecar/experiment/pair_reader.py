@@ -7,7 +7,7 @@ what the comparer reads. Counterparts: `judging`, which counts what comes out; `
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sidecar.call import DRAWN, INELIGIBLE, Observation
 from sidecar.compare.comparer import Comparer, Examination
@@ -16,7 +16,7 @@ from sidecar.compare.readers.opaque import OPAQUE
 from sidecar.compare.result import Comparison
 from sidecar.judge.distributions import drawn_of
 from sidecar.judge.evidence.effective import digest_of
-from sidecar.judge.pair import DEADLINE_EXCEEDED, ControlTimes, JudgedPair, are_others
+from sidecar.judge.pair import DEADLINE_EXCEEDED, ControlTimes, JudgedPair, Values, are_others
 from sidecar.judge.shown import Shown, shown
 from sidecar.judge.slices import slices_of
 from sidecar.judge.values import decisions_of, fields_of, needs_request, values_of, wanted_outputs
@@ -25,6 +25,7 @@ from sidecar.settings.settings import Settings
 if TYPE_CHECKING:
     from sidecar.experiment.pair import Pair
 
+OTHERS: Final[Values] = {}  # what an answer has of the outputs that are wanted that could be read
 _METADATA = "metadata:"
 
 
@@ -56,15 +57,17 @@ class PairReader:
 
     def keep(self, pair: Pair, name: str, found: Examination) -> None:
         """Keep in the pair, of what a comparison just read, what is wanted later."""
-        ours = found.production
+        ours, answer = found.production, pair.production
+        if self._wanted and not ours and answer is not None and answer.status == 0:
+            # The shadow gave nothing to read; what production decided counts all the same, and its
+            # answer may be all that has the id by which a label names the call.
+            ours = self._comparer.read_response(pair.call.method, answer.messages)
         if ours:
             pair.request_id = pair.request_id or ours[0].request_id
         if not self._wanted:
             return
-        if not ours and pair.production is not None and pair.production.status == 0:
-            # The shadow gave nothing to read; what production decided counts all the same.
-            ours = self._comparer.read_response(pair.call.method, pair.production.messages)
-        pair.values[name] = values_of(self._wanted, ours, found.shadow)
+        values = values_of(self._wanted, ours, found.shadow)
+        pair.values[name] = values or (OTHERS if ours else values)
 
     def draw(self, pair: Pair, name: str, found: Examination) -> None:
         """Keep what is counted of distributions, of a call that was drawn."""
@@ -119,6 +122,7 @@ class PairReader:
             trace_ids=pair.plan.trace_ids(name) if pair.plan is not None else ("", ""),
             slices=slices,
             values=values,
+            has_others=values is OTHERS,
             is_repeat=pair.is_repeat,
             weight=pair.weight,
             drawn=pair.drawn.get(name),

@@ -74,6 +74,7 @@ class JudgedPair:
     trace_ids: tuple[str, str]
     slices: tuple[tuple[str, str], ...]  # (name, value); see `slices.slices_of`
     values: Values
+    has_others: bool  # production's answer could be read, and has none of those outputs
     is_repeat: bool  # of a request that came a moment before; see `repeats`
     weight: float  # of how many calls it is one, where some were left out for want of time
     drawn: Drawn | None  # for distributions; see `distributions`
@@ -105,6 +106,7 @@ class JudgedPair:
         trace_ids: tuple[str, str] = ("", ""),
         slices: tuple[tuple[str, str], ...] = (),
         values: Values = _NO_VALUES,
+        has_others: bool = False,
         is_repeat: bool = False,
         weight: float = 1.0,
         drawn: Drawn | None = None,
@@ -123,7 +125,7 @@ class JudgedPair:
         self.first_message_ns, self.message_gap_ns = first_message_ns, message_gap_ns
         self.control, self.control_times = control, control_times
         self.correlation_id, self.trace_ids = correlation_id, trace_ids
-        self.slices, self.values = slices, values
+        self.slices, self.values, self.has_others = slices, values, has_others
         self.is_repeat, self.weight, self.drawn = is_repeat, weight, drawn
         self.request_digest, self.show = request_digest, show
         outcome = comparison.outcome

@@ -1,7 +1,7 @@
 """The page, health, metrics, status, verdict, gate and recent pairs over HTTP.
 
 Rule: everything here is computed when somebody asks; nothing is kept up for it on the data path.
-Page and report are given again for a moment: see `cache`.
+Page, report and counts are given again for a moment: see `cache`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ PAIRS_SHOWN = 50
 PAIRS_LIMIT = 1000
 TRACE_ID = 64  # characters of one that is asked for
 COMPRESSION = 5
+ALL_COUNTS = ""  # what their answer is remembered by; no shadow is called so
 
 PAGE_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -194,8 +195,12 @@ class Pages:
 
     async def counts(self, _: web.Request) -> web.Response:
         """What `GetCounts` gives, as protobuf bytes: for a report where there is no Admin API."""
+        body = self._reports.get(ALL_COUNTS, self._counts)
+        return web.Response(body=body, content_type="application/x-protobuf")
+
+    def _counts(self) -> bytes:
         answer = counts_of(self._experiment.state(), self._shadows.values())
-        return web.Response(body=answer.SerializeToString(), content_type="application/x-protobuf")
+        return answer.SerializeToString()
 
     async def measured(self, request: web.Request) -> web.Response:
         """For Argo Rollouts, see `gate`; `?wait=true`, `?shadow=NAME`."""

@@ -89,7 +89,7 @@ def test_a_page_that_was_just_made_is_given_again() -> None:
     house.tick_ns = MS
 
     async def look(ask: Callable[..., Awaitable[Any]]) -> None:
-        for path in ("/", "/report.json"):
+        for path in ("/", "/report.json", "/counts"):
             (_, first), (_, again) = await ask(path), await ask(path)
             assert first == again  # though each says when it was made
             house.now_ns += 2_000 * MS

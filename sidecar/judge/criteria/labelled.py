@@ -78,8 +78,10 @@ class Labelled(Mean):
         """What to remember of a call until its label comes; None when it is not about it."""
         if not pair.answered:
             return None
-        # Without a single value of either side nobody knows whether it is about the call.
-        lost = not pair.values and not pair.failed and pair.comparison.outcome in UNREADABLE
+        # Without a single value of either side nobody knows whether it is about the call, unless
+        # production's answer is of other outputs.
+        unread = not pair.values and not pair.failed and not pair.has_others
+        lost = unread and pair.comparison.outcome in UNREADABLE
         for _, a, b in matched_values(self.outputs, pair):
             production = self.rows(a) if a is not None else ()
             shadow = self.rows(b) if b is not None else ()
