@@ -53,23 +53,25 @@ def main() -> int:
         console.print("These are needed and not found:\n" + "\n".join(lacking), style="red")
         return 2
     began, load = time.monotonic(), load_average()
-    parts = []
+    parts: list[Part] = []
     quiet = Quiet(QUICK_PATIENCE if flags.quick else PATIENCE)
     with Collector() as collector, _progress(console, len(flags.only)) as step:
         for name in flags.only:
             parts.append(_run(name, partial(step, name), collector, quiet, flags))
             step("", "")
-    machine = {
-        **describe(),
-        "Command": "make bench-quick" if flags.quick else "make bench",
-        "Took": f"{time.monotonic() - began:.0f} s; load average before {load}, "
-        f"after {load_average()}",
-        "Others at work": f"waited {quiet.waited:.0f} s for a quiet machine; of {quiet.looks} "
-        f"measurements {quiet.noisy} began without one",
-    }
-    met = [target for part in parts for target in part.targets]
-    text = report.write(machine, (iter(part.text) for part in parts), met)
-    flags.out.write_text(text, encoding="utf-8")
+            # After each section: what was measured is there, whatever happens to the next.
+            machine = {
+                **describe(),
+                "Command": "make bench-quick" if flags.quick else "make bench",
+                "Sections": ", ".join(flags.only[: len(parts)]),
+                "Took": f"{time.monotonic() - began:.0f} s; load average before {load}, "
+                f"after {load_average()}",
+                "Others at work": f"waited {quiet.waited:.0f} s for a quiet machine; of "
+                f"{quiet.looks} measurements {quiet.noisy} began without one",
+            }
+            met = [target for part in parts for target in part.targets]
+            text = report.write(machine, (iter(part.text) for part in parts), met)
+            flags.out.write_text(text, encoding="utf-8")
     console.print("\n".join(report.summary(met)))
     console.print(f"Written: {flags.out} ({time.monotonic() - began:.0f} s)")
     return 0

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from benchmarks import paths
 from benchmarks.account import Quiet, cpu_ns, machine_busy, settle
+from benchmarks.builds import Build
 from benchmarks.ends import echoes
 from benchmarks.load import Shape, closed_loop
 from benchmarks.measure import Figure
@@ -46,7 +47,7 @@ class Efficiency:
 
     per_cpu_second: Mapping[str, Mapping[str, Figure]]
     share: Mapping[str, Figure]
-    profile: Profile
+    profiles: Mapping[Build, Profile]
     scale: Mapping[int, Scale]
 
 
@@ -69,9 +70,13 @@ def run(
                 step(f"{repeat + 1}/{repeats} {way.name}")
                 _one(way, production, shadow, seconds, found, share, quiet)
         step("profile")
-        profile = take(python, production, shadow, 2.5 if quick else 8.0)
+        profiles: dict[Build, Profile] = {}
+        builds: list[tuple[Build, Way]] = [("compiled", ours), ("python", python)]
+        for build, way in builds:
+            long = 16.0 if build == "compiled" else 8.0
+            profiles[build] = take(way, build, production, shadow, 2.5 if quick else long)
         scale = _scale(step, env, quiet, production, shadow, repeats=repeats, seconds=seconds)
-    return Efficiency(found, share, profile, scale)
+    return Efficiency(found, share, profiles, scale)
 
 
 def _one(

@@ -1,7 +1,8 @@
 """Where an observer's CPU time goes, by stage: py-spy's samples, and the kernel's books by thread.
 
-A sample belongs to the innermost function of ours on the stack. grpcio's own threads hold no
-Python; their share is what the kernel accounts to them.
+A sample belongs to the innermost function of ours on the stack; compiled ones are known by the
+names that mypyc gives them in C. grpcio's own threads hold no Python; their share is what the
+kernel accounts to them.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from benchmarks.account import cpu_ns_by_thread, settle
+from benchmarks.builds import COMPILED, Build
 from benchmarks.load import Shape, closed_loop
 from benchmarks.machine import tool
 from benchmarks.paths import Way
 
-RATE = 250  # samples a second
+RATE: Mapping[Build, int] = {"python": 250, "compiled": 20}
+"""Looks a second. Each one at compiled code stops the process for some milliseconds."""
 
 STAGES: tuple[tuple[str, str], ...] = (
     ("HPACK", r"http2/(headers|heads|huffman|timeout|request_block)\.py"),
@@ -34,6 +38,7 @@ STAGES: tuple[tuple[str, str], ...] = (
     ("counting and pairing", r"(experiment|serve|report)/"),
 )
 OUTSIDE = "event loop"
+_IN_C = re.compile(r"CPy(?:Def|Py|Gen)_(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +50,12 @@ class Profile:
     why_not: str = ""
 
 
-def take(way: Way, production: str, shadow: str, seconds: float) -> Profile:
-    """Profile the observer under a closed loop of 8 connections."""
+def take(way: Way, build: Build, production: str, shadow: str, seconds: float) -> Profile:
+    """Profile the observer under a closed loop of 8 connections.
+
+    Args:
+        build: which of the two `way` runs.
+    """
     spy = tool("py-spy")
     assert spy is not None, "main() has looked"
     with way.open(production, shadow) as it, tempfile.TemporaryDirectory() as directory:
@@ -65,9 +74,15 @@ def take(way: Way, production: str, shadow: str, seconds: float) -> Profile:
             "--output",
             out,
         ]
-        command += ["--rate", str(RATE), "--duration", str(round(seconds)), "--full-filenames"]
+        command += [
+            "--rate",
+            str(RATE[build]),
+            "--duration",
+            str(round(seconds)),
+            "--full-filenames",
+        ]
         with subprocess.Popen(
-            [*command, "--threads", "--nonblocking"],
+            [*command, "--threads", "--native" if build == "compiled" else "--nonblocking"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -101,7 +116,31 @@ def by_stage(stacks: str) -> Counter[str]:
 
 def _stage(stack: str) -> str:
     for frame in reversed(stack.split(";")):
+        compiled = _IN_C.match(frame)
+        where = _source(compiled[1]) if compiled else frame
         for stage, pattern in STAGES:
-            if re.search(rf"/(?:sidecar/)?{pattern}", frame):
+            if re.search(rf"/(?:sidecar/)?{pattern}", where):
                 return stage
     return OUTSIDE
+
+
+@cache
+def _source(symbol: str) -> str:
+    """The file of a compiled function, which mypyc names by module and class.
+
+    Of the module's name it takes as much, from the end, as tells it from all others.
+    """
+    parts = symbol.split("___")
+    for length in range(len(parts), 0, -1):
+        end = f"/{'/'.join(parts[:length])}.py"
+        for source in _sources():
+            if source.endswith(end):
+                return source
+    return ""
+
+
+@cache
+def _sources() -> tuple[str, ...]:
+    """The files of which there are compiled ones."""
+    built = (path.relative_to(COMPILED) for path in COMPILED.glob("sidecar/**/*.so"))
+    return tuple(f"/{path.parent}/{path.name.split('.')[0]}.py" for path in built)

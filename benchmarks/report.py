@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from benchmarks import capture
+from benchmarks.builds import Build
 from benchmarks.capture import Captured
 from benchmarks.isolation import Isolation
 from benchmarks.latency import Added, Latency
@@ -16,10 +17,12 @@ from benchmarks.load import size
 from benchmarks.matrix import Matrix
 from benchmarks.measure import Figure
 from benchmarks.observer import ENVOY, OURS, PYTHON, WHOLE, Efficiency
+from benchmarks.profile import Profile
 from benchmarks.soak import Grown, Memory
 from benchmarks.targets import MIB, Target
 
 Row = Sequence[str]
+BUILDS: Mapping[Build, str] = {"compiled": "compiled", "python": "as Python"}
 
 
 def of_capture(found: Captured) -> Iterator[str]:
@@ -207,20 +210,19 @@ def of_observer(found: Efficiency) -> Iterator[str]:
     )
     yield "### Where its time goes"
     yield ""
-    if found.profile.why_not:
-        yield f"py-spy could not look: {found.profile.why_not}"
-        yield ""
-    else:
-        yield (
-            f"8 x 1, microseconds of CPU for each compared call ({found.profile.calls} calls), by "
-            "the innermost function of ours on py-spy's stacks."
-        )
-        yield ""
-        whole = sum(found.profile.stages.values())
-        rows = [
-            (stage, number(us), f"{us / whole:.0%}") for stage, us in found.profile.stages.items()
-        ]
-        yield from table(("stage", "us", "share"), [*rows, ("all", number(whole), "100%")])
+    for build, profile in found.profiles.items():
+        if profile.why_not:
+            yield f"py-spy could not look at the {BUILDS[build]} build: {profile.why_not}"
+    yield (
+        "8 x 1, microseconds of CPU for each compared call, by the innermost function of ours on "
+        "py-spy's stacks. It stops the process to see compiled functions, so that their sum is too "
+        "high; the shares are not."
+    )
+    yield ""
+    yield from table(
+        ("stage", *(f"{BUILDS[build]}, us (share)" for build in found.profiles)),
+        _stages(list(found.profiles.values())),
+    )
     yield "### With several observers"
     yield ""
     head = ("processes", "shadowed calls/s", "production's calls/s", "cores used", "machine busy")
@@ -243,6 +245,16 @@ def of_observer(found: Efficiency) -> Iterator[str]:
         "production's rate falls by what the shadowed rate gains."
     )
     yield ""
+
+
+def _stages(profiles: Sequence[Profile]) -> Iterator[Row]:
+    """A row a stage, the dearest first, and their sums."""
+    wholes = [sum(profile.stages.values()) or math.nan for profile in profiles]
+    names = {name: None for profile in profiles for name in profile.stages}
+    for name in names:
+        us = [profile.stages.get(name, 0.0) for profile in profiles]
+        yield name, *(f"{number(x)} ({x / w:.0%})" for x, w in zip(us, wholes, strict=True))
+    yield "all", *(number(whole) for whole in wholes)
 
 
 def of_memory(found: Memory) -> Iterator[str]:

@@ -9,7 +9,8 @@ Tables (SQLite, write-ahead log):
 
 Rules: a row of `parts` is only ever replaced by one with a larger sequence, so what is pulled late
 or twice changes nothing. A round is one transaction: after a crash the file holds a whole round or
-none of it. Counterparts: `lives`, which remembers them; `service`, whose decisions it keeps.
+none of it. Counterparts: `lives`, which remembers them; `service`, whose decisions it keeps;
+`failures`, beside it, so that an older file that is put back forgets no FAIL.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from typing import NamedTuple
 from google.protobuf.message import DecodeError
 
 from sidecar.collect.experiments import Experiment
+from sidecar.collect.failures import Failures
 from sidecar.collect.told import Told
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
 from sidecar.report.part import Part
@@ -86,6 +88,7 @@ class Ledger:
                 be written. It is never replaced: a FAIL that stands in it must not be forgotten.
         """
         self._path = path
+        self._failures = Failures(path.with_name(f"{path.name}.failed"))
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,11 +135,25 @@ class Ledger:
         return found, unread
 
     def experiments(self) -> list[Experiment]:
-        """Every experiment.
+        """Every experiment, and what failed whatever this file says.
 
         Raises:
             LedgerError: a row cannot be read.
         """
+        found = self._rows()
+        known = {one.key: one for one in found}
+        try:
+            failed = self._failures.read()
+        except OSError as error:
+            raise LedgerError(f"{self._failures.path}: {error.strerror or error}") from None
+        for one in failed:
+            if one.key in known:
+                known[one.key].failed = known[one.key].failed or one.failed
+            else:
+                found.append(one)
+        return found
+
+    def _rows(self) -> list[Experiment]:
         found = []
         for key, told in self._base.sql.execute("SELECT key, told FROM experiments").fetchall():
             try:
@@ -181,10 +198,15 @@ class Ledger:
             for told in parts
         ]
         lost = [(part.shadow, *part.snapshot.key) for part in gone]
+        experiments = list(experiments)
         decided = [(one.key, json.dumps(one.to_dict())) for one in experiments]
         rows = [
             (c.unix_seconds, c.shadow, c.experiment, c.state, c.reason, c.calls) for c in changes
         ]
+        try:
+            self._failures.note(experiments)
+        except OSError as error:
+            raise LedgerError(f"{self._failures.path}: {error.strerror or error}") from None
         try:
             with self._lock, self._base.transaction() as base:
                 base.executemany(

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sidecar.call import DRAWN, INELIGIBLE, SkipReason
 from sidecar.experiment.epoch import EpochCounts
 from sidecar.judge.codec import Codec, names_of
-from sidecar.judge.counts import SIDES, Coverage, Snapshot
+from sidecar.judge.counts import OF_FEW_KEYS, SIDES, Coverage, Snapshot
 from sidecar.judge.counts import Gap as PutDown
 from sidecar.judge.distributions import Distributions
 from sidecar.judge.evidence.histogram import Histogram
@@ -22,6 +22,7 @@ from sidecar.judge.judge import Judge
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.pieces import Cutter, restore
 from sidecar.judge.report import State, Verdict
+from sidecar.judge.verdict import few_keys_of
 from sidecar.judge.versions import Known
 from sidecar.store.kept import Kept, Key, Write
 from sidecar.store.kept import Row as KeptRow
@@ -208,13 +209,7 @@ class Row:
     @property
     def few_keys(self) -> str:
         """Why nothing follows for keys that were left out before; empty: most is of others."""
-        most = (1 - self.judge.settings.coverage_floor) * self.compared
-        if self.of_few <= most:
-            return ""
-        return (
-            f"{self.of_few:,} of {self.compared:,} calls were sampled by a key (sample.key) when "
-            f"too few keys were, and others left out; `shadow-sidecar experiment reset` begins anew"
-        )
+        return few_keys_of(self.judge.settings, self.of_few, self.compared)
 
     def passed(self, size: int, unreadable: int) -> None:
         """Count bytes that passed the wire, and of those, what was no HTTP/2 that could be read."""
@@ -252,7 +247,8 @@ class Row:
         """What the judge has counted, for merging with others'."""
         self.judge.since_unix_ns = self.came_up_ns + self.judge.unix_offset_ns
         snapshot = self.judge.snapshot(now_ns, self.coverage)
-        return replace(snapshot, life=self.life, gaps=self.put_down)
+        events = {**snapshot.events, OF_FEW_KEYS: self.of_few} if self.of_few else snapshot.events
+        return replace(snapshot, life=self.life, gaps=self.put_down, events=events)
 
     def away(self, gap: Gap) -> None:
         """Note that nobody watched."""
@@ -366,3 +362,7 @@ class Row:
         self._is_begun = stands is not None  # what is decided keeps its number
         # Shown, and no more: a decision is made where it is written down.
         self.verdict = self.judge.verdict(now_ns, self.coverage, binding=False)
+        if self.verdict.state is State.PASS:
+            # What forbids it now (sampling, the disk, connections) is known at the first look.
+            reason = f"not looked at since this process began; before: {self.verdict.reason}"
+            self.verdict = replace(self.verdict, state=State.WATCHING, reason=reason)

@@ -17,6 +17,7 @@ from sidecar.judge.evidence.effective import DistinctInputs
 
 ALL = ""  # the slice that every call belongs to
 SIDES = ("production", "shadow")
+OF_FEW_KEYS = "of_few_keys"  # among events: calls of sticky keys, too few for those left out
 READER = "reader "  # before a method's name, among the models: who read its payloads
 
 Cell: TypeAlias = dict[str, float]

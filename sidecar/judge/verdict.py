@@ -167,6 +167,22 @@ def spent(settings: JudgeSettings, attempt: int) -> JudgeSettings:
     return settings.model_copy(update={"alpha": alpha_of_attempt(settings.alpha, attempt)})
 
 
+def few_keys_of(settings: JudgeSettings, of_few: int, calls: int) -> str:
+    """Why nothing follows for keys that were left out before; empty: most calls are of others.
+
+    Args:
+        settings: what was declared.
+        of_few: calls of sticky keys (`sample.key`) that were too few for those left out.
+        calls: all that were compared.
+    """
+    if of_few <= (1 - settings.coverage_floor) * calls:
+        return ""
+    return (
+        f"{of_few:,} of {calls:,} calls were sampled by a key (sample.key) when too few keys were, "
+        "and others left out; `shadow-sidecar experiment reset` begins anew"
+    )
+
+
 def _is_covered(settings: JudgeSettings, total: Total) -> bool:
     share = total.coverage.share
     return share is not None and share >= settings.coverage_floor

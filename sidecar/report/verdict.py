@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from sidecar.judge.counts import Total, counts_of, left_out
+from sidecar.judge.counts import OF_FEW_KEYS, Total, counts_of, left_out
 from sidecar.judge.report import State, Verdict
-from sidecar.judge.verdict import decide, plans_of
+from sidecar.judge.verdict import decide, few_keys_of, plans_of
 from sidecar.report.part import Part
 
 NAMED = 5  # of those that see no ground for PASS
@@ -56,6 +56,8 @@ def doubted(
         why = f"by its own calls it failed at {failed}; together"
     elif unsure := _unsure(taken):
         why = f"{unsure}; together"
+    elif few := _few_keys(verdict, taken):
+        why = f"{few}; together"
     else:
         return verdict
     return replace(verdict, state=State.INCONCLUSIVE, reason=f"{why}: {verdict.reason}")
@@ -86,6 +88,12 @@ def _unsure(taken: Sequence[Part]) -> str:
     first = [f"{named(p)}: {p.unsure}" for p in unsure[:NAMED]]
     more = f"; and {len(unsure) - NAMED} more" if len(unsure) > NAMED else ""
     return f"no ground for PASS at {'; '.join(first)}{more}"
+
+
+def _few_keys(verdict: Verdict, taken: Sequence[Part]) -> str:
+    """Why nothing follows for keys that were left out, also by who is gone; empty: it does."""
+    of_few = verdict.events.get(OF_FEW_KEYS, 0)
+    return few_keys_of(taken[0].settings, of_few, verdict.calls) if taken else ""
 
 
 def named(part: Part) -> str:

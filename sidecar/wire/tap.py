@@ -188,11 +188,12 @@ class Session:
 
     def _ready(self, events: int) -> None:
         if events & (READ | DEAD):
-            self._read()
+            self.read()
         if events & WRITE and self._open:
             self.flush()
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Hear what the observer asks, or that it is gone."""
         try:
             data = self._socket.recv(4096)
         except (BlockingIOError, InterruptedError):
@@ -356,6 +357,10 @@ class Tap:
                 self._log("observer refused", error=str(error))
                 sock.close()
                 return
+            if len(self.sessions) >= self._most:
+                # Where many sockets are ready, the end of one that has gone may come after this.
+                for session in list(self.sessions):
+                    session.read()
             if len(self.sessions) >= self._most:
                 self._log("observer refused", error=f"{self._most} are attached")
                 sock.close()

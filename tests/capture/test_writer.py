@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -21,21 +20,13 @@ from sidecar.capture.writer import AGAIN_SECONDS, Capture
 from sidecar.fields import ConfigError
 from sidecar.log import Log
 from tests.capture.rows import row
+from tests.capture.watched import watched
 
 LOG = Log("test")
 
 
 def _settings(folder: Path, **changes: object) -> CaptureSettings:
     return CaptureSettings.model_validate({"dir": str(folder), "what": "all", **changes})
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    """The writer's thread has got so far."""
-    for _ in range(6000):
-        if holds():
-            return
-        time.sleep(0.01)
-    raise AssertionError("not within a minute")
 
 
 def _written(folder: Path, count: int, **changes: object) -> Capture:
@@ -187,13 +178,16 @@ from sidecar.capture.settings import CaptureSettings
 from sidecar.capture.writer import AGAIN_SECONDS, Capture
 from sidecar.log import Log
 from tests.capture.rows import row
+from tests.capture.watched import watched
 
 def write(life, told):
     settings = CaptureSettings(dir=sys.argv[1], what="all", file_bytes=20_000, queue_rows=2_000)
     capture = Capture(settings, life, Log("writer"))
+    counts = watched(capture)
     for number in range(1_000_000):
-        if not capture.offer(row(number)):
-            time.sleep(0.001)  # the thread that writes needs its turn
+        before = counts.rows, counts.open_rows
+        if not capture.offer(row(number)):  # the thread that writes needs its turn
+            counts.until(lambda now: (now.rows, now.open_rows) != before)
         if number % 100 == 0:
             os.write(told, b"%d\\n" % capture.counts.rows)
 
@@ -306,18 +300,19 @@ def test_a_disk_that_has_room_again_is_written_to_again_after_a_while(tmp_path: 
     told = io.StringIO()
     here, away = tmp_path / "calls", tmp_path / "away"
     capture = Capture(_settings(here), "life", Log("t", told), clock=lambda: now[0])
+    counts = watched(capture)
     here.rename(away)  # to the writer as good as full
     capture.offer(row(0))
-    _until(lambda: bool(capture.counts.stopped))
+    counts.until(lambda now: bool(now.stopped))
     assert not capture.offer(row(1))
     now[0] += AGAIN_SECONDS
     capture.offer(row(2))
-    _until(lambda: capture.counts.failed == 2)
+    counts.until(lambda now: now.failed == 2)
     away.rename(here)
     assert not capture.offer(row(3)), "not at every call"
     now[0] += AGAIN_SECONDS
     assert capture.offer(row(4))
-    _until(lambda: not capture.counts.stopped)
+    counts.until(lambda now: not now.stopped)
     assert capture.offer(row(5))
     capture.close()
     read = [r["call"] for r in open_captured([str(here)]).rows()]

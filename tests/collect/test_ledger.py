@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from sidecar.collect.experiments import Experiments
 from sidecar.collect.ledger import MOST_VERDICTS, Ledger, LedgerError
+from sidecar.collect.lives import Heard
+from sidecar.collect.service import Service
 from sidecar.collect.told import Told
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
 from sidecar.report.report import VerdictChange
@@ -100,6 +103,39 @@ def test_a_file_that_was_emptied_or_taken_away_is_no_new_one(
             Ledger(path)
     mark.unlink()
     Ledger(path).close()
+
+
+@pytest.mark.parametrize("left", ["older", "none"])
+def test_a_fail_outlives_the_ledger_that_has_it(tmp_path: Path, left: str) -> None:
+    """An operator puts back the one of yesterday, or begins anew."""
+    ledger_file, backup = tmp_path / "l", tmp_path / "backup"
+
+    def told_again(pods: list[Told], at: float) -> str:
+        with closing(Ledger(ledger_file)) as ledger:
+            service = Service(experiments=Experiments(ledger.experiments()))
+            service.lives.remember(ledger.parts()[0])
+            service.hear(Heard(at, pods))
+            found = service.report("candidate", at).state
+            ledger.write(pods, at, experiments=service.experiments)
+        return found
+
+    assert told_again([pod("a", 300)], 1.0) == "PASS"
+    shutil.copy(ledger_file, backup)
+    assert told_again([pod("b", 3000, differing=True)], 2.0) == "FAIL"
+    for file in tmp_path.glob("l*"):
+        if not file.name.endswith(".failed"):
+            file.unlink()
+    if left == "older":
+        shutil.copy(backup, ledger_file)
+    assert told_again([pod("c", 300)], 3.0) == "FAIL"
+    with (tmp_path / "l.failed").open("ab") as damaged:
+        damaged.write(b"1234 {}\n\xff")
+    assert told_again([pod("c", 300)], 4.0) == "FAIL"
+    assert (tmp_path / "l.failed").read_bytes().count(b'"failed"') == 1
+    (tmp_path / "l.failed").unlink()
+    for file in tmp_path.glob("l*"):
+        file.unlink()
+    assert told_again([pod("c", 300)], 5.0) == "PASS"
 
 
 def test_two_collectors_do_not_share_a_file(tmp_path: Path) -> None:

@@ -361,6 +361,21 @@ def test_a_pod_that_samples_few_keys_forbids_pass_alone_or_not(alone: bool, call
     assert "few:1: sample.key leaves whole keys out: 3 were sampled" in found.verdict.reason
 
 
+def test_calls_of_few_keys_do_not_pass_when_their_pod_is_gone() -> None:
+    few, service = served("few", 0, **NEED), Service()
+    sticky = {"sample": {"fraction": 0.1, "key": "metadata:user"}}
+    few.experiment.change(Settings.model_validate(few.settings.model_dump() | sticky))
+    few.experiment.sweep()
+    for _ in range(300):
+        few.call(answered(1.0), production=answered(1.0))
+    assert heard(service, *tells(few, "few:1")).state == "INCONCLUSIVE"
+    found = heard(service, *tells(served("new", 200, **NEED), "new:1"), at=2.0)
+    assert (found.state, found.verdict.calls) == ("INCONCLUSIVE", 500)
+    assert "300 of 500 calls were sampled by a key" in found.verdict.reason
+    found = heard(service, *tells(served("more", 3000, **NEED), "more:1"), at=3.0)
+    assert (found.state, found.verdict.calls) == ("PASS", 3500)
+
+
 def test_pods_whose_budget_is_used_up_undecided_may_pass_together() -> None:
     budget = {"max_calls": 60, "min_calls": 60}
     pods = [served(name, 60, **budget) for name in "abc"]

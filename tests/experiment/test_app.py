@@ -293,9 +293,9 @@ def test_a_shadow_that_never_comes_is_waited_for_so_long_and_then_called() -> No
     async def scenario() -> Life:
         life = Life(observer={"wait_shadow_seconds": 0.01})
         await life.experiment.start()
-        async with asyncio.timeout(20):
-            while life.experiment.state().receivers[0].starting:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        (waiting,) = [t for t in asyncio.all_tasks() if t.get_name() == "wait for shadow"]
+        await asyncio.wait_for(waiting, 20)
+        assert not life.experiment.state().receivers[0].starting
         life.copy("grpcio-unary")
         await settled(life)
         await life.experiment.close()

@@ -21,6 +21,7 @@ from sidecar.judge.pieces import _OF_CONFIGURATION
 from sidecar.judge.report import State
 from sidecar.log import Log
 from sidecar.report.live import report_of
+from sidecar.serve.metrics import Metrics
 from sidecar.settings.settings import Settings
 from sidecar.store.keeper import Keeper
 from sidecar.store.reading import listed, reset
@@ -387,6 +388,23 @@ def test_a_reset_begins_anew_while_the_observer_runs_and_is_an_attempt(folder: P
     life.kill()
     again = Life(folder)
     assert (again.house.state(), again.house.judged.judge.attempt) == (State.PASS, 2)
+
+
+def test_after_a_restart_nobody_is_told_pass_before_the_first_look(folder: Path) -> None:
+    """Metrics tell of the last look; what forbids a PASS now is known at the next."""
+    one = Life(folder)
+    one.serve(400)
+    one.second()
+    assert one.second() is State.PASS
+    one.kill()
+    two = Life(folder)
+    metrics = Metrics(two.house.experiment.state).expose("")[0].decode()
+    assert 'verdict{shadow="candidate",state="PASS"} 0.0' in metrics
+    two.serve(1)
+    assert two.second() is State.PASS
+    metrics = Metrics(two.house.experiment.state).expose("")[0].decode()
+    assert 'verdict{shadow="candidate",state="PASS"} 1.0' in metrics
+    two.kill()
 
 
 def test_labels_wait_through_a_kill(folder: Path) -> None:

@@ -44,7 +44,8 @@ class Said:
 class Observer:
     """A session on the tap, read with a blocking socket."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, log: Path | None = None) -> None:
+        self._log = log  # the wire's, for a test that fails
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(PATIENCE)
         self.socket.connect(str(path))
@@ -88,10 +89,13 @@ class Observer:
         records: list[Said] = []
         while True:
             said = self.read()
-            assert said is not None, f"the session ended after {records[-3:]}"
+            assert said is not None, f"the session ended after {records[-3:]}: {self._why()}"
             records.append(said)
             if seen(said):
                 return records
+
+    def _why(self) -> str:
+        return "" if self._log is None else "".join(self._log.read_text().splitlines(True)[-3:])
 
     def until_kind(self, kind: Kind) -> list[Said]:
         return self.until(lambda said: said.kind is kind)
@@ -126,7 +130,7 @@ class RunningWire:
         return self.listening[0]
 
     def observer(self) -> Observer:
-        return Observer(self.tap)
+        return Observer(self.tap, self.log)
 
     def stats(self) -> dict[str, int]:
         """The counters now: every new session is told them first."""

@@ -37,6 +37,27 @@ def test_what_is_asked_at_once_is_looked_for_once() -> None:
     assert run(scenario) == [{0, 3, 5}]
 
 
+def listening(poller: Poller, listener: socket.socket, folder: Path, most: int = 2) -> Tap:
+    """A tap that takes observers from a socket."""
+    listener.bind(str(folder / "tap.sock"))
+    listener.listen()
+    loop = asyncio.get_running_loop()
+    tap = Tap(
+        *(loop, poller, 1 << 20, most, {}, dict),
+        *(lambda: 0.5, lambda _: None, lambda *_, **__: None),
+    )
+    tap.listen(listener)
+    return tap
+
+
+async def attached(folder: Path) -> socket.socket:
+    """An observer that waits to be taken."""
+    observer = socket.socket(socket.AF_UNIX)
+    observer.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(observer, str(folder / "tap.sock"))
+    return observer
+
+
 class Exhausted(socket.socket):
     """A listener of a process that has no file descriptors left, for a while."""
 
@@ -56,23 +77,8 @@ def test_without_file_descriptors_an_observer_waits_and_the_wire_does_not_spin(
     async def scenario(poller: Poller) -> tuple[int, bytes]:
         loop = asyncio.get_running_loop()
         listener = Exhausted(socket.AF_UNIX)
-        listener.bind(str(tmp_path / "tap.sock"))
-        listener.listen()
-        tap = Tap(
-            loop,
-            poller,
-            1 << 20,
-            2,
-            {},
-            dict,
-            lambda: 0.5,
-            lambda _: None,
-            lambda *_, **__: None,
-        )
-        tap.listen(listener)
-        observer = socket.socket(socket.AF_UNIX)
-        observer.setblocking(False)
-        await loop.sock_connect(observer, str(tmp_path / "tap.sock"))
+        tap = listening(poller, listener, tmp_path)
+        observer = await attached(tmp_path)
         await turn()
         tries, listener.exhausted = listener.tries, False
         greeting = await asyncio.wait_for(loop.sock_recv(observer, 5), 60)
@@ -83,6 +89,36 @@ def test_without_file_descriptors_an_observer_waits_and_the_wire_does_not_spin(
     tries, greeting = run(scenario)
     assert tries < TURNS / 2
     assert greeting[4] == Kind.HELLO
+
+
+class Handover(socket.socket):
+    """A listener that takes an observer when the one before is gone, and nobody has heard of it."""
+
+    before: socket.socket | None = None
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if self.before is not None:
+            self.before.close()
+        return super().accept()
+
+
+def test_an_observer_is_not_refused_for_one_that_is_gone(tmp_path: Path) -> None:
+    async def scenario(poller: Poller) -> tuple[bytes, int]:
+        loop = asyncio.get_running_loop()
+        listener = Handover(socket.AF_UNIX)
+        tap = listening(poller, listener, tmp_path, most=1)
+        first = await attached(tmp_path)
+        await asyncio.wait_for(loop.sock_recv(first, 1 << 16), 60)
+        listener.before = first
+        with await attached(tmp_path) as observer:
+            greeting = await asyncio.wait_for(loop.sock_recv(observer, 5), 60)
+        sessions = len(tap.sessions)
+        tap.close()
+        return greeting, sessions
+
+    greeting, sessions = run(scenario)
+    assert greeting[4:5] == bytes([Kind.HELLO])
+    assert sessions == 1
 
 
 def test_a_client_is_not_told_to_go_before_its_first_call(tmp_path: Path) -> None:
