@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := $(or $(VIRTUAL_ENV),.venv)
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-compiled compiled wheel fuzz soak bench bench-quick simulate lint docs format protos interop-environments clean help
+.PHONY: demo test test-compiled compiled wheel fuzz soak bench bench-quick simulate lint docs format protos lock clean help
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'

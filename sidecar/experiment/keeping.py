@@ -43,7 +43,6 @@ class Keeping:
         self._keeper = keeper
         self.why_not = why_not
         self.instance = f"{instance}-{keeper.identity}" if keeper else ""
-        self._gap: Gap | None = None
 
     @property
     def state(self) -> StoreState | None:

@@ -60,11 +60,8 @@ class Codec:
             return {"b": base64.b64encode(value).decode()}
         if kind is set or kind is frozenset:
             return {"s" if kind is set else "f": sorted((self.plain(i) for i in value), key=repr)}
-        if kind is np.ndarray and value.dtype.kind in "biuf":
-            data = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
-            return {"a": [value.dtype.str, list(value.shape), data]}
-        if isinstance(value, np.generic):
-            return {"g": [value.dtype.str, base64.b64encode(value.tobytes()).decode()]}
+        if kind.__module__ == "numpy":
+            return self._of_numpy(value)
         if kind.__module__.startswith(_HOUSE):
             named = f"{kind.__module__.removeprefix(_HOUSE)}:{kind.__qualname__}"
             if isinstance(value, Enum):
@@ -73,6 +70,14 @@ class Codec:
                 return {"n": [named, *(self.plain(item) for item in value)]}
             return {"c": [named, self.attributes(value)]}
         raise TypeError(f"{kind.__module__}.{kind.__qualname__} cannot be kept")
+
+    def _of_numpy(self, value: Any) -> Any:
+        if type(value) is np.ndarray and value.dtype.kind in "biuf":
+            data = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
+            return {"a": [value.dtype.str, list(value.shape), data]}
+        if isinstance(value, np.generic):
+            return {"g": [value.dtype.str, base64.b64encode(value.tobytes()).decode()]}
+        raise TypeError(f"numpy.{type(value).__qualname__} cannot be kept")
 
     def attributes(self, thing: object) -> dict[str, Any]:
         """Every attribute of an instance, written."""

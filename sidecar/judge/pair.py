@@ -12,18 +12,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sidecar.call import CallKey
 from sidecar.compare.result import Comparison, Outcome
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from sidecar.judge.distributions import Drawn
     from sidecar.judge.shown import Shown
     from sidecar.judge.times import Timed
 
-Value: TypeAlias = float | str | NDArray[np.generic]
-Values: TypeAlias = Mapping[str, tuple[Value | None, Value | None]]
+Value: TypeAlias = "float | str | NDArray[np.generic]"
+Values: TypeAlias = "Mapping[str, tuple[Value | None, Value | None]]"
 """(production's, shadow's) by output name, for the outputs that decisions and labels are about."""
 
 DEADLINE_EXCEEDED = 4

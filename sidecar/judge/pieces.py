@@ -254,7 +254,9 @@ def _packed(name: str, level: Level) -> Any:
     """A window of blocks as one table: hundreds of rows, and written often."""
     if name == "_rows":
         return {}
-    return level.table if name == "_packed" else getattr(level, name)
+    if name == "_packed" and not level.is_empty:
+        return level.table
+    return getattr(level, name)
 
 
 def _set(codec: Codec, thing: object, attributes: Mapping[str, Any]) -> None:

@@ -80,7 +80,7 @@ def test_with_room_nothing_is_lost_on_the_way(name: str, everything: bool) -> No
     rooms=st.lists(st.sampled_from([PLENTY, 200, 60]), min_size=1, max_size=9),
     draws=st.lists(st.booleans(), min_size=1, max_size=9),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_gaps_and_sampling_lose_calls_but_never_change_one(
     name: str, sizes: list[int], rooms: list[int], draws: list[bool]
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.wire.frames import State, Tally, Walker
@@ -72,7 +72,6 @@ def walk(walker: Walker, pieces: list[Run], *, everything: bool = False) -> list
     return told
 
 
-@settings(deadline=None)
 @given(runs=runs, opened=st.booleans(), cuts=seeds, seed=seeds)
 def test_what_is_copied_is_what_the_slow_walk_copies(
     runs: list[Run], opened: bool, cuts: int, seed: int
@@ -85,7 +84,6 @@ def test_what_is_copied_is_what_the_slow_walk_copies(
     assert (walker.state is State.OPAQUE) == opaque
 
 
-@settings(deadline=None)
 @given(runs=runs, cuts=seeds, follow=st.booleans())
 def test_the_short_way_for_connections_that_are_copied_whole_copies_the_same(
     runs: list[Run], cuts: int, follow: bool
@@ -98,7 +96,6 @@ def test_the_short_way_for_connections_that_are_copied_whole_copies_the_same(
         assert short.at_boundary == long.at_boundary
 
 
-@settings(deadline=None)
 @given(runs=runs, cuts=seeds, seed=seeds, rooms=seeds)
 def test_a_tap_without_room_loses_data_or_sync_and_never_part_of_a_header_block(
     runs: list[Run], cuts: int, seed: int, rooms: int
@@ -138,7 +135,6 @@ def blocks(data: bytes, direction: int) -> list[bytes]:
     return found
 
 
-@settings(deadline=None)
 @given(runs=runs, opened=st.booleans(), cuts=seeds, follow=st.booleans())
 def test_a_blind_walk_counts_the_calls_that_an_observed_one_sees(
     runs: list[Run], opened: bool, cuts: int, follow: bool
@@ -161,7 +157,6 @@ def test_a_blind_walk_counts_the_calls_that_an_observed_one_sees(
     assert (tally.blind_calls, len(seen)) == (counted, counted)
 
 
-@settings(deadline=None)
 @given(runs=runs, cuts=seeds, at=st.integers(0, 100))
 def test_going_blind_anywhere_keeps_the_count_and_the_frame_boundaries(
     runs: list[Run], cuts: int, at: int

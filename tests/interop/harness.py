@@ -112,6 +112,18 @@ def captured_and_replayed(
     return seen.traffic, json.loads(out.read_text())
 
 
+def assert_asked_again_it_agrees(
+    production: str, other: str, send: Callable[[str], Traffic], folder: Path
+) -> None:
+    """A server agrees with what was captured of it in every call, and another version does not."""
+    traffic, result = captured_and_replayed(production, production, send, folder / "c")
+    assert result["calls"] == traffic["calls"] > 0
+    assert result["reports"][0]["outcomes"] == {"equal": traffic["calls"]}
+    assert result["status"] == {"candidate": {"0": traffic["calls"]}}
+    _, result = captured_and_replayed(production, other, send, folder / "d")
+    assert result["reports"][0]["outcomes"]["value"] > 0, "another version is not taken for it"
+
+
 def as_in_example(
     name: str, production: str, shadow: str, send: Callable[[str], Traffic]
 ) -> Shadowed:

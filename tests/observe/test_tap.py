@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.call import Direction
@@ -48,7 +48,6 @@ def test_a_session_is_read_in_order() -> None:
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_records_do_not_depend_on_how_the_stream_is_cut(data: st.DataObject) -> None:
     kinds = st.sampled_from([Kind.BYTES, Kind.OPAQUE, Kind.STATS])
     records = data.draw(
@@ -118,7 +117,6 @@ def test_a_broken_payload_is_refused_alone() -> None:
 
 
 @given(st.lists(st.binary()))
-@settings(deadline=None)
 def test_arbitrary_bytes_raise_nothing_else(chunks: list[bytes]) -> None:
     with contextlib.suppress(TapError):
         read(HELLO, *chunks)

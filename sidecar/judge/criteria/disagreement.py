@@ -14,18 +14,15 @@ from typing import Literal
 
 from sidecar.fields import Glob
 from sidecar.judge.criteria.base import Plan
-from sidecar.judge.criteria.mean import Mean
-from sidecar.judge.criteria.rate import Rate
-from sidecar.judge.criteria.shapes import Increments, Measurement, Scores
-from sidecar.judge.evidence.bets import Bets
-from sidecar.judge.evidence.interval import Interval
+from sidecar.judge.criteria.rate_or_mean import RateOrMean
+from sidecar.judge.criteria.shapes import Increments
 from sidecar.judge.evidence.mixtures import Side
 from sidecar.judge.evidence.splat import even_edges
 from sidecar.judge.tallies.rates import Disagreements
 from sidecar.judge.tallies.tally import Tally
 
 
-class Disagreement(Rate, Mean):
+class Disagreement(RateOrMean):
     """Do the answers disagree."""
 
     kind: Literal["disagreement"] = "disagreement"
@@ -68,33 +65,9 @@ class Disagreement(Rate, Mean):
                 found += [(name, -weight), (f"w{last}", weight), ("g0", weight)]
         return found, frozenset(Side)
 
-    def claims(self, plan: Plan) -> tuple[Bets, ...]:
-        """See `Criterion.claims`."""
-        return (Mean if plan.net else Rate).claims(self, plan)
-
-    def scored(self, plan: Plan, counted: Increments) -> Scores:
-        """See `Criterion.scored`."""
-        return (Mean if plan.net else Rate).scored(self, plan, counted)
-
-    def with_lost(self, plan: Plan, cell: Mapping[str, float], calls: float) -> Mapping[str, float]:
-        """See `Criterion.with_lost`."""
-        return (Mean if plan.net else Rate).with_lost(self, plan, cell, calls)
-
-    def with_worst(
-        self, plan: Plan, cell: Mapping[str, float], calls: float
-    ) -> Mapping[str, float]:
-        """See `Criterion.with_worst`."""
-        return (Mean if plan.net else Rate).with_worst(self, plan, cell, calls)
-
-    def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
-        """See `Criterion.measure`."""
-        shape = Mean if plan.net else Rate
-        return shape.measure(self, plan, cell, scale)
-
-    def interval(self, plan: Plan, cell: Mapping[str, float], alpha: float) -> Interval | None:
-        """See `Criterion.interval`."""
-        shape = Mean if plan.net else Rate
-        return shape.interval(self, plan, cell, alpha)
+    def is_mean(self, plan: Plan) -> bool:
+        """See `RateOrMean.is_mean`."""
+        return plan.net
 
     def control_rate(self, plan: Plan, cell: Mapping[str, float]) -> float | None:
         """See `Criterion.control_rate`: what was taken off the shadow's own rate."""

@@ -1,7 +1,7 @@
 """Bounds on latency quantiles, and evidence about their ratio, from logarithmic buckets.
 
 Rule: only ranks at bucket bounds are used, which the buckets know exactly; between bounds every
-rounding goes against the claim. Counterpart: `evidence.rate_evidence`, applied to the share of
+rounding goes against the claim. Counterpart: `mixtures.rate_evidence`, applied to the share of
 calls that took longer than a bound.
 
 Why one may look over all bounds x at once: the evidence that the p-quantile is at most x grows
@@ -56,6 +56,8 @@ def quantile_estimate(
     counts: Mapping[int, float], p: float, upper: Callable[[int], float] = upper_ns
 ) -> float | None:
     """The p-quantile as the upper bound of the bucket it falls into; None without calls."""
+    if not any(count > 0 for count in counts.values()):
+        return None
     bounds, n, above = _tail(counts, upper)
     reached = bounds[n - above >= p * n * (1 - 1e-12)]
     return float(reached[0]) if n and reached.size else None

@@ -2,7 +2,7 @@
 
 Rule: a score between two edges is shared between them so that the mean stays exact. Evidence
 computed from the edges never exceeds that of the scores themselves, because the logarithm of a
-bet's payoff is concave (Jensen). Counterpart: `evidence.mean_evidence`.
+bet's payoff is concave (Jensen). Counterpart: `mixtures.mean_evidence`.
 """
 
 from __future__ import annotations
