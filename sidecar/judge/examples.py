@@ -77,11 +77,11 @@ class Examples:
         self._worst[key], self._sample[key] = kept
 
 
-def _first(entry: tuple[float, float, Example]) -> tuple[float, float]:
+def _first(entry: Any) -> tuple[Any, Any]:
     return entry[0], entry[1]
 
 
-def _push(heap: list[Any], entry: tuple[float, float, Example], size: int) -> None:
+def _push(heap: list[Any], entry: Any, size: int) -> None:
     """Keep the largest entries; one of equal order and identity is the same call."""
     if size <= 0 or any(entry[:2] == kept[:2] for kept in heap):
         return
