@@ -2,7 +2,7 @@
 
 Rule: nothing here waits, and a record is put down in two parts and picked up with all the others:
 what a read of production's costs the tap is two entries in a list. Whoever adds has seen that there
-is room. Counterpart: `tap`, whose session sends it.
+is room. Counterpart: `session`, which sends it.
 """
 
 from __future__ import annotations
