@@ -83,7 +83,7 @@ class Judging:
         self._repeats = Repeats(self.settings.repeats_within)
         self._reader = PairReader(settings, comparer, self._control)
         self._fractions = {s.name: s.fraction for s in settings.shadows}
-        self.blind = BlindCalls()
+        self.blind = BlindCalls(settings.observer.processes)
         self._passed: tuple[int, int] | None = None  # bytes, and unreadable ones, as last told
         self._ledger = ledger
         self._numbers = self.keeping.numbers()
