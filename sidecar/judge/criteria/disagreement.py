@@ -9,20 +9,17 @@ production's, is none (strange: how many told another), for it does not tell wha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Literal
 
 from sidecar.fields import Glob
 from sidecar.judge.criteria.base import Plan
-from sidecar.judge.criteria.counting import UNREADABLE, score_of, splatted
-from sidecar.judge.criteria.rate import Rate
 from sidecar.judge.criteria.rate_or_mean import RateOrMean
 from sidecar.judge.criteria.shapes import Increments
 from sidecar.judge.evidence.mixtures import Side
 from sidecar.judge.evidence.splat import even_edges
-from sidecar.judge.pair import JudgedPair
-from sidecar.judge.ranges import Ranges
+from sidecar.judge.tallies.rates import Disagreements
+from sidecar.judge.tallies.tally import Tally
 
 
 class Disagreement(RateOrMean):
@@ -41,28 +38,16 @@ class Disagreement(RateOrMean):
         edges = even_edges(-heaviest, 1.0, also=(0.0, 1.0 - heaviest))
         return Plan(self, control_fraction, net=True, edges=edges)
 
-    def count(self, plan: Plan, pair: JudgedPair, ranges: Ranges) -> Increments:
-        """See `Criterion.count`."""
-        mean = self.score == "mean"
-        score = score_of(pair.comparison, self.outputs, mean=mean)
-        if score is None:
-            return []
-        counted = [("n", 1.0), ("k", score)] if score else [("n", 1.0)]
-        if not plan.net:
-            return counted
-        control, drawn = pair.control, pair.control_times is not None
-        if pair.control_is_another:
-            counted.append(("strange", 1.0))
-        elif control is not None and control.outcome not in UNREADABLE:
-            floor = score_of(control, self.outputs, mean=mean) or 0.0
-            counted.append(("controls", 1.0))
-            return counted + splatted(score - floor / plan.control_fraction, plan.edges)
-        elif control is None and not drawn:
-            return counted + splatted(score, plan.edges)
-        # It was asked and gave no answer: for PASS that excuses nothing, for FAIL everything.
-        best = score - 1 / plan.control_fraction
-        counted += [(f"w{name}", weight) for name, weight in splatted(score, plan.edges)]
-        return counted + [(f"g{name}", weight) for name, weight in splatted(best, plan.edges)]
+    def tally(self, plan: Plan) -> Tally:
+        """See `Criterion.tally`."""
+        return Disagreements(
+            self.methods,
+            self.outputs,
+            mean=self.score == "mean",
+            net=plan.net,
+            control_fraction=plan.control_fraction,
+            edges=plan.edges,
+        )
 
     def unread(self, plan: Plan, counted: Increments) -> tuple[Increments, frozenset[Side]]:
         """See `Criterion.unread`; a control's bytes that differ may have excused too much."""
@@ -79,14 +64,6 @@ class Disagreement(RateOrMean):
             elif name.isdigit() and plan.edges[int(name)]:
                 found += [(name, -weight), (f"w{last}", weight), ("g0", weight)]
         return found, frozenset(Side)
-
-    def magnitude(self, plan: Plan, pair: JudgedPair, counted: Increments) -> float:
-        """See `Criterion.magnitude`: of calls that disagree alike, those further apart first."""
-        share = Rate.magnitude(self, plan, pair, counted)
-        if not share:
-            return share
-        scores = [o.score for o in pair.comparison.outputs]
-        return share + (math.fsum(scores) / len(scores) if scores else 1.0)
 
     def is_mean(self, plan: Plan) -> bool:
         """See `RateOrMean.is_mean`."""

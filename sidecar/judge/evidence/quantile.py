@@ -11,24 +11,13 @@ with x, so that if any x below the true quantile ever crossed, the largest would
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from sidecar.judge.evidence.histogram import EDGES_NS
+from sidecar.judge.evidence.histogram import EDGES_NS, LAST
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Floats, Side, rate_evidence, threshold
-
-LAST = len(EDGES_NS) - 1  # ten minutes; slower calls are counted as if they took as long
-
-
-def bucket(latency_ns: float) -> int:
-    """The bucket of a latency, as `Histogram` has it: above one edge, at or below the next.
-
-    Bucket 0 also holds everything faster, the last one everything slower.
-    """
-    return min(LAST, bisect_left(EDGES_NS, latency_ns))
 
 
 def upper_ns(index: int) -> float:
