@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := $(or $(VIRTUAL_ENV),.venv)
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-compiled compiled wheel fuzz soak bench bench-quick simulate lint docs format protos interop-environments clean help
+.PHONY: demo test test-compiled compiled wheel fuzz soak bench bench-quick simulate lint docs format protos lock clean help
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -47,7 +47,7 @@ test-compiled: $(COMPILED)/.done ## Unit, law and scenario tests of the compiled
 	$(AS_COMPILED) TESTED_BUILD=compiled $(BIN)/python -m pytest --import-mode=append \
 	  -o cache_dir=build/pytest -m 'not interpreted' $(or $(ARGS),$(TESTS_COMPILED))
 
-TESTS_COMPILED := tests/test_build.py tests/compare tests/experiment tests/http2 tests/observe \
+TESTS_COMPILED := tests/test_build.py tests/compare tests/experiment tests/http2 tests/judge tests/observe \
   tests/tee tests/telemetry tests/wire tests/fuzz tests/scenarios
 
 wheel: $(COMPILED)/.done ## Both wheels in dist/: compiled for this Python, and plain for any

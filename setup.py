@@ -29,9 +29,21 @@ COMPILED = {
     "sidecar/tee/*.py": "each call to a shadow",
     "sidecar/telemetry/*.py": "each call's trace context; the spans of those that are told",
     "sidecar/experiment/*.py": "the life of a call",
+    "sidecar/judge/judge.py": "each compared call is counted",
+    "sidecar/judge/held.py": "with `judge`",
+    "sidecar/judge/pair.py": "made for each compared call",
+    "sidecar/judge/times.py": "found for each",
+    "sidecar/judge/levels.py": "asked for each, and learns from it",
+    "sidecar/judge/block_cells.py": "each adds to its blocks",
+    "sidecar/judge/examples.py": "each may be one",
+    "sidecar/judge/tallies/*.py": "each is counted for every criterion",
+    "sidecar/judge/criteria/counting.py": "with `tallies`",
+    "sidecar/judge/evidence/splat.py": "with `tallies`",
+    "sidecar/judge/evidence/effective.py": "each request's digest",
+    "sidecar/judge/evidence/histogram.py": "each one's latencies",
 }
-"""What is done for each call, but for `judge/`: what decides runs as it was proven, as Python. It
-counts a call in some microseconds, and the rest of it is for people who ask."""
+"""What is done for each call. Of `judge/` only what counts: what decides runs as it was proven, as
+Python, and is asked about once a second."""
 
 AS_PYTHON = {
     "*/__init__.py": "nothing in it runs for a call",
@@ -39,12 +51,7 @@ AS_PYTHON = {
     "*/settings.py": "pydantic makes its models of annotations at run time",
     "sidecar/compare/readers/reflection.py": "an async generator, which mypyc does not know",
     "sidecar/compare/rules/json.py": "numbers of any size: an int beyond any float is a TypeError",
-    "sidecar/experiment/epoch.py": "kept by the names of its attributes, which compiled ones hide",
-    "sidecar/experiment/timeline.py": "the same",
-    "sidecar/experiment/row.py": "the same",
-    "sidecar/experiment/judged.py": "with `row`",
-    "sidecar/experiment/keeping.py": "with `row`",
-    "sidecar/tee/client.py": "with `dial`",
+    "sidecar/experiment/keeping.py": "about once a second",
     "sidecar/tee/dial.py": "once a connection; compiled, a handshake fails after one that failed",
     "sidecar/tee/sealed.py": "with `dial`",
     "sidecar/telemetry/exporter.py": "a thread of its own; __thread is a word of C's",
@@ -71,7 +78,7 @@ def extensions() -> list[object]:
 
     # Types are checked by `make lint`; here what a module imports may be absent.
     checking = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
-    return [
+    found = [
         extension
         for group, patterns in (("wire", WIRE), ("observer", COMPILED))
         for extension in mypycify(
@@ -82,6 +89,11 @@ def extensions() -> list[object]:
             group_name=f"shadow_sidecar_{group}",
         )
     ]
+    for extension in found:
+        # Sums are those of Python to the last bit: a compiler may fuse a product and a sum into one
+        # rounding, where the machine can (aarch64).
+        extension.extra_compile_args.append("-ffp-contract=off")
+    return found
 
 
 setup(ext_modules=extensions())

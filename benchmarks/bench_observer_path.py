@@ -44,6 +44,7 @@ from sidecar.experiment.session import READ_BYTES, Session
 from sidecar.http2.frames import PREFACE
 from sidecar.judge.pair import JudgedPair
 from sidecar.log import Log
+from sidecar.run.observer import spare_the_collector
 from sidecar.settings.sources import load
 from sidecar.telemetry.pairs import PairSpans
 from sidecar.wire.records import VERSION, Kind, record
@@ -178,6 +179,7 @@ async def measure(  # noqa: PLR0915 - from the first call to the last
     session = Session(experiment.connections, Log("bench"))
     wire = Wire(flags.streams, flags.size, flags.sample, traced=flags.traced)
     feed(session, wire.hello())
+    spare_the_collector()
     profile = cProfile.Profile(time.thread_time) if flags.profile else None
     rounds = []
     for number in range(flags.rounds + 1):  # the first warms up

@@ -81,7 +81,7 @@ def from_outside(name: str, policy: int, nice: int) -> Way:
                     os.setpriority(os.PRIO_PROCESS, int(task.name), nice)
             yield it
 
-    return Way(name, opened, 1.0)
+    return Way(name, opened)
 
 
 def in_group(priority: str) -> Way:
@@ -98,7 +98,7 @@ def in_group(priority: str) -> Way:
                 move(pid, observers)
             yield it
 
-    return Way(f"{priority}, in a group", opened, 1.0)
+    return Way(f"{priority}, in a group", opened)
 
 
 def beside(

@@ -43,7 +43,6 @@ class Way:
 
     name: str
     open: Open
-    mirrored: float = 0.0  # share of the calls that the shadow gets
 
 
 def direct() -> Way:
@@ -84,7 +83,7 @@ def sidecar(
             yield standing(it)
 
     title = "shadow-sidecar" if build == "compiled" else "shadow-sidecar as Python"
-    return Way(name or f"{title}, {fraction:.0%}", opened, fraction)
+    return Way(name or f"{title}, {fraction:.0%}", opened)
 
 
 def standing(it: stack.Sidecar) -> Standing:
@@ -133,7 +132,7 @@ def envoy_http(fraction: float) -> Way:
             yield Standing(it.address, (it.process.pid,), (), lambda: it.counter(answered))
 
     name = f"Envoy, HTTP mirror, {fraction:.0%}" if fraction else "Envoy, HTTP"
-    return Way(name, opened, fraction)
+    return Way(name, opened)
 
 
 NGINX = """
@@ -183,7 +182,7 @@ def nginx(*, mirror: bool) -> Way | None:
                 process.wait_until(accepts(f"127.0.0.1:{port}"))
                 yield Standing(f"127.0.0.1:{port}", (process.pid,))
 
-    return Way("nginx, gRPC mirror" if mirror else "nginx, gRPC", opened, float(mirror))
+    return Way("nginx, gRPC mirror" if mirror else "nginx, gRPC", opened)
 
 
 HAPROXY = """

@@ -1,12 +1,15 @@
 """The nouns that travel between the packages: a call's events, an observation, a skip reason.
 
-Everything here is immutable and has no behaviour beyond naming things. Times are nanoseconds of
-the machine's monotonic clock (CLOCK_MONOTONIC, the same for every process on one host), so that
-the wire's stamps and the observer's can be subtracted; they become wall-clock time only in spans.
+Nobody changes what is here, and it has no behaviour beyond naming things. What is made for each
+call and only looked at is a class with a constructor of its own: compiled, one is made in a tenth
+of the time that a named tuple takes. Times are nanoseconds of the machine's monotonic clock
+(CLOCK_MONOTONIC, the same for every process on one host), so that the wire's stamps and the
+observer's can be subtracted; they become wall-clock time only in spans.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import NamedTuple, TypeAlias
 
@@ -119,12 +122,16 @@ class Started(NamedTuple):
     calls: int = 1
 
 
-class Requested(NamedTuple):
+@dataclass(slots=True, init=False)
+class Requested:
     """The client has half-closed: the request is complete. Messages are decompressed."""
 
     key: CallKey
     messages: tuple[bytes, ...]
     ended_ns: int
+
+    def __init__(self, key: CallKey, messages: tuple[bytes, ...], ended_ns: int) -> None:
+        self.key, self.messages, self.ended_ns = key, messages, ended_ns
 
 
 class Observation(NamedTuple):
@@ -160,11 +167,15 @@ class Observation(NamedTuple):
         return max(0, self.last_message_ns - self.first_message_ns) // (len(self.messages) - 1)
 
 
-class Answered(NamedTuple):
+@dataclass(slots=True, init=False)
+class Answered:
     """Production's answer is complete (trailers, or the reset or loss that stood in for them)."""
 
     key: CallKey
     observation: Observation
+
+    def __init__(self, key: CallKey, observation: Observation) -> None:
+        self.key, self.observation = key, observation
 
 
 class Lost(NamedTuple):

@@ -47,46 +47,44 @@ MESSAGES: Final = pa.list_(pa.binary())
 TIME: Final = pa.timestamp("us", "UTC")
 
 _COLUMNS: Final = (
-    # name, type, whether it may be null, meaning
-    ("experiment", pa.string(), False, "the experiment's name"),
-    ("call", pa.string(), False, "the call within one sidecar's life; its rows share it"),
-    ("time", TIME, False, "the request's headers were read"),
-    ("request_ms", pa.float64(), False, "from then until the request was complete"),
-    ("timeout_ms", pa.float64(), True, "the caller's deadline"),
-    ("method", pa.string(), False, "as in :path"),
-    ("peer", pa.string(), False, "the client's address"),
-    ("correlation_id", pa.string(), True, "what a label names the call by"),
-    ("trace_id", pa.string(), True, "the trace of production's call"),
-    ("shadow_trace_id", pa.string(), True, "the trace of the shadow's call"),
-    ("shadow", pa.string(), False, "the name of the receiver"),
-    ("role", pa.string(), False, "shadow or control"),
-    ("outcome", pa.string(), False, "equal, value, shadow_error, ...: the worst of the outputs"),
-    ("agrees", pa.bool_(), False, "whether nothing speaks against the shadow"),
-    ("detail", pa.string(), False, "one line for people"),
-    ("reader", pa.string(), False, "the payload reader"),
-    ("differences", DIFFERENCES, False, "the outputs that do not agree"),
-    ("scores", SCORES, False, "the call's score in each criterion that has one of a call"),
-    ("slices", FIELDS, False, "where the call belongs"),
-    ("production_status", pa.int32(), False, "gRPC status code"),
-    ("production_detail", pa.string(), False, "grpc-message"),
-    ("production_latency_ms", pa.float64(), False, "from the complete request to the last byte"),
-    ("production_version", pa.string(), True, "name:version of the model"),
-    ("production_headers", FIELDS, False, "initial metadata, as far as it was asked for"),
-    ("production_trailers", FIELDS, False, "likewise"),
-    ("production_messages", MESSAGES, True, "the answer, decompressed; null: not captured"),
-    ("shadow_status", pa.int32(), False, "as production's"),
-    ("shadow_detail", pa.string(), False, ""),
-    ("shadow_latency_ms", pa.float64(), False, ""),
-    ("shadow_wait_ms", pa.float64(), True, "from the complete request until the copy went out"),
-    ("shadow_version", pa.string(), True, ""),
-    ("shadow_headers", FIELDS, False, ""),
-    ("shadow_trailers", FIELDS, False, ""),
-    ("shadow_messages", MESSAGES, True, ""),
-    ("metadata", FIELDS, False, "the request's, as far as it was asked for"),
-    ("request_messages", MESSAGES, True, "the request, decompressed; null: not captured"),
+    # name, type, whether it may be null
+    ("experiment", pa.string(), False),  # the experiment's name
+    ("call", pa.string(), False),  # the call within one sidecar's life; its rows share it
+    ("time", TIME, False),  # the request's headers were read
+    ("request_ms", pa.float64(), False),  # from then until the request was complete
+    ("timeout_ms", pa.float64(), True),  # the caller's deadline
+    ("method", pa.string(), False),  # as in :path
+    ("peer", pa.string(), False),  # the client's address
+    ("correlation_id", pa.string(), True),  # what a label names the call by
+    ("trace_id", pa.string(), True),  # the trace of production's call
+    ("shadow_trace_id", pa.string(), True),  # the trace of the shadow's call
+    ("shadow", pa.string(), False),  # the name of the receiver
+    ("role", pa.string(), False),  # shadow or control
+    ("outcome", pa.string(), False),  # equal, value, shadow_error, ...: the worst of the outputs
+    ("agrees", pa.bool_(), False),  # whether nothing speaks against the shadow
+    ("detail", pa.string(), False),  # one line for people
+    ("reader", pa.string(), False),  # the payload reader
+    ("differences", DIFFERENCES, False),  # the outputs that do not agree
+    ("scores", SCORES, False),  # the call's score in each criterion that has one of a call
+    ("slices", FIELDS, False),  # where the call belongs
+    ("production_status", pa.int32(), False),  # gRPC status code
+    ("production_detail", pa.string(), False),  # grpc-message
+    ("production_latency_ms", pa.float64(), False),  # from the complete request to the last byte
+    ("production_version", pa.string(), True),  # name:version of the model
+    ("production_headers", FIELDS, False),  # initial metadata, as far as it was asked for
+    ("production_trailers", FIELDS, False),  # likewise
+    ("production_messages", MESSAGES, True),  # the answer, decompressed; null: not captured
+    ("shadow_status", pa.int32(), False),  # as production's
+    ("shadow_detail", pa.string(), False),
+    ("shadow_latency_ms", pa.float64(), False),
+    ("shadow_wait_ms", pa.float64(), True),  # from the complete request until the copy went out
+    ("shadow_version", pa.string(), True),
+    ("shadow_headers", FIELDS, False),
+    ("shadow_trailers", FIELDS, False),
+    ("shadow_messages", MESSAGES, True),
+    ("metadata", FIELDS, False),  # the request's, as far as it was asked for
+    ("request_messages", MESSAGES, True),  # the request, decompressed; null: not captured
 )
-
-MEANINGS: Final = {name: meaning for name, _, _, meaning in _COLUMNS if meaning}
 
 
 def fixed_schema(what: str = ALL) -> pa.Schema:
@@ -96,11 +94,6 @@ def fixed_schema(what: str = ALL) -> pa.Schema:
         what: which pairs are written (`capture.what`).
     """
     return pa.schema(
-        [pa.field(name, kind, nullable) for name, kind, nullable, _ in _COLUMNS],
+        [pa.field(name, kind, nullable) for name, kind, nullable in _COLUMNS],
         metadata={VERSION_KEY: str(VERSION).encode(), WHAT_KEY: what.encode()},
     )
-
-
-def is_typed(name: str) -> bool:
-    """Whether a column is that of a chosen input or output."""
-    return name.startswith((INPUT, PRODUCTION, SHADOW))

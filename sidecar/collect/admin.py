@@ -6,15 +6,12 @@ Counterparts: `collector`; `serve.grpc`, a pod's own, which listens and shuts th
 
 from __future__ import annotations
 
-from google.protobuf.json_format import ParseDict
-from google.protobuf.struct_pb2 import Struct
 from grpc import StatusCode
 
 from sidecar.collect.collector import Collector
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
 from sidecar.pb.shadow.v1 import admin_pb2_grpc
-from sidecar.report.as_json import to_json
-from sidecar.serve.convert import STATES, counts_message
+from sidecar.serve.convert import counts_message, report_message
 from sidecar.serve.grpc import Context
 
 
@@ -37,12 +34,7 @@ class ServiceAdmin(admin_pb2_grpc.AdminServicer):
         name = request.shadow or next(iter(reports))
         if name not in reports:
             await context.abort(StatusCode.NOT_FOUND, f"no shadow is called {name!r}: {names}")
-        report = reports[name]
-        return pb.GetReportResponse(
-            state=STATES[report.state],
-            reason=report.verdict.reason,
-            report=ParseDict(to_json(report), Struct()),
-        )
+        return report_message(reports[name])
 
     async def GetCounts(  # noqa: N802
         self, request: pb.GetCountsRequest, context: Context

@@ -1,4 +1,4 @@
-"""The API server, asked with the pod's own account. Counterparts: `cluster`, `kube.api`."""
+"""The API server, asked with the pod's own account. Counterparts: `cluster`; `kube`."""
 
 from __future__ import annotations
 

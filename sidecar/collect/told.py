@@ -23,7 +23,6 @@ from sidecar.serve.convert import part_of_message
 
 FUTURE_SECONDS = 300.0  # clocks may differ by so much
 MOST_CELLS = 10_000
-ROUNDING = 1e-6  # of a call
 
 
 @dataclass(frozen=True, slots=True)

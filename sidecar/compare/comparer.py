@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
-from typing import Final, NamedTuple
+from typing import Final
 
 from sidecar.call import Observation
 from sidecar.compare.joined import joined
@@ -28,15 +28,21 @@ MAX_DETAIL: Final = 200
 _RANK: Final = {outcome: i for i, outcome in enumerate(Outcome)}
 
 
-class Examination(NamedTuple):
+class Examination:
     """A comparison and what was read for it: empty where nothing had to be read, or could be.
 
     The messages hold payload values. They are for slices and labels, and are not kept.
     """
 
-    comparison: Comparison
-    production: tuple[Decoded, ...] = ()
-    shadow: tuple[Decoded, ...] = ()
+    __slots__ = ("comparison", "production", "shadow")
+
+    def __init__(
+        self,
+        comparison: Comparison,
+        production: tuple[Decoded, ...] = (),
+        shadow: tuple[Decoded, ...] = (),
+    ) -> None:
+        self.comparison, self.production, self.shadow = comparison, production, shadow
 
 
 class Comparer:

@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-Array: TypeAlias = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Array: TypeAlias = "npt.NDArray[Any]"
 
 BYTES: Final = "BYTES"
 MAX_OUTPUTS: Final = 4096  # of one message
@@ -24,26 +26,26 @@ MAX_RANK: Final = 64  # numpy's own bound
 
 # Datatypes in the Open Inference Protocol's words, and those that only TensorFlow has.
 # BF16 is not here: numpy has no such type, so its arrays are float32 (see `widen_bfloat16`).
-NUMPY_TYPES: Final[dict[str, np.dtype[Any]]] = {
-    "BOOL": np.dtype(np.bool_),
-    "UINT8": np.dtype("<u1"),
-    "UINT16": np.dtype("<u2"),
-    "UINT32": np.dtype("<u4"),
-    "UINT64": np.dtype("<u8"),
-    "INT8": np.dtype("<i1"),
-    "INT16": np.dtype("<i2"),
-    "INT32": np.dtype("<i4"),
-    "INT64": np.dtype("<i8"),
-    "FP16": np.dtype("<f2"),
-    "FP32": np.dtype("<f4"),
-    "FP64": np.dtype("<f8"),
-    "COMPLEX64": np.dtype("<c8"),
-    "COMPLEX128": np.dtype("<c16"),
-    "QINT8": np.dtype("<i1"),
-    "QUINT8": np.dtype("<u1"),
-    "QINT16": np.dtype("<i2"),
-    "QUINT16": np.dtype("<u2"),
-    "QINT32": np.dtype("<i4"),
+NUMPY_TYPES: Final[dict[str, str]] = {
+    "BOOL": "?",
+    "UINT8": "<u1",
+    "UINT16": "<u2",
+    "UINT32": "<u4",
+    "UINT64": "<u8",
+    "INT8": "<i1",
+    "INT16": "<i2",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "FP16": "<f2",
+    "FP32": "<f4",
+    "FP64": "<f8",
+    "COMPLEX64": "<c8",
+    "COMPLEX128": "<c16",
+    "QINT8": "<i1",
+    "QUINT8": "<u1",
+    "QINT16": "<i2",
+    "QUINT16": "<u2",
+    "QINT32": "<i4",
 }
 
 
@@ -125,7 +127,7 @@ def numbers_from_bytes(name: str, dtype: str, data: bytes) -> Array:
         raise UndecodableError(f"{name}: unknown datatype {dtype[:32]!r}")
     if dtype == "BOOL":  # any byte but 0 is true, and must not make two trues differ
         return _from_buffer(name, np.dtype(np.uint8), data).astype(np.bool_)
-    return _from_buffer(name, numpy_type, data)
+    return _from_buffer(name, np.dtype(numpy_type), data)
 
 
 def _from_buffer(name: str, numpy_type: np.dtype[Any], data: bytes) -> Array:
@@ -148,7 +150,7 @@ def numbers_from_field(name: str, dtype: str, values: Any) -> Array:
         UndecodableError: an integer is beyond its datatype's range.
     """
     wide = np.array(values)  # protobuf 7 hands its buffer over at once
-    target = NUMPY_TYPES[dtype]
+    target = np.dtype(NUMPY_TYPES[dtype])
     if target.kind in "iu" and wide.dtype.kind not in "iub":
         # Protobuf 6 gives single numbers, and from 2**63 on numpy would make floats of them.
         try:

@@ -11,23 +11,22 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
 import numpy as np
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from numpy.typing import NDArray
 
+from sidecar.demo.service import Context, handler
 from sidecar.pb.inference import open_inference_pb2 as oip
 
-SERVICE = "inference.GRPCInferenceService"
 VERSION = "baseline"
 STOP_SECONDS = 1.0
 MAX_ROWS = 1 << 16
 
-Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 _Tensor = oip.ModelMetadataResponse.TensorMetadata
 
 
@@ -130,25 +129,12 @@ class Baseline:
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The service's methods."""
-
-        def unary(function: Callable[..., Awaitable[Any]], request: Any, response: Any) -> Any:
-            return grpc.unary_unary_rpc_method_handler(
-                function, request.FromString, response.SerializeToString
-            )
-
-        return grpc.method_handlers_generic_handler(
-            SERVICE,
-            {
-                "ServerLive": unary(self.live, oip.ServerLiveRequest, oip.ServerLiveResponse),
-                "ServerReady": unary(self.ready, oip.ServerReadyRequest, oip.ServerReadyResponse),
-                "ModelReady": unary(
-                    self.model_ready, oip.ModelReadyRequest, oip.ModelReadyResponse
-                ),
-                "ModelMetadata": unary(
-                    self.metadata, oip.ModelMetadataRequest, oip.ModelMetadataResponse
-                ),
-                "ModelInfer": unary(self.infer, oip.ModelInferRequest, oip.ModelInferResponse),
-            },
+        return handler(
+            live=self.live,
+            ready=self.ready,
+            model_ready=self.model_ready,
+            metadata=self.metadata,
+            infer=self.infer,
         )
 
 

@@ -13,9 +13,8 @@ import json
 import os
 import pickle
 import signal
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
 import numpy as np
@@ -23,10 +22,9 @@ from numpy.typing import NDArray
 
 from sidecar.demo.data import CLASSES, PIXELS
 from sidecar.demo.models import MODEL_NAME, MODELS, Model
+from sidecar.demo.service import Context, handler
 from sidecar.pb.inference import open_inference_pb2 as oip
 
-SERVICE = "inference.GRPCInferenceService"
-Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 _Tensor = oip.ModelMetadataResponse.TensorMetadata
 
 
@@ -87,31 +85,12 @@ class InferenceService:
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The service's methods."""
-
-        def unary(function: Callable[..., Awaitable[Any]], request: Any, response: Any) -> Any:
-            return grpc.unary_unary_rpc_method_handler(
-                function, request.FromString, response.SerializeToString
-            )
-
-        return grpc.method_handlers_generic_handler(
-            SERVICE,
-            {
-                "ServerLive": unary(
-                    self.server_live, oip.ServerLiveRequest, oip.ServerLiveResponse
-                ),
-                "ServerReady": unary(
-                    self.server_ready, oip.ServerReadyRequest, oip.ServerReadyResponse
-                ),
-                "ModelReady": unary(
-                    self.model_ready, oip.ModelReadyRequest, oip.ModelReadyResponse
-                ),
-                "ModelMetadata": unary(
-                    self.model_metadata, oip.ModelMetadataRequest, oip.ModelMetadataResponse
-                ),
-                "ModelInfer": unary(
-                    self.model_infer, oip.ModelInferRequest, oip.ModelInferResponse
-                ),
-            },
+        return handler(
+            live=self.server_live,
+            ready=self.server_ready,
+            model_ready=self.model_ready,
+            metadata=self.model_metadata,
+            infer=self.model_infer,
         )
 
 

@@ -12,6 +12,7 @@ of.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +28,13 @@ _BLIND = "session_blind_calls"  # in STATS: since the session began, this observ
 class BlindCalls:
     """What the wire counted of this observer's connections, and was not seen here."""
 
-    def __init__(self) -> None:
+    def __init__(self, observers: int = 1) -> None:
+        """Nothing has been told yet.
+
+        Args:
+            observers: processes that share the wire's connections, each with sessions of its own.
+        """
+        self._alone = observers == 1
         self.total = 0  # calls that were missed, ever
         self._life: object = None  # the wire's
         self._session: object = None
@@ -93,9 +100,16 @@ class BlindCalls:
             elif self._resumed:
                 unknown = self._unknown
             if self._resumed:
-                # Processes in between were killed before they had kept any books.
+                # Processes in between were killed before they had kept any books, in a moment. Of
+                # several observers these may be others' sessions, which they count themselves: of
+                # a day, and not of a moment.
                 later = (ended, hello.get("unattended", {}))
-                missed += sum(int(n) for had in later for s, n in had.items() if int(s) > known)
+                most = math.inf if self._alone else self._unknown
+                missed += int(
+                    sum(
+                        min(int(n), most) for had in later for s, n in had.items() if int(s) > known
+                    )
+                )
         self._life, self._session = hello.get("life"), hello.get("session")
         self._blind = self._answered = self._at_last = self._unknown = 0
         self._lost = self._resumed = False

@@ -96,6 +96,7 @@ class Connections:
             conn, about["peer"], self._seen, self._limits, self._budget, self._harmless.timing
         )
         self._spans.upstream(conn, about["upstream"])
+        self._wire.busy.set()
 
     def copied(self, conn: int, direction: Direction, data: Chunk, now_ns: int) -> None:
         connection = self._open.get(conn)

@@ -32,6 +32,11 @@ class OutputCounts:
     differ: dict[str, int] = field(default_factory=dict)  # by `Outcome`
     largest: float = 0.0  # the largest score, in [0, 1]
 
+    @classmethod
+    def blank(cls) -> OutputCounts:
+        """See `judge.codec`."""
+        return cls()
+
     @property
     def differing(self) -> int:
         """Calls in which it differed."""
@@ -121,6 +126,11 @@ class BoundedCounts:
     def __init__(self, most: int) -> None:
         self.counts: dict[str, int] = {}
         self._most = most
+
+    @classmethod
+    def blank(cls) -> BoundedCounts:
+        """See `judge.codec`."""
+        return cls(0)
 
     def count(self, name: str) -> None:
         """Count one."""

@@ -24,10 +24,9 @@ from sidecar.experiment.row_labels import RowLabels
 from sidecar.judge.counts import Coverage
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
-from sidecar.judge.pair import JudgedPair
+from sidecar.judge.pair import JudgedPair, identity_of
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.versions import GONE_NS, Known, current, told_by
-from sidecar.judge.worst import identity_of
 
 MOST_ROWS = 16
 CROWDED = "version_crowded"  # why calls are lost whose versions there is no room for

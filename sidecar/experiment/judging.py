@@ -1,16 +1,14 @@
 """The judge in the running observer: each finished call is told to its shadows' judges.
 
-Rule: a call is only counted here. Evidence is evaluated when somebody asks, and now and then so
-that decisions latch and a budget that is used up ends its shadow; never for a call. Nothing raises
-on the data path. Counterparts: `app`, which calls; `pair_reader`, which reads a call for the judge;
-`blind`, which counts those that only the wire saw; `judged`, one shadow's experiments; `keeping`,
-which brings them from the store and to it; `judge`, which is pure.
+Rule: a call is only counted here. Nothing raises on the data path. Counterparts: `app`, which
+calls; `pair_reader`, which reads a call for the judge; `blind`, which counts those that only the
+wire saw; `judged`, one shadow's experiments; `keeping`, which brings them from the store;
+`sweeping`, which evaluates and keeps them; `judge`, which is pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from time import thread_time_ns
 from typing import TYPE_CHECKING, Any
 
 from sidecar.call import CallKey
@@ -23,6 +21,7 @@ from sidecar.experiment.keeping import Keeping, digest_of
 from sidecar.experiment.ledger import Ledger
 from sidecar.experiment.pair_reader import PairReader
 from sidecar.experiment.row import Row
+from sidecar.experiment.sweeping import Sweeping
 from sidecar.judge.judge import Judge
 from sidecar.judge.labels import Label
 from sidecar.judge.pair import JudgedPair
@@ -37,9 +36,6 @@ if TYPE_CHECKING:
 
 SIDES = ("client", "server")
 NOT_JUDGED = "not_judged"  # why a call is lost that we cannot count: a defect of ours
-SWEEP_NS = 900_000_000  # a sweep is asked for about once a second
-AT_REST_NS = 10_000_000_000  # between two evaluations while no call and no label comes
-EVALUATE_SHARE = 200  # evaluating takes at most one part in so many of a core's time
 
 
 class Judging:
@@ -87,12 +83,10 @@ class Judging:
         self._repeats = Repeats(self.settings.repeats_within)
         self._reader = PairReader(settings, comparer, self._control)
         self._fractions = {s.name: s.fraction for s in settings.shadows}
-        self.blind = BlindCalls()
+        self.blind = BlindCalls(settings.observer.processes)
         self._passed: tuple[int, int] | None = None  # bytes, and unreadable ones, as last told
         self._ledger = ledger
         self._numbers = self.keeping.numbers()
-        self._keep_ns = self._evaluate_ns = 0  # when next
-        self._told: tuple[int, int, int] | None = None  # of calls, when it was last evaluated
         self._rules = self._rules_of(settings)
         upstreams = " ".join(sorted({str(route.upstream) for route in settings.wire.routes}))
         self._places = {s.name: (upstreams, str(s.address)) for s in settings.shadows}
@@ -112,6 +106,9 @@ class Judging:
         # The largest share of calls to be compared since the session began: what was in it is told
         # when the next begins, and sampling may have been lowered meanwhile.
         self._most = dict.fromkeys(self.shadows, 0.0)
+        self._sweeping = Sweeping(
+            self.shadows, self._most, self.keeping, ledger, self.blind, now_ns, log
+        )
         self._resumed = bool(resumed)
         if resumed:
             # Where other rules were in force meanwhile, calls in between were counted under those.
@@ -260,13 +257,13 @@ class Judging:
         calls = self.blind.attached(hello)
         self._note(fraction)
         self._miss(calls, fraction, before=True)
-        self._most = dict.fromkeys(self.shadows, 0.0)
+        self._most.update(dict.fromkeys(self.shadows, 0.0))
         self._note(fraction)
         if self._resumed:
             self._resumed = False
             for judged in self.shadows.values():
                 judged.row.away_lost(calls)
-        self._keep(self._now_ns())  # at once: else nobody would know what came after a kill
+        self._sweeping.keep()  # at once: else nobody would know what came after a kill
 
     def detached(self) -> None:
         """No wire is there to tell."""
@@ -305,29 +302,7 @@ class Judging:
 
     def sweep(self) -> None:
         """Keep, and evaluate unless that took long. Called about once a second."""
-        start = self._now_ns()
-        if start >= self._keep_ns:
-            self._keep(start)
-        told = (self._ledger.calls.seen, self._ledger.calls.in_flight, self.blind.total)
-        # While nothing is told only time passes, and evaluating is most of what there is to do.
-        due = self._evaluate_ns if told != self._told else self._evaluate_ns + AT_REST_NS
-        if start < due:
-            return
-        # A PASS may be waiting for what it rests on to be written down.
-        written = not self.keeping.unkept() and all(
-            self.keeping.has(judged.row) for judged in self.shadows.values()
-        )
-        self._told = told if written else None
-        began = thread_time_ns()  # of a core's time: at idle priority, seconds pass meanwhile
-        for judged in self.shadows.values():
-            before = judged.verdict.state
-            verdict = judged.evaluate(start)
-            if verdict.state is not before:
-                self._log.info(
-                    "verdict", shadow=judged.name, state=verdict.state, reason=verdict.reason
-                )
-        took = thread_time_ns() - began
-        self._evaluate_ns = start + max(SWEEP_NS, took * EVALUATE_SHARE)
+        self._sweeping.sweep()
 
     def ended(self, name: str) -> bool:
         """Whether a shadow's budget is used up; a control ends with the last shadow."""
@@ -345,7 +320,7 @@ class Judging:
         Returns:
             See `Judge.label`; of several shadows, of any.
         """
-        self._told = None
+        self._sweeping.look_again()
         now_ns, why = self._now_ns(), ""
         for judged in self.shadows.values():
             if shadow in {None, judged.name}:
@@ -364,21 +339,6 @@ class Judging:
                 judged.follow(digest, now_ns)
                 self._log.info("rules_changed", shadow=name, calls=judged.judge.calls)
 
-    def _keep(self, now_ns: int) -> None:
-        self._keep_ns = now_ns + SWEEP_NS
-        self._write_books(self._ledger.calls.in_flight, self.blind.most_lately())
-        self.keeping.sweep(self.shadows.values(), now_ns)
-
-    def _write_books(self, in_flight: int, unknown: int) -> None:
-        books = self.blind.kept(in_flight)
-        now_ns = self._now_ns()
-        for name, judged in self.shadows.items():
-            judged.account(now_ns)  # else the books would have calls that the row has not
-            told = None if books is None else [*books, self._most[name], unknown]
-            judged.row.has_changed |= judged.row.books != told
-            judged.row.books = told
-
     def close(self) -> None:
         """Keep what was counted to the last call."""
-        self._write_books(0, 0)
-        self.keeping.close(self.shadows.values(), self._now_ns())
+        self._sweeping.close()

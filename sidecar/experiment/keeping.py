@@ -32,18 +32,26 @@ def digest_of(settings: JudgeSettings, control_fraction: float, rules: str) -> s
 class Keeping:
     """What experiments need of a store, or of none."""
 
-    def __init__(self, keeper: Keeper | None, instance: str = "", why_not: str = "") -> None:
+    def __init__(
+        self,
+        keeper: Keeper | None,
+        instance: str = "",
+        why_not: str = "",
+        *,
+        is_full: bool = False,
+    ) -> None:
         """Prepare.
 
         Args:
             keeper: of an open directory; None: nothing is kept.
             instance: names its counts among all pods, together with the file's identity.
             why_not: nothing is kept although it was to be.
+            is_full: for want of room: what stands on the disk may not be known.
         """
         self._keeper = keeper
         self.why_not = why_not
+        self._is_full = is_full
         self.instance = f"{instance}-{keeper.identity}" if keeper else ""
-        self._gap: Gap | None = None
 
     @property
     def state(self) -> StoreState | None:
@@ -122,7 +130,9 @@ class Keeping:
 
     def unkept(self) -> str:
         """Why nothing can be written now; empty while it can, or where nothing is to be kept."""
-        return "" if self._keeper is None else self._keeper.state.error
+        if self._keeper is None:
+            return f"{self.why_not}; restart the observer when there is" if self._is_full else ""
+        return self._keeper.state.error
 
     def sweep(self, shadows: Iterable[Judged], now_ns: int) -> None:
         """Hand over what has changed, and hear of what was ended by hand."""

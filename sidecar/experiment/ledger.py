@@ -2,7 +2,7 @@
 
 Rule (law 3): for every shadow, and for the calls as a whole, seen = compared + the sum over skip
 reasons + in flight, at every moment. A call's fate with a shadow is written once; the first entry
-stands. Counterparts: `app`, which writes, and `telemetry.metrics`, the status page and the judge,
+stands. Counterparts: `app`, which writes, and `serve`, the status page and the judge,
 which read.
 """
 

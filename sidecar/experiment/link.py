@@ -24,6 +24,7 @@ class WireLink:
             resync: ask each session's wire to make the clients of blind connections reconnect.
         """
         self.attached = asyncio.Event()  # set with the first greeting of a wire, and not cleared
+        self.busy = asyncio.Event()  # set with the first connection, and not cleared
         self.fraction = 1.0  # share of new streams that the wire should copy
         self._resync = resync
         self._session: Session | None = None

@@ -7,7 +7,6 @@ calls along.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from sidecar.call import CallKey, Metadata, Observation, SkipReason, Started
 from sidecar.compare.result import Comparison
@@ -18,28 +17,66 @@ from sidecar.judge.pair import JudgedPair, Values
 from sidecar.telemetry.plan import SpanPlan
 
 
-@dataclass(slots=True)
 class Pair:
     """One admitted call on its way: what is known so far, and what is still awaited."""
 
-    call: Started
-    entry: Entry  # its line in the ledger, with one fate for each shadow
-    plan: SpanPlan | None = None
-    request: tuple[bytes, ...] = ()
-    held_bytes: int = 0
-    production: Observation | None = None
-    shadowed: dict[str, Observation] = field(default_factory=dict)
-    compared: dict[str, Comparison] = field(default_factory=dict)
-    skipped: dict[str, SkipReason] = field(default_factory=dict)
-    values: dict[str, Values] = field(default_factory=dict)  # what the judge is about, of both
-    judged: dict[str, JudgedPair] = field(default_factory=dict)  # what the judge was told
-    drawn: dict[str, Drawn] = field(default_factory=dict)  # for distributions, of few calls
-    scores: dict[str, dict[str, float]] = field(default_factory=dict)  # if they are captured
-    sent: dict[str, int] = field(default_factory=dict)  # when a copy went out, monotonic
-    request_id: str = ""
-    is_repeat: bool = False  # of a request that came a moment before
-    weight: float = 1.0  # 1 / the share of the calls that there was time for when it came
-    digest: int | None = None  # of the request, when somebody asked for it
+    __slots__ = (
+        "call",
+        "compared",
+        "digest",
+        "drawn",
+        "entry",
+        "held_bytes",
+        "is_repeat",
+        "judged",
+        "plan",
+        "production",
+        "request",
+        "request_id",
+        "scores",
+        "sent",
+        "shadowed",
+        "skipped",
+        "values",
+        "weight",
+    )
+
+    def __init__(
+        self,
+        call: Started,
+        entry: Entry,
+        *,
+        plan: SpanPlan | None = None,
+        request: tuple[bytes, ...] = (),
+        production: Observation | None = None,
+        weight: float = 1.0,
+    ) -> None:
+        """Begin.
+
+        Args:
+            call: as it was seen.
+            entry: its line in the ledger, with one fate for each shadow.
+            plan: of its spans, and
+            request: its messages, when they are known, and
+            production: what production answered.
+            weight: 1 / the share of the calls that there was time for when it came.
+        """
+        self.call, self.entry, self.weight = call, entry, weight
+        self.plan = plan
+        self.request = request
+        self.held_bytes = 0
+        self.production = production
+        self.shadowed: dict[str, Observation] = {}
+        self.compared: dict[str, Comparison] = {}
+        self.skipped: dict[str, SkipReason] = {}
+        self.values: dict[str, Values] = {}  # what the judge is about, of both
+        self.judged: dict[str, JudgedPair] = {}  # what the judge was told
+        self.drawn: dict[str, Drawn] = {}  # for distributions, of few calls
+        self.scores: dict[str, dict[str, float]] = {}  # if they are captured
+        self.sent: dict[str, int] = {}  # when a copy went out, monotonic
+        self.request_id = ""
+        self.is_repeat = False  # of a request that came a moment before
+        self.digest: int | None = None  # of the request, when somebody asked for it
 
     def undecided(self, name: str) -> bool:
         """Whether this shadow's fate is still open."""

@@ -220,7 +220,8 @@ class Row:
     def evaluate(self, now_ns: int) -> Verdict:
         """Judge what has been counted so far."""
         self.has_changed = True
-        if (self.held or not self._is_kept(self)) and not self.is_decided:
+        waits = self.held or self._unkept() or not self._is_kept(self)
+        if waits and not self.is_decided:
             verdict = self.judge.verdict(now_ns, self.coverage, binding=False)
             if verdict.state is State.PASS and self.held:
                 reason = f"{self.held}: {verdict.reason}"

@@ -95,6 +95,26 @@ class BlockCells:
         for blocks, one in zip(cell, sums, strict=False):
             blocks.add(unix_ns, n, one)
 
+    def add_one(self, key: CellKey, unix_ns: int, n: float, worst: float, best: float) -> None:
+        """Count what one call added to a cell whose criterion has one claim about a mean.
+
+        Done for each call and criterion, so what `BlockSums.add` does first is done here: most
+        calls come in the block that is open.
+        """
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self.of(key)
+        if not cell:
+            return
+        blocks = cell[0]
+        now = blocks._open[0]
+        if now is None or unix_ns // blocks._base_ns != now[0]:
+            blocks.add(unix_ns, n, (worst, best))
+        else:
+            now[1] += n
+            now[2] += worst
+            now[3] += best
+
     def lose(self, calls: float, unix_ns: int, judged: int) -> None:
         """Count calls that should have been compared and were not.
 

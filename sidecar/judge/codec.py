@@ -3,7 +3,8 @@
 Rule: of a class of ours all attributes are written, and all are read again or nothing is: a file
 of another version is an error and never a guess. What follows from the configuration (criteria,
 plans, settings) is written as a name and taken from the one that is in force. Only classes of this
-package are made, without calling anything of theirs. Counterpart: `pieces`, which cuts.
+package are made, without calling anything of theirs but `blank`, which a class that is compiled
+needs. Counterpart: `pieces`, which cuts.
 """
 
 from __future__ import annotations
@@ -59,11 +60,8 @@ class Codec:
             return {"b": base64.b64encode(value).decode()}
         if kind is set or kind is frozenset:
             return {"s" if kind is set else "f": sorted((self.plain(i) for i in value), key=repr)}
-        if kind is np.ndarray and value.dtype.kind in "biuf":
-            data = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
-            return {"a": [value.dtype.str, list(value.shape), data]}
-        if isinstance(value, np.generic):
-            return {"g": [value.dtype.str, base64.b64encode(value.tobytes()).decode()]}
+        if kind.__module__ == "numpy":
+            return self._of_numpy(value)
         if kind.__module__.startswith(_HOUSE):
             named = f"{kind.__module__.removeprefix(_HOUSE)}:{kind.__qualname__}"
             if isinstance(value, Enum):
@@ -72,6 +70,14 @@ class Codec:
                 return {"n": [named, *(self.plain(item) for item in value)]}
             return {"c": [named, self.attributes(value)]}
         raise TypeError(f"{kind.__module__}.{kind.__qualname__} cannot be kept")
+
+    def _of_numpy(self, value: Any) -> Any:
+        if type(value) is np.ndarray and value.dtype.kind in "biuf":
+            data = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
+            return {"a": [value.dtype.str, list(value.shape), data]}
+        if isinstance(value, np.generic):
+            return {"g": [value.dtype.str, base64.b64encode(value.tobytes()).decode()]}
+        raise TypeError(f"numpy.{type(value).__qualname__} cannot be kept")
 
     def attributes(self, thing: object) -> dict[str, Any]:
         """Every attribute of an instance, written."""
@@ -120,7 +126,7 @@ class Codec:
             case "n":
                 return _class(inner[0])._make(self.value(item) for item in inner[1:])
             case "c":
-                thing = object.__new__(_class(inner[0]))
+                thing = _blank(_class(inner[0]))
                 self.restore(thing, inner[1])
                 return thing
         raise ValueError(f"not written by this version: {tag!r}")
@@ -144,7 +150,9 @@ def names_of(thing: object) -> list[str]:
     slots = [
         name
         for kind in type(thing).__mro__
-        for name in _listed(getattr(kind, "__slots__", ()))
+        # A compiled class lists its attributes, and has neither slots nor a dictionary.
+        for listed in ("__slots__", "__mypyc_attrs__")
+        for name in _listed(vars(kind).get(listed, ()))
         if name not in {"__dict__", "__weakref__"}
     ]
     return sorted({*slots, *vars(thing)} if hasattr(thing, "__dict__") else set(slots))
@@ -154,11 +162,17 @@ def _listed(slots: Any) -> tuple[str, ...]:
     return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
+def _blank(kind: Any) -> object:
+    """An instance whose attributes are all to be given: a compiled class makes its own."""
+    return kind.blank() if hasattr(kind, "blank") else object.__new__(kind)
+
+
 def _class(named: str) -> Any:
     module, _, name = named.partition(":")
     found: Any = import_module(_HOUSE + module)
     for part in name.split("."):
         found = getattr(found, part)
-    if not isinstance(found, type) or found.__module__ != _HOUSE + module:
+    # It may have moved since that was written, but not out of the house.
+    if not isinstance(found, type) or not found.__module__.startswith(_HOUSE):
         raise ValueError(f"no class of ours: {named}")
     return found

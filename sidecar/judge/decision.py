@@ -7,14 +7,16 @@ Counterpart: the criteria that are about decisions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from sidecar.fields import Count, Finite, Section
 from sidecar.judge.pair import Value
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Decided: TypeAlias = int | frozenset[int] | tuple[int, ...]
 Edges = Annotated[tuple[Finite, ...], Field(min_length=1, max_length=100)]

@@ -6,55 +6,25 @@ for those that the configuration gives. Counterparts: `judge`, which counts; `pi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count
 
 from sidecar.judge.block_cells import BlockCells
 from sidecar.judge.counts import ALL, Cell, CellKey
 from sidecar.judge.criteria.base import Plan
-from sidecar.judge.criteria.labelled import Decisions, Labelled
+from sidecar.judge.criteria.labelled import Labelled
 from sidecar.judge.evidence.effective import DistinctInputs
-from sidecar.judge.labels import Label, LabelStore
+from sidecar.judge.examples import Examples
+from sidecar.judge.labels import LabelStore
 from sidecar.judge.latches import Latches
 from sidecar.judge.ranges import Ranges
 from sidecar.judge.settings import JudgeSettings
-from sidecar.judge.slices import Place, Slices
+from sidecar.judge.slices import Slices
 from sidecar.judge.verdict import plans_of
-from sidecar.judge.worst import Examples
+from sidecar.judge.waiting import Waiting
 
-MOST_SHOWN = 40  # characters of a label in an error
 _NO_RULES = {"drift", "examples", "worst", "sample", "production_version", "version_metadata"}
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What a label will be joined to."""
-
-    unix_ns: int  # when the call arrived
-    places: tuple[Place, ...]
-    decisions: tuple[tuple[Plan, Labelled, Decisions], ...]
-    weight: float = 1.0  # the call's, in its block
-
-    @property
-    def interest(self) -> float:
-        """How much a label would tell: by how many criteria the call differs."""
-        return math.fsum(
-            2.0 if criterion.required else 1.0
-            for _, criterion, decided in self.decisions
-            if decided.differ
-        )
-
-    def misfit(self, label: Label) -> str:
-        """Why no criterion can use a label."""
-        rows = max((len(decided.production) for _, _, decided in self.decisions), default=0)
-        items = label.value if isinstance(label.value, (list, tuple)) else None
-        what = f"a list of {len(items)}" if items is not None else repr(label.value)[:MOST_SHOWN]
-        kinds = ", ".join(dict.fromkeys(criterion.kind for _, criterion, _ in self.decisions))
-        many = "1 row" if rows == 1 else f"{rows} rows"
-        return f"{kinds} cannot use {what} for a call of {many}"
 
 
 class Held:
@@ -105,6 +75,10 @@ class Held:
         self._everywhere = {
             plan.criterion.name: (CellKey(plan.criterion.name, ALL),) for plan in self._plans
         }
+        self._tallies = [
+            (plan.criterion.tally(plan), plan, self._everywhere[plan.criterion.name])
+            for plan in self._plans
+        ]
         self._epoch = next(self._numbers)
         self._began_ns = self._latest_ns = now_ns
         self._calls = 0

@@ -30,13 +30,15 @@ from sidecar.judge.counts import (
 )
 from sidecar.judge.criteria.base import Plan
 from sidecar.judge.criteria.shapes import Increments, Scores
-from sidecar.judge.held import Held, Waiting
+from sidecar.judge.examples import rank_of
+from sidecar.judge.held import Held
 from sidecar.judge.labels import Label
-from sidecar.judge.pair import JudgedPair
+from sidecar.judge.pair import JudgedPair, identity_of
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.slices import OTHER, Place, named
 from sidecar.judge.verdict import decide
-from sidecar.judge.worst import Example, identity_of, note_of, rank_of
+from sidecar.judge.waiting import Waiting
+from sidecar.judge.worst import Example, Note, note_of
 
 BREAKER_OPEN = SkipReason.BREAKER_OPEN.value
 MOST_KEPT_BACK = 600  # entries, one a second
@@ -72,34 +74,54 @@ class Judge(Held):
             self._inputs.add(pair.request_digest)
         if reader == OPAQUE:
             self._as_bytes[pair.method] = self._as_bytes.get(pair.method, 0) + 1
-        places, gone = self._slices.see(pair.slices, self._latches.slices)
-        for name in gone:
-            self._fold(name)
+        places: list[Place] = []
+        if pair.slices:
+            places, gone = self._slices.see(pair.slices, self._latches.slices)
+            for name in gone:
+                self._fold(name)
         identity = identity_of(pair)
-        rank, note = rank_of(identity), None
         arrived = pair.arrived_ns + self.unix_offset_ns
-        answered = pair.answered
-        by_bytes = reader == OPAQUE and answered and not pair.failed
-        for plan in self._plans:
-            counted = plan.increments(pair, self._ranges) if answered else None
-            if not counted:
+        if pair.answered:
+            self._count_in_all(pair, places, arrived, rank_of(identity), scores)
+        if self._labelled:
+            self._await_label(pair, places, identity, now_ns)
+        if self._kept_back and pair.answered:
+            self._tried(arrived, failed=pair.failed)
+        return True
+
+    def _count_in_all(
+        self,
+        pair: JudgedPair,
+        places: list[Place],
+        arrived: int,
+        rank: int,
+        scores: dict[str, float] | None,
+    ) -> None:
+        """Count a call that production answered for every criterion that is about it."""
+        by_bytes = pair.comparison.reader == OPAQUE and not pair.failed
+        weight, examples, blocks = pair.weight, self._examples, self._blocks
+        note: Note | None = None
+        for tally, plan, everywhere in self._tallies:
+            counted = tally.count(pair, self._ranges)
+            if counted is None:
                 continue
             if scores is not None and (score := plan.score(counted)) is not None:
                 scores[plan.criterion.name] = score
-            bad = plan.magnitude(pair, counted)
-            added = plan.criterion.scored(plan, counted)
-            for key in self._keys(plan, places):
-                self._count(key, counted, added, arrived, pair.weight)
-                if by_bytes and plan.criterion.unread(plan, counted)[0]:
-                    add_all(self._by_bytes.setdefault(key, {}), counted)
-                if self._examples.wants(key, bad, rank):
+            for key in self._keys(plan, places) if places else everywhere:
+                cell = self._cells.get(key)
+                if cell is None:
+                    cell = self._cells[key] = {}
+                add_all(cell, counted.increments)
+                if counted.many is None:
+                    worst, best = counted.worst * weight, counted.best * weight
+                    blocks.add_one(key, arrived, counted.n * weight, worst, best)
+                else:
+                    blocks.add(key, arrived, weighed(counted.many, weight))
+                if by_bytes and plan.criterion.unread(plan, counted.increments)[0]:
+                    add_all(self._by_bytes.setdefault(key, {}), counted.increments)
+                if examples.wants(key, counted.magnitude, rank):
                     note = note or note_of(pair, arrived)
-                    self._examples.add(key, Example(bad, rank, note))
-        if self._labelled:
-            self._await_label(pair, places, identity, now_ns)
-        if self._kept_back and answered:
-            self._tried(arrived, failed=pair.failed)
-        return True
+                    examples.add(key, Example(counted.magnitude, rank, note))
 
     def _tried(self, arrived: int, *, failed: bool) -> None:
         """The shadow was tried again: it tells of the calls that were kept back before.
@@ -370,9 +392,6 @@ def weighed(scores: Scores, weight: float) -> Scores:
     (Horvitz and Thompson, "A generalization of sampling without replacement", 1952).
     """
     n, sums = scores
-    if len(sums) == 1 and len(sums[0]) == 2:  # nearly every kind
-        worst, best = sums[0]
-        return n * weight, ((worst * weight, best * weight),)
     return n * weight, tuple([tuple([x * weight for x in one]) for one in sums])
 
 

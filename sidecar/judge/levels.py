@@ -29,11 +29,12 @@ class Level(NamedTuple):
     high_ns: float
     part: float
 
-    def above(self, ns: float) -> float:
-        """How much of a call that took so long is above the level: 0, 1, or the part."""
-        if ns > self.high_ns:
-            return 1.0
-        return self.part if ns > self.low_ns else 0.0
+
+def part_above(ns: float, low_ns: float, high_ns: float, part: float) -> float:
+    """How much of a call that took so long is above a `Level`: 0, 1, or the part."""
+    if ns > high_ns:
+        return 1.0
+    return part if ns > low_ns else 0.0
 
 
 class _Learning:
@@ -45,6 +46,11 @@ class _Learning:
         self.renew_at = float(first)
         self.level: Level | None = None
 
+    @classmethod
+    def blank(cls) -> _Learning:
+        """See `codec`."""
+        return cls(0)
+
 
 class Levels:
     """Levels by criterion."""
@@ -53,6 +59,11 @@ class Levels:
 
     def __init__(self) -> None:
         self._learning: dict[str, _Learning] = {}
+
+    @classmethod
+    def blank(cls) -> Levels:
+        """See `codec`."""
+        return cls()
 
     def at(self, criterion: str, p: float, reference: int | None) -> Level | None:
         """The level for a call; then learn from the call.

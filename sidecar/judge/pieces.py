@@ -42,6 +42,7 @@ _OF_CONFIGURATION = frozenset(
         "_rules",
         "_numbers",
         "_everywhere",
+        "_tallies",
         "_learned",
         "_weight",
     }
@@ -121,9 +122,10 @@ class Cutter:
     def _cut(self) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
         """Path, a mark that differs when the piece does, and how to make it; None: the mark."""
         judge, codec = self._judge, self._codec
-        for name, value in vars(judge).items():
+        for name in names_of(judge):
             if name in _OF_CONFIGURATION or name in _BY_CELL:
                 continue
+            value = getattr(judge, name)
             at = value + judge.unix_offset_ns if name in _TIMES else value
             yield ("judge", name), codec.plain(at), None
         for key, cell in judge.cells.items():
@@ -168,7 +170,7 @@ _HEAD = [name for name in sorted(BlockSums.__slots__) if name not in _FIXED | {"
 def _of_block_cells(judge: Judge) -> list[str]:
     """What the blocks of all cells have in common, and the configuration does not give."""
     fixed = {"_cells", "_claims", "_plans", "_lengths", "_unseen_seconds"}
-    return [name for name in vars(judge.block_cells) if name not in fixed]
+    return [name for name in names_of(judge.block_cells) if name not in fixed]
 
 
 def codec_of(judge: Judge) -> Codec:
@@ -194,7 +196,7 @@ def restore(judge: Judge, pieces: Mapping[str, Any], now_ns: int) -> None:
     """
     codec = codec_of(judge)
     own = {p.split("/", 1)[1]: v for p, v in pieces.items() if p.startswith("judge/")}
-    expected = set(vars(judge)) - _OF_CONFIGURATION - _BY_CELL
+    expected = set(names_of(judge)) - _OF_CONFIGURATION - _BY_CELL
     if set(own) not in ({"_latches"}, expected):
         differing = ", ".join(sorted(set(own) ^ expected))
         raise ValueError(f"not written by this version: {differing}")
@@ -252,7 +254,9 @@ def _packed(name: str, level: Level) -> Any:
     """A window of blocks as one table: hundreds of rows, and written often."""
     if name == "_rows":
         return {}
-    return level.table if name == "_packed" else getattr(level, name)
+    if name == "_packed" and not level.is_empty:
+        return level.table
+    return getattr(level, name)
 
 
 def _set(codec: Codec, thing: object, attributes: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from typing import Literal, TypeAlias
 
+from sidecar.judge.evidence.histogram import bucket
 from sidecar.judge.pair import ControlTimes, JudgedPair
 
 What: TypeAlias = Literal["answer", "first_message", "message_gap"]
@@ -22,6 +23,29 @@ Times: TypeAlias = tuple[float, float, float, float]
 
 Least and most are equal where it was measured to its end; (0, inf) is where nothing is known.
 """
+
+
+class Timed:
+    """Both sides' time for a call, as every latency criterion asks for it; see `Times`."""
+
+    __slots__ = ("bucket", "least", "most", "shadow_bucket", "shadow_least", "shadow_most")
+
+    def __init__(self, least: float, most: float, shadow_least: float, shadow_most: float) -> None:
+        self.least, self.most = least, most
+        self.shadow_least, self.shadow_most = shadow_least, shadow_most
+        # Of the least, see `evidence.quantile`.
+        self.bucket, self.shadow_bucket = bucket(least), bucket(shadow_least)
+
+
+def timed_of(pair: JudgedPair, what: What, by_control: bool) -> Timed | None:
+    """`times_of`, found once for all criteria."""
+    known = pair.controlled_times if by_control else pair.times
+    if what in known:
+        return known[what]
+    times = times_of(pair, what, by_control)
+    found = None if times is None else Timed(*times)
+    known[what] = found
+    return found
 
 
 def times_of(pair: JudgedPair, what: What, by_control: bool) -> Times | None:
@@ -40,28 +64,35 @@ def times_of(pair: JudgedPair, what: What, by_control: bool) -> Times | None:
         control = pair.control_times
         if control is None:
             return None
-        a: float | None = getattr(control, what)
-        least, most = _between(a, control, what)
+        least, most = _of_control(control, what)
     else:
-        a = pair.production_latency_ns if what == "answer" else _messages(pair, what, 0)
-        least = most = a if a is not None else -1.0
-    b = pair.shadow_latency_ns if what == "answer" else _messages(pair, what, 1)
+        least = most = _of_side(pair, what, 0)
+    if least < 0:
+        return None
     if pair.failed:
         # Its messages may have come in time, for all that is known, and its end did not.
         late = not pair.failed_fast and what == "answer"
-        return None if least < 0 else (least, most, pair.shadow_latency_ns if late else 0, math.inf)
-    if least < 0:
-        return None
+        return least, most, float(pair.shadow_latency_ns) if late else 0.0, math.inf
+    b = _of_side(pair, what, 1)
     # Where the shadow ended without what is to be timed, it never came, for all that is known.
-    return (least, most, 0.0, math.inf) if b is None else (least, most, b, b)
+    return (least, most, 0.0, math.inf) if b < 0 else (least, most, b, b)
 
 
-def _between(value: float | None, control: ControlTimes, what: What) -> tuple[float, float]:
+def _of_control(control: ControlTimes, what: What) -> tuple[float, float]:
+    """Least and most; negative where there is nothing to be timed."""
     if control.failed:
         late = control.late and what == "answer"
-        return (control.answer, math.inf) if late else (0.0, math.inf)
-    return (-1.0, -1.0) if value is None else (value, value)
+        return (float(control.answer), math.inf) if late else (0.0, math.inf)
+    found: int | None = getattr(control, what)
+    value = -1.0 if found is None else float(found)
+    return value, value
 
 
-def _messages(pair: JudgedPair, what: What, side: int) -> int | None:
-    return (pair.first_message_ns if what == "first_message" else pair.message_gap_ns)[side]
+def _of_side(pair: JudgedPair, what: What, side: int) -> float:
+    """How long one side took; negative where there is nothing to be timed."""
+    found: int | None
+    if what == "answer":
+        found = pair.shadow_latency_ns if side else pair.production_latency_ns
+    else:
+        found = (pair.first_message_ns if what == "first_message" else pair.message_gap_ns)[side]
+    return -1.0 if found is None else float(found)

@@ -42,7 +42,6 @@ KSERVE_CONTAINER = "kserve-container"
 KSERVE_MODE = "serving.kserve.io/deploymentMode"
 KNATIVE = ("Service", "Configuration", "Revision")
 SERVERLESS = "Knative does not let native sidecars, host ports and probes through to the pod"
-SELDON_DEPLOYMENT = ("SeldonDeployment", "machinelearning.seldon.io")
 SELDON_CORE = (
     "Seldon Core's own orchestrator stands before the model, in a pod that it makes: label the "
     "Deployment that it has made, and the webhook injects that, with intercept: redirect and "

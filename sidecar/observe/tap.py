@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from sidecar.call import Direction
 from sidecar.http2.frames import cut
@@ -25,7 +26,8 @@ class TapError(Exception):
     """The bytes are not those of a wire; the session cannot go on."""
 
 
-class Record(NamedTuple):
+@dataclass(slots=True, init=False)
+class Record:
     """One record; see `sidecar.wire.records.Kind` for what each kind's payload is.
 
     A large payload is a view of the bytes that were fed, to be used before they are let go of.
@@ -36,6 +38,17 @@ class Record(NamedTuple):
     conn: int
     time_ns: int
     payload: bytes | memoryview
+
+    def __init__(
+        self,
+        kind: Kind,
+        direction: Direction,
+        conn: int,
+        time_ns: int,
+        payload: bytes | memoryview,
+    ) -> None:
+        self.kind, self.direction, self.conn = kind, direction, conn
+        self.time_ns, self.payload = time_ns, payload
 
     @property
     def number(self) -> int:

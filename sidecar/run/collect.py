@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sidecar.run.report import CA, Cert, Key, ServerName, Timeout, reach_by, usage
+from sidecar.run.report import CA, Cert, Key, ServerName, Timeout, TraceURL, reach_by, usage
 
 if TYPE_CHECKING:
     from sidecar.collect.cluster import Cluster
@@ -89,13 +89,7 @@ def collect(
             "one that has none of a name is not missing from its verdict.",
         ),
     ] = False,
-    trace_url: Annotated[
-        str,
-        typer.Option(
-            help="Where the page's links open a trace: http://jaeger:16686/trace/{trace_id}.",
-            metavar="URL",
-        ),
-    ] = "",
+    trace_url: TraceURL = "",
     timeout: Timeout = 5.0,
     ca: CA = None,
     cert: Cert = None,

@@ -2,7 +2,7 @@
 
 Rule: a flag only fills in a setting; what is wrong with any of them is said at once, with exit
 code 2. Both processes are given the same flags. Counterparts: `settings.sources`, which merges them
-with file and environment; `cli`, whose commands have them.
+with file and environment; `commands`, whose commands have them.
 """
 
 from __future__ import annotations

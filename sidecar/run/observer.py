@@ -16,6 +16,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +31,14 @@ from sidecar.experiment.link import WireLink
 from sidecar.experiment.session import attach
 from sidecar.fields import ConfigError
 from sidecar.log import Log
+from sidecar.run.allocator import give_back, one_arena
+from sidecar.run.later import load
 from sidecar.run.state import open_keeping
 from sidecar.serve.bind import bind
+from sidecar.serve.doorman import Doorman
 from sidecar.serve.grpc import STOP_SECONDS, AdminService, serve_admin
+from sidecar.serve.hosts import served_names
+from sidecar.serve.polled import Polled
 from sidecar.serve.token import made, places
 from sidecar.serve.watchers import Watchers
 from sidecar.settings.reload import Reloader
@@ -51,6 +57,8 @@ if TYPE_CHECKING:
 
 SWEEP_SECONDS = 1.0
 ATTACH_SECONDS = 5.0
+GIVE_BACK_SECONDS = 60.0
+CALLS_NEED = ("hpack", "numpy")  # loaded with the first client; the first is needed first
 EXIT_CANNOT_START = 1
 EXIT_CONFIG = 2
 EXIT_BROKEN = 70  # a part has died that the rest is nothing without; as sysexits.h has it
@@ -73,6 +81,7 @@ def main(
         The exit code.
     """
     log = Log("observer")
+    one_arena()
     try:
         return uvloop.run(_run(settings, file, again, on_ready, log))
     except ConfigError as error:
@@ -94,6 +103,17 @@ def page_of(address: str) -> str:
     if isinstance(parsed, Unix) or parsed.host in {"0.0.0.0", "::"}:
         return ""
     return f"http://{address}"
+
+
+def spare_the_collector() -> None:
+    """Let Python's garbage collector look less often.
+
+    What exists now stays, so it need not look at that again. A call makes a hundred objects that
+    are gone with it, without a cycle; looking at those in flight after every 700 new ones was a
+    twentieth of a call. Cycles wait until there are 20,000: a few MiB at most.
+    """
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
 
 
 async def _run(
@@ -146,12 +166,14 @@ async def _run(
         for sock in sockets:
             close_listener(sock)
         raise
-    runner = push = None
+    doorman = push = None
     try:
         answering = asyncio.ensure_future(_answer(experiment, sockets, settings, spans, log, tasks))
         if await _is_first(answering, stop):
-            runner, push = answering.result()
-            gc.freeze()  # what exists now stays; the collector need not look at it again
+            doorman, push = answering.result()
+            gc.collect()
+            spare_the_collector()
+            give_back()  # what was only needed until now
             _follow(tasks, settings, experiment, wire, log)
             tasks.start("configuration", reloader.watch())
             # Whoever waits for "ready" wants the first call seen; a late wire must not stop us.
@@ -167,8 +189,8 @@ async def _run(
         spans.close()
         if push is not None:
             push.close()
-        if runner is not None:
-            await runner.cleanup()
+        if doorman is not None:
+            await doorman.close()
         _close(capture)
     return EXIT_BROKEN if tasks.vital_ended else 0
 
@@ -185,6 +207,8 @@ def _follow(
     tasks.start("tap", session, vital=True)
     tasks.start("sweep", _sweep(experiment), vital=True)
     tasks.start("rest", _rest(experiment))
+    tasks.start("numbers", _numbers(wire))
+    tasks.start("thrift", _thrift())
 
 
 async def _is_first(answering: asyncio.Future[Any], stop: asyncio.Event) -> bool:
@@ -202,30 +226,50 @@ async def _answer(
     spans: PairSpans,
     log: Log,
     tasks: Tasks,
-) -> tuple[AppRunner, Push | None]:
+) -> tuple[Doorman, Push | None]:
     """Answer HTTP, and send metrics where that is asked for.
 
-    What answers takes as long to load as half of all else: who asks early waits in the backlog. It
-    is loaded beside the loop, so that a signal is heard meanwhile, and before calls are looked at:
-    what is read late is shed.
+    Pages and metrics are loaded when somebody wants them: pages beside the loop, so that calls are
+    read meanwhile.
     """
-    for name in ("sidecar.serve.http", "sidecar.serve.metrics"):
-        await asyncio.to_thread(importlib.import_module, name)
-    from sidecar.serve.http import Pages, serve_on
-    from sidecar.serve.metrics import Metrics
+    push = None
+    written = _Written(experiment)
+    if sends_metrics(os.environ):
+        push = _push(written.metrics, spans, log)
+        if push is not None:
+            tasks.start("metrics", push.run())
+    polled = Polled(experiment, written.expose, time.monotonic_ns)
 
-    metrics = Metrics(experiment.state)
-    push = _push(metrics, spans, log)
-    if push is not None:
-        tasks.start("metrics", push.run())
-    pages = Pages(experiment, metrics.expose, time.monotonic_ns)
-    return await serve_on(sockets, pages, settings.http.listen, settings.http.hosts), push
+    async def pages() -> AppRunner:
+        await asyncio.to_thread(importlib.import_module, "sidecar.serve.http")
+        from sidecar.serve.http import Pages, runner_of
+
+        whole = Pages(experiment, polled, time.monotonic_ns)
+        return await runner_of(whole, settings.http.listen, settings.http.hosts)
+
+    doorman = Doorman(polled, served_names(settings.http.listen, settings.http.hosts), pages)
+    await doorman.open(sockets)
+    return doorman, push
+
+
+class _Written:
+    """The metrics page, which is loaded when somebody reads it."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        from sidecar.serve.metrics import Metrics
+
+        return Metrics(self._experiment.state)
+
+    def expose(self, accept: str) -> tuple[bytes, str]:
+        """See `Metrics.expose`."""
+        return self.metrics.expose(accept)
 
 
 def _push(metrics: Metrics, spans: PairSpans, log: Log) -> Push | None:
-    """What sends metrics to a collector, where that is asked for; else it is not even loaded."""
-    if not sends_metrics(os.environ):
-        return None
     from sidecar.telemetry.push import make_push
 
     return make_push(os.environ, metrics.registry, spans.resource(), log)
@@ -278,6 +322,23 @@ async def _sweep(experiment: Experiment) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         experiment.sweep()
+
+
+async def _numbers(wire: WireLink) -> None:
+    """Load what evidence is added up with, beside the loop, once there is a client.
+
+    Whoever is never asked does without: in a cluster every pod pays for it. It takes a tenth of a
+    second; where a call needs it sooner, that call waits for it. Under `run` it is there already.
+    """
+    await wire.busy.wait()
+    for name in CALLS_NEED:
+        await asyncio.to_thread(load, name)
+
+
+async def _thrift() -> None:
+    while True:
+        await asyncio.sleep(GIVE_BACK_SECONDS)
+        give_back()
 
 
 async def _rest(experiment: Experiment) -> None:

@@ -49,6 +49,13 @@ ShadowName = Annotated[
 AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="Let PASS stand although sidecars are missing.")
 ]
+TraceURL = Annotated[
+    str,
+    typer.Option(
+        help="Where the page's links open a trace: http://jaeger:16686/trace/{trace_id}.",
+        metavar="URL",
+    ),
+]
 Timeout = Annotated[
     float, typer.Option(help="For each sidecar.", metavar="SECONDS", min=0.01, show_default=True)
 ]
@@ -73,13 +80,7 @@ def report(
         Path | None,
         typer.Option(help="Also write a self-contained page.", metavar="FILE", dir_okay=False),
     ] = None,
-    trace_url: Annotated[
-        str,
-        typer.Option(
-            help="Where the page's links open a trace: http://jaeger:16686/trace/{trace_id}.",
-            metavar="URL",
-        ),
-    ] = "",
+    trace_url: TraceURL = "",
     collector: CollectorAddress = "",
     allow_missing: AllowMissing = False,
     timeout: Timeout = 5.0,

@@ -95,6 +95,6 @@ def open_keeping(
         if isinstance(error, ForeignError) or (named and not isinstance(error, NoRoomError)):
             raise ConfigError([f"state.dir: {error}"]) from None
         log.error("state_not_kept", error=str(error), effect="a killed observer forgets")
-        return Keeping(None, why_not=str(error))
+        return Keeping(None, why_not=str(error), is_full=isinstance(error, NoRoomError))
     log.info("state", file=keeper.state.file)
     return Keeping(keeper, instance)

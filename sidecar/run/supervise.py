@@ -283,6 +283,8 @@ async def _keep(
 def prepare(priority: Priority) -> None:
     """In a child, before all else: a killed supervisor must not leave a port taken."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    # Whoever asks for a reload before there is anything to reload must not end it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # The supervisor passes on Ctrl-C itself, once; a terminal would send it to everyone.
     os.setpgid(0, 0)
     if priority != "normal":

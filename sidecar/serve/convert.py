@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.struct_pb2 import Struct
 
 from sidecar.experiment.epoch import OutputCounts
 from sidecar.experiment.timeline import Bucket, Timeline
@@ -25,7 +26,9 @@ from sidecar.judge.report import State
 from sidecar.judge.settings import JudgeSettings
 from sidecar.judge.worst import Example, Note
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
+from sidecar.report.as_json import to_json
 from sidecar.report.part import Away, Part
+from sidecar.report.report import Report
 
 STATES: dict[State, pb.State] = {
     State.PASS: pb.STATE_PASS,
@@ -35,6 +38,15 @@ STATES: dict[State, pb.State] = {
 }
 _STATES = {number: state for state, number in STATES.items()}
 _RANDOM = re.compile(r"-([0-9a-f]{12})$")  # after a host's name: of a state's file, or of a life
+
+
+def report_message(report: Report) -> pb.GetReportResponse:
+    """A report, and its verdict beside it."""
+    return pb.GetReportResponse(
+        state=STATES[report.state],
+        reason=report.verdict.reason,
+        report=ParseDict(to_json(report), Struct()),
+    )
 
 
 def counts_message(part: Part) -> pb.ShadowCounts:

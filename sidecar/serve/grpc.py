@@ -13,8 +13,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
-from google.protobuf.json_format import ParseDict
-from google.protobuf.struct_pb2 import Struct
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -23,10 +21,9 @@ from sidecar.experiment.app import Experiment
 from sidecar.experiment.judged import Judged
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
 from sidecar.pb.shadow.v1 import admin_pb2_grpc
-from sidecar.report.as_json import to_json
 from sidecar.report.live import report_of
 from sidecar.serve import token
-from sidecar.serve.convert import STATES, label_of_message, note_message
+from sidecar.serve.convert import label_of_message, note_message, report_message
 from sidecar.serve.counts import counts_of
 from sidecar.serve.malformed import RefuseMalformed
 from sidecar.serve.policy import PolicyError, set_policy
@@ -72,12 +69,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
     ) -> pb.GetReportResponse:
         """The verdict and what belongs to it."""
         judged = await self._one(request.shadow, context)
-        report = report_of(self._experiment.state(), judged)
-        return pb.GetReportResponse(
-            state=STATES[report.state],
-            reason=report.verdict.reason,
-            report=ParseDict(to_json(report), Struct()),
-        )
+        return report_message(report_of(self._experiment.state(), judged))
 
     async def GetCounts(  # noqa: N802
         self, request: pb.GetCountsRequest, context: Context

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
@@ -24,8 +23,8 @@ from sidecar.report.page import CONTENT_SECURITY_POLICY, render_html
 from sidecar.serve import gate
 from sidecar.serve.bind import bind
 from sidecar.serve.cache import AnswerCache
-from sidecar.serve.counts import counts_of
 from sidecar.serve.hosts import served_names
+from sidecar.serve.polled import Polled
 from sidecar.serve.skipped import SKIPPED, skipped_rows
 from sidecar.serve.status import status
 
@@ -35,7 +34,6 @@ PAIRS_SHOWN = 50
 PAIRS_LIMIT = 1000
 TRACE_ID = 64  # characters of one that is asked for
 COMPRESSION = 5
-ALL_COUNTS = ""  # what their answer is remembered by; no shadow is called so
 
 PAGE_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -49,21 +47,16 @@ PAGE_HEADERS = {
 class Pages:
     """The handlers, over one experiment."""
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        metrics: Callable[[str], tuple[bytes, str]],
-        now_ns: Callable[[], int],
-    ) -> None:
+    def __init__(self, experiment: Experiment, polled: Polled, now_ns: Callable[[], int]) -> None:
         """Serve an experiment.
 
         Args:
             experiment: the running one.
-            metrics: writes the metrics page in the form that `Accept` asks for; body and type.
+            polled: its answers to machines.
             now_ns: the monotonic clock.
         """
         self._experiment = experiment
-        self._metrics = metrics
+        self._polled = polled
         self._pages: AnswerCache[tuple[bytes, bytes]] = AnswerCache(
             now_ns
         )  # as it is, and compressed
@@ -74,19 +67,15 @@ class Pages:
 
         application = application_of(served)
         application.router.add_get("/", self.page)
-        application.router.add_get("/livez", self.livez)
-        application.router.add_get("/readyz", self.readyz)
-        application.router.add_get("/metrics", self.metrics)
-        application.router.add_get("/status", self.status)
+        for path in self._polled.paths:
+            application.router.add_get(path, self.polled)
         application.router.add_get("/pairs", self.pairs)
         application.router.add_get("/call/{trace_id}", self.call)
         application.router.add_get("/skipped", self.skipped)
         application.router.add_get("/verdict", self.verdict)
         application.router.add_get("/report.json", self.report)
-        application.router.add_get("/counts", self.counts)
         application.router.add_get("/gate", self.measured)
         application.router.add_post("/gate", self.hooked)
-        application.router.add_get("/ended", self.ended)
         return application
 
     async def page(self, request: web.Request) -> web.Response:
@@ -120,24 +109,14 @@ class Pages:
         body = text.encode()
         return body, gzip.compress(body, COMPRESSION)
 
-    async def livez(self, _: web.Request) -> web.Response:
-        """The event loop turns."""
-        return web.Response(text="ok\n")
-
-    async def readyz(self, _: web.Request) -> web.Response:
-        """Attached to a wire, so that calls can be seen."""
-        if not self._experiment.state().attached:
-            return web.Response(status=503, text="not attached to a wire yet\n")
-        return web.Response(text="ok\n")
-
-    async def metrics(self, request: web.Request) -> web.Response:
-        """Prometheus text, or OpenMetrics with exemplars for who accepts it."""
-        body, content_type = self._metrics(request.headers.get("Accept", ""))
-        return web.Response(body=body, headers={"Content-Type": content_type})
-
-    async def status(self, _: web.Request) -> web.Response:
-        """The ledger, the connections and the shadows."""
-        return web.json_response(status(self._experiment.state()))
+    async def polled(self, request: web.Request) -> web.Response:
+        """What machines ask for, see `polled`."""
+        found = self._polled.answer(request.path, request.headers.get("Accept", ""))
+        if found is None:
+            raise web.HTTPNotFound
+        return web.Response(
+            status=found.status, body=found.body, headers={"Content-Type": found.content_type}
+        )
 
     async def pairs(self, request: web.Request) -> web.Response:
         """The latest pairs, differing ones first; `?limit=N`, `?trace_id=ID` for those of one."""
@@ -193,15 +172,6 @@ class Pages:
         report = report_of(self._experiment.state(), judged)
         return json.dumps(to_json(report)).encode()
 
-    async def counts(self, _: web.Request) -> web.Response:
-        """What `GetCounts` gives, as protobuf bytes: for a report where there is no Admin API."""
-        body = self._reports.get(ALL_COUNTS, self._counts)
-        return web.Response(body=body, content_type="application/x-protobuf")
-
-    def _counts(self) -> bytes:
-        answer = counts_of(self._experiment.state(), self._shadows.values())
-        return answer.SerializeToString()
-
     async def measured(self, request: web.Request) -> web.Response:
         """For Argo Rollouts, see `gate`; `?wait=true`, `?shadow=NAME`."""
         wait = request.query.get("wait", "false")
@@ -223,15 +193,6 @@ class Pages:
         verdict = judged.evaluate(self._experiment.state().now_ns)
         status_code, body = gate.hooked(judged.name, verdict, hook)
         return web.json_response(body, status=status_code)
-
-    async def ended(self, _: web.Request) -> web.Response:
-        """Whether every shadow has had its calls or its time."""
-        return web.json_response(
-            {
-                "ended": self._experiment.state().ended,
-                "shadows": {name: j.verdict.ended for name, j in self._shadows.items()},
-            }
-        )
 
     @property
     def _shadows(self) -> Mapping[str, Judged]:
@@ -288,16 +249,15 @@ async def serve(pages: Served, listen: str, hosts: Sequence[str] = ()) -> tuple[
         OSError: with the address in its message when it cannot be bound.
     """
     sockets, address = bind(listen)
-    return await serve_on(sockets, pages, listen, hosts), address
+    runner = await runner_of(pages, listen, hosts)
+    for sock in sockets:
+        await web.SockSite(runner, sock).start()
+    return runner, address
 
 
-async def serve_on(
-    sockets: Sequence[socket.socket], pages: Served, listen: str, hosts: Sequence[str] = ()
-) -> web.AppRunner:
-    """Serve on sockets that listen already; other arguments as for `serve`."""
+async def runner_of(pages: Served, listen: str, hosts: Sequence[str] = ()) -> web.AppRunner:
+    """Ready to serve connections, and listening nowhere; arguments as for `serve`."""
     application = pages.application(served_names(listen, hosts))
     runner = web.AppRunner(application, access_log=None, handle_signals=False)
     await runner.setup()
-    for sock in sockets:
-        await web.SockSite(runner, sock).start()
     return runner

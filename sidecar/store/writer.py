@@ -19,7 +19,7 @@ from sidecar.store.database import is_damage, set_aside
 from sidecar.store.decisions import FAIL, Decided, Decisions
 from sidecar.store.evidence import open_evidence
 from sidecar.store.folder import PATIENCE_SECONDS
-from sidecar.store.kept import Value, Write
+from sidecar.store.kept import Write
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class Writer:
         self._ended: list[int] = []
         self._anew = False
         self._closing = False
-        self._pending: dict[int, dict[str, Value]] = {}
+        self._pending: dict[int, Write] = {}  # what the disk has not taken yet, by experiment
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
 
     # ---- from the loop: nothing here waits, but for `close` -------------------------------------
@@ -152,7 +152,8 @@ class Writer:
         began = time.monotonic()
         now = self._clock()
         try:
-            whole = [replace(write, pieces=self._merged(write)) for write in batch]
+            # Also of experiments that have nothing new: else nothing to write would be a success.
+            whole = self._due(batch)
             ended = self.evidence.write(whole, now)
             while self.unwritten:
                 self.decisions.append(self.unwritten[0])
@@ -164,9 +165,8 @@ class Writer:
             if is_damage(error):
                 self._begin_anew()
             return
-        for write in batch:
-            self._pending.pop(write.row.number, None)
-            self.committed.add(write.row.number)
+        self._pending.clear()
+        self.committed |= {write.row.number for write in whole}
         state = self.state
         if state.error:
             self._log.info("state_kept_again", file=state.file, failures=state.failures)
@@ -177,11 +177,13 @@ class Writer:
             with self._work:
                 self._ended += ended
 
-    def _merged(self, write: Write) -> dict[str, Value]:
-        """This write's pieces, with those of writes that failed."""
-        pending = self._pending.setdefault(write.row.number, {})
-        pending.update(write.pieces)
-        return pending
+    def _due(self, batch: Sequence[Write]) -> list[Write]:
+        """The batch, with the pieces of writes that failed."""
+        for write in batch:
+            before = self._pending.get(write.row.number)
+            pieces = {**before.pieces, **write.pieces} if before else write.pieces
+            self._pending[write.row.number] = replace(write, pieces=pieces)
+        return list(self._pending.values())
 
     def _begin_anew(self) -> None:
         path = Path(self.state.file)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from sidecar.call import CallKey, GrpcMetadata, Observation, SkipReason
 from sidecar.http2.budget import Budget
@@ -31,15 +31,32 @@ from sidecar.tee.settings import PairSettings, ShadowSettings
 _LOGGER = logging.getLogger(__name__)
 
 
-class Dispatch(NamedTuple):
+class Dispatch:
     """One request on its way to one shadow."""
 
-    key: CallKey
-    method: str
-    messages: tuple[bytes, ...]
-    metadata: GrpcMetadata  # from `MetadataPolicy.outgoing`
-    size: int  # bytes of all messages
-    offered_ns: int  # the wait is counted from here
+    __slots__ = ("key", "messages", "metadata", "method", "offered_ns", "size")
+
+    def __init__(
+        self,
+        key: CallKey,
+        method: str,
+        messages: tuple[bytes, ...],
+        metadata: GrpcMetadata,
+        size: int,
+        offered_ns: int,
+    ) -> None:
+        """Made.
+
+        Args:
+            key: the call's.
+            method: as in `:path`.
+            messages: the request.
+            metadata: from `MetadataPolicy.outgoing`.
+            size: bytes of all messages.
+            offered_ns: the wait is counted from here.
+        """
+        self.key, self.method, self.messages = key, method, messages
+        self.metadata, self.size, self.offered_ns = metadata, size, offered_ns
 
 
 Done: TypeAlias = Callable[[Dispatch, Observation | SkipReason], None]

@@ -36,11 +36,6 @@ def failed(status: str, *, server: bool) -> bool:
     return status in SERVER_ERRORS if server else status != "OK"
 
 
-def method_name(path: str) -> str:
-    """Turn `:path` into the conventions' `package.Service/Method`."""
-    return path.removeprefix("/")
-
-
 # Addresses of servers recur for ever, those of clients for as long as a connection lasts.
 @lru_cache(maxsize=256)
 def server_attributes(address: str) -> Mapping[str, Value]:

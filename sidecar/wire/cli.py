@@ -24,8 +24,9 @@ from typing import NoReturn
 from sidecar.address import MAX_UNIX_PATH, Unix, parse_address
 from sidecar.log import format_line, is_text
 from sidecar.wire.memory import CONNECTIONS, MEMORY_BYTES, SESSIONS, TAP_BYTES, waiting_limit
+from sidecar.wire.options import Options, Route
 from sidecar.wire.poll import Poller, run
-from sidecar.wire.server import Options, Route, Wire
+from sidecar.wire.server import Wire
 
 
 class _Parser(argparse.ArgumentParser):
@@ -120,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m sidecar.wire",
         description="Forwards production's bytes, and shows a copy of them to observers.",
         allow_abbrev=False,
+        formatter_class=_help,
     )
     add = parser.add_argument
     add(
@@ -167,6 +169,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--ready-fd", metavar="N", help="gets one line of JSON with the bound addresses")
     return parser
+
+
+def _help(prog: str) -> argparse.HelpFormatter:
+    """Of this width: to ask the terminal, argparse would load what it takes to unpack archives."""
+    return argparse.HelpFormatter(prog, width=100)
 
 
 def _route(text: str, errors: list[str]) -> list[Route]:

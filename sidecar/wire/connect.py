@@ -28,10 +28,11 @@ async def open_upstream(loop: asyncio.AbstractEventLoop, address: TCP | Unix) ->
     """
     if isinstance(address, Unix):
         return await _open_socket(loop, socket.AF_UNIX, address.path)
+    host, port = host_of(address), address.port
     try:
-        found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
-        found = await loop.getaddrinfo(*address, type=socket.SOCK_STREAM)
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     failure: OSError | None = None
     for family, *_, where in found:
         try:
@@ -39,6 +40,11 @@ async def open_upstream(loop: asyncio.AbstractEventLoop, address: TCP | Unix) ->
         except OSError as error:
             failure = error
     raise failure or OSError(f"{address.host} has no address")
+
+
+def host_of(address: TCP) -> str | bytes:
+    """The host as `getaddrinfo` takes it: as text, it would load tables of all scripts' letters."""
+    return address.host.encode() if address.host.isascii() else address.host
 
 
 async def _open_socket(loop: asyncio.AbstractEventLoop, family: int, where: Any) -> socket.socket:

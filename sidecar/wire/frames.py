@@ -9,62 +9,53 @@ they were sent before the walk begins. Counterpart: `sidecar.observe`, which rea
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from enum import IntEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from sidecar.wire.header import (
+    BLOCK,
+    COMPILED,
+    COPIED,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    FRAME,
+    FRAME_SIZE,
+    HEADERS,
+    LAST_KIND,
+    PREFACE,
+    RST_STREAM,
+    STREAM,
+    read,
+    refuse,
+)
+from sidecar.wire.left_out import LOST, SHOWN, LeftOut
 from sidecar.wire.records import HEADER, U32, U64, Kind
+from sidecar.wire.sample import Sampler
+from sidecar.wire.side import Side
+from sidecar.wire.state import State
+from sidecar.wire.stats import Tally
 
 if TYPE_CHECKING:  # an int of the machine's; as Python it is an int
     from mypy_extensions import i64
 
-PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-MAX_LEFT_OUT: Final = 16_384
-"""Streams remembered as left out, for each connection; beyond it the oldest counts as sampled."""
 MAX_LEFT_OUT_IN_ALL: Final = 65_536
-"""The same for all connections of a session, 100 bytes each; beyond it a connection goes blind."""
+"""Streams that all walks of a session remember by themselves, 100 bytes each; beyond it a
+connection goes blind."""
 FRAMES_A_LOOK: Final = 256
 """Frames walked in one go, about 0.15 ms; what is left waits until others had their turn."""
 
 CLIENT: Final = 0
 SERVER: Final = 1
 
-_FRAME: Final = struct.Struct("!IBI")  # RFC 9113, 4.1: 24 bits length and 8 type, flags, stream
-_FRAME_SIZE: Final = 9
-_STREAM: Final = 0x7FFF_FFFF
-_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PUSH_PROMISE, _GOAWAY, _CONTINUATION = 0, 1, 3, 4, 5, 7, 9
-# Kinds as sets of bits: HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, GOAWAY, CONTINUATION.
-_COPIED: Final = 0b10_1011_1010
-_BLOCK: Final = 0b10_0010_0010  # HEADERS, PUSH_PROMISE, CONTINUATION
-_LAST_KIND: Final = _CONTINUATION
-_END_STREAM: Final = 0x1
-_ACK: Final = 0x1
-_END_HEADERS: Final = 0x4
-# Why a stream is left out: by the draw, or because of a gap.
-_UNSAMPLED: Final = False
-_LOST: Final = True
 _RECORD: Final = HEADER.size
+_A_STREAM: Final = 4  # bytes in UNSAMPLED
+_A_SIZE: Final = 8  # bytes of GAP
 _SMALL: Final = 16 << 10
+_TOLD: Final = 0x100  # beside a frame's flags: its header is copied, to tell of the gap
 
 Copied: TypeAlias = list[tuple[Kind, bytes | memoryview]]
 """Records for the tap, without their headers, in order; what is a view is not for keeping."""
 
-
-class State(IntEnum):
-    """What the walk still does for a connection."""
-
-    OBSERVED = 1  # copies
-    BLIND = 2  # counts the client's new streams, and knows where frames end
-    OPAQUE = 3  # nothing: the bytes are not HTTP/2
-    UNCOUNTED = 4  # nothing; its calls are assumed: too many frames, or a mistake in the walk
-
-
-def _probe() -> None:
-    pass
-
-
-# Reading a frame's header byte by byte is what compiled code does best and Python worst.
-_COMPILED: Final = type(_probe).__name__ != "function"
 
 # Looked up once: a member of an enumeration is found by more than its name.
 _OBSERVED: Final = State.OBSERVED
@@ -73,63 +64,13 @@ _OPAQUE: Final = State.OPAQUE
 _BYTES: Final = Kind.BYTES
 _GAP: Final = Kind.GAP
 _UNSAMPLED_STREAMS: Final = Kind.UNSAMPLED
-_pack_stream: Final = U32.pack
-
-
-class Tally:
-    """Counters that the walks of a session's connections share."""
-
-    __slots__ = ("assumed_calls", "blind_calls", "calls", "gap_bytes", "gap_frames", "left_out")
-
-    def __init__(self) -> None:
-        self.calls = 0  # whose HEADERS were copied
-        self.blind_calls = 0  # the others
-        self.assumed_calls = 0  # of those, in bytes that nobody walked: as many as fit in
-        self.gap_frames = 0
-        self.gap_bytes = 0
-        self.left_out = 0  # streams that the walks remember now
-
-    def add(self, other: Tally) -> None:
-        """Take over what another has counted."""
-        self.calls += other.calls
-        self.blind_calls += other.blind_calls
-        self.assumed_calls += other.assumed_calls
-        self.gap_frames += other.gap_frames
-        self.gap_bytes += other.gap_bytes
-
-
-class _Side:
-    """Where the walk stands in one direction."""
-
-    __slots__ = (
-        "ends",
-        "first",
-        "held",
-        "in_block",
-        "is_data",
-        "opening",
-        "remaining",
-        "skip",
-        "stream",
-    )
-
-    def __init__(self, opening: bytes) -> None:
-        self.opening = opening  # must come before the first frame
-        self.first = True  # nothing has been walked yet
-        self.held = b""  # the beginning of a frame header that was cut
-        self.remaining: i64 = 0  # bytes of the current frame that have not arrived
-        self.skip = False  # whether those are left out
-        self.is_data = False  # whether those are DATA
-        self.stream: i64 = 0  # the current DATA frame's stream
-        self.ends = False  # whether nothing of that stream follows it
-        self.in_block = False  # a header block is open: only CONTINUATION may follow
 
 
 class Walker:
     """The walk over both directions of one connection.
 
     Args:
-        sample: draws whether the next new stream's DATA is copied.
+        sampler: which new streams' DATA is copied.
         tally: counters to add to; another may take its place.
         observed: False if nobody will look: only count.
         follow_server: keep walking the server's frames while blind, for `at_boundary`.
@@ -140,7 +81,7 @@ class Walker:
         "_follow",
         "_left_out",
         "_newest",
-        "_sample",
+        "_sampler",
         "_server",
         "calls",
         "rest",
@@ -150,7 +91,7 @@ class Walker:
 
     def __init__(
         self,
-        sample: Callable[[], bool],
+        sampler: Sampler,
         tally: Tally,
         *,
         observed: bool = True,
@@ -160,11 +101,11 @@ class Walker:
         self.calls = 0  # copied
         self.rest = 0  # bytes at the end of what was fed last that are to be fed again, first
         self.tally = tally
-        self._sample = sample
+        self._sampler = sampler
         self._follow = follow_server
-        self._client, self._server = _Side(PREFACE), _Side(b"")
+        self._client, self._server = Side(PREFACE), Side(b"")
         self._newest: i64 = 0
-        self._left_out: dict[int, bool] = {}
+        self._left_out = LeftOut()
 
     @property
     def at_boundary(self) -> bool:
@@ -185,7 +126,7 @@ class Walker:
 
     def forget(self) -> None:
         """Give back what is remembered of streams."""
-        self.tally.left_out -= len(self._left_out)
+        self.tally.left_out -= self._left_out.size
         self._left_out.clear()
 
     def feed(
@@ -194,7 +135,6 @@ class Walker:
         data: bytes | memoryview,
         room: int,
         data_room: int,
-        everything: bool = False,
     ) -> Copied:
         """Walk the next bytes of one direction.
 
@@ -203,7 +143,6 @@ class Walker:
             data: the bytes; not kept.
             room: bytes of records that the tap can take.
             data_room: the part of `room` that DATA may use.
-            everything: `sample` would draw that every stream is copied; it need not be asked.
 
         Returns:
             What goes to the tap; a payload may be a view of `data`. An OPAQUE or BLIND record is
@@ -224,12 +163,12 @@ class Walker:
             data = bytes(data)  # cheaper to cut than a view
         begin = 0
         if side.first:
-            reason = _refuse(side.opening, data)
+            reason = refuse(side.opening, data)
             if reason:
                 self.state = _OPAQUE
                 return [(Kind.OPAQUE, reason)]
             begin = len(side.opening)
-            if len(data) < begin + _FRAME_SIZE:
+            if len(data) < begin + FRAME_SIZE:
                 side.held = bytes(data)
                 return []
             side.first = False
@@ -237,7 +176,12 @@ class Walker:
             self._skim(side, data, begin, direction)
             return []
         out = None
-        if everything and not (begin or self._left_out) and _RECORD + len(data) <= data_room:
+        if (
+            self._sampler.everything
+            and not begin
+            and self._left_out.none
+            and _RECORD + len(data) <= data_room
+        ):
             out = self._copy_all(side, data, direction)
         if out is None:
             out = self._copy(side, data, begin, direction, room, data_room)
@@ -246,7 +190,9 @@ class Walker:
                 return [(Kind.BLIND, b"the tap is full")]
         return out
 
-    def _copy_all(self, side: _Side, data: bytes | memoryview, direction: int) -> Copied | None:
+    def _copy_all(  # noqa: PLR0915 - as `_copy`
+        self, side: Side, data: bytes | memoryview, direction: int
+    ) -> Copied | None:
         """Copy the bytes as they are if nothing is to be left out; else None, and nothing is done.
 
         For when every stream is sampled and there is room: then all that matters is where frames
@@ -264,27 +210,28 @@ class Walker:
         flags: i64 = 0
         stream: i64 = 0
         in_block = side.in_block
-        for _ in range(FRAMES_A_LOOK):
-            if size - pos < _FRAME_SIZE:
+        _frame: i64  # as `_`, it would be an object
+        for _frame in range(FRAMES_A_LOOK):
+            if size - pos < FRAME_SIZE:
                 break
-            if _COMPILED:
-                length, kind, flags, stream = _read(data, pos)
+            if COMPILED:
+                length, kind, flags, stream = read(data, pos)
             else:
-                word, flags, stream = _FRAME.unpack_from(data, pos)
-                length, kind, stream = word >> 8, word & 0xFF, stream & _STREAM
-            if kind == _HEADERS:
-                in_block = not flags & _END_HEADERS
+                word, flags, stream = FRAME.unpack_from(data, pos)
+                length, kind, stream = word >> 8, word & 0xFF, stream & STREAM
+            if kind == HEADERS:
+                in_block = not flags & END_HEADERS
                 if direction == CLIENT and stream > newest:
                     newest = stream
                     new += 1
-            elif kind != _DATA:
-                if kind > _LAST_KIND or not _COPIED >> kind & 1:
+            elif kind != DATA:
+                if kind > LAST_KIND or not COPIED >> kind & 1:
                     return None
-                if _BLOCK >> kind & 1:
-                    in_block = not flags & _END_HEADERS
+                if BLOCK >> kind & 1:
+                    in_block = not flags & END_HEADERS
             last = pos
-            pos += _FRAME_SIZE + length
-        if size - pos >= _FRAME_SIZE:
+            pos += FRAME_SIZE + length
+        if size - pos >= FRAME_SIZE:
             self.rest = size - pos
             size = pos
         if new:
@@ -293,9 +240,9 @@ class Walker:
             self.tally.calls += new
         if last >= 0:
             side.skip = False
-            side.is_data = kind == _DATA
+            side.is_data = kind == DATA
             side.stream = stream
-            side.ends = direction == SERVER and flags & _END_STREAM != 0
+            side.ends = direction == SERVER and flags & END_STREAM != 0
             side.in_block = in_block
         end = size
         if pos >= size:
@@ -308,7 +255,7 @@ class Walker:
 
     def _copy(  # noqa: PLR0915 - one loop, unrolled: this is what each of production's frames costs
         self,
-        side: _Side,
+        side: Side,
         data: bytes | memoryview,
         begin: int,
         direction: int,
@@ -325,97 +272,109 @@ class Walker:
         start: i64 = 0
         most: i64 = data_room
         left_out = self._left_out
-        remembered = len(left_out)
+        sampler = self._sampler
+        remembered = left_out.size
+        newest: i64 = self._newest
         new: i64 = 0
+        last: i64 = -1
+        end: i64 = 0
         length: i64
-        kind: i64
-        flags: i64
-        stream: i64
+        kind: i64 = 0
+        flags: i64 = 0
+        stream: i64 = 0
+        why: i64
+        in_block = side.in_block
+        skip = False
         if side.remaining:
             pos = side.remaining if side.remaining < size else size
             if side.skip:
                 start = pos
             elif side.is_data and used + pos > most:
                 out.append((_GAP, U64.pack(side.remaining)))
-                used += _RECORD + U64.size
+                used += _RECORD + _A_SIZE
                 side.skip = True
                 start = pos
                 self.tally.gap_frames += 1
                 self.tally.gap_bytes += side.remaining
                 if not side.ends:
-                    self._leave_out(side.stream, _LOST)
+                    left_out.lost(side.stream)
             side.remaining -= pos
-        for _ in range(FRAMES_A_LOOK):
-            if size - pos < _FRAME_SIZE:
+        _frame: i64  # as `_`, it would be an object
+        for _frame in range(FRAMES_A_LOOK):
+            if size - pos < FRAME_SIZE:
                 break
-            if _COMPILED:
-                length, kind, flags, stream = _read(data, pos)
+            if COMPILED:
+                length, kind, flags, stream = read(data, pos)
             else:
-                word, flags, stream = _FRAME.unpack_from(data, pos)
-                length, kind, stream = word >> 8, word & 0xFF, stream & _STREAM
-            end = pos + _FRAME_SIZE + length
-            stop = end if end <= size else size
+                word, flags, stream = FRAME.unpack_from(data, pos)
+                length, kind, stream = word >> 8, word & 0xFF, stream & STREAM
+            last = pos
+            end = pos + FRAME_SIZE + length
             skip = False
-            if kind == _DATA:
-                why = left_out.get(stream) if left_out else None
-                if why is None:
-                    if used + stop - start > most:
-                        # The rest of its stream is not worth its room either.
-                        self._leave_out(stream, _LOST)
-                        skip = lost = keep = True  # the frame's header tells of the gap
-                else:
+            if kind == DATA:
+                why = SHOWN
+                if not left_out.none:
+                    why = left_out.why(stream)
+                if why == SHOWN and used + (end if end < size else size) - start > most:
+                    # The rest of its stream is not worth its room either.
+                    left_out.lost(stream)
+                    why = LOST
+                    flags |= _TOLD
+                if why != SHOWN:
                     skip = True
-                    lost = why
-                    keep = lost and flags & _END_STREAM != 0
-                if skip:
-                    cut = pos + _FRAME_SIZE if keep else pos
-                    if cut > start:
-                        pieces.append(_cut(data, start, cut))
-                        used += cut - start
-                    start = stop
-                    if lost:
+                    if why == LOST and flags & (END_STREAM | _TOLD):
+                        pos += FRAME_SIZE  # the frame's header tells of the gap, or of the end
+                    if pos > start:
+                        pieces.append(_cut(data, start, pos))
+                        used += pos - start
+                    start = end if end < size else size
+                    if why == LOST:
                         self.tally.gap_frames += 1
                         self.tally.gap_bytes += length
-                        if keep and length:
+                        if pos > last and length:
                             out.append((_BYTES, b"".join(pieces)))
                             pieces.clear()
                             out.append((_GAP, U64.pack(length)))
-                            used += _RECORD + _RECORD + U64.size
-                side.ends = False
-                if flags & _END_STREAM and direction == SERVER:
-                    side.ends = True
-                    if left_out and stream in left_out:
-                        del left_out[stream]
-                side.stream = stream
-            elif kind == _HEADERS:
-                side.in_block = not flags & _END_HEADERS
+                            used += _RECORD + _RECORD + _A_SIZE
+                if direction == SERVER and flags & END_STREAM and not left_out.none:
+                    left_out.forget(stream)
+            elif kind == HEADERS:
+                in_block = not flags & END_HEADERS
                 if direction == CLIENT:
-                    if stream > self._newest:
-                        self._newest = stream
+                    if stream > newest:
+                        newest = stream
                         new += 1
-                        if not self._sample():
-                            self._leave_out(stream, _UNSAMPLED)
-                            used += U32.size if unsampled else _RECORD + U32.size
+                        if sampler.passed_over:
+                            sampler.passed_over -= 1
+                            left_out.unsampled(stream)
+                            used += _A_STREAM if unsampled else _RECORD + _A_STREAM
                             unsampled.append(stream)
-                elif flags & _END_STREAM and left_out and stream in left_out:
-                    del left_out[stream]
-            elif kind <= _LAST_KIND and _COPIED >> kind & 1:
-                if _BLOCK >> kind & 1:
-                    side.in_block = not flags & _END_HEADERS
-                elif kind == _RST_STREAM and left_out and stream in left_out:
-                    del left_out[stream]
+                        else:
+                            sampler.again()
+                elif flags & END_STREAM and not left_out.none:
+                    left_out.forget(stream)
+            elif kind <= LAST_KIND and COPIED >> kind & 1:
+                if BLOCK >> kind & 1:
+                    in_block = not flags & END_HEADERS
+                elif kind == RST_STREAM and not left_out.none:
+                    left_out.forget(stream)
             else:
                 if pos > start:
                     pieces.append(_cut(data, start, pos))
                     used += pos - start
-                start = stop
+                start = end if end < size else size
                 skip = True
-            pos = stop
+            pos = end if end < size else size
+        if last >= 0:
+            side.in_block = in_block
+            side.stream = stream
+            side.ends = direction == SERVER and flags & END_STREAM != 0
             if end > size:
                 side.remaining = end - size
                 side.skip = skip
-                side.is_data = kind == _DATA
-        if size - pos >= _FRAME_SIZE:
+                side.is_data = kind == DATA
+        self._newest = newest
+        if size - pos >= FRAME_SIZE:
             self.rest = size - pos
             size = pos
         if pos > start:
@@ -426,12 +385,11 @@ class Walker:
         else:
             used -= _RECORD
         if unsampled:
-            told = [_pack_stream(stream) for stream in unsampled]
-            out.insert(0, (_UNSAMPLED_STREAMS, told[0] if len(told) == 1 else b"".join(told)))
+            out.insert(0, (_UNSAMPLED_STREAMS, _streams(unsampled)))
         if pos < size:
             side.held = bytes(data[pos:])
         tally = self.tally
-        tally.left_out += len(left_out) - remembered
+        tally.left_out += left_out.size - remembered
         if (out and used > room) or tally.left_out > MAX_LEFT_OUT_IN_ALL:
             tally.blind_calls += new  # of what nobody will read
             return None
@@ -440,12 +398,7 @@ class Walker:
             tally.calls += new
         return out
 
-    def _leave_out(self, stream: int, why: bool) -> None:
-        if len(self._left_out) >= MAX_LEFT_OUT:
-            del self._left_out[next(iter(self._left_out))]
-        self._left_out[stream] = why
-
-    def _skim(self, side: _Side, data: bytes | memoryview, begin: int, direction: int) -> None:
+    def _skim(self, side: Side, data: bytes | memoryview, begin: int, direction: int) -> None:
         """Count new streams, and keep track of where frames end."""
         size: i64 = len(data)
         pos: i64 = begin
@@ -454,44 +407,27 @@ class Walker:
         flags: i64
         stream: i64
         pos += side.remaining
-        for _ in range(FRAMES_A_LOOK):
-            if size - pos < _FRAME_SIZE:
+        _frame: i64  # as `_`, it would be an object
+        for _frame in range(FRAMES_A_LOOK):
+            if size - pos < FRAME_SIZE:
                 break
-            if _COMPILED:
-                length, kind, flags, stream = _read(data, pos)
+            if COMPILED:
+                length, kind, flags, stream = read(data, pos)
             else:
-                word, flags, stream = _FRAME.unpack_from(data, pos)
-                length, kind, stream = word >> 8, word & 0xFF, stream & _STREAM
-            if kind <= _LAST_KIND and _BLOCK >> kind & 1:
-                side.in_block = not flags & _END_HEADERS
-                if kind == _HEADERS and direction == CLIENT and stream > self._newest:
+                word, flags, stream = FRAME.unpack_from(data, pos)
+                length, kind, stream = word >> 8, word & 0xFF, stream & STREAM
+            if kind <= LAST_KIND and BLOCK >> kind & 1:
+                side.in_block = not flags & END_HEADERS
+                if kind == HEADERS and direction == CLIENT and stream > self._newest:
                     self._newest = stream
                     self.tally.blind_calls += 1
-            pos += _FRAME_SIZE + length
-        if size - pos >= _FRAME_SIZE:
+            pos += FRAME_SIZE + length
+        if size - pos >= FRAME_SIZE:
             self.rest = size - pos
             size = pos
         side.remaining = pos - size if pos > size else 0
         if pos < size:
             side.held = bytes(data[pos:])
-
-
-def _read(data: bytes | memoryview, pos: i64) -> tuple[i64, i64, i64, i64]:
-    """A frame's length, type, flags and stream (RFC 9113, 4.1), as `_FRAME` would read them."""
-    if isinstance(data, bytes):
-        head, at = data, pos
-    else:
-        head, at = bytes(data[pos : pos + _FRAME_SIZE]), 0
-    a: i64 = head[at]
-    b: i64 = head[at + 1]
-    c: i64 = head[at + 2]
-    kind: i64 = head[at + 3]
-    flags: i64 = head[at + 4]
-    s: i64 = head[at + 5]
-    t: i64 = head[at + 6]
-    u: i64 = head[at + 7]
-    v: i64 = head[at + 8]
-    return a << 16 | b << 8 | c, kind, flags, (s & 0x7F) << 24 | t << 16 | u << 8 | v
 
 
 def _cut(data: bytes | memoryview, start: i64, end: i64) -> bytes | memoryview:
@@ -500,15 +436,8 @@ def _cut(data: bytes | memoryview, start: i64, end: i64) -> bytes | memoryview:
     return data[start:end]
 
 
-def _refuse(opening: bytes, data: bytes | memoryview) -> bytes:
-    """Say why these first bytes are not HTTP/2's, or nothing while they may be (RFC 9113, 3.4)."""
-    if data[: len(opening)] != opening[: len(data)]:
-        if opening and data[:1] == b"\x16":
-            return b"TLS"
-        return b"no HTTP/2 preface"
-    if len(data) >= len(opening) + _FRAME_SIZE:
-        word, flags, stream = _FRAME.unpack_from(data, len(opening))
-        length = word >> 8
-        if word & 0xFF != _SETTINGS or flags & _ACK or stream & _STREAM or length % 6:
-            return b"the first frame is not SETTINGS"
-    return b""
+def _streams(streams: list[int]) -> bytes:
+    """What UNSAMPLED says of them."""
+    if len(streams) == 1:
+        return U32.pack(streams[0])
+    return struct.pack(f"!{len(streams)}I", *streams)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.address import TCP, Unix, format_address
+from sidecar.wire.connect import host_of
 from sidecar.wire.peer import check_directory
 
 BACKLOG: Final = 1024
@@ -37,7 +38,9 @@ def open_listeners(address: TCP | Unix) -> list[socket.socket]:
     opened: list[socket.socket] = []
     host, port = address
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(
+            host_of(address), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
         if host == ANY_V6 and not _has_ipv6():
             found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("0.0.0.0", port))]
         for family, *_, where in dict.fromkeys(found):

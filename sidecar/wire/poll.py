@@ -4,13 +4,14 @@ Rule: level-triggered and with all of epoll's events, errors included: an `add_r
 of those, and uvloop's (0.22 and 0.23) never calls a reader again once an error came together with
 bytes, so that a reset behind the last bytes would go unseen. A connection's sockets have an owner
 that is called straight from the kernel's answer: no handle, context or queue stands between the
-two, and asyncio has its turn only when there is something for it to do. Timers, signals and
-listeners are its own.
+two, and asyncio has its turn only when there is something for it to do. An owner may ask to be
+called at a time, too. All other timers, signals and listeners are asyncio's own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import select
 import selectors
 from collections.abc import Callable, Coroutine, Mapping
@@ -25,6 +26,8 @@ GONE: Final = select.EPOLLRDHUP  # the other end sends no more
 DEAD: Final = select.EPOLLERR | select.EPOLLHUP  # always told of, asked for or not
 
 _BATCH: Final = 256
+_NEVER: Final = math.inf
+_now: Final = monotonic
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -81,6 +84,21 @@ class Poller(selectors.BaseSelector):
         self._epoll = select.epoll()
         self._owners: dict[int, Callable[[int], None]] = {}
         self._keys: dict[int, selectors.SelectorKey] = {}
+        self._alarms: dict[int, tuple[float, Callable[[], None]]] = {}
+        self._next = _NEVER  # of the alarms
+
+    def call_at(self, when: float, fd: int, owner: Callable[[], None]) -> None:
+        """Call a socket's owner once at a time of `monotonic`, instead of any asked for before.
+
+        A time that has passed is when all sockets that are ready now have been served.
+        """
+        self._alarms[fd] = (when, owner)
+        self._next = min(self._next, when)
+
+    def call_off(self, fd: int) -> None:
+        """Do not call, if that was asked for."""
+        if self._alarms.pop(fd, None) is not None:
+            self._next = min((when for when, _ in self._alarms.values()), default=_NEVER)
 
     def want(self, fd: int, before: int, events: int, owner: Callable[[int], None]) -> None:
         """Change what is wanted of a socket from `before`; wanting nothing hears of nothing."""
@@ -102,20 +120,33 @@ class Poller(selectors.BaseSelector):
             timeout: seconds until its next timer.
         """
         self.asked = False
-        until = None if timeout is None else monotonic() + timeout
+        now = _now()
+        until = _NEVER if timeout is None else now + timeout
         while True:
-            others = self._serve(timeout)
-            if others or self.asked:
+            others = self._serve(min(until, self._next) - now)
+            now = _now()
+            if self._next <= now:
+                self._ring(now)
+            if others or self.asked or until <= now:
                 return others
-            if until is not None:
-                timeout = until - monotonic()
-                if timeout <= 0:
-                    return others
 
-    def _serve(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait once, and serve the connections; what is asyncio's."""
+    def _ring(self, now: float) -> None:
+        """Call whose time has come, in the order of their times."""
+        for _, fd in sorted((when, fd) for fd, (when, _) in self._alarms.items()):
+            alarm = self._alarms.get(fd)
+            if alarm is None or alarm[0] > now:  # one before it may have called it off
+                continue
+            self.call_off(fd)
+            try:
+                alarm[1]()
+            except Exception as error:
+                _failed(error)
+
+    def _serve(self, wait: float) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait once, at most so many seconds, and serve the connections; what is asyncio's."""
         others = []
         owners = self._owners
+        timeout = None if wait == _NEVER else max(wait, 0.0)
         for fd, events in self._epoll.poll(timeout, _BATCH):
             # A socket may have been closed by the owner of one before it; its number is not in
             # use again yet, because nothing is opened in here.
@@ -124,8 +155,7 @@ class Poller(selectors.BaseSelector):
                 try:
                     owner(events)
                 except Exception as error:  # one connection's trouble; the others go on
-                    context = {"message": "a connection's owner failed", "exception": error}
-                    asyncio.get_running_loop().call_exception_handler(context)
+                    _failed(error)
             elif (key := self._keys.get(fd)) is not None:
                 mask = selectors.EVENT_READ if events & ~WRITE else 0
                 mask |= selectors.EVENT_WRITE if events & ~READ else 0
@@ -162,3 +192,9 @@ class Poller(selectors.BaseSelector):
         """Hear of nothing any more; the loop does this when it closes."""
         self._epoll.close()
         self._keys.clear()
+        self._alarms.clear()
+
+
+def _failed(error: Exception) -> None:
+    context = {"message": "a connection's owner failed", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(context)

@@ -13,14 +13,14 @@ import random
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from sidecar.address import TCP, Unix, format_address
+from sidecar.wire.client import WaitingClient
 from sidecar.wire.connect import open_upstream
 from sidecar.wire.forward import Connection, reset_on_close
-from sidecar.wire.frames import State
 from sidecar.wire.later import Later
 from sidecar.wire.listen import (
     BACKLOG,
@@ -30,9 +30,11 @@ from sidecar.wire.listen import (
     open_listeners,
     open_private,
 )
-from sidecar.wire.memory import CONNECTIONS, MEMORY_BYTES, SESSIONS, TAP_BYTES, waiting_limit
-from sidecar.wire.poll import DEAD, GONE, Poller
+from sidecar.wire.memory import waiting_limit
+from sidecar.wire.options import Options, Route
+from sidecar.wire.poll import Poller
 from sidecar.wire.records import VERSION
+from sidecar.wire.state import State
 from sidecar.wire.stats import Counters, Snapshot
 from sidecar.wire.tap import NO_FILES_SECONDS, Tap
 from sidecar.wire.watch import Watch
@@ -40,31 +42,6 @@ from sidecar.wire.watch import Watch
 TAP_RETRY_SECONDS: Final = 1.0
 LEAVE_SECONDS: Final = 0.5  # between two rounds of asking clients to go elsewhere
 _ACCEPTS: Final = 64  # in one go, before the open connections have their turn
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One listening address and the model server behind it."""
-
-    listen: TCP | Unix
-    upstream: TCP | Unix
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a wire is to do. Sizes are bytes, durations seconds."""
-
-    routes: tuple[Route, ...]
-    tap: Path | None = None
-    tap_bytes: int = TAP_BYTES
-    connection_bytes: int = 256 << 10
-    sessions: int = SESSIONS  # observers at once
-    connections: int = CONNECTIONS
-    memory_bytes: int = MEMORY_BYTES
-    linger_seconds: float = 30.0
-    drain_seconds: float = 30.0
-    resync: bool = False
-    leave: Path | None = None  # where our pid is found; SIGUSR1 asks clients to go elsewhere
 
 
 class Wire:
@@ -305,12 +282,12 @@ class Wire:
 
     async def _connect(self, client: socket.socket, peer: Any, route: Route, listen: str) -> None:
         """Reach production for a client; its bytes wait in its socket until then."""
-        leaving = _Leaving(self._loop, self._poller, client, self._options.linger_seconds)
+        waiting = WaitingClient(self._loop, self._poller, client, self._options.linger_seconds)
         try:
             try:
                 upstream = await open_upstream(self._loop, route.upstream)
             finally:
-                leaving.stop()
+                waiting.stop()
         except OSError as error:
             # The client's handshake is over, so it cannot be refused any more: a reset is what
             # comes closest.
@@ -325,7 +302,7 @@ class Wire:
         except BaseException as error:
             client.close()
             self._release()
-            if isinstance(error, asyncio.CancelledError) and leaving.left:
+            if isinstance(error, asyncio.CancelledError) and waiting.left:
                 self._counters.left += 1
                 return
             raise
@@ -392,49 +369,6 @@ class Wire:
             for connection, number in list(self._connections.items()):
                 if 0 in numbers or number in numbers:
                     connection.goaway()
-
-
-class _Leaving:
-    """A client that may leave while production is being reached: then nobody needs it any more.
-
-    A reset ends the task that makes this. An end may be all that the client will say, though it
-    still listens: production has `linger` seconds to be reached.
-    """
-
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, poller: Poller, client: socket.socket, linger: float
-    ) -> None:
-        self.left = False
-        self._loop = loop
-        self._poller = poller
-        self._client = client
-        self._linger = linger
-        self._wanted = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._task = asyncio.current_task()
-        self._want(GONE)
-
-    def stop(self) -> None:
-        """Production has been reached, or will not be."""
-        self._want(0)
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _want(self, events: int) -> None:
-        self._poller.want(self._client.fileno(), self._wanted, events, self._gone)
-        self._wanted = events
-
-    def _gone(self, events: int) -> None:
-        self._want(0)
-        if events & DEAD:
-            self._leave()
-        else:
-            self._timer = self._loop.call_later(self._linger, self._leave)
-
-    def _leave(self) -> None:
-        assert self._task is not None
-        self.left = True
-        self._task.cancel()
 
 
 def _tune(sock: socket.socket) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sidecar.wire.frames import State
+from sidecar.wire.state import State
 
 if TYPE_CHECKING:  # an int of the machine's; as Python it is an int
     from mypy_extensions import i64
@@ -95,3 +95,25 @@ class Counters:
         """So many bytes more are waiting; or fewer, if negative."""
         self.waiting += more
         self.crowded = self.waiting >= self.waiting_limit
+
+
+class Tally:
+    """Counters that the walks of a session's connections share."""
+
+    __slots__ = ("assumed_calls", "blind_calls", "calls", "gap_bytes", "gap_frames", "left_out")
+
+    def __init__(self) -> None:
+        self.calls = 0  # whose HEADERS were copied
+        self.blind_calls = 0  # the others
+        self.assumed_calls = 0  # of those, in bytes that nobody walked: as many as fit in
+        self.gap_frames = 0
+        self.gap_bytes = 0
+        self.left_out = 0  # streams that the walks remember now
+
+    def add(self, other: Tally) -> None:
+        """Take over what another has counted."""
+        self.calls += other.calls
+        self.blind_calls += other.blind_calls
+        self.assumed_calls += other.assumed_calls
+        self.gap_frames += other.gap_frames
+        self.gap_bytes += other.gap_bytes

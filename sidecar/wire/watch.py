@@ -1,7 +1,7 @@
 """One connection as the tap sees it: its walk, its session, and how observing it can end.
 
 Rule: `saw` never raises, and never waits. Whatever goes wrong here ends the observing, not the
-connection. Counterparts: `frames` decides what is copied, `tap` carries it away, `later` has it
+connection. Counterparts: `frames` decides what is copied, `session` carries it away, `later` has it
 look again when there was too much for one turn.
 """
 
@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from random import random
 from time import monotonic_ns
 from typing import Final
 
-from sidecar.wire.frames import CLIENT, State, Tally, Walker
+from sidecar.wire.frames import CLIENT, Walker
 from sidecar.wire.later import CHUNK_COST, MAX_LATER, MAX_LATER_IN_ALL, Later
 from sidecar.wire.records import HEADER, U64, Kind
-from sidecar.wire.stats import Counters
-from sidecar.wire.tap import Session
+from sidecar.wire.sample import Sampler
+from sidecar.wire.session import Session
+from sidecar.wire.state import State
+from sidecar.wire.stats import Counters, Tally
 
 LEAST_CALL: Final = 27
 """Bytes of the smallest gRPC call: HEADERS with :method, :scheme, :path and content-type, each one
@@ -26,6 +29,7 @@ _pack: Final = HEADER.pack
 _OBSERVED: Final = State.OBSERVED
 _TOO_MANY: Final = b"more frames than can be walked"
 _ILLEGIBLE: Final = b"the observer cannot read it"
+_NOBODYS: Final = Sampler(random, 0.0)
 
 
 class Watch:
@@ -84,7 +88,7 @@ class Watch:
         self._assumed = 0  # calls in those
         self._closing: tuple[int, str] | None = None  # the connection's end, to be told at last
         self._walker = Walker(
-            session.sample if session else _never,
+            session.sampler if session else _NOBODYS,
             session.tally if session else tally,
             observed=session is not None,
             follow_server=resync,
@@ -134,13 +138,7 @@ class Watch:
                 walker.feed(direction, data, 0, 0)
             else:
                 room = session.limit - session.size
-                records = walker.feed(
-                    direction,
-                    data,
-                    room,
-                    room - session.reserve,
-                    session.fraction >= 1.0,
-                )
+                records = walker.feed(direction, data, room, room - session.reserve)
                 if walker.state is not _OBSERVED:
                     self._counted(session)
                 number = self.number
@@ -288,7 +286,3 @@ class Watch:
 def _own(data: memoryview) -> memoryview:
     """The same bytes, for good: those of the read buffer are overwritten."""
     return data if isinstance(data.obj, bytes) else memoryview(bytes(data))
-
-
-def _never() -> bool:
-    return False

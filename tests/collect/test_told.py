@@ -98,7 +98,7 @@ def test_clocks_may_differ_by_a_minute() -> None:
     told_by(late, "here", NOW)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200), st.integers(0, 10_000))
 def test_whatever_bytes_come_are_taken_or_refused(junk: bytes, at: int) -> None:
     raw = bytearray(WHOLE)

@@ -13,7 +13,7 @@ from sidecar.pb.inference import open_inference_pb2 as v2
 MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 MODEL_STREAM_INFER = "/inference.GRPCInferenceService/ModelStreamInfer"
 
-DTYPES = {numpy_type: name for name, numpy_type in reversed(NUMPY_TYPES.items())}
+DTYPES = {np.dtype(kind): name for name, kind in reversed(NUMPY_TYPES.items())}
 
 
 def answer(*messages: bytes, status: int = 0) -> Observation:

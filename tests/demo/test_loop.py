@@ -21,8 +21,6 @@ from sidecar.demo.render import render
 from sidecar.demo.summary import Summary
 from sidecar.report.page import render_html
 
-COMMAND = "import typer; from sidecar.run.demo import demo; typer.run(demo)"
-
 
 @pytest.fixture(scope="module")
 def found() -> Iterator[tuple[Summary, loop.Running]]:

@@ -98,7 +98,7 @@ ENDS = st.sampled_from(["client closes", "server closes", "blind", "opaque", "de
     end=ENDS,
     bound=st.sampled_from([1 << 10, 64 << 10, 128 << 20]),
 )
-@hypothesis_settings(max_examples=12, deadline=None, derandomize=True)
+@hypothesis_settings(max_examples=12, derandomize=True)
 def test_law_3_holds_at_every_moment_whatever_ends_the_connection(
     name: str, sizes: list[int], stop: float, end: str, bound: int
 ) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from sidecar.call import Direction, SkipReason
 from sidecar.experiment.blind import BlindCalls
 from sidecar.judge.counts import Coverage
@@ -186,6 +188,18 @@ def test_a_verdict_says_that_most_bytes_could_not_be_read() -> None:
     house.experiment.connections.stats(passed | {"opaque_bytes_total": 93})
     reason = house.judged.evaluate(house.now_ns).reason
     assert reason.endswith("; 93% of the bytes came on connections that are not HTTP/2 without TLS")
+
+
+@pytest.mark.parametrize(
+    ("observers", "unknown", "missed"), [(1, 0, 190_010), (3, 0, 10), (3, 20, 50)]
+)
+def test_calls_of_other_observers_sessions_are_theirs(
+    observers: int, unknown: int, missed: int
+) -> None:
+    """Three that ended together: each had counted its own, the wire tells each of all."""
+    blind = BlindCalls(observers)
+    blind.resume(["a", 1, 500], unknown=unknown)
+    assert blind.attached(greeting(4, _1=510, _2=100_000, _3=90_000)) == missed
 
 
 def test_calls_that_are_counted_late_are_no_busy_moment() -> None:

@@ -613,7 +613,7 @@ def test_however_long_evaluating_takes_what_was_counted_is_kept_each_second(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter(range(0, 10**15, 10 * SECOND))  # each look at the clock is ten seconds later
-    monkeypatch.setattr("sidecar.experiment.judging.thread_time_ns", lambda: next(ticks))
+    monkeypatch.setattr("sidecar.experiment.sweeping.thread_time_ns", lambda: next(ticks))
     one = Life(folder, wire=False)
     one.second()
     one.serve(60)

@@ -30,9 +30,12 @@ class TooMuchError(Exception):
 
 def walker(data: bytes) -> None:
     """The wire's walk, each chunk as long as its first byte says, in turns of the two sides."""
-    from sidecar.wire.frames import Tally, Walker
+    from sidecar.wire.frames import Walker
+    from sidecar.wire.stats import Tally
+    from tests.wire.walks import sampler
 
-    it = Walker(lambda: True, Tally())
+    draws = sampler()
+    it = Walker(draws, Tally())
     direction = 0
     it.feed(0, _OPEN, 1 << 30, 1 << 30)
     while data:
@@ -40,7 +43,8 @@ def walker(data: bytes) -> None:
         chunk, data = data[1:size], data[size:]
         while chunk:
             it.rest = 0
-            it.feed(direction, chunk, size * 400, size * 100, bool(size & 1))
+            draws.everything = bool(size & 1)
+            it.feed(direction, chunk, size * 400, size * 100)
             chunk = chunk[len(chunk) - it.rest :] if it.rest else b""
         direction ^= 1
 

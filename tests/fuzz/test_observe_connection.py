@@ -71,7 +71,7 @@ frames = st.builds(
 
 
 @given(st.lists(st.tuples(sides, st.binary(max_size=100))), sides)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_arbitrary_bytes(chunks: list[tuple[Direction, bytes]], by: Direction) -> None:
     for begun in ((), HANDS):
         ledger = Ledger()
@@ -85,7 +85,7 @@ def test_arbitrary_bytes(chunks: list[tuple[Direction, bytes]], by: Direction) -
     st.integers(0, 3),
     sides,
 )
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_arbitrary_frames_gaps_and_announcements(
     steps: list[tuple[Direction, bytes, int]], refuse: int, by: Direction
 ) -> None:
@@ -130,7 +130,7 @@ def damage(conversation: Conversation, where: int, how: int, byte: int) -> Conve
     st.integers(0, 200),
     sides,
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_damaged_conversations(
     name: str, damages: list[tuple[int, int, int]], refuse: int, last: int, by: Direction
 ) -> None:

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from sidecar.call import Answered, CallKey, Direction, Event, Lost, Started
 from sidecar.observe.connection import Connection
 from sidecar.observe.tap import Record, TapReader
-from sidecar.wire.frames import Tally, Walker
+from sidecar.wire.frames import Walker
 from sidecar.wire.records import VERSION, Kind, record
+from sidecar.wire.stats import Tally
 from tests.observe.conversations import Conversation, cut, load, names
+from tests.wire.walks import sampler
 
 PLENTY = 1 << 30
 SMALL = [name for name in names() if name != "grpcio-large"]
@@ -28,11 +30,11 @@ def tapped(
     everything: bool = False,
 ) -> bytes:
     """What the wire would tell of a conversation, DATA having so much room in the tap."""
-    walker = Walker(sample, Tally())
+    walker = Walker(sampler(sample, everything=everything), Tally())
     told = [record(Kind.HELLO, 0, 0, 0, b'{"version": %d}' % VERSION)]
     for number, (direction, chunk) in enumerate(conversation):
         room = rooms[number % len(rooms)]
-        for kind, payload in walker.feed(direction, chunk, PLENTY, room, everything=everything):
+        for kind, payload in walker.feed(direction, chunk, PLENTY, room):
             told.append(record(kind, direction, 1, 0, bytes(payload)))
     return b"".join(told)
 
@@ -80,7 +82,7 @@ def test_with_room_nothing_is_lost_on_the_way(name: str, everything: bool) -> No
     rooms=st.lists(st.sampled_from([PLENTY, 200, 60]), min_size=1, max_size=9),
     draws=st.lists(st.booleans(), min_size=1, max_size=9),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_gaps_and_sampling_lose_calls_but_never_change_one(
     name: str, sizes: list[int], rooms: list[int], draws: list[bool]
 ) -> None:

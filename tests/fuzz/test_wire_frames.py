@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.wire.frames import State, Tally, Walker
+from sidecar.wire.frames import Walker
 from sidecar.wire.records import HEADER, Kind
+from sidecar.wire.state import State
+from sidecar.wire.stats import Tally
 from tests.wire.harness import frame
 from tests.wire.walks import (
     CONTINUATION,
@@ -24,6 +26,7 @@ from tests.wire.walks import (
     Told,
     joined,
     oracle,
+    sampler,
 )
 
 Run = tuple[int, bytes]
@@ -59,12 +62,10 @@ def cut(runs: list[Run], seed: int) -> list[Run]:
     return pieces
 
 
-def walk(walker: Walker, pieces: list[Run], *, everything: bool = False) -> list[Told]:
+def walk(walker: Walker, pieces: list[Run]) -> list[Told]:
     told: list[Told] = []
     for direction, data in pieces:
-        for kind, payload in walker.feed(
-            direction, memoryview(data), ROOM, ROOM, everything=everything
-        ):
+        for kind, payload in walker.feed(direction, memoryview(data), ROOM, ROOM):
             about = kind in (Kind.UNSAMPLED, Kind.BLIND)
             told.append(
                 (kind, 0 if about else direction, b"" if kind is Kind.OPAQUE else bytes(payload))
@@ -72,46 +73,44 @@ def walk(walker: Walker, pieces: list[Run], *, everything: bool = False) -> list
     return told
 
 
-@settings(deadline=None)
 @given(runs=runs, opened=st.booleans(), cuts=seeds, seed=seeds)
 def test_what_is_copied_is_what_the_slow_walk_copies(
     runs: list[Run], opened: bool, cuts: int, seed: int
 ) -> None:
     runs = [*OPENINGS, *runs] if opened else runs
-    walker = Walker(draws(seed), Tally())
+    walker = Walker(sampler(draws(seed)), Tally())
     expected = [told for told in oracle(runs, draws(seed)) if told[2] or told[0] is Kind.OPAQUE]
     assert joined(walk(walker, cut(runs, cuts))) == joined(expected)
     opaque = any(kind is Kind.OPAQUE for kind, _, _ in expected)
     assert (walker.state is State.OPAQUE) == opaque
 
 
-@settings(deadline=None)
 @given(runs=runs, cuts=seeds, follow=st.booleans())
 def test_the_short_way_for_connections_that_are_copied_whole_copies_the_same(
     runs: list[Run], cuts: int, follow: bool
 ) -> None:
     pieces = cut([*OPENINGS, *runs], cuts)
-    long = Walker(lambda: True, Tally(), follow_server=follow)
-    short = Walker(lambda: True, Tally(), follow_server=follow)
+    long = Walker(sampler(), Tally(), follow_server=follow)
+    short = Walker(sampler(everything=True), Tally(), follow_server=follow)
     for piece in pieces:
-        assert walk(short, [piece], everything=True) == walk(long, [piece])
+        assert walk(short, [piece]) == walk(long, [piece])
         assert short.at_boundary == long.at_boundary
 
 
-@settings(deadline=None)
 @given(runs=runs, cuts=seeds, seed=seeds, rooms=seeds)
 def test_a_tap_without_room_loses_data_or_sync_and_never_part_of_a_header_block(
     runs: list[Run], cuts: int, seed: int, rooms: int
 ) -> None:
     pieces = cut([*OPENINGS, *runs], cuts)
     draw = random.Random(rooms)
-    walker = Walker(draws(seed), Tally())
+    drawn = sampler(draws(seed))
+    walker = Walker(drawn, Tally())
     shown: dict[int, bytes] = {0: b"", 1: b""}
     fed: dict[int, bytes] = {0: b"", 1: b""}
     for direction, data in pieces:
         room = draw.choice((40, 200, 400, 1000))
-        everything = draw.random() < 0.5
-        told = walker.feed(direction, data, room, room // 2, everything=everything)
+        drawn.everything = draw.random() < 0.5
+        told = walker.feed(direction, data, room, room // 2)
         if told and told[0][0] is Kind.BLIND:
             assert len(told) == 1
             break
@@ -138,48 +137,33 @@ def blocks(data: bytes, direction: int) -> list[bytes]:
     return found
 
 
-@settings(deadline=None)
 @given(runs=runs, opened=st.booleans(), cuts=seeds, follow=st.booleans())
 def test_a_blind_walk_counts_the_calls_that_an_observed_one_sees(
     runs: list[Run], opened: bool, cuts: int, follow: bool
 ) -> None:
     runs = [*OPENINGS, *runs] if opened else runs
-    seen = []
-
-    def sample() -> bool:
-        seen.append(1)
-        return True
-
     if not follow:
         runs = [run for run in runs if run[0] == 0]
-    walk(Walker(sample, Tally()), runs)
-    tally = Tally()
-    blind = Walker(sample, tally, observed=False, follow_server=follow)
-    counted = len(seen)
+    seen, tally = Tally(), Tally()
+    walk(Walker(sampler(), seen), runs)
+    blind = Walker(sampler(), tally, observed=False, follow_server=follow)
     for kind, _, _ in walk(blind, cut(runs, cuts)):
         assert kind is Kind.OPAQUE
-    assert (tally.blind_calls, len(seen)) == (counted, counted)
+    assert (tally.calls, tally.blind_calls) == (0, seen.calls)
 
 
-@settings(deadline=None)
 @given(runs=runs, cuts=seeds, at=st.integers(0, 100))
 def test_going_blind_anywhere_keeps_the_count_and_the_frame_boundaries(
     runs: list[Run], cuts: int, at: int
 ) -> None:
     pieces = cut([*OPENINGS, *runs], cuts)
     tally, whole = Tally(), Tally()
-    seen = []
-
-    def sample() -> bool:
-        seen.append(1)
-        return True
-
-    changing = Walker(sample, tally, follow_server=True)
-    blind = Walker(sample, whole, observed=False, follow_server=True)
+    changing = Walker(sampler(), tally, follow_server=True)
+    blind = Walker(sampler(), whole, observed=False, follow_server=True)
     for number, (direction, data) in enumerate(pieces):
         if number == at:
             changing.blind()
         changing.feed(direction, data, ROOM, ROOM)
         blind.feed(direction, data, ROOM, ROOM)
         assert changing.at_boundary == blind.at_boundary
-    assert len(seen) + tally.blind_calls == whole.blind_calls
+    assert tally.calls + tally.blind_calls == whole.blind_calls

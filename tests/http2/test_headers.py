@@ -43,7 +43,7 @@ sizes = st.none() | st.integers(0, 9000)
 
 
 @given(st.lists(st.tuples(headers, sizes, st.booleans()), max_size=12))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_reads_what_hpack_writes(
     blocks: list[tuple[list[tuple[str, str, bool]], int | None, bool]],
 ) -> None:
@@ -108,7 +108,7 @@ block_of_representations = st.lists(representations(), max_size=8).map(b"".join)
 @example([b"\x40\x01A\x80"])
 @example([b"@\x00\x03\x80\x01\x00"])
 @example([b"\x40\x01a\x01b" * 2, b"\xbe\xbf", b"\xbe\xbf", b"\x20\x3f\xe1\x1f", b"\xbe"])
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_agrees_with_hpack_on_every_representation(blocks: list[bytes]) -> None:
     reference, decoder = hpack.Decoder(BOUND), fields_decoder()
     for block in blocks:
@@ -120,7 +120,7 @@ def test_agrees_with_hpack_on_every_representation(blocks: list[bytes]) -> None:
 
 
 @given(st.lists(st.binary(max_size=60), max_size=6))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_arbitrary_bytes_are_read_or_refused(blocks: list[bytes]) -> None:
     reference, decoder = hpack.Decoder(BOUND), fields_decoder()
     for block in blocks:

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.call import SkipReason
@@ -36,7 +36,6 @@ def raw_deflate(text: bytes) -> bytes:
 
 
 @given(st.data(), st.sampled_from(sorted(COMPRESS)))
-@settings(deadline=None)
 def test_messages_survive_any_cut(data: st.DataObject, encoding: str) -> None:
     compress = COMPRESS[encoding]
     texts = data.draw(st.lists(st.binary(max_size=200), max_size=6))

@@ -73,13 +73,10 @@ def test_torchserves_own_server_answers_in_json(tmp_path: Path) -> None:
 
     def shadowed(candidate: str) -> Shadowed:
         config = EXAMPLES / "torchserve" / "sidecar.yaml"
-        # Two servers may leave no core for it: what is late is waited for, and what
-        # is left out for want of time is told.
-        patient = ("shadows.0.deadline_seconds=60", "observer.priority=normal")
-        flags = (word for flag in patient for word in ("--set", flag))
-        seen = through_sidecar(production, candidate, send, "--config", str(config), *flags)
+        seen = through_sidecar(production, candidate, send, "--config", str(config))
         calls = seen.status["calls"]
         assert calls["skipped"]["method"] == 1, "Ping is no prediction"
+        # What is left out for want of time is told.
         assert 41 == calls["seen"] == calls["compared"] + sum(calls["skipped"].values())
         assert calls["compared"] >= 20
         return seen
@@ -178,7 +175,6 @@ def test_a_language_models_stream_is_compared_by_its_text_and_timed_by_its_token
             "judge.independent_calls": True,
             "judge.min_duration_seconds": 0,
             "judge.repeat_seconds": 0,
-            "observer.priority": "normal",
         }
         seen = through_sidecar(
             ours,

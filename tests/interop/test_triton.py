@@ -11,7 +11,7 @@ from tests.interop.harness import (
     LIBPYTHON,
     Traffic,
     as_in_example,
-    captured_and_replayed,
+    assert_asked_again_it_agrees,
     client,
     expected_differences,
     through_sidecar,
@@ -75,10 +75,4 @@ def test_the_example_reads_calls_and_streams(
 def test_what_was_captured_of_a_server_and_asked_again_of_it_agrees_completely(
     servers: tuple[str, str], model: str, tmp_path: Path
 ) -> None:
-    production, shadow = servers
-    traffic, result = captured_and_replayed(production, production, _send(model), tmp_path / "c")
-    assert result["calls"] == traffic["calls"] > 0
-    assert result["reports"][0]["outcomes"] == {"equal": traffic["calls"]}
-    assert result["status"] == {"candidate": {"0": traffic["calls"]}}
-    _, other = captured_and_replayed(production, shadow, _send(model), tmp_path / "d")
-    assert other["reports"][0]["outcomes"]["value"] > 0, "another version is not taken for it"
+    assert_asked_again_it_agrees(*servers, _send(model), tmp_path)

@@ -8,22 +8,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.compare.result import Comparison, Outcome, OutputResult
-from sidecar.judge.criteria.base import Criterion
+from sidecar.judge.criteria.base import Criterion, Plan
 from sidecar.judge.criteria.counting import score_of, splat_mean
+from sidecar.judge.criteria.shapes import Increments
 from sidecar.judge.decision import UNDECIDED, Decision, decisions, flips, mean_cost
-from sidecar.judge.evidence.quantile import bucket
+from sidecar.judge.evidence.histogram import bucket
 from sidecar.judge.pair import JudgedPair, Value
 from sidecar.judge.ranges import Ranges
 from tests.judge.pairs import MS, compared, failed, pair, required
 
 
+def increments(plan: Plan, call: JudgedPair, ranges: Ranges) -> Increments:
+    found = plan.criterion.tally(plan).count(call, ranges)
+    return [] if found is None else found.increments
+
+
 def counted(criterion: Criterion, call: JudgedPair, fraction: float = 0.0) -> dict[str, float]:
-    return dict(criterion.plan(fraction).increments(call, Ranges()))
+    return dict(increments(criterion.plan(fraction), call, Ranges()))
 
 
 def mean(criterion: Criterion, call: JudgedPair, fraction: float = 0.0) -> float:
     plan = criterion.plan(fraction)
-    found = plan.increments(call, Ranges())
+    found = increments(plan, call, Ranges())
     return math.fsum(plan.edges[int(name)] * w for name, w in found if name.isdigit())
 
 
@@ -160,7 +166,7 @@ def test_a_range_is_learned_before_anything_is_held_against_it() -> None:
     criterion, ranges = required("out_of_range", 0.1, warmup_calls=2), Ranges()
     plan = criterion.plan(0.0)
     found = [
-        plan.increments(pair(i, values={"score": values}), ranges)
+        increments(plan, pair(i, values={"score": values}), ranges)
         for i, values in enumerate([(0.0, 99.0), (1.0, 99.0), (50.0, 0.5), (0.5, 50.0)])
     ]
     assert found[:2] == [[], []]
@@ -214,10 +220,11 @@ def test_whatever_comes_counters_grow_by_at_most_a_call(
     given_: dict[str, object] = {"values": {"s": (a, b)}, "shadow_latency_ns": latency}
     call = failed(0, status, **given_) if status else pair(0, True, **given_)
     plan = criterion.plan(fraction)
-    found = plan.increments(call, Ranges())
-    assert all(0 <= weight <= 1 for _, weight in found)
-    assert len({name for name, _ in found}) == len(found)
-    assert math.isfinite(plan.magnitude(call, found))
+    found = criterion.tally(plan).count(call, Ranges())
+    if found is not None:
+        assert all(0 <= weight <= 1 for _, weight in found.increments)
+        assert len({name for name, _ in found.increments}) == len(found.increments)
+        assert math.isfinite(found.magnitude)
 
 
 def test_a_method_that_is_not_covered_is_not_counted() -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from sidecar.judge.counts import Coverage
 from sidecar.judge.criteria.base import Criterion
+from sidecar.judge.evidence.histogram import bucket
 from sidecar.judge.evidence.mixtures import Floats
-from sidecar.judge.evidence.quantile import bucket
 from sidecar.judge.judge import Judge
-from sidecar.judge.levels import WARMUP, Levels
+from sidecar.judge.levels import WARMUP, Levels, part_above
 from sidecar.judge.pair import ControlTimes, JudgedPair
 from sidecar.judge.report import CriterionVerdict, State
 from sidecar.judge.settings import LatencySettings, untrusted
@@ -318,7 +318,7 @@ def test_the_share_above_a_level_is_what_it_is_to_be_however_alike_calls_are(
     for ns in drawn:
         level = levels.at("c", p, bucket(ns))
         if level is not None:
-            share.append(level.above(ns))
+            share.append(part_above(ns, *level))
     assert np.mean(share) == pytest.approx(1 - p, rel=0.1)
 
 

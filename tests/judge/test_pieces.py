@@ -114,7 +114,7 @@ def test_every_kind_goes_on_to_the_last_bit(life: Life) -> None:
 
 
 @pytest.mark.parametrize("life", [LIVES[k] for k in ("disagreement", "accuracy", "out_of_range")])
-@hypothesis(max_examples=3, deadline=None, phases=[Phase.generate])
+@hypothesis(max_examples=3, phases=[Phase.generate])
 @given(cuts=st.lists(st.integers(1, 120), min_size=1, max_size=6, unique=True))
 def test_wherever_it_is_cut(life: Life, cuts: list[int]) -> None:
     declared = settings(life.criterion, slices=BY, max_slices=4, independent_calls=False)

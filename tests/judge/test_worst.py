@@ -6,13 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.judge.counts import CellKey
+from sidecar.judge.examples import Examples, rank_of
 from sidecar.judge.worst import (
     Example,
-    Examples,
     merge_sample,
     merge_worst,
     note_of,
-    rank_of,
 )
 from tests.judge.pairs import pair
 

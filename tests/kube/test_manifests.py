@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from sidecar.kube.manifests import inject_text
 from sidecar.kube.options import InjectError
 from sidecar.kube.workloads import inject_object
-from sidecar.run.cli import app
+from sidecar.run.commands import app
 from tests.kube.manifests_of import KSERVE, SELDON, TEMPLATED
 
 SERVICE = """\

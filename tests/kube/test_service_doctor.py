@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from sidecar.kube.inject import inject, with_reason
 from sidecar.kube.service_doctor import examine
-from sidecar.run.cli import app
+from sidecar.run.commands import app
 from sidecar.serve.diagnosis import Finding
 from tests.kube.pods import pod
 

@@ -16,7 +16,7 @@ from sidecar.kube.manifests import inject_text, uninject_text
 from sidecar.kube.options import UNDO_ANNOTATION
 from sidecar.kube.uninject import injected_by, uninject
 from sidecar.kube.workloads import inject_object, uninject_object
-from sidecar.run.cli import app
+from sidecar.run.commands import app
 from tests.kube.manifests_in import ROOT
 from tests.kube.manifests_of import KSERVE, SELDON, TEMPLATED
 from tests.kube.pods import pod

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.call import Direction
@@ -21,7 +22,7 @@ def read(*chunks: bytes) -> list[Record]:
     found: list[Record] = []
     for chunk in chunks:
         reader.feed(chunk, found)
-    return [one._replace(payload=bytes(one.payload)) for one in found]
+    return [replace(one, payload=bytes(one.payload)) for one in found]
 
 
 def test_a_session_is_read_in_order() -> None:
@@ -47,7 +48,6 @@ def test_a_session_is_read_in_order() -> None:
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_records_do_not_depend_on_how_the_stream_is_cut(data: st.DataObject) -> None:
     kinds = st.sampled_from([Kind.BYTES, Kind.OPAQUE, Kind.STATS])
     records = data.draw(
@@ -57,7 +57,8 @@ def test_records_do_not_depend_on_how_the_stream_is_cut(data: st.DataObject) -> 
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)))))
     chunks = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
     assert read(*chunks) == read(stream)
-    assert [r[:3] for r in read(*chunks)[1:]] == [r[:3] for r in records]
+    told = [(r.kind, r.direction, r.conn) for r in read(*chunks)[1:]]
+    assert told == [r[:3] for r in records]
 
 
 def test_a_large_record_in_pieces_is_read_without_repeating_the_work() -> None:
@@ -116,7 +117,6 @@ def test_a_broken_payload_is_refused_alone() -> None:
 
 
 @given(st.lists(st.binary()))
-@settings(deadline=None)
 def test_arbitrary_bytes_raise_nothing_else(chunks: list[bytes]) -> None:
     with contextlib.suppress(TapError):
         read(HELLO, *chunks)

@@ -24,7 +24,7 @@ from sidecar.run.offline import chosen_settings
 from sidecar.run.sensitivity import _impossible
 from tests.capture.rows import row
 
-NOISE, MISSING, SWAP = "noise", "missing", "swap"
+NOISE = "noise"
 
 
 def _predict(values: list[float], *, content: bool, kind: Any = tf.DT_FLOAT) -> bytes:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from sidecar.run.checks import file_errors
-from sidecar.run.cli import app
+from sidecar.run.commands import app
 from sidecar.settings.settings import Settings
 from tests.tee.certificates import Authority
 

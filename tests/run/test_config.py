@@ -8,7 +8,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from sidecar.run.cli import app
+from sidecar.run.commands import app
 from sidecar.settings.reference import reference
 from sidecar.settings.settings import Settings
 

@@ -85,3 +85,15 @@ def test_where_no_observer_can_be_forked_production_is_served_and_one_is_started
             ready = process.wait_ready(60)
             assert accepts(ready["listen"][0])()
             assert http_json(ready["http"], "/status")["calls"]["seen"] == 0
+
+
+@pytest.mark.parametrize("later", ["pass", "os.execv(sys.executable, [sys.executable, '-c', HUP])"])
+def test_a_reload_that_is_asked_for_before_a_child_is_up_does_not_end_it(later: str) -> None:
+    script = (
+        "import os, sys\nfrom sidecar.run.supervise import prepare\nprepare('normal')\n"
+        f"HUP = 'import os; os.kill(os.getpid(), 1); print(1)'\n{later}\nexec(HUP)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout == "1\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typer.testing import CliRunner
 
-from sidecar.run.cli import app
+from sidecar.run.commands import app
 
 
 def _plan(*words: str) -> tuple[int, str]:

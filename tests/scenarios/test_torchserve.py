@@ -1,6 +1,6 @@
 """TorchServe's API by grpcio, through the real sidecar: its unary call and its stream both ways.
 
-TorchServe itself answers in `tests/interop/test_torchserve.py`; what it says within a stream that
+TorchServe itself answers in `tests/interop/test_examples.py`; what it says within a stream that
 failed is asked here.
 """
 

@@ -11,10 +11,8 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import threading
-import urllib.error
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,52 +120,6 @@ def test_a_client_whose_connection_outlives_the_observer_forbids_a_pass() -> Non
     # What nobody saw may have been worst.
     assert states(told) == {"same": "WATCHING", "up": "WATCHING"}
     assert told["verdict"]["reason"].startswith("410 of 510 calls were compared (100 were not ")
-
-
-@contextmanager
-def asked_throughout(it: Sidecar) -> Iterator[list[tuple[str, int]]]:
-    """The gate's answers, as often as there are any: state and calls."""
-    found: list[tuple[str, int]] = []
-    over = threading.Event()
-
-    def go() -> None:
-        while not over.wait(0.05):
-            with suppress(OSError, urllib.error.URLError, ValueError, KeyError):
-                told = http_json(it.http, "/verdict")
-                found.append((told["state"], told["calls"]))
-
-    thread = threading.Thread(target=go)
-    thread.start()
-    try:
-        yield found
-    finally:
-        over.set()
-        thread.join()
-
-
-async def load(address: str, over: asyncio.Event) -> int:
-    """Calls over connections that come and go; how many production answered."""
-    done = 0
-    while not over.is_set():
-        await predict(address, range(done, done + 20))
-        done += 20
-        await asyncio.sleep(0.05)
-    return done
-
-
-def storm(it: Sidecar, kills: int) -> int:
-    """Kill the observer again and again under load; how many calls production answered."""
-
-    async def go() -> int:
-        over = asyncio.Event()
-        calls = asyncio.create_task(load(it.address, over))
-        for i in range(kills):
-            await asyncio.sleep(0.2 + 0.13 * (i % 7))
-            await asyncio.to_thread(killed, it)
-        over.set()
-        return await calls
-
-    return asyncio.run(go())
 
 
 def test_a_reset_begins_anew_in_a_running_sidecar_and_spends_alpha(state: Path) -> None:

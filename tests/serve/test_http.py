@@ -14,16 +14,21 @@ from sidecar.experiment.skipped import Step
 from sidecar.fields import ConfigError
 from sidecar.pb.shadow.v1 import admin_pb2 as pb
 from sidecar.serve.http import Pages, serve
+from sidecar.serve.polled import Polled
 from sidecar.settings.settings import AdminSettings
 from sidecar.settings.sources import load
 from tests.house import MS, House, told
+
+
+def polled(house: House) -> Polled:
+    return Polled(house.experiment, lambda _: (b"", "text/plain"), house.clock)
 
 
 def visit(house: House, look: Callable[[Callable[..., Awaitable[Any]]], Awaitable[None]]) -> None:
     """Serve the pages; `look` gets a function that asks for a path and returns status and body."""
 
     async def scenario() -> None:
-        pages = Pages(house.experiment, lambda _: (b"", "text/plain"), house.clock)
+        pages = Pages(house.experiment, polled(house), house.clock)
         runner, address = await serve(pages, "127.0.0.1:0")
         async with aiohttp.ClientSession(f"http://{address}") as session:
 
@@ -66,7 +71,8 @@ def test_the_first_call_does_not_end_the_page_though_nothing_bounds_its_latency_
 
 def test_the_page_is_compressed_for_those_who_take_that() -> None:
     async def scenario() -> None:
-        pages = Pages(House({}).experiment, lambda _: (b"", "text/plain"), lambda: 0)
+        house = House({})
+        pages = Pages(house.experiment, polled(house), lambda: 0)
         runner, address = await serve(pages, "127.0.0.1:0")
         bodies = []
         async with aiohttp.ClientSession(auto_decompress=False) as session:
@@ -175,7 +181,8 @@ def test_why_calls_were_skipped_is_told_newest_first() -> None:
 
 def test_a_strangers_name_is_told_nothing() -> None:
     async def scenario() -> list[int]:
-        pages = Pages(House({}).experiment, lambda _: (b"", "text/plain"), lambda: 0)
+        house = House({})
+        pages = Pages(house.experiment, polled(house), lambda: 0)
         runner, address = await serve(pages, "127.0.0.1:0", ("page.example",))
         statuses = []
         async with aiohttp.ClientSession(f"http://{address}") as session:

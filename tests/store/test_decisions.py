@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.store.decisions import RESET, Decided, Decisions, attempt_of, standing
@@ -27,7 +27,6 @@ def test_what_is_appended_is_read_again(tmp_path: Path) -> None:
     assert Decisions(tmp_path).read() == [line("PASS"), line("FAIL")]
 
 
-@settings(deadline=None)  # it is about what is found, however slow the disk is
 @given(st.data())
 def test_a_line_that_is_damaged_costs_no_other(data: st.DataObject) -> None:
     import tempfile

@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-@settings(suppress_health_check=list(HealthCheck), max_examples=25, deadline=None)
+@settings(suppress_health_check=list(HealthCheck), max_examples=25)
 @given(pieces=st.dictionaries(st.text(), PLAIN | st.binary()), number=st.integers(1, 2**40))
 def test_what_was_kept_is_read_to_the_last_bit(
     tmp_path_factory: pytest.TempPathFactory, pieces: dict[str, Any], number: int

@@ -56,6 +56,30 @@ def test_what_the_disk_did_not_take_waits_and_is_written_whole(
     one.keeper.close()
 
 
+def test_nothing_new_to_write_is_no_success_while_something_waits(folder: Path) -> None:
+    """Found on a disk that was full: every other second all seemed well, and a PASS was told."""
+    one = Opened(folder)
+    one.keep(write(row(), {"a": 1}))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, limits[1]))
+    try:
+        one.keep(write(row(calls=20), {"a": 2, "b": "x" * (1 << 20)}))
+        one.keep()
+        one.keep()
+        state = one.keeper.state
+        assert (state.writes, state.failures) == (1, 3)
+        assert state.error
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    one.keep()
+    assert (one.keeper.state.writes, one.keeper.state.error) == (2, "")
+    (found,) = listed(folder)
+    assert (found.row.calls, whole(found).pieces["a"]) == (20, 2)
+    one.keeper.close()
+
+
 def test_a_file_that_breaks_while_it_is_written_is_set_aside_and_told_everything_again(
     folder: Path,
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -37,14 +37,6 @@ SHADOWS = (
 # Far longer than production took, and not a whole microsecond.
 SLOW = observation(started_ns=1_200_900, ended_ns=900_000_100)
 FAILED = Comparison(Outcome.SHADOW_ERROR)
-
-
-@pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    with Collector() as running:
-        for name, value in running.environ.items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 class Stand:

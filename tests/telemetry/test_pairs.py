@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import socket
-from collections.abc import Iterator
 from contextlib import closing
 from random import Random
 
@@ -26,14 +25,6 @@ CANDIDATE = ShadowSettings(name="candidate", address="127.0.0.1:9001", version="
 NOISE = ShadowSettings(name="noise", address="127.0.0.1:9002", role="control")
 CALLER_SPAN = "00f067aa0ba902b7"
 NOW_NS = 9_000_000
-
-
-@pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    with Collector() as running:
-        for name, value in running.environ.items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 def pair_spans(

@@ -12,7 +12,7 @@ import pytest
 from sidecar.address import TCP, Unix
 from sidecar.settings.settings import WireSettings
 from sidecar.wire import cli
-from sidecar.wire.server import Options, Route
+from sidecar.wire.options import Options, Route
 
 ROUTE = ["--route", "127.0.0.1:0=127.0.0.1:9000"]
 

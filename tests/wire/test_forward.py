@@ -24,12 +24,6 @@ from tests.wire.harness import (
 
 
 @pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
 def wire(tmp_path: Path, upstream: Upstream) -> Iterator[RunningWire]:
     with running_wire(tmp_path, upstream.address) as wire:
         yield wire

@@ -7,9 +7,12 @@ import struct
 
 import pytest
 
-from sidecar.wire import frames
-from sidecar.wire.frames import PREFACE, State, Tally, Walker
+from sidecar.wire import left_out
+from sidecar.wire.frames import Walker
+from sidecar.wire.header import PREFACE
 from sidecar.wire.records import Kind
+from sidecar.wire.state import State
+from sidecar.wire.stats import Tally
 from tests.wire.harness import frame
 from tests.wire.walks import (
     CONTINUATION,
@@ -26,6 +29,7 @@ from tests.wire.walks import (
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
+    sampler,
 )
 
 CLIENT, SERVER = 0, 1
@@ -34,7 +38,7 @@ CLIENT, SERVER = 0, 1
 def opened(*draws: bool, tally: Tally | None = None, follow: bool = False) -> Walker:
     """A walker past the opening; streams are sampled as drawn, and after that always."""
     draw = itertools.chain(draws, itertools.repeat(True))
-    walker = Walker(lambda: next(draw), tally or Tally(), follow_server=follow)
+    walker = Walker(sampler(lambda: next(draw)), tally or Tally(), follow_server=follow)
     for direction, data in OPENINGS:
         assert walker.feed(direction, data, ROOM, ROOM) == [(Kind.BYTES, data)]
     return walker
@@ -127,7 +131,7 @@ def test_trailers_from_the_client_are_no_new_stream() -> None:
 def test_the_oldest_of_too_many_left_out_streams_counts_as_sampled_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(frames, "MAX_LEFT_OUT", 2)
+    monkeypatch.setattr(left_out, "MAX_LEFT_OUT", 2)
     walker = opened(False, False, False)
     for stream in (1, 3, 5):
         walker.feed(CLIENT, frame(HEADERS, 4, stream, b"block"), ROOM, ROOM)
@@ -199,7 +203,7 @@ def test_a_header_block_that_finds_no_room_makes_the_connection_blind() -> None:
 )
 def test_what_does_not_begin_as_http2_is_opaque(direction: int, data: bytes) -> None:
     for observed in (True, False):
-        walker = Walker(lambda: True, Tally(), observed=observed, follow_server=True)
+        walker = Walker(sampler(), Tally(), observed=observed, follow_server=True)
         ((kind, reason),) = walker.feed(direction, data, ROOM, ROOM)
         assert kind is Kind.OPAQUE
         assert reason
@@ -208,7 +212,7 @@ def test_what_does_not_begin_as_http2_is_opaque(direction: int, data: bytes) -> 
 
 
 def test_half_an_opening_is_not_judged_yet() -> None:
-    walker = Walker(lambda: True, Tally())
+    walker = Walker(sampler(), Tally())
     assert walker.feed(CLIENT, PREFACE[:10], ROOM, ROOM) == []
     assert walker.state is State.OBSERVED
 
@@ -224,7 +228,7 @@ def test_a_frame_header_is_copied_whole_or_not_at_all() -> None:
 
 
 def test_a_frame_may_be_put_in_only_between_two_frames_and_outside_a_header_block() -> None:
-    walker = Walker(lambda: True, Tally(), observed=False, follow_server=True)
+    walker = Walker(sampler(), Tally(), observed=False, follow_server=True)
     assert not walker.at_boundary
     steps = [
         (OPENINGS[1][1], True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from time import monotonic
 
 from sidecar.wire.poll import READ, WRITE, Poller, run
 from tests.wire.harness import reset
@@ -144,3 +145,60 @@ def test_asyncio_has_its_turn_beside_a_connection_that_is_never_silent() -> None
         return sorted(heard)
 
     assert run(scenario) == ["owner", "reader", "soon", "timer"]
+
+
+def test_an_owner_is_called_at_its_time_once_and_not_after_it_was_called_off() -> None:
+    async def scenario(poller: Poller) -> list[str]:
+        heard: list[str] = []
+        done = asyncio.Event()
+
+        def fails() -> None:
+            heard.append("fails")
+            raise ValueError("a defect")
+
+        def last() -> None:
+            heard.append("last")
+            done.set()
+
+        asyncio.get_running_loop().set_exception_handler(lambda *_: heard.append("told"))
+        began = monotonic()
+        poller.call_at(began + 0.03, 3, last)
+        poller.call_at(began + 0.01, 1, lambda: heard.append("not this one"))
+        poller.call_at(began + 0.01, 2, lambda: heard.append("nor this"))
+        poller.call_at(began + 0.02, 1, lambda: heard.append("later"))
+        poller.call_at(0.0, 4, fails)
+        poller.call_off(2)
+        poller.call_off(5)
+        await asyncio.wait_for(done.wait(), 60)
+        assert monotonic() >= began + 0.03
+        return heard
+
+    assert run(scenario) == ["fails", "told", "later", "last"]
+
+
+def test_an_owner_is_called_at_its_time_beside_a_socket_that_is_never_silent() -> None:
+    async def scenario(poller: Poller) -> list[int]:
+        near, far = socket.socketpair()
+        far.send(b"x")  # never read: ready each time it is asked for
+        done = asyncio.Event()
+        served = 0
+
+        def owner(_: int) -> None:
+            nonlocal served
+            served += 1
+            if served == 10:
+                poller.call_at(0.0, near.fileno(), called)
+
+        def called() -> None:
+            heard.append(served)
+            done.set()
+
+        heard: list[int] = []
+        poller.want(near.fileno(), 0, READ, owner)
+        await asyncio.wait_for(done.wait(), 60)
+        poller.want(near.fileno(), READ, 0, owner)
+        near.close()
+        far.close()
+        return heard
+
+    assert run(scenario) == [10]

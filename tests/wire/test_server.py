@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,12 +18,6 @@ from tests.wire.harness import (
     running_wire,
     through,
 )
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as upstream:
-        yield upstream
 
 
 def begin_to_drain(wire: RunningWire, number: signal.Signals = signal.SIGTERM) -> None:

@@ -8,10 +8,11 @@ import socket
 from pathlib import Path
 
 from sidecar.wire.forward import GOAWAY
-from sidecar.wire.frames import PREFACE
+from sidecar.wire.header import PREFACE
 from sidecar.wire.poll import Poller, run
 from sidecar.wire.records import Kind, record
-from sidecar.wire.tap import Session, Tap
+from sidecar.wire.session import Session
+from sidecar.wire.tap import Tap
 from tests.wire.harness import Upstream, frame, read_exactly, running_wire, through
 
 TURNS = 100
@@ -24,10 +25,9 @@ async def turn() -> None:
 
 def test_what_is_asked_at_once_is_looked_for_once() -> None:
     async def scenario(poller: Poller) -> list[set[int]]:
-        loop = asyncio.get_running_loop()
         near, far = socket.socketpair()
         asked: list[set[int]] = []
-        session = Session(loop, poller, near, 1 << 20, lambda: 0.5, lambda _: None, asked.append)
+        session = Session(poller, near, 1 << 20, lambda: 0.5, lambda _: None, asked.append)
         far.sendall(b"".join(record(Kind.GOAWAY, 0, number, 0) for number in (3, 0, 3, 0, 5)))
         await turn()
         session.end()

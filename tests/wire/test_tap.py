@@ -38,12 +38,6 @@ CLIENT_OPENING, SERVER_OPENING = OPENINGS[0][1], OPENINGS[1][1]
 
 
 @pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
 def wire(tmp_path: Path, upstream: Upstream) -> Iterator[RunningWire]:
     with running_wire(tmp_path, upstream.address, flags=f"--tap-bytes {TAP_BYTES}") as wire:
         yield wire

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from sidecar.wire.frames import State, Tally, Walker
+from sidecar.wire.frames import Walker
 from sidecar.wire.later import Later
 from sidecar.wire.poll import Poller, run
 from sidecar.wire.records import HEADER, Kind
-from sidecar.wire.stats import Counters
-from sidecar.wire.tap import Session
+from sidecar.wire.session import Session
+from sidecar.wire.state import State
+from sidecar.wire.stats import Counters, Tally
 from sidecar.wire.watch import Watch
 from tests.wire.walks import OPENINGS
 
@@ -26,9 +26,8 @@ def never(_: object) -> None:
 @contextmanager
 def session(poller: Poller) -> Iterator[tuple[Session, socket.socket]]:
     """A session of the running loop, and the observer's socket."""
-    loop = asyncio.get_running_loop()
     near, far = socket.socketpair()
-    it = Session(loop, poller, near, 1 << 20, lambda: 0.5, lambda _: None, lambda _: None)
+    it = Session(poller, near, 1 << 20, lambda: 0.5, lambda _: None, lambda _: None)
     try:
         yield it, far
     finally:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 
-from sidecar.wire.frames import PREFACE
+from sidecar.wire.header import PREFACE
 from sidecar.wire.records import Kind
+from sidecar.wire.sample import Sampler
 from tests.wire.harness import frame
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE = range(6)
@@ -18,6 +19,23 @@ OPENINGS = ((0, PREFACE + frame(SETTINGS, 0, 0)), (1, frame(SETTINGS, 0, 0)))
 """How every HTTP/2 connection begins."""
 
 Told = tuple[Kind, int, bytes]
+
+MOST_PASSED_OVER = 40  # in a row: beyond it a stream is sampled whatever was drawn
+
+
+def sampler(sample: Callable[[], bool] = lambda: True, *, everything: bool = False) -> Sampler:
+    """What samples as if `sample` were asked for each new stream; `everything`: without asking."""
+
+    def uniform() -> float:
+        """What has the wire pass over as many streams, where it wants the half of them."""
+        gap = 0
+        while gap < MOST_PASSED_OVER and not sample():
+            gap += 1
+        return float(1 - 0.5 ** (gap + 0.5))
+
+    it = Sampler(uniform, 0.5)
+    it.everything = everything
+    return it
 
 
 def joined(records: Iterable[Told]) -> dict[int, list[tuple[Kind, bytes]]]:

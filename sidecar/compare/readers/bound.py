@@ -4,22 +4,24 @@ Rule: protobuf's parser makes an object of each message inside, which may take f
 bytes; so those that are far too many are never parsed. Counted from the bytes of the wire format,
 which is stepped over field by field, and only where messages can be: numbers and texts that are one
 field are one step. A message too short to have that many is not looked at. What is malformed is
-left to the parser, which stops there too. Pure. Counterparts: the readers, which ask before they
-parse. Specification: protobuf.dev/programming-guides/encoding.
+left to the parser, which stops there too. Pure. Counterparts: the readers, which parse
+through it. Specification: protobuf.dev/programming-guides/encoding.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from sidecar.compare.payload import UndecodableError
 
 MAX_MESSAGES: Final = 100_000  # in one message: some ten MiB
 MAX_FIELDS: Final = 1_000_000  # stepped over: some tenths of a second
 _FREE_BYTES: Final = 2 * MAX_MESSAGES  # a message inside takes two bytes at least
+
+M = TypeVar("M", bound=Message)
 
 Inside: TypeAlias = dict[int, Any]
 """Of a kind of message, the fields that are messages: number to the same of that kind."""
@@ -34,6 +36,24 @@ def check(kind: type[Message], message: bytes) -> None:
     if len(message) > _FREE_BYTES:
         hashable: Any = kind  # which protobuf's types do not say
         _step_over(_inside_of(hashable), message)
+
+
+def parse(kind: type[M], message: bytes, of: str) -> M:
+    """Look, and parse.
+
+    Args:
+        kind: what it is to be.
+        message: its bytes.
+        of: the protocol's name, for people.
+
+    Raises:
+        UndecodableError: too much is inside, or it is no such message.
+    """
+    check(kind, message)
+    try:
+        return kind.FromString(message)
+    except DecodeError as error:
+        raise UndecodableError(f"not a message of {of}") from error
 
 
 @lru_cache(maxsize=64)

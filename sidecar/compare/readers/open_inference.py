@@ -9,7 +9,7 @@ Counterpart: `protos/inference/open_inference.proto`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -27,7 +27,7 @@ from sidecar.compare.payload import (
     numbers_from_field,
     shaped,
 )
-from sidecar.compare.readers.bound import check
+from sidecar.compare.readers.bound import check, parse
 from sidecar.compare.readers.protocol import PayloadProtocol
 from sidecar.pb.inference import open_inference_pb2 as pb
 
@@ -50,7 +50,7 @@ TYPED_FIELDS: Final = {
 }
 
 
-M = TypeVar("M", bound=Message)
+_NAME: Final = "the Open Inference Protocol"
 
 
 class _Tensor(Protocol):
@@ -74,11 +74,11 @@ class OpenInferenceReader:
 
     def read_response(self, message: bytes) -> Decoded:
         """Read a ModelInferResponse."""
-        return _response(_parse(pb.ModelInferResponse, message))
+        return _response(parse(pb.ModelInferResponse, message, _NAME))
 
     def read_request(self, message: bytes) -> Decoded:
         """Read a ModelInferRequest."""
-        request = _parse(pb.ModelInferRequest, message)
+        request = parse(pb.ModelInferRequest, message, _NAME)
         return Decoded(
             _tensors(request.inputs, request.raw_input_contents),
             model=model_name(request.model_name, request.model_version),
@@ -111,14 +111,6 @@ class OpenInferenceStreamReader(OpenInferenceReader):
         if not wrapper.error_message:
             return decoded
         return Decoded((), decoded.model, decoded.request_id, error=wrapper.error_message)
-
-
-def _parse(kind: type[M], message: bytes) -> M:
-    check(kind, message)
-    try:
-        return kind.FromString(message)
-    except DecodeError as error:
-        raise UndecodableError("not a message of the Open Inference Protocol") from error
 
 
 def _response(response: pb.ModelInferResponse) -> Decoded:

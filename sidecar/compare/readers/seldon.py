@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
-from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import ListValue, Value
 
 from sidecar.compare.payload import (
@@ -26,7 +25,7 @@ from sidecar.compare.payload import (
     bytes_array,
     shaped,
 )
-from sidecar.compare.readers.bound import check
+from sidecar.compare.readers.bound import parse
 from sidecar.compare.readers.protocol import PayloadProtocol
 from sidecar.compare.readers.tensorflow_serving import read_tensor
 from sidecar.pb.inference import seldon_pb2 as pb
@@ -42,7 +41,7 @@ class SeldonReader:
 
     def read_response(self, message: bytes) -> Decoded:
         """Read a SeldonMessage; one whose status is FAILURE is an error."""
-        read = _parse(message)
+        read = parse(pb.SeldonMessage, message, "Seldon Core")
         if read.status.status == pb.Status.FAILURE:
             status = read.status
             why = status.reason or status.info or f"code {status.code}"
@@ -51,16 +50,8 @@ class SeldonReader:
 
     def read_request(self, message: bytes) -> Decoded:
         """Read a SeldonMessage."""
-        read = _parse(message)
+        read = parse(pb.SeldonMessage, message, "Seldon Core")
         return Decoded(tuple(_outputs(read)), request_id=read.meta.puid)
-
-
-def _parse(message: bytes) -> pb.SeldonMessage:
-    check(pb.SeldonMessage, message)
-    try:
-        return pb.SeldonMessage.FromString(message)
-    except DecodeError as error:
-        raise UndecodableError("not a message of Seldon Core") from error
 
 
 def _outputs(message: pb.SeldonMessage) -> Iterator[Output]:

@@ -9,10 +9,9 @@ the integers that they are. Counterpart: `protos/inference/tensorflow_serving.pr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
-from google.protobuf.message import DecodeError, Message
 
 from sidecar.compare.payload import (
     BYTES,
@@ -31,7 +30,7 @@ from sidecar.compare.payload import (
     stack,
     widen_bfloat16,
 )
-from sidecar.compare.readers.bound import check
+from sidecar.compare.readers.bound import parse
 from sidecar.compare.readers.protocol import PayloadProtocol
 from sidecar.pb.inference import tensorflow_serving_pb2 as pb
 
@@ -64,7 +63,7 @@ TYPES: Final[dict[int, tuple[str, str]]] = {
     pb.DT_UINT64: ("UINT64", "uint64_val"),
 }
 
-M = TypeVar("M", bound=Message)
+_NAME: Final = "TensorFlow Serving"
 
 
 class PredictReader:
@@ -74,12 +73,12 @@ class PredictReader:
 
     def read_response(self, message: bytes) -> Decoded:
         """Read a PredictResponse."""
-        response = _parse(pb.PredictResponse, message)
+        response = parse(pb.PredictResponse, message, _NAME)
         return Decoded(_tensors(response.outputs), _model(response.model_spec))
 
     def read_request(self, message: bytes) -> Decoded:
         """Read a PredictRequest."""
-        request = _parse(pb.PredictRequest, message)
+        request = parse(pb.PredictRequest, message, _NAME)
         return Decoded(_tensors(request.inputs), _model(request.model_spec))
 
 
@@ -90,7 +89,7 @@ class ClassifyReader:
 
     def read_response(self, message: bytes) -> Decoded:
         """Read a ClassificationResponse."""
-        response = _parse(pb.ClassificationResponse, message)
+        response = parse(pb.ClassificationResponse, message, _NAME)
         examples = [example.classes for example in response.result.classifications]
         labels = [bytes_array(c.label.encode() for c in classes) for classes in examples]
         scores = [np.array([c.score for c in classes], np.float32) for classes in examples]
@@ -99,7 +98,7 @@ class ClassifyReader:
 
     def read_request(self, message: bytes) -> Decoded:
         """Read a ClassificationRequest: one output for each feature of its examples."""
-        request = _parse(pb.ClassificationRequest, message)
+        request = parse(pb.ClassificationRequest, message, _NAME)
         return Decoded(_features(request.input), _model(request.model_spec))
 
 
@@ -110,22 +109,14 @@ class RegressReader:
 
     def read_response(self, message: bytes) -> Decoded:
         """Read a RegressionResponse."""
-        response = _parse(pb.RegressionResponse, message)
+        response = parse(pb.RegressionResponse, message, _NAME)
         values = np.array([r.value for r in response.result.regressions], np.float32)
         return Decoded((Output("values", "FP32", values),), _model(response.model_spec))
 
     def read_request(self, message: bytes) -> Decoded:
         """Read a RegressionRequest: one output for each feature of its examples."""
-        request = _parse(pb.RegressionRequest, message)
+        request = parse(pb.RegressionRequest, message, _NAME)
         return Decoded(_features(request.input), _model(request.model_spec))
-
-
-def _parse(kind: type[M], message: bytes) -> M:
-    check(kind, message)
-    try:
-        return kind.FromString(message)
-    except DecodeError as error:
-        raise UndecodableError("not a message of TensorFlow Serving") from error
 
 
 def _model(spec: pb.ModelSpec) -> str:

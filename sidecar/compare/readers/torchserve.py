@@ -7,9 +7,7 @@ TorchServe's inference.proto. Counterpart: `protos/inference/torchserve.proto`.
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
-
-from google.protobuf.message import DecodeError, Message
+from typing import Final
 
 from sidecar.compare.payload import (
     BYTES,
@@ -20,13 +18,12 @@ from sidecar.compare.payload import (
     bytes_array,
     model_name,
 )
-from sidecar.compare.readers.bound import check
+from sidecar.compare.readers.bound import parse
 from sidecar.compare.readers.protocol import PayloadProtocol
 from sidecar.pb.inference import torchserve_pb2 as pb
 
 MAX_ERROR: Final = 200
-
-M = TypeVar("M", bound=Message)
+_NAME: Final = "TorchServe"
 
 
 class TorchServeReader:
@@ -36,7 +33,7 @@ class TorchServeReader:
 
     def read_response(self, message: bytes) -> Decoded:
         """Read a PredictionResponse; one with a status other than OK is an error."""
-        response = _parse(pb.PredictionResponse, message)
+        response = parse(pb.PredictionResponse, message, _NAME)
         error = ""
         if response.status.code:
             error = (response.status.message or f"code {response.status.code}")[:MAX_ERROR]
@@ -45,7 +42,7 @@ class TorchServeReader:
 
     def read_request(self, message: bytes) -> Decoded:
         """Read a PredictionsRequest."""
-        request = _parse(pb.PredictionsRequest, message)
+        request = parse(pb.PredictionsRequest, message, _NAME)
         if len(request.input) > MAX_OUTPUTS:
             raise UndecodableError(f"{len(request.input)} inputs")
         return Decoded(
@@ -53,14 +50,6 @@ class TorchServeReader:
             model_name(request.model_name, request.model_version),
             request.sequence_id,
         )
-
-
-def _parse(kind: type[M], message: bytes) -> M:
-    check(kind, message)
-    try:
-        return kind.FromString(message)
-    except DecodeError as error:
-        raise UndecodableError("not a message of TorchServe") from error
 
 
 def _one(name: str, data: bytes) -> Output:

@@ -7,6 +7,7 @@ Counterpart: `rules`, which turn a `Distance` into a score.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +19,7 @@ FEW_BYTES: Final = 4096  # below, copying both costs less than a pass of numpy's
 _CHUNK: Final = 8192  # elements whose intermediate results stay in a core's cache
 
 # None of the figures may be infinite: an overflowing difference is reported as the largest float.
-_MAX: Final = float(np.finfo(np.float64).max)
+_MAX: Final = sys.float_info.max
 
 ZERO: Final[dict[str, float]] = {
     "max_abs": 0.0,

@@ -50,13 +50,17 @@ class AtK(Labelled):
         for i, items in enumerate(relevant):
             if not items:
                 continue  # nothing to be found: no score
-            a, b = rows.production[i], rows.shadow[i] if i < len(rows.shadow) else frozenset()
-            if isinstance(a, frozenset) and isinstance(b, frozenset):
-                scores.append((len(a & items) - len(b & items)) / self.size(len(items)))
+            ours = self.found(rows.production[i], items)
+            theirs = self.found(rows.shadow[i], items) if i < len(rows.shadow) else 0.0
+            scores.append((ours - theirs) / self.size(len(items)))
         return sum(scores) / len(scores) if scores else None
 
-    def size(self, relevant: int) -> int:
-        """What the items that were found are a share of."""
+    def found(self, row: Decided, items: frozenset[int]) -> float:
+        """How much of what is relevant is in a row: so many items."""
+        return len(row & items) if isinstance(row, frozenset) else 0.0
+
+    def size(self, relevant: int) -> float:
+        """What that is a share of, where so many items are relevant."""
         raise NotImplementedError
 
 

@@ -25,6 +25,8 @@ from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Side
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.ranges import Ranges
+from sidecar.judge.tallies.of_kind import OfKind
+from sidecar.judge.tallies.tally import Counted, Tally
 
 HORIZON = 1e5  # more than so many times the calls seen: no estimate
 
@@ -48,33 +50,12 @@ class Plan:
         methods = self.criterion.methods
         return pair.answered and (methods == "*" or fnmatchcase(pair.method, methods))
 
-    def increments(self, pair: JudgedPair, ranges: Ranges) -> Increments:
-        """What one pair adds to the criterion's cells; nothing when it is not about the call.
-
-        Args:
-            pair: the call.
-            ranges: what has been learned of production's values so far; learns from this call.
-        """
-        criterion = self.criterion
-        if not pair.answered or (
-            criterion.methods != "*" and not fnmatchcase(pair.method, criterion.methods)
-        ):
-            return []
-        return criterion.count(self, pair, ranges)
-
-    def score(self, counted: Increments) -> float | None:
+    def score(self, counted: Counted) -> float | None:
         """A call's score, of what it added: in the unit of the margin; None if it has none."""
-        n, sums = self.criterion.scored(self, counted)
-        if n <= 0 or not sums or not self.criterion.figure_is_mean or len(sums[0]) != 2:
-            return None
-        worst, best = sums[0]
-        if worst != best:
+        worst, best = counted.worst, counted.best
+        if counted.n <= 0 or not self.criterion.figure_is_mean or worst != best:
             return None  # not known, or not to its end
-        return (-worst if self.criterion.is_downward else worst) / n
-
-    def magnitude(self, pair: JudgedPair, counted: Increments) -> float:
-        """See `Criterion.magnitude`."""
-        return self.criterion.magnitude(self, pair, counted)
+        return (-worst if self.criterion.is_downward else worst) / counted.n
 
     def measure(self, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
         """See `Criterion.measure`."""
@@ -147,8 +128,12 @@ class Criterion(Section):
 
     # ---- what it counts -------------------------------------------------------------------------
 
+    def tally(self, plan: Plan) -> Tally:
+        """Who counts calls for it; a kind that is declared for most has its own (`tallies`)."""
+        return OfKind(plan)
+
     def count(self, plan: Plan, pair: JudgedPair, ranges: Ranges) -> Increments:
-        """What an answered call adds to a cell."""
+        """What an answered call adds to a cell; asked where there is no `tally` of its own."""
         raise NotImplementedError
 
     def magnitude(self, plan: Plan, pair: JudgedPair, counted: Increments) -> float:

@@ -33,6 +33,23 @@ def splatted(x: float, edges: Sequence[float]) -> Increments:
     return [(_NAMES[i], weight) for i, weight in splat(x, edges)]
 
 
+def ends_of(edges: Sequence[float], counted: Increments) -> tuple[float, float, float]:
+    """Of increments of splat histograms (see `mean`): weight, and sums at their worst and best."""
+    n = worst = best = 0.0
+    for name, weight in counted:
+        if name.isdigit():
+            x = edges[int(name)] * weight
+            n += weight
+            worst += x
+            best += x
+        elif name[0] == "w" and name[1:].isdigit():
+            n += weight
+            worst += edges[int(name[1:])] * weight
+        elif name[0] == "g" and name[1:].isdigit():
+            best += edges[int(name[1:])] * weight
+    return n, worst, best
+
+
 def splat_mean(edges: Sequence[float], counted: Increments) -> float:
     """The score that was shared between its neighbours."""
     return math.fsum(edges[int(n)] * weight for n, weight in counted if n.isdigit())

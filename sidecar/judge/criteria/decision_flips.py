@@ -6,24 +6,20 @@ Counters: n, k; with costs n and a splat histogram of the cost.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from sidecar.fields import Glob
 from sidecar.judge.criteria.base import Plan
 from sidecar.judge.criteria.counting import UNREADABLE, matched_values, splat_mean, splatted
-from sidecar.judge.criteria.mean import Mean
-from sidecar.judge.criteria.rate import Rate
-from sidecar.judge.criteria.shapes import Increments, Measurement, Scores, Unit
+from sidecar.judge.criteria.rate_or_mean import RateOrMean
+from sidecar.judge.criteria.shapes import Increments, Unit
 from sidecar.judge.decision import RULES, Decision, decisions, flips, mean_cost
-from sidecar.judge.evidence.bets import Bets
-from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.splat import even_edges
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.ranges import Ranges
 
 
-class DecisionFlips(Rate, Mean):
+class DecisionFlips(RateOrMean):
     """Would something else be done."""
 
     kind: Literal["decision_flips"] = "decision_flips"
@@ -90,33 +86,9 @@ class DecisionFlips(Rate, Mean):
             return splat_mean(plan.edges, counted) - plan.edges[0]
         return super().magnitude(plan, pair, counted)
 
-    def claims(self, plan: Plan) -> tuple[Bets, ...]:
-        """See `Criterion.claims`."""
-        return (Mean if self._has_costs else Rate).claims(self, plan)
-
-    def scored(self, plan: Plan, counted: Increments) -> Scores:
-        """See `Criterion.scored`."""
-        return (Mean if self._has_costs else Rate).scored(self, plan, counted)
-
-    def with_lost(self, plan: Plan, cell: Mapping[str, float], calls: float) -> Mapping[str, float]:
-        """See `Criterion.with_lost`."""
-        return (Mean if self._has_costs else Rate).with_lost(self, plan, cell, calls)
-
-    def with_worst(
-        self, plan: Plan, cell: Mapping[str, float], calls: float
-    ) -> Mapping[str, float]:
-        """See `Criterion.with_worst`."""
-        return (Mean if self._has_costs else Rate).with_worst(self, plan, cell, calls)
-
-    def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
-        """See `Criterion.measure`."""
-        shape = Mean if self._has_costs else Rate
-        return shape.measure(self, plan, cell, scale)
-
-    def interval(self, plan: Plan, cell: Mapping[str, float], alpha: float) -> Interval | None:
-        """See `Criterion.interval`."""
-        shape = Mean if self._has_costs else Rate
-        return shape.interval(self, plan, cell, alpha)
+    def is_mean(self, plan: Plan) -> bool:
+        """See `RateOrMean.is_mean`."""
+        return self._has_costs
 
     @property
     def unit(self) -> Unit:

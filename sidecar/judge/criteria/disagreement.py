@@ -9,25 +9,20 @@ production's, is none (strange: how many told another), for it does not tell wha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Literal
 
 from sidecar.fields import Glob
 from sidecar.judge.criteria.base import Plan
-from sidecar.judge.criteria.counting import UNREADABLE, score_of, splatted
-from sidecar.judge.criteria.mean import Mean
-from sidecar.judge.criteria.rate import Rate
-from sidecar.judge.criteria.shapes import Increments, Measurement, Scores
-from sidecar.judge.evidence.bets import Bets
-from sidecar.judge.evidence.interval import Interval
+from sidecar.judge.criteria.rate_or_mean import RateOrMean
+from sidecar.judge.criteria.shapes import Increments
 from sidecar.judge.evidence.mixtures import Side
 from sidecar.judge.evidence.splat import even_edges
-from sidecar.judge.pair import JudgedPair
-from sidecar.judge.ranges import Ranges
+from sidecar.judge.tallies.rates import Disagreements
+from sidecar.judge.tallies.tally import Tally
 
 
-class Disagreement(Rate, Mean):
+class Disagreement(RateOrMean):
     """Do the answers disagree."""
 
     kind: Literal["disagreement"] = "disagreement"
@@ -43,28 +38,16 @@ class Disagreement(Rate, Mean):
         edges = even_edges(-heaviest, 1.0, also=(0.0, 1.0 - heaviest))
         return Plan(self, control_fraction, net=True, edges=edges)
 
-    def count(self, plan: Plan, pair: JudgedPair, ranges: Ranges) -> Increments:
-        """See `Criterion.count`."""
-        mean = self.score == "mean"
-        score = score_of(pair.comparison, self.outputs, mean=mean)
-        if score is None:
-            return []
-        counted = [("n", 1.0), ("k", score)] if score else [("n", 1.0)]
-        if not plan.net:
-            return counted
-        control, drawn = pair.control, pair.control_times is not None
-        if pair.control_is_another:
-            counted.append(("strange", 1.0))
-        elif control is not None and control.outcome not in UNREADABLE:
-            floor = score_of(control, self.outputs, mean=mean) or 0.0
-            counted.append(("controls", 1.0))
-            return counted + splatted(score - floor / plan.control_fraction, plan.edges)
-        elif control is None and not drawn:
-            return counted + splatted(score, plan.edges)
-        # It was asked and gave no answer: for PASS that excuses nothing, for FAIL everything.
-        best = score - 1 / plan.control_fraction
-        counted += [(f"w{name}", weight) for name, weight in splatted(score, plan.edges)]
-        return counted + [(f"g{name}", weight) for name, weight in splatted(best, plan.edges)]
+    def tally(self, plan: Plan) -> Tally:
+        """See `Criterion.tally`."""
+        return Disagreements(
+            self.methods,
+            self.outputs,
+            mean=self.score == "mean",
+            net=plan.net,
+            control_fraction=plan.control_fraction,
+            edges=plan.edges,
+        )
 
     def unread(self, plan: Plan, counted: Increments) -> tuple[Increments, frozenset[Side]]:
         """See `Criterion.unread`; a control's bytes that differ may have excused too much."""
@@ -82,41 +65,9 @@ class Disagreement(Rate, Mean):
                 found += [(name, -weight), (f"w{last}", weight), ("g0", weight)]
         return found, frozenset(Side)
 
-    def magnitude(self, plan: Plan, pair: JudgedPair, counted: Increments) -> float:
-        """See `Criterion.magnitude`: of calls that disagree alike, those further apart first."""
-        share = Rate.magnitude(self, plan, pair, counted)
-        if not share:
-            return share
-        scores = [o.score for o in pair.comparison.outputs]
-        return share + (math.fsum(scores) / len(scores) if scores else 1.0)
-
-    def claims(self, plan: Plan) -> tuple[Bets, ...]:
-        """See `Criterion.claims`."""
-        return (Mean if plan.net else Rate).claims(self, plan)
-
-    def scored(self, plan: Plan, counted: Increments) -> Scores:
-        """See `Criterion.scored`."""
-        return (Mean if plan.net else Rate).scored(self, plan, counted)
-
-    def with_lost(self, plan: Plan, cell: Mapping[str, float], calls: float) -> Mapping[str, float]:
-        """See `Criterion.with_lost`."""
-        return (Mean if plan.net else Rate).with_lost(self, plan, cell, calls)
-
-    def with_worst(
-        self, plan: Plan, cell: Mapping[str, float], calls: float
-    ) -> Mapping[str, float]:
-        """See `Criterion.with_worst`."""
-        return (Mean if plan.net else Rate).with_worst(self, plan, cell, calls)
-
-    def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
-        """See `Criterion.measure`."""
-        shape = Mean if plan.net else Rate
-        return shape.measure(self, plan, cell, scale)
-
-    def interval(self, plan: Plan, cell: Mapping[str, float], alpha: float) -> Interval | None:
-        """See `Criterion.interval`."""
-        shape = Mean if plan.net else Rate
-        return shape.interval(self, plan, cell, alpha)
+    def is_mean(self, plan: Plan) -> bool:
+        """See `RateOrMean.is_mean`."""
+        return plan.net
 
     def control_rate(self, plan: Plan, cell: Mapping[str, float]) -> float | None:
         """See `Criterion.control_rate`: what was taken off the shadow's own rate."""

@@ -23,15 +23,11 @@ from sidecar.judge.criteria.of_times import OfTimes, by_control
 from sidecar.judge.criteria.shapes import NOTHING, Increments, Measurement, Scores, Unit
 from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.blocks import Blocks
-from sidecar.judge.evidence.histogram import ENDLESS
+from sidecar.judge.evidence.histogram import ENDLESS, bucket
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.mixtures import Side, rate_evidence, threshold
-from sidecar.judge.evidence.quantile import (
-    bucket,
-    quantile_estimate,
-    quantile_interval,
-)
+from sidecar.judge.evidence.quantile import quantile_estimate, quantile_interval
 from sidecar.judge.number import number
 from sidecar.judge.pair import JudgedPair
 from sidecar.judge.ranges import Ranges

@@ -40,7 +40,7 @@ from pydantic import Field
 
 from sidecar.judge.criteria.base import Plan
 from sidecar.judge.criteria.of_times import OfTimes, by_control
-from sidecar.judge.criteria.shapes import NOTHING, Increments, Measurement, Scores, Unit
+from sidecar.judge.criteria.shapes import NOTHING, Measurement, Unit
 from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.blocks import Blocks
 from sidecar.judge.evidence.histogram import ENDLESS
@@ -48,17 +48,15 @@ from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.mixtures import Side, threshold
 from sidecar.judge.evidence.quantile import (
-    bucket,
     quantile_estimate,
     quantile_interval,
     ratio_evidence,
 )
 from sidecar.judge.number import number
-from sidecar.judge.pair import JudgedPair
-from sidecar.judge.ranges import Ranges
+from sidecar.judge.tallies.latencies import Quantiles
+from sidecar.judge.tallies.tally import Tally
 
 OFF = 0.5  # how far the share above the levels may lie from 1 - p, as a part of the tail
-_A, _B, _Y, _Z = (tuple(f"{side}{i}" for i in range(ENDLESS + 1)) for side in "abyz")
 
 
 class LatencyRatio(OfTimes):
@@ -76,40 +74,20 @@ class LatencyRatio(OfTimes):
         """See `Criterion.plan`."""
         return Plan(self, control_fraction, net=control_fraction > 0)
 
-    def count(self, plan: Plan, pair: JudgedPair, ranges: Ranges) -> Increments:
-        """See `Criterion.count`."""
-        found = self.times(plan, pair)
-        if found is None:
-            # A control that no draw gave the call; else there is nothing to be timed.
-            return [("n", 1.0)] if by_control(plan) and self.of == "answer" else []
-        a, a_most, b, b_most = found
-        i = bucket(a)
-        counted = [
-            ((_A if a == a_most else _Y)[i], 1.0),
-            ((_B if b == b_most else _Z)[bucket(b)], 1.0),
-        ]
-        if plan.control_fraction > 0:
-            counted.append(("n", 1.0))
-            if a == a_most:
-                counted.append(("controls", 1.0))
-        level = ranges.levels.at(self.name, self.quantile, i if a else None)
-        if level is not None:
-            above, slow = level.above, 1 + self.margin
-            share = above(a)
-            most = above(b_most / slow) - share
-            least = above(b / slow) - (share if a == a_most else above(a_most))
-            counted += [("s", share), ("m", 1.0), ("u", 1.0 + most), ("v", 1.0 + least)]
-        return counted
+    def tally(self, plan: Plan) -> Tally:
+        """See `Criterion.tally`."""
+        return Quantiles(
+            self.methods,
+            self.name,
+            self.of,
+            by_control=by_control(plan),
+            quantile=self.quantile,
+            margin=self.margin,
+        )
 
     def claims(self, plan: Plan) -> tuple[Bets, ...]:
         """See `Criterion.claims`."""
         return (MeanBets(0.0, plan.swing, -1.0, 1.0),)
-
-    def scored(self, plan: Plan, counted: Increments) -> Scores:
-        """See `Criterion.scored`."""
-        if len(counted) < 4 or counted[-1][0] != "v":
-            return 0.0, ()  # there was no level yet
-        return 1.0, ((counted[-2][1] - 1.0, counted[-1][1] - 1.0),)
 
     def measure(self, plan: Plan, cell: Mapping[str, float], scale: float = 1.0) -> Measurement:
         """See `Criterion.measure`."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from sidecar.judge.criteria.base import Criterion, Plan
+from sidecar.judge.criteria.counting import ends_of
 from sidecar.judge.criteria.shapes import NOTHING, Increments, Measurement, Scores
 from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.interval import Interval, mean_interval
@@ -32,18 +33,7 @@ class Mean(Criterion):
 
     def scored(self, plan: Plan, counted: Increments) -> Scores:
         """See `Criterion.scored`."""
-        n = worst = best = 0.0
-        edges = plan.edges
-        for name, weight in counted:
-            if name.isdigit():
-                n += weight
-                worst += edges[int(name)] * weight
-                best += edges[int(name)] * weight
-            elif name[0] == "w" and name[1:].isdigit():
-                n += weight
-                worst += edges[int(name[1:])] * weight
-            elif name[0] == "g" and name[1:].isdigit():
-                best += edges[int(name[1:])] * weight
+        n, worst, best = ends_of(plan.edges, counted)
         if self.is_two_sided:
             return n, ((worst, best), (-best, -worst))
         return n, ((-best, -worst) if self.is_downward else (worst, best),)

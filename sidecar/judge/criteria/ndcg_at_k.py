@@ -10,10 +10,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from sidecar.judge.criteria.at_k import AtK, firsts, relevant_of
-from sidecar.judge.criteria.labelled import Decisions
+from sidecar.judge.criteria.at_k import AtK, firsts
 from sidecar.judge.decision import Decided
-from sidecar.judge.labels import Label
 from sidecar.judge.pair import Value
 
 
@@ -26,30 +24,16 @@ class NDCGAtK(AtK):
         """See `Labelled.rows`: the first k items in their order."""
         return firsts(value, self.k)
 
-    def lead(self, rows: Decisions, label: Label) -> float | None:
-        """See `Labelled.lead`."""
-        relevant = relevant_of(label, len(rows.production))
-        if relevant is None:
-            return None
-        scores = []
-        for i, items in enumerate(relevant):
-            if not items:
-                continue  # nothing to be found: no score
-            best = math.fsum(_gain(place) for place in range(min(self.k, len(items))))
-            a, b = rows.production[i], rows.shadow[i] if i < len(rows.shadow) else ()
-            scores.append((_found(a, items) - _found(b, items)) / best)
-        return sum(scores) / len(scores) if scores else None
+    def found(self, row: Decided, items: frozenset[int]) -> float:
+        """See `AtK.found`: the gain of each, by its place."""
+        if not isinstance(row, tuple):
+            return 0.0
+        return math.fsum(_gain(place) for place, item in enumerate(row) if item in items)
 
-    def size(self, relevant: int) -> int:
-        """See `AtK.size`."""
-        return min(self.k, relevant)
+    def size(self, relevant: int) -> float:
+        """See `AtK.size`: the best gain that is possible."""
+        return math.fsum(_gain(place) for place in range(min(self.k, relevant)))
 
 
 def _gain(place: int) -> float:
     return 1 / math.log2(place + 2)
-
-
-def _found(ranked: Decided, items: frozenset[int]) -> float:
-    if not isinstance(ranked, tuple):
-        return 0.0
-    return math.fsum(_gain(place) for place, item in enumerate(ranked) if item in items)

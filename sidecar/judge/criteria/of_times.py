@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from sidecar.judge.criteria.base import Criterion, Plan
 from sidecar.judge.pair import JudgedPair
-from sidecar.judge.times import Times, What, times_of
+from sidecar.judge.times import Times, What, timed_of
 
 # As benchmarks/aa.md has it: between production and a shadow, at 200 calls a second.
 MEASURED_BIAS = "on two busy cores identical servers were shown up to 5.7 times apart at p50"
@@ -28,10 +28,10 @@ class OfTimes(Criterion):
 
     def times(self, plan: Plan, pair: JudgedPair) -> Times | None:
         """The reference's time and the shadow's; None where the call is not about it."""
-        asked = (self.of, plan.control_fraction > 0)
-        if asked not in pair.times:
-            pair.times[asked] = times_of(pair, *asked)
-        return pair.times[asked]
+        found = timed_of(pair, self.of, plan.control_fraction > 0)
+        if found is None:
+            return None
+        return found.least, found.most, found.shadow_least, found.shadow_most
 
     def magnitude(self, plan: Plan, pair: JudgedPair, counted: object) -> float:
         """See `Criterion.magnitude`: seconds that it took longer, as far as is known."""

@@ -6,9 +6,8 @@ from typing import ClassVar, Literal
 
 from sidecar.judge.criteria.base import Plan
 from sidecar.judge.criteria.rate import Rate
-from sidecar.judge.criteria.shapes import Increments
-from sidecar.judge.pair import JudgedPair
-from sidecar.judge.ranges import Ranges
+from sidecar.judge.tallies.rates import ShadowErrors
+from sidecar.judge.tallies.tally import Tally
 
 
 class ShadowErrorRate(Rate):
@@ -19,9 +18,9 @@ class ShadowErrorRate(Rate):
     # same.
     is_of_failures: ClassVar[bool] = True
 
-    def count(self, plan: Plan, pair: JudgedPair, ranges: Ranges) -> Increments:
-        """See `Criterion.count`."""
-        return [("n", 1.0), ("k", 1.0)] if pair.failed else [("n", 1.0)]
+    def tally(self, plan: Plan) -> Tally:
+        """See `Criterion.tally`."""
+        return ShadowErrors(self.methods)
 
     @property
     def about(self) -> str:

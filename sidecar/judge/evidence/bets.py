@@ -13,14 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.likeness import PAIRS, pair_sums
 from sidecar.judge.evidence.mixtures import Floats, Side
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 BLOCKS, CALLS = 0, 1
 SIZES = 5
@@ -133,6 +135,11 @@ class Bets:
 
     def lost(self, calls: float) -> tuple[float, ...]:
         """The sums of calls that were lost: worst for PASS, best for FAIL."""
+        raise NotImplementedError
+
+    @property
+    def nothing(self) -> Evidence:
+        """`evidence` of sums that are all zero, without making them."""
         raise NotImplementedError
 
     def evidence(self, vector: Floats, days: Floats | None) -> Evidence:

@@ -25,17 +25,35 @@ Sources: Waudby-Smith and Ramdas, "Estimating means of bounded random variables 
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from sidecar.judge.evidence.mixtures import Floats, Side
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 # Shares of the largest bet that could not be lost. A mean over hundreds of calls hardly varies, so
 # the best bet is nearly always the largest; the small ones are for blocks that are all or nothing.
-SHARES = (*np.geomspace(0.005, 0.6, 6).tolist(), 0.75, 0.87, *np.linspace(0.94, 0.99, 12).tolist())
-BETS = len(SHARES)
+BETS = 20
+
+
+@cache
+def shares_bet() -> Floats:
+    """Which shares of it are bet, shape (BETS,)."""
+    shares = np.array([*np.geomspace(0.005, 0.6, 6), 0.75, 0.87, *np.linspace(0.94, 0.99, 12)])
+    shares.setflags(write=False)
+    return shares
+
+
+@cache
+def losses() -> Floats:
+    """-ln(1 - s) - s of each share s: what a square of a payoff can cost; shape (BETS,)."""
+    found: Floats = -np.log1p(-shares_bet()) - shares_bet()
+    found.setflags(write=False)
+    return found
 
 
 @lru_cache(maxsize=1024)
@@ -53,7 +71,7 @@ def bets(margin: float, low: float, high: float, side: Side) -> Floats:
     """
     if not low < margin < high:
         raise ValueError(f"the margin must lie between {low} and {high}, not at {margin}")
-    shares = np.array(SHARES)
+    shares = shares_bet()
     if side is Side.PASS:
         return -shares / (high - margin)
     return shares / (margin - low)
@@ -71,7 +89,7 @@ def rescaled(logs: ArrayLike, factor: ArrayLike) -> Floats:
         factor: c / c', in (0, 1], of logs' shape without the last axis.
     """
     known = np.asarray(logs, dtype=np.float64)
-    ends = np.concatenate([[0.0], SHARES])
+    ends = np.concatenate([[0.0], shares_bet()])
     values = np.concatenate([np.zeros((*known.shape[:-1], 1)), known], axis=-1)
     at = np.asarray(factor, dtype=np.float64)[..., None] * ends[1:]
     i = np.clip(np.searchsorted(ends, at, side="right") - 1, 0, BETS - 1)

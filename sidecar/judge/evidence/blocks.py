@@ -68,7 +68,10 @@ class Blocks(BlockSums):
 
     def evidence_for(self, seconds: float) -> Evidence:
         """ln E from blocks of one length, which was fixed beforehand."""
-        sums = self._levels[self.lengths.index(seconds)].sums
+        level = self._levels[self.lengths.index(seconds)]
+        if level.is_empty:
+            return self.bets.nothing
+        sums = level.sums
         return self.bets.evidence(sums.vector, sums.days)
 
     def evidence(self) -> Evidence:
@@ -85,6 +88,8 @@ class Blocks(BlockSums):
 
     def chosen(self) -> Chosen:
         """The block length at which is decided, and why."""
+        if self._levels[0].is_empty and all(level.is_empty for level in self._levels):
+            return self._chosen_unseen()
         states = np.array([float(of_series(state(level.likeness))) for level in self._levels])
         i = int(choose(states, self.lengths, self.unseen_seconds))
         lag, error = (float(x) for x in autocorrelation_of(self._levels[i]))
@@ -97,6 +102,13 @@ class Blocks(BlockSums):
             error=error if measured and math.isfinite(error) else None,
             reason=self._reason(i, [alike(s) for s in states]),
         )
+
+    def _chosen_unseen(self) -> Chosen:
+        """The same before any block has closed, as `choose` would have it."""
+        long = (i for i, s in enumerate(self.lengths) if s >= self.unseen_seconds)
+        i = next(long, len(self.lengths) - 1)
+        unknown = [Alike.UNKNOWN] * len(self.lengths)
+        return Chosen(i, self.lengths[i], 0, None, None, self._reason(i, unknown))
 
     @property
     def expected(self) -> int:

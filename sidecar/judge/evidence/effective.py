@@ -16,6 +16,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from hashlib import blake2b
+from struct import Struct
 
 import numpy as np
 
@@ -25,6 +26,7 @@ WIDTH = 512  # 6 % a row
 MOST_BYTES = 16_384  # of a message are read at either end; its length always counts
 PLACES, PLACE_BYTES = 16, 1024  # and between them, for an image may have an edge of one colour
 _MASK = WIDTH - 1
+_COUNTERS = Struct(f"<{ROWS * WIDTH}q")
 _HEAD = 9  # bytes before the counters: the format, and how many calls
 
 
@@ -88,7 +90,7 @@ class DistinctInputs:
 
     def to_bytes(self) -> bytes:
         """The format, calls, and counters, deflated."""
-        counters = np.array(self._counters, dtype="<i8").tobytes()
+        counters = _COUNTERS.pack(*self._counters)
         return bytes([FORMAT]) + self.calls.to_bytes(8, "little") + zlib.compress(counters, 1)
 
     @classmethod
@@ -106,11 +108,10 @@ class DistinctInputs:
         try:
             inflate = zlib.decompressobj()
             raw = inflate.decompress(data[_HEAD:], ROWS * WIDTH * 8 + 1)
-            counters = np.frombuffer(raw, dtype="<i8")
         except (zlib.error, ValueError) as error:
             raise ValueError(f"distinct inputs: {error}") from None
-        if counters.size != ROWS * WIDTH:
-            raise ValueError(f"distinct inputs: {counters.size} counters, not {ROWS * WIDTH}")
+        if len(raw) != _COUNTERS.size:
+            raise ValueError(f"distinct inputs: {len(raw)} bytes, not {_COUNTERS.size}")
         inputs.calls = int.from_bytes(data[1:_HEAD], "little")
-        inputs._counters = counters.tolist()
+        inputs._counters = list(_COUNTERS.unpack(raw))
         return inputs

@@ -36,6 +36,18 @@ ENDLESS = len(EDGES_NS)
 """Bucket i counts latencies above edge i-1 and at or below edge i; one more bucket has no end."""
 
 
+LAST = ENDLESS - 1  # ten minutes; slower calls are counted as if they took as long
+
+
+def bucket(latency_ns: float) -> int:
+    """The bucket of a latency, as `Histogram` has it: above one edge, at or below the next.
+
+    Bucket 0 also holds everything faster, the last one everything slower.
+    """
+    found = bisect_left(EDGES_NS, latency_ns)
+    return found if found < LAST else LAST
+
+
 class Histogram:
     """Counts of latencies, sparse: a bucket that was never hit takes no memory."""
 
@@ -45,6 +57,11 @@ class Histogram:
         self.count = 0
         self.total_ns = 0
         self.counts: dict[int, int] = {}  # by index into EDGES_NS
+
+    @classmethod
+    def blank(cls) -> Histogram:
+        """See `judge.codec`."""
+        return cls()
 
     def add(self, ns: int) -> None:
         """Count one latency."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from sidecar.judge.evidence.mixtures import Side, logmeanexp, payoffs, threshold
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 Interval: TypeAlias = tuple[float, float]
 

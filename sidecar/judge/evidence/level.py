@@ -29,6 +29,8 @@ HOURS_OF_DAY = 18  # of 24 must have calls for a day to be a whole one
 Row: TypeAlias = list[float]
 """A block: calls, and the sums of its kind."""
 
+_EMPTY = {"first": None, "last": None, "rows": "", "width": 1, "old": None, "sums": None}
+
 
 @dataclass(slots=True)
 class Sums:
@@ -63,8 +65,8 @@ class Level:
         self.last: int | None = None
         self._rows: dict[int, Row] = {}  # the window by number, oldest first; or, as it was read:
         self._packed: Floats | None = None  # number and sums of each: a collector has thousands
-        self.old = Sums(np.zeros(bets.width))  # over the blocks that left it
-        self._sums = Sums(np.zeros(bets.width))  # over all, but for:
+        self.old: Sums | None = None  # over the blocks that left it; None while none has
+        self._sums: Sums | None = None  # over all, but for:
         self._new = 0  # so many of the window's last, which are not in the sums yet
         self.changes = 0  # how often a block was added or changed
         self._changed = False  # and those that were changed: everything is to be summed again
@@ -85,6 +87,11 @@ class Level:
         if not self._rows:
             return np.zeros((0, 1))
         return np.array([[number, *row] for number, row in self._rows.items()])
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no block has closed yet: then all sums are zero, and need not be made."""
+        return self.last is None
 
     def close(self, number: int, row: Row) -> None:
         """Count one more block that has calls, or more of one that the clock had closed before."""
@@ -110,7 +117,7 @@ class Level:
         """
         if not self.rows or number >= next(iter(self.rows)):
             return True
-        return not (self.old.vector[BLOCKS] or self._is_full)
+        return not ((self.old and self.old.vector[BLOCKS]) or self._is_full)
 
     def amend(self, number: int, row: Sequence[float]) -> bool:
         """Add to a block that has closed; whether it is in the window still."""
@@ -139,7 +146,8 @@ class Level:
 
         What they have lost stays lost, so it is evidence still, only less of it.
         """
-        self.old = self._forfeited(self.old, sides)
+        if self.old is not None:
+            self.old = self._forfeited(self.old, sides)
         for row in self.rows.values():
             row[1:] = self._bets.unproven(row[0], row[1:], sides)
         self.changes += 1
@@ -156,7 +164,7 @@ class Level:
     def _fold(self) -> None:
         gone = list(self.rows.items())[: len(self.rows) - self._keep]
         self.sums  # noqa: B018  # before they go
-        self.old = self.grown(self.old, gone, ())
+        self.old = self.grown(self.folded, gone, ())
         for number, _ in gone:
             del self.rows[number]
 
@@ -164,13 +172,22 @@ class Level:
     def sums(self) -> Sums:
         """Sums over all closed blocks."""
         if self._changed:
-            self._sums = self.grown(self.old, list(self.rows.items()), ())
+            self._sums = self.grown(self.folded, list(self.rows.items()), ())
         elif self._new:
             rows = list(self.rows.items())
             at = len(rows) - self._new
-            self._sums = self.grown(self._sums, rows[at:], rows[max(0, at - 1) : at])
+            so_far = self._sums or self._nothing()
+            self._sums = self.grown(so_far, rows[at:], rows[max(0, at - 1) : at])
         self._new, self._changed = 0, False
-        return self._sums
+        return self._sums or self._nothing()
+
+    @property
+    def folded(self) -> Sums:
+        """Sums over the blocks that left the window."""
+        return self.old or self._nothing()
+
+    def _nothing(self) -> Sums:
+        return Sums(np.zeros(self._bets.width))
 
     def grown(
         self, sums: Sums, rows: Sequence[tuple[int, Row]], before: Sequence[tuple[int, Row]]
@@ -225,12 +242,12 @@ class Level:
     @property
     def blocks(self) -> int:
         """How many blocks with calls have closed."""
-        return round(float(self.sums.vector[BLOCKS]))
+        return 0 if self.is_empty else round(float(self.sums.vector[BLOCKS]))
 
     @property
     def days(self) -> int:
         """How many days are over; 0 while none of them was a whole one."""
-        return 0 if self.sums.days is None else max(0, self.sums.today)
+        return 0 if self.is_empty or self.sums.days is None else max(0, self.sums.today)
 
     @property
     def sizes(self) -> tuple[float, float, float, float, float]:
@@ -240,13 +257,15 @@ class Level:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
+        if self.is_empty:
+            return dict(_EMPTY)
         table = self.table
         return {
             "first": self.first,
             "last": self.last,
             "rows": _packed(table),
             "width": table.shape[1],
-            "old": _plain(self.old),
+            "old": _plain(self.folded),
             "sums": _plain(self.sums),
         }
 

@@ -18,13 +18,17 @@ Pure functions of additive sums, on arrays of any shape.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from sidecar.judge.evidence.mixtures import Floats, Side
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 LENGTHS = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0)
 SHARES = (0.15, 0.15, 0.2, 0.3, 0.1, 0.1)  # of alpha, for each length
@@ -131,6 +135,6 @@ def of_series(states: ArrayLike) -> Floats:
 
 def alike(value: float) -> Alike:
     """The word for one `state`."""
-    if np.isnan(value):
+    if math.isnan(value):
         return Alike.UNKNOWN
     return Alike.YES if value else Alike.NO

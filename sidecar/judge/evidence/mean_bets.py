@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sidecar.judge.evidence.bets import ROUNDING, Bets, Evidence, Scored, shifted
 from sidecar.judge.evidence.betting import BETS, bets, excess, log_payoffs, rescaled, weights
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Floats, Side, average, logmeanexp
 from sidecar.judge.evidence.spread import DEGREES, MOMENTS, moment_columns, moment_interval
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _WORST, _BEST = 0, 1  # sums of a block
 
@@ -68,7 +70,7 @@ class MeanBets(Bets):
     def rescaled(self, own: Floats, factor: float) -> Floats:
         """See `Bets.rescaled`."""
         logs = own[: 4 * BETS].reshape(4, BETS)
-        moments = own[4 * BETS :].reshape(2, MOMENTS) * factor**DEGREES
+        moments = own[4 * BETS :].reshape(2, MOMENTS) * np.power(factor, DEGREES)
         return np.concatenate([rescaled(logs, np.full(4, factor)).ravel(), moments.ravel()])
 
     def _wealth(self, n: Floats, k: Floats, cap: float, margin: float, side: Side) -> Floats:
@@ -106,6 +108,11 @@ class MeanBets(Bets):
     def lost(self, calls: float) -> tuple[float, ...]:
         """See `Bets.lost`."""
         return calls * self.high, calls * self.low
+
+    @property
+    def nothing(self) -> Evidence:
+        """See `Bets.nothing`."""
+        return Evidence(0.0, 0.0)
 
     def evidence(self, vector: Floats, days: Floats | None) -> Evidence:
         """See `Bets.evidence`: the mean of both e-values, of this moment and of whole days."""

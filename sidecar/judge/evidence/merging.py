@@ -70,7 +70,7 @@ class _Folded:
 
 def _oldest_kept(part: Level) -> int:
     """The first number from which on nothing of a pod has been folded away."""
-    if not part.old.vector[BLOCKS]:
+    if part.old is None or not part.old.vector[BLOCKS]:
         return 0
     return int(part.table[0, 0]) if len(part.table) else (part.last or 0) + 1
 
@@ -79,7 +79,7 @@ def _folded(part: Level, since: int) -> _Folded | None:
     table = part.table
     early = table[table[:, 0] < since].tolist()
     before = [(int(row[0]), row[1:]) for row in early]
-    sums = part.grown(part.old, before, ())
+    sums = part.grown(part.folded, before, ())
     vector = sums.vector
     if not vector[BLOCKS] or part.first is None:
         return None

@@ -3,8 +3,8 @@
 Rule: evidence is a function of counts and of constants fixed beforehand, so that it does not
 depend on the order of the calls and pods merge by adding. Every function returns ln E, where E is
 at most 1 on average for as long as the null hypothesis holds; by Ville's inequality the chance
-that E ever reaches 1/alpha is then at most alpha. Counterpart: `measure`, which chooses the
-hypothesis for each kind of criterion.
+that E ever reaches 1/alpha is then at most alpha. Counterparts: the criteria, which choose the
+hypothesis for their kind.
 
 Sources: betting on the mean of bounded observations, Waudby-Smith and Ramdas, "Estimating means
 of bounded random variables by betting" (JRSS B, 2024), here with a fixed grid of bets instead of
@@ -18,12 +18,14 @@ import math
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-Floats: TypeAlias = NDArray[np.float64]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+Floats: TypeAlias = "NDArray[np.float64]"
 
 BETS = 24  # grid points of a bet on a mean
 RATES = 32  # grid points of a likelihood ratio for a rate

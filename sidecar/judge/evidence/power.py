@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -28,7 +28,6 @@ from sidecar.judge.evidence.ratio_bets import RatioBets
 MEASURED_SECONDS = 10.0  # the length at which likeness is measured before it is decided
 LONGEST = 400 * DAY
 MOST_EVENTS = 5000  # calls in a block, beyond which a rate's mean is nearly normal
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(21)
 
 
 def seconds_until(
@@ -184,6 +183,12 @@ def _left(
     return max(min(times), left * measured if few else 0.0)
 
 
+@cache
+def _nodes() -> tuple[Floats, Floats]:
+    """Where a standard normal is looked at, and how much each place weighs."""
+    return np.polynomial.hermite_e.hermegauss(21)
+
+
 def _means(claim: MeanBets, mean: float, spread: float, calls: float) -> tuple[Floats, Floats]:
     """Block means and how likely each is: binomial for events, else nearly normal."""
     n = round(calls)
@@ -191,8 +196,9 @@ def _means(claim: MeanBets, mean: float, spread: float, calls: float) -> tuple[F
         spread, spread_of_rate(mean), rel_tol=0.01
     )
     if not events or n > MOST_EVENTS or not 0 < mean < 1:
-        values = np.clip(mean + spread / math.sqrt(calls) * _NODES, claim.low, claim.high)
-        weights = _WEIGHTS / _WEIGHTS.sum()
+        nodes, weights = _nodes()
+        values = np.clip(mean + spread / math.sqrt(calls) * nodes, claim.low, claim.high)
+        weights = weights / weights.sum()
         return _with_mean(claim, mean, values, float(weights @ values)), weights
     k = np.arange(n + 1)
     weights = np.exp(_choices(n) + k * math.log(mean) + (n - k) * math.log1p(-mean))

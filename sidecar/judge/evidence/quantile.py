@@ -1,7 +1,7 @@
 """Bounds on latency quantiles, and evidence about their ratio, from logarithmic buckets.
 
 Rule: only ranks at bucket bounds are used, which the buckets know exactly; between bounds every
-rounding goes against the claim. Counterpart: `evidence.rate_evidence`, applied to the share of
+rounding goes against the claim. Counterpart: `mixtures.rate_evidence`, applied to the share of
 calls that took longer than a bound.
 
 Why one may look over all bounds x at once: the evidence that the p-quantile is at most x grows
@@ -11,24 +11,13 @@ with x, so that if any x below the true quantile ever crossed, the largest would
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from sidecar.judge.evidence.histogram import EDGES_NS
+from sidecar.judge.evidence.histogram import EDGES_NS, LAST
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Floats, Side, rate_evidence, threshold
-
-LAST = len(EDGES_NS) - 1  # ten minutes; slower calls are counted as if they took as long
-
-
-def bucket(latency_ns: float) -> int:
-    """The bucket of a latency, as `Histogram` has it: above one edge, at or below the next.
-
-    Bucket 0 also holds everything faster, the last one everything slower.
-    """
-    return min(LAST, bisect_left(EDGES_NS, latency_ns))
 
 
 def upper_ns(index: int) -> float:
@@ -67,6 +56,8 @@ def quantile_estimate(
     counts: Mapping[int, float], p: float, upper: Callable[[int], float] = upper_ns
 ) -> float | None:
     """The p-quantile as the upper bound of the bucket it falls into; None without calls."""
+    if not any(count > 0 for count in counts.values()):
+        return None
     bounds, n, above = _tail(counts, upper)
     reached = bounds[n - above >= p * n * (1 - 1e-12)]
     return float(reached[0]) if n and reached.size else None

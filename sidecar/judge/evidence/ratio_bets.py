@@ -20,15 +20,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sidecar.judge.evidence.bets import BLOCKS, ROUNDING, Bets, Evidence, Scored
-from sidecar.judge.evidence.betting import SHARES, weights
+from sidecar.judge.evidence.betting import losses, shares_bet, weights
 from sidecar.judge.evidence.interval import Interval
 from sidecar.judge.evidence.mixtures import Floats, Side, average, logmeanexp, threshold
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 ROWS = 7  # kinds of rows that say something: yes or no of production, shadow and label, not all no
 GRID = 64  # intervals for production's figure
@@ -36,8 +38,6 @@ HALVINGS = 14
 Parts = tuple[tuple[float, float, float, float], ...]
 """num_a, den_a, num_b, den_b of each kind of row, all in [0, 1]."""
 
-_SHARES = np.array(SHARES)
-_LOSS = -np.log1p(-_SHARES) - _SHARES
 _COLUMNS = 1 + ROWS  # calls that were lost, and rows
 _TINY = 1e-9
 
@@ -88,6 +88,13 @@ class RatioBets(Bets):
     def lost(self, calls: float) -> tuple[float, ...]:
         """See `Bets.lost`: a kind of its own, as bad for each claim as any row."""
         return (calls, *[0.0] * ROWS)
+
+    @property
+    def nothing(self) -> Evidence:
+        """See `Bets.nothing`: what searching the grid costs."""
+        moment = -math.log(2)
+        one = moment if self.swing == 1 else average((moment, 0.0), (1, 1))
+        return Evidence(one, one)
 
     def evidence(self, vector: Floats, days: Floats | None) -> Evidence:
         """See `Bets.evidence`."""
@@ -228,4 +235,4 @@ def _bet(gain: Floats, sums: Floats, products: Floats) -> Floats:
     x = np.concatenate([worst[:, None], gain], axis=1) / -worst[:, None]
     linear = x @ sums
     squared = np.maximum(0.0, np.einsum("gi,ij,gj->g", x, products, x))
-    return logmeanexp(linear[:, None] * _SHARES - squared[:, None] * _LOSS)
+    return logmeanexp(linear[:, None] * shares_bet() - squared[:, None] * losses())

@@ -2,13 +2,13 @@
 
 Rule: a score between two edges is shared between them so that the mean stays exact. Evidence
 computed from the edges never exceeds that of the scores themselves, because the logarithm of a
-bet's payoff is concave (Jensen). Counterpart: `evidence.mean_evidence`.
+bet's payoff is concave (Jensen). Counterpart: `mixtures.mean_evidence`.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -33,19 +33,15 @@ def even_edges(low: float, high: float, also: Sequence[float] = ()) -> tuple[flo
     return tuple(sorted(even | {value for value in also if low <= value <= high}))
 
 
-def splat(x: float, edges: Sequence[float]) -> Iterator[tuple[int, float]]:
+def splat(x: float, edges: Sequence[float]) -> list[tuple[int, float]]:
     """Share one score between its neighbours: (edge index, weight), weights adding to 1.
 
     A score beyond the edges counts as the last one; not-a-number is the caller's mistake.
     """
     if x <= edges[0]:
-        yield 0, 1.0
-        return
+        return [(0, 1.0)]
     i = bisect_right(edges, x) - 1
     if i >= len(edges) - 1:
-        yield len(edges) - 1, 1.0
-        return
+        return [(len(edges) - 1, 1.0)]
     share = (x - edges[i]) / (edges[i + 1] - edges[i])
-    yield i, 1.0 - share
-    if share:
-        yield i + 1, share
+    return [(i, 1.0 - share), (i + 1, share)] if share else [(i, 1.0 - share)]

@@ -15,13 +15,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sidecar.judge.evidence.betting import SHARES
+from sidecar.judge.evidence.betting import losses, shares_bet
 from sidecar.judge.evidence.interval import STEPS, Interval
 from sidecar.judge.evidence.mixtures import Floats, Side, logmeanexp, threshold
 
 MOMENTS = 5  # sums of `moment_columns`
-DEGREES = np.array([1.0, 1.0, 2.0, 2.0, 2.0])  # of the weight in each
-_LOSS = -np.log1p(-np.array(SHARES)) - np.array(SHARES)
+DEGREES = (1.0, 1.0, 2.0, 2.0, 2.0)  # of the weight in each
 
 
 def moment_columns(w: Floats, mean: Floats) -> Floats:
@@ -40,7 +39,7 @@ def log_evidence(
     if scale <= 0:
         return 0.0
     linear = (-above if side is Side.PASS else above) / scale
-    bounds = np.array(SHARES) * linear - _LOSS * squared / scale**2
+    bounds = shares_bet() * linear - losses() * squared / scale**2
     return float(logmeanexp(bounds))
 
 

@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 from google.protobuf.message import Message
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidecar.compare.comparer import _read
 from sidecar.compare.payload import MAX_OUTPUTS, Reader, UndecodableError
@@ -111,3 +113,14 @@ def test_of_what_cannot_be_read_nothing_is_held() -> None:
     found = _read(SimpleNamespace(read_response=refuse), b"")
     assert isinstance(found, UndecodableError)
     assert (str(found), found.__traceback__) == ("why", None)
+
+
+@pytest.mark.parametrize("reader", {type(reader): reader for reader, _ in TOO_MANY}.values())
+@given(message=st.binary(max_size=300) | st.binary(max_size=80).map(lambda b: field(3, b)))
+def test_any_bytes_are_read_or_undecodable(reader: Reader, message: bytes) -> None:
+    for read in (reader.read_response, reader.read_request):
+        try:
+            decoded = read(message)
+        except UndecodableError:
+            continue
+        assert isinstance(decoded.outputs, tuple)

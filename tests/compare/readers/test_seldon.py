@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import pytest
@@ -102,15 +101,6 @@ def test_what_cannot_be_read_is_undecodable(message: bytes) -> None:
 def test_a_message_of_very_many_values_is_refused_before_it_is_walked() -> None:
     with pytest.raises(UndecodableError, match="more than 100000"):
         READER.read_response(ndarray([0] * (MAX_NODES + 1)))
-
-
-@given(
-    st.binary(max_size=200) | st.binary(max_size=80).map(lambda b: b"\x1a" + bytes([len(b)]) + b)
-)
-def test_any_bytes_are_read_or_undecodable(message: bytes) -> None:
-    for reading in (READER.read_request, READER.read_response):
-        with contextlib.suppress(UndecodableError):
-            reading(message)
 
 
 @given(st.recursive(st.floats() | st.text() | st.none(), lambda inner: st.lists(inner, max_size=4)))

@@ -192,17 +192,6 @@ def test_the_features_of_examples_are_read(reader: Reader) -> None:
     assert outputs["height"].array.tolist() == [[1.5], [1.5]]
 
 
-@pytest.mark.parametrize("reader", [PredictReader(), ClassifyReader(), RegressReader()])
-@given(message=st.binary(max_size=200))
-def test_arbitrary_bytes_are_read_or_undecodable(reader: Reader, message: bytes) -> None:
-    for read in (reader.read_response, reader.read_request):
-        try:
-            decoded = read(message)
-        except UndecodableError:
-            continue
-        assert isinstance(decoded.outputs, tuple)
-
-
 @given(st.data())
 def test_a_message_with_bytes_changed_is_read_or_undecodable(data: st.DataObject) -> None:
     response = tf.PredictResponse(model_spec=_spec(7))

@@ -108,7 +108,7 @@ def test_the_bias_of_the_largest_and_of_the_smallest_numbers() -> None:
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_the_next_representable_number_is_one_ulp_away(dtype: str) -> None:
-    kind = NUMPY_TYPES[dtype].type
+    kind = np.dtype(NUMPY_TYPES[dtype]).type
     values = np.array([1.0, -1.0, 0.0, 1e-3, -1000.0], kind)
     above = np.nextafter(values, np.array(np.inf, kind))
     assert measure(values, above, dtype, 0, 0).figures["max_ulp"] == 1

@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.judge.evidence.histogram import BASE, EDGES_NS, Histogram
+from sidecar.judge.evidence.histogram import BASE, EDGES_NS, LAST, Histogram, bucket
 from sidecar.judge.evidence.mixtures import Side, rate_evidence, threshold
 from sidecar.judge.evidence.quantile import (
-    LAST,
-    bucket,
     quantile_estimate,
     quantile_interval,
     ratio_evidence,

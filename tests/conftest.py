@@ -1,4 +1,4 @@
-"""How long an example takes is no property of the judge: other work shares the machine."""
+"""How long an example takes is no property of what is tested: other work shares the machine."""
 
 from __future__ import annotations
 
