@@ -4,8 +4,10 @@
 
 Starts `shadow-sidecar run` with one shadow that is not there, several times, and tells how long it
 took until production's port took a connection and until all was ready, in seconds, and the CPU time
-of the three processes by then. Then leaves the last one alone for a while, and tells of each which
-share of a core it used and what it holds: RSS, its part of what is shared (PSS), what is its own.
+of the three processes by then. Then leaves one alone for a while, and beside it a wire and an
+observer as a pod has them, each by itself, asked for `/livez` every ten seconds as by a guard. It
+tells of each which share of a core it used and what it holds: RSS, its part of what is shared (PSS;
+here that is shared with the other ones, too), what is its own.
 Targets: ready in 1 s; observer 0.2 % of a core and 64 MiB, wire 0.1 % and 20 MiB.
 """
 
@@ -18,7 +20,9 @@ import platform
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +33,7 @@ from benchmarks.account import cpu_ns
 
 SETTLE_SECONDS = 15.0  # before rest is measured: what is loaded after "ready" is loaded
 LOOK_SECONDS = 0.002
+PROBE_SECONDS = 10.0
 NOBODY = "127.0.0.1:1"
 
 
@@ -45,9 +50,7 @@ class Started:
 @contextlib.contextmanager
 def started(priority: str) -> Iterator[Started]:
     """Start, wait until it is ready, and end it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _free_port()
     flags = {"listen": f"127.0.0.1:{port}", "upstream": NOBODY, "shadow": NOBODY}
     flags |= {"http": "127.0.0.1:0", "admin": "127.0.0.1:0"}
     command = [sys.executable, "-m", "sidecar", "run", "--print-ready"]
@@ -71,6 +74,43 @@ def started(priority: str) -> Iterator[Started]:
             yield Started(pids, accepting, ready, cpu)
         finally:
             process.terminate()
+
+
+@contextlib.contextmanager
+def pod(priority: str) -> Iterator[tuple[dict[str, int], str]]:
+    """A wire and an observer by themselves; their pids, and the observer's HTTP address."""
+    addresses = [f"127.0.0.1:{_free_port()}" for _ in range(2)]
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="idle-"))
+        tap = ["--tap", f"{folder}/tap.sock"]
+        wire = [*tap, "--route", f"{addresses[0]}={NOBODY}"]
+        observer = [*tap, "--shadow", NOBODY, "--http", addresses[1], "--admin", "127.0.0.1:0"]
+        observer += ["--set", f"observer.priority={priority}", "--state", "none"]
+        pids = {}
+        for name, module, arguments in (
+            ("wire", ["sidecar.wire"], wire),
+            ("observer", ["sidecar", "observe"], observer),
+        ):
+            command = [sys.executable, "-m", *module, *arguments]
+            process = stack.enter_context(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+            stack.callback(process.terminate)
+            pids[name] = process.pid
+        yield pids, addresses[1]
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _probed(address: str, seconds: float) -> None:
+    """Let time pass, and ask as a pod's guard does."""
+    ends = time.monotonic() + seconds
+    while (left := ends - time.monotonic()) > 0:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{address}/livez"):
+            pass
+        time.sleep(min(PROBE_SECONDS, left))
 
 
 def memory(pid: int) -> dict[str, float]:
@@ -102,16 +142,17 @@ def main() -> None:
         print(f"  CPU until then, {name:<12} {median(s.cpu[name] for s in starts):.2f} s")
     if not flags.seconds:
         return
-    with started(flags.priority) as it:
-        time.sleep(SETTLE_SECONDS)
-        before, began = {name: cpu_ns([pid]) for name, pid in it.pids.items()}, time.monotonic()
-        time.sleep(flags.seconds)
+    with started(flags.priority) as it, pod(flags.priority) as (pids, http):
+        _probed(http, SETTLE_SECONDS)
+        all_pids = it.pids | {f"pod's {name}": pid for name, pid in pids.items()}
+        before, began = {name: cpu_ns([pid]) for name, pid in all_pids.items()}, time.monotonic()
+        _probed(http, flags.seconds)
         seconds = time.monotonic() - began
         print(f"at rest for {seconds:.0f} s:")
-        for name, pid in it.pids.items():
+        for name, pid in all_pids.items():
             share = (cpu_ns([pid]) - before[name]) / 1e9 / seconds
             held = ", ".join(f"{kind} {mib:.0f}" for kind, mib in memory(pid).items())
-            print(f"  {name:<9}{share:8.3%} of a core; MiB: {held}")
+            print(f"  {name:<15}{share:8.3%} of a core; MiB: {held}")
 
 
 if __name__ == "__main__":

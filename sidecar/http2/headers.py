@@ -18,9 +18,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Generic, TypeAlias, TypeVar
 
-from hpack.table import HeaderTable
-
 from sidecar.http2.huffman import HuffmanError, decode_huffman
+from sidecar.http2.static_table import STATIC
 
 Field: TypeAlias = tuple[str, str]
 Head = TypeVar("Head")
@@ -41,10 +40,7 @@ _FIELD_OBJECTS = 16  # more for each field, whose text the table has
 _Entry: TypeAlias = tuple[Field, int, int]  # the field, its name's length and its size in bytes
 _STATIC: tuple[_Entry, ...] = (
     (("", ""), 0, 0),  # indices begin at 1
-    *(
-        ((name.decode(), value.decode()), len(name), _ENTRY_BYTES + len(name) + len(value))
-        for name, value in HeaderTable.STATIC_TABLE
-    ),
+    *(((name, value), len(name), _ENTRY_BYTES + len(name) + len(value)) for name, value in STATIC),
 )
 _STATIC_LENGTH = len(_STATIC)
 

@@ -7,12 +7,12 @@ whole memory is 256 states by 256 bytes at most.
 
 from __future__ import annotations
 
-from hpack.huffman_table import (
-    HUFFMAN_COMPLETE,
-    HUFFMAN_EMIT_SYMBOL,
-    HUFFMAN_FAIL,
-    HUFFMAN_TABLE,
-)
+from typing import Final
+
+# What `hpack` marks a step with.
+COMPLETE: Final = 1
+EMIT: Final = 2
+FAIL: Final = 4
 
 
 class HuffmanError(ValueError):
@@ -29,14 +29,17 @@ class _State:
         self.steps: list[_Step | None] = [None] * 256
 
     def step(self, byte: int) -> _Step:
+        # Four MiB, which whoever reads no call does without; each step is looked up once.
+        from hpack.huffman_table import HUFFMAN_TABLE
+
         number, emitted, flags = self.number, bytearray(), 0
         for half in (byte >> 4, byte & 0x0F):
             number, flags, symbol = HUFFMAN_TABLE[number * 16 + half]
-            if flags & HUFFMAN_FAIL:
+            if flags & FAIL:
                 raise HuffmanError("not a Huffman code")
-            if flags & HUFFMAN_EMIT_SYMBOL:
+            if flags & EMIT:
                 emitted.append(symbol)
-        step = (_state(number).steps, _state(number), bytes(emitted), flags & HUFFMAN_COMPLETE)
+        step = (_state(number).steps, _state(number), bytes(emitted), flags & COMPLETE)
         self.steps[byte] = step
         return step
 
@@ -59,7 +62,7 @@ def decode_huffman(data: bytes) -> bytes:
         HuffmanError: for an invalid code or padding.
     """
     state = _state(0)
-    steps, complete = state.steps, HUFFMAN_COMPLETE
+    steps, complete = state.steps, COMPLETE
     pieces = []
     for byte in data:
         steps, state, piece, complete = steps[byte] or state.step(byte)

@@ -334,7 +334,7 @@ def _plain(value: object) -> object:
         return [_plain(item) for item in value]
     try:
         return float(value) if isinstance(value, (bool, int, float, str)) else value
-    except ValueError:
+    except (ValueError, OverflowError):
         return value
 
 

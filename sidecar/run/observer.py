@@ -31,6 +31,7 @@ from sidecar.experiment.link import WireLink
 from sidecar.experiment.session import attach
 from sidecar.fields import ConfigError
 from sidecar.log import Log
+from sidecar.run.allocator import give_back, one_arena
 from sidecar.run.later import load
 from sidecar.run.state import open_keeping
 from sidecar.serve.bind import bind
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 
 SWEEP_SECONDS = 1.0
 ATTACH_SECONDS = 5.0
+GIVE_BACK_SECONDS = 60.0
+CALLS_NEED = ("hpack", "numpy")  # loaded with the first client; the first is needed first
 EXIT_CANNOT_START = 1
 EXIT_CONFIG = 2
 EXIT_BROKEN = 70  # a part has died that the rest is nothing without; as sysexits.h has it
@@ -78,6 +81,7 @@ def main(
         The exit code.
     """
     log = Log("observer")
+    one_arena()
     try:
         return uvloop.run(_run(settings, file, again, on_ready, log))
     except ConfigError as error:
@@ -167,7 +171,9 @@ async def _run(
         answering = asyncio.ensure_future(_answer(experiment, sockets, settings, spans, log, tasks))
         if await _is_first(answering, stop):
             doorman, push = answering.result()
+            gc.collect()
             spare_the_collector()
+            give_back()  # what was only needed until now
             _follow(tasks, settings, experiment, wire, log)
             tasks.start("configuration", reloader.watch())
             # Whoever waits for "ready" wants the first call seen; a late wire must not stop us.
@@ -202,6 +208,7 @@ def _follow(
     tasks.start("sweep", _sweep(experiment), vital=True)
     tasks.start("rest", _rest(experiment))
     tasks.start("numbers", _numbers(wire))
+    tasks.start("thrift", _thrift())
 
 
 async def _is_first(answering: asyncio.Future[Any], stop: asyncio.Event) -> bool:
@@ -320,11 +327,18 @@ async def _sweep(experiment: Experiment) -> None:
 async def _numbers(wire: WireLink) -> None:
     """Load what evidence is added up with, beside the loop, once there is a client.
 
-    Whoever is never asked does without. It takes a tenth of a second; where a call needs it sooner,
-    that call waits for it.
+    Whoever is never asked does without: in a cluster every pod pays for it. It takes a tenth of a
+    second; where a call needs it sooner, that call waits for it. Under `run` it is there already.
     """
     await wire.busy.wait()
-    await asyncio.to_thread(load, "numpy")
+    for name in CALLS_NEED:
+        await asyncio.to_thread(load, name)
+
+
+async def _thrift() -> None:
+    while True:
+        await asyncio.sleep(GIVE_BACK_SECONDS)
+        give_back()
 
 
 async def _rest(experiment: Experiment) -> None:

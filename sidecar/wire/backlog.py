@@ -43,6 +43,13 @@ class Backlog:
         if self._new >= CHUNK_BYTES:
             self._join()
 
+    def add_large(self, header: bytes, payload: bytes | memoryview) -> None:
+        """Append a record whose payload is not worth being copied to be one with others."""
+        self.add(header, b"")
+        self._join()
+        self._chunks.append(payload)
+        self.size += len(payload) + _PART
+
     def send(self, sock: socket.socket) -> None:
         """Send all of it.
 
@@ -64,11 +71,8 @@ class Backlog:
         Raises:
             OSError: not all was sent; the rest is kept.
         """
-        self.add(header, b"")
-        self._join()
+        self.add_large(header, payload)
         chunks = self._chunks
-        chunks.append(payload)
-        self.size += len(payload) + _PART
         try:
             self.send(sock)
         finally:

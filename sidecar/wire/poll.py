@@ -131,8 +131,8 @@ class Poller(selectors.BaseSelector):
                 return others
 
     def _ring(self, now: float) -> None:
-        """Call whose time has come."""
-        for fd in list(self._alarms):
+        """Call whose time has come, in the order of their times."""
+        for _, fd in sorted((when, fd) for fd, (when, _) in self._alarms.items()):
             alarm = self._alarms.get(fd)
             if alarm is None or alarm[0] > now:  # one before it may have called it off
                 continue

@@ -100,10 +100,14 @@ class Session:
         if not self._open:
             return
         if not isinstance(payload, bytes):
-            if len(payload) >= LARGE_BYTES and not self._blocked:
+            if len(payload) < LARGE_BYTES:
+                payload = bytes(payload)
+            elif self._blocked:
+                self._backlog.add_large(header, bytes(payload))
+                return
+            else:
                 self._put_now(header, payload)
                 return
-            payload = bytes(payload)
         self._backlog.add(header, payload)
         if not self._due:
             if not self._blocked:

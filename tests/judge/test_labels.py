@@ -122,6 +122,14 @@ def test_a_label_that_contradicts_the_one_that_was_counted_is_told() -> None:
     assert labels.fates[Fate.CONTRADICTED] == 1
 
 
+def test_a_number_that_no_float_can_hold_is_a_label_like_any() -> None:
+    labels = store()
+    labels.pair("a", "a", 1, 0)
+    labels.label(Label("a", 10**400), 1)
+    labels.label(Label("a", [10**400 + 1]), 2)
+    assert labels.fates == {Fate.JOINED: 1, Fate.DUPLICATE: 1, Fate.CONTRADICTED: 1}
+
+
 @pytest.mark.parametrize("again", [1, True, "1", "1.0"])
 def test_the_same_number_written_otherwise_contradicts_nothing(again: Any) -> None:
     labels = store()

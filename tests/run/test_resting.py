@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import urllib.request
 from pathlib import Path
 
-from tests.processes import accepts, free_port, http_json, http_text, python
-from tests.scenarios.stack import servers, sidecar
+from tests.processes import accepts, drained, free_port, http_json, http_text, is_ready, python
+from tests.scenarios.stack import servers
 from tests.scenarios.traffic import Mix, run
 
-NUMPY = "/numpy/"
+NUMPY, AIOHTTP, UVLOOP = "/numpy/", "/aiohttp/", "/uvloop/"
 
 
 def has(pid: int, part: str) -> bool:
@@ -19,27 +20,30 @@ def has(pid: int, part: str) -> bool:
     return any(".so" in line and part in line for line in lines)
 
 
-def test_an_observer_without_calls_does_without_numpy_whatever_it_is_asked() -> None:
-    calls = Mix(unary=20)
-    with servers(("bytes",), ("bytes",)) as (production, shadow):
-        with tempfile.TemporaryDirectory(prefix="state-") as state:
-            with sidecar(production, shadow, settings={"state.dir": state}) as it:
-                for path in ("/status", "/verdict", "/report.json", "/ended", "/pairs"):
-                    http_json(it.http, path)
-                for path in ("/", "/livez", "/readyz", "/metrics"):
-                    http_text(it.http, path)
-                assert has(it.pids["observer"], "/uvloop/")
-                assert not has(it.pids["observer"], NUMPY)
-                asyncio.run(run(it.address, calls))
-                assert it.settled(calls.calls)["calls"]["compared"] == calls.calls
-                it.process.wait_until(lambda: has(it.pids["observer"], NUMPY))
-
-
-def test_the_wire_has_the_standard_library_only_by_its_short_name_too() -> None:
-    with servers(("bytes",)) as (production,), tempfile.TemporaryDirectory() as folder:
-        listen = f"127.0.0.1:{free_port()}"
-        flags = ("--route", f"{listen}={production}", "--tap", f"{folder}/tap.sock")
-        with python("sidecar", "wire", *flags) as wire:
-            wire.wait_until(accepts(listen))
-            assert has(wire.pid, "/libc.")
-            assert not has(wire.pid, "/site-packages/")
+def test_a_pod_loads_pages_for_people_and_numbers_for_calls() -> None:
+    listen, http, calls = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}", Mix(unary=20)
+    with tempfile.TemporaryDirectory(prefix="rest-") as folder:
+        tap = ["--tap", f"{folder}/tap.sock"]
+        with servers(("bytes",), ("bytes",)) as (production, shadow):
+            flags = [*tap, "--shadow", shadow, "--admin", "127.0.0.1:0", "--http", http]
+            with (
+                python("sidecar", "wire", *tap, "--route", f"{listen}={production}") as wire,
+                python("sidecar", "observe", *flags, "--state", folder) as observer,
+            ):
+                observer.wait_until(accepts(http))
+                observer.wait_until(is_ready(http))
+                for path in ("/livez", "/readyz", "/metrics", "/status", "/counts", "/ended"):
+                    with urllib.request.urlopen(f"http://{http}{path}") as answer:
+                        assert answer.read()
+                assert has(observer.pid, UVLOOP)
+                assert not has(observer.pid, AIOHTTP)
+                for path in ("/verdict", "/report.json", "/pairs"):
+                    http_json(http, path)
+                assert "<html" in http_text(http, "/")
+                assert has(observer.pid, AIOHTTP)
+                assert not has(observer.pid, NUMPY)
+                asyncio.run(run(listen, calls))
+                observer.wait_until(drained(http, seen=calls.calls))
+                observer.wait_until(lambda: has(observer.pid, NUMPY))
+                assert has(wire.pid, "/libc.")
+                assert not has(wire.pid, "/site-packages/")

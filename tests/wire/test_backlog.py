@@ -40,6 +40,8 @@ def test_records_added_and_lent_arrive_in_order_and_leave_nothing(seed: int) -> 
             except BlockingIOError:
                 full += 1
             buffer[: len(payload)] = bytes(len(payload))
+        elif draw.random() < 0.3:
+            backlog.add_large(header, payload)
         else:
             backlog.add(header, payload)
         assert backlog.size >= len(put) - backlog.sent
