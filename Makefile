@@ -47,7 +47,9 @@ test-compiled: $(COMPILED)/.done ## Unit, law and scenario tests of the compiled
 	$(AS_COMPILED) TESTED_BUILD=compiled $(BIN)/python -m pytest --import-mode=append \
 	  -o cache_dir=build/pytest -m 'not interpreted' $(or $(ARGS),$(TESTS_COMPILED))
 
-TESTS_COMPILED := tests/test_build.py tests/compare tests/experiment tests/http2 tests/judge tests/observe \
+# Of the judge those that count: what decides is Python in both builds.
+TESTS_COMPILED := tests/test_build.py tests/compare tests/experiment tests/http2 tests/observe \
+  $(addprefix tests/judge/test_,builds.py criteria.py judge.py labelled.py pieces.py worst.py) \
   tests/tee tests/telemetry tests/wire tests/fuzz tests/scenarios
 
 wheel: $(COMPILED)/.done ## Both wheels in dist/: compiled for this Python, and plain for any

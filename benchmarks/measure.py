@@ -64,6 +64,7 @@ def measure(
     seconds: float,
     step: Callable[[str], None],
     quiet: Quiet,
+    table: Table | None = None,
 ) -> Table:
     """Measure every way under each of its shapes.
 
@@ -74,8 +75,9 @@ def measure(
         seconds: of load for each cell and repeat.
         step: told what is being measured.
         quiet: called before.
+        table: what was measured before, to be added to.
     """
-    table: Table = defaultdict(Cell)
+    found: Table = defaultdict(Cell, table or {})
     order = random.Random(0)
     for repeat in range(repeats):
         for way, shapes in order.sample(list(plan), len(plan)):
@@ -86,8 +88,8 @@ def measure(
                 for shape in order.sample(list(shapes), len(shapes)):
                     step(f"{repeat + 1}/{repeats} {way.name} · {shape}")
                     quiet()
-                    _once(it, shape, seconds, table[way.name, shape])
-    return dict(table)
+                    _once(it, shape, seconds, found[way.name, shape])
+    return dict(found)
 
 
 def _once(it: Standing, shape: Shape, seconds: float, cell: Cell) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from benchmarks import capture, matrix, observer
 from benchmarks.capture import Captured
-from benchmarks.isolation import OFF, OTHERS, SHARING, WELL, Isolation
+from benchmarks.isolation import BOUND, OFF, OTHERS, SHARING, WELL, Isolation
 from benchmarks.latency import Latency
 from benchmarks.load import Shape, size
 from benchmarks.matrix import Matrix, mirror, ours
@@ -148,13 +148,13 @@ def of_isolation(found: Isolation) -> Iterator[Target]:
             continue  # the tee is off: it shows what the machine does
         if name == WELL and others is not None:
             measured = case.p99.median / others.p99.median
-            yield Target(f"p99 / {OTHERS.removeprefix(OFF)[2:]}, {name}", "≤", 1.15, measured)
+            yield Target(f"p99 / {OTHERS.removeprefix(OFF)[2:]}, {name}", "≤", BOUND, measured)
             continue
         beside = ""
         if others is not None and name in SHARING:
             beside = f"{OTHERS.removeprefix(OFF)[2:]} {others.ratio.median:.2f}"
         what = f"p99 / with the tee off, {name}"
-        yield Target(what, "≤", 1.15, case.ratio.median, beside=beside)
+        yield Target(what, "≤", BOUND, case.ratio.median, beside=beside)
     failed = sum(case.failed for case in found.cases.values())
     yield Target("failed calls, all cases", "≤", 0, failed, "calls")
 
