@@ -30,6 +30,15 @@ class Collecting:
             return {"state": "", "calls": 0, "missing": {}, "service": {"gone": 0}}
         return found
 
+    def wait_all_heard(self) -> None:
+        """Until every pod has answered, which on a busy machine may not be in the first round."""
+
+        def heard() -> bool:
+            verdict = self.verdict()
+            return bool(verdict["state"]) and not verdict["missing"]
+
+        self.process.wait_until(heard)
+
     def wait_calls(self, calls: int, shadow: str = "") -> None:
         """Until it has heard of so many."""
         self.process.wait_until(lambda: self.verdict(shadow)["calls"] >= calls)

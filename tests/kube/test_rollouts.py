@@ -102,6 +102,7 @@ def test_the_gate_waits_then_passes_on_what_the_pods_have_seen_together() -> Non
     with servers(MODEL, MODEL, MODEL) as (*productions, same), ExitStack() as stack:
         pods = [stack.enter_context(sidecar(own, same, settings=both)) for own in productions]
         with collected(*pods) as gate:
+            gate.wait_all_heard()
             waiting = web(gate), web(gate, "shadow-guard")
             seen = [enough(pod, 400) for pod in pods]  # neither is enough alone
             gate.wait_calls(sum(seen))
