@@ -62,7 +62,7 @@ def measure(name: str, criteria: int, slices: int, folder: Path) -> dict[str, An
             row.observe(call, at, at + OFFSET)
         judge.snapshot((second + 1) * SECOND, row.coverage)
         began = time.process_time()
-        write = row.write()
+        write = row.pieces.write()
         cuts.append(time.process_time() - began)
         began = time.process_time()
         keeper.put([write])

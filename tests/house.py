@@ -30,6 +30,14 @@ from sidecar.telemetry.plan import SpanPlan
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 MS = 1_000_000
+ACCURACY = {
+    "name": "right",
+    "kind": "accuracy",
+    "margin": 0.1,
+    "required": True,
+    "outputs": "score",
+    "decision": {"threshold": 0.5},
+}
 DISAGREEMENT = {"name": "same", "kind": "disagreement", "margin": 0.05, "required": True}
 
 

@@ -117,12 +117,12 @@ class Keeping:
     def decided(self, row: Row) -> None:
         """Write a decision down."""
         if self._keeper is not None:
-            self._keeper.decided(row.kept_row(), row.latches())
+            self._keeper.decided(row.pieces.line(), row.pieces.latches())
 
     def begun(self, row: Row) -> None:
         """A row is about to count its first call, or the first by which it is known better."""
         if self._keeper is not None:
-            row.judge.attempt = self._keeper.begun(row.kept_row())
+            row.judge.attempt = self._keeper.begun(row.pieces.line())
 
     def has(self, row: Row) -> bool:
         """Whether a row would outlive us."""
@@ -152,9 +152,11 @@ class Keeping:
         if keeper.begins_anew():
             for judged in shadows:
                 for row in judged.every_row:
-                    row.anew()
+                    row.pieces.anew()
         if keeper.idle:
-            keeper.put([row.write() for j in shadows for row in j.every_row if row.has_changed])
+            keeper.put(
+                [row.pieces.write() for j in shadows for row in j.every_row if row.has_changed]
+            )
 
     def close(self, shadows: Iterable[Judged], now_ns: int) -> None:
         """Hand over the last of it, and end the thread."""
@@ -163,4 +165,4 @@ class Keeping:
         for judged in (shadows := list(shadows)):
             judged.evaluate(now_ns)
         rows = [row for judged in shadows for row in judged.every_row]
-        self._keeper.close([row.write(whole=True) for row in rows if row.has_changed])
+        self._keeper.close([row.pieces.write(whole=True) for row in rows if row.has_changed])

@@ -2,7 +2,7 @@
 
 Rule: what is here is about the calls of these versions and no others, and goes on where it was when
 they come back, in this process or the next. A decision is written down before anybody hears of it.
-Counterparts: `judged`, which says whose a call is; `judge.pieces` and `store`, which keep it.
+Counterparts: `judged`, which says whose a call is; `row_pieces`, what of it is to be kept.
 """
 
 from __future__ import annotations
@@ -13,24 +13,19 @@ from typing import Any, NamedTuple
 
 from sidecar.call import DRAWN, INELIGIBLE, SkipReason
 from sidecar.experiment.epoch import EpochCounts
-from sidecar.judge.codec import Codec, names_of
+from sidecar.experiment.row_pieces import PLAIN, RowPieces
 from sidecar.judge.counts import OF_FEW_KEYS, SIDES, Coverage, Snapshot
 from sidecar.judge.counts import Gap as PutDown
-from sidecar.judge.distributions import Distributions
-from sidecar.judge.evidence.histogram import Histogram
 from sidecar.judge.judge import Judge
 from sidecar.judge.pair import JudgedPair
-from sidecar.judge.pieces import Cutter, restore
+from sidecar.judge.pieces import restore
 from sidecar.judge.report import State, Verdict
 from sidecar.judge.verdict import few_keys_of
 from sidecar.judge.versions import Known
-from sidecar.store.kept import Kept, Key, Write
-from sidecar.store.kept import Row as KeptRow
+from sidecar.store.kept import Kept, Key
 
 MOST_GAPS = 50  # the latest
 LONG_NS = 30 * 10**9  # of being put down: shorter than what a collector looks at
-_PLAIN = Codec({})
-_LARGE = (Histogram, Distributions)  # whose count tells whether they have changed
 UNSEEN = "unseen"  # why calls are lost that only the wire saw
 UNTOLD = "version_untold"  # and those that told no version while several answered
 
@@ -109,8 +104,7 @@ class Row:
         self.has_changed = True
         self._decided, self._is_kept = decided, is_kept
         self._stands: State | None = None
-        self._cutter = Cutter(judge)
-        self._marks: dict[str, Any] = {}
+        self.pieces = RowPieces(self)
         self.verdict = judge.verdict(now_ns, self.coverage)  # as last evaluated
 
     @property
@@ -220,29 +214,32 @@ class Row:
     def evaluate(self, now_ns: int) -> Verdict:
         """Judge what has been counted so far."""
         self.has_changed = True
-        waits = self.held or self._unkept() or not self._is_kept(self)
+        unkept = self._unkept()  # once: another thread writes
+        waits = self.held or unkept or not self._is_kept(self)
         if waits and not self.is_decided:
             verdict = self.judge.verdict(now_ns, self.coverage, binding=False)
-            if verdict.state is State.PASS and self.held:
-                reason = f"{self.held}: {verdict.reason}"
-                self.verdict = replace(verdict, state=State.INCONCLUSIVE, reason=reason)
-                return self.verdict
             if verdict.state is State.PASS:
-                reason = f"the evidence is being written down: {verdict.reason}"
-                state = State.INCONCLUSIVE if (why := self._unkept()) else State.WATCHING
-                reason = f"not kept on disk: {why}; otherwise: {verdict.reason}" if why else reason
-                self.verdict = replace(verdict, state=state, reason=reason)
+                self.verdict = self._waiting(verdict, unkept)
                 return self.verdict
         self.verdict = self.judge.verdict(now_ns, self.coverage)
         stands = self.judge.stands
         if stands is not None and stands[0] is not self._stands:
             self._stands = stands[0]
             self._decided(self)
-        if self.verdict.state is State.PASS and (why := self._unkept()):
+        if self.verdict.state is State.PASS and unkept:
             # A kill would forget what comes now, be it harm.
-            reason = f"not kept on disk: {why}; otherwise: {self.verdict.reason}"
-            self.verdict = replace(self.verdict, state=State.INCONCLUSIVE, reason=reason)
+            self.verdict = _not_kept(self.verdict, unkept)
         return self.verdict
+
+    def _waiting(self, verdict: Verdict, unkept: str) -> Verdict:
+        """A PASS that is not decided now, and why."""
+        if self.held:
+            reason = f"{self.held}: {verdict.reason}"
+            return replace(verdict, state=State.INCONCLUSIVE, reason=reason)
+        if unkept:
+            return _not_kept(verdict, unkept)
+        reason = f"the evidence is being written down: {verdict.reason}"
+        return replace(verdict, state=State.WATCHING, reason=reason)
 
     def snapshot(self, now_ns: int) -> Snapshot:
         """What the judge has counted, for merging with others'."""
@@ -262,61 +259,7 @@ class Row:
             self.has_changed = True
             self.gaps = (*self.gaps[:-1], self.gaps[-1]._replace(lost_calls=calls))
 
-    # ---- keeping --------------------------------------------------------------------------------
-
-    def kept_row(self) -> KeptRow:
-        """As a line of the store."""
-        offset, stands = self.judge.unix_offset_ns, self.judge.stands
-        return KeptRow(
-            key=self.key,
-            number=self.judge.epoch,
-            attempt=self.judge.attempt,
-            sequence=self.judge.sequence,
-            began_unix_ns=self.judge.began_unix_ns,
-            seen_unix_ns=self.seen_ns + offset,
-            calls=self.judge.calls,
-            state=(stands[0] if stands else self.verdict.state).value,
-            reason=stands[1] if stands else self.verdict.reason,
-            decided_unix_ns=self.judge.decided_unix_ns,
-        )
-
-    def latches(self) -> dict[str, Any]:
-        """The piece that a decision is in."""
-        return self._cutter.latches()
-
-    def anew(self) -> None:
-        """Nothing of it is kept any more."""
-        self.has_changed = True
-        self._marks.clear()
-        self._cutter.anew()
-
-    def write(self, *, whole: bool = False) -> Write:
-        """What has changed since this was last asked; see `Cutter.changed`."""
-        self.has_changed = False
-        pieces = self._cutter.changed(whole=whole)
-        offset = self.judge.unix_offset_ns
-        own = {
-            "row/counts": [self.compared, self.blind],
-            "row/bytes": [self.bytes, self.unreadable],
-            "row/unplaced": self.unplaced,
-            "row/of_few": self.of_few,
-            "row/seen": [self.came_up_ns + offset, self.seen_ns + offset],
-            "row/gaps": [list(gap) for gap in self.gaps],
-            "row/place": self.place,
-            "row/put_down": [list(gap) for gap in self.put_down],
-            "row/books": self.books or [],
-        }
-        for path, value in own.items():
-            if self._marks.get(path) != value:
-                pieces[path] = self._marks[path] = value
-        for name in names_of(self.epoch):
-            value = getattr(self.epoch, name)
-            path = f"row/{name}"
-            mark = value.count if isinstance(value, _LARGE) else _PLAIN.plain(value)
-            if path not in self._marks or self._marks[path] != mark:
-                self._marks[path] = mark
-                pieces[path] = _PLAIN.plain(value) if isinstance(value, _LARGE) else mark
-        return Write(self.kept_row(), pieces, self._cutter.count + len(self._marks))
+    # ---- as it was kept -------------------------------------------------------------------------
 
     def is_elsewhere(self, kept: Kept) -> str:
         """Why what was kept is of another server: it told no version, and has another address."""
@@ -356,7 +299,7 @@ class Row:
             self.put_down = _long([*before, put_down])
             self.books = own.pop("books") or None
             self.came_up_ns, self.seen_ns = (at - offset for at in own.pop("seen"))
-            _PLAIN.restore(self.epoch, own)
+            PLAIN.restore(self.epoch, own)
         self.epoch.number = self.judge.epoch
         stands = self.judge.stands
         self._stands = stands[0] if stands else None
@@ -367,3 +310,8 @@ class Row:
             # What forbids it now (sampling, the disk, connections) is known at the first look.
             reason = f"not looked at since this process began; before: {self.verdict.reason}"
             self.verdict = replace(self.verdict, state=State.WATCHING, reason=reason)
+
+
+def _not_kept(verdict: Verdict, why: str) -> Verdict:
+    reason = f"not kept on disk: {why}; otherwise: {verdict.reason}"
+    return replace(verdict, state=State.INCONCLUSIVE, reason=reason)

@@ -6,7 +6,7 @@
     build       parts become one report: the verdict and everything a person wants to see with it,
                 made of sums, verdict, version_rows, drift, notices
     report      the report as typed data, which as_json carries
-    table       the report for a terminal
+    table       the report for a terminal, made of table_traffic, table_parts
     page        the report as a self-contained HTML page, made of
                 sections, criteria, traffic, distributions, versions, service, side_by_side, outlook
                 and look, which are made of layout, charts, figures, markup

@@ -2,7 +2,7 @@
 
 Rule: accepting and connecting are the only things that can fail here, and they fail for one
 connection at a time. Counterparts: `listen` and `connect` for its two ends, `forward` for the life
-of a connection, `tap` for observers.
+of a connection, `tap` for observers, `place` for where those find it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Final
 
 from sidecar.address import TCP, Unix, format_address
@@ -28,10 +27,10 @@ from sidecar.wire.listen import (
     close_listener,
     name_of,
     open_listeners,
-    open_private,
 )
 from sidecar.wire.memory import waiting_limit
 from sidecar.wire.options import Options, Route
+from sidecar.wire.place import Place
 from sidecar.wire.poll import Poller
 from sidecar.wire.records import VERSION
 from sidecar.wire.state import State
@@ -39,7 +38,6 @@ from sidecar.wire.stats import Counters, Snapshot
 from sidecar.wire.tap import NO_FILES_SECONDS, Tap
 from sidecar.wire.watch import Watch
 
-TAP_RETRY_SECONDS: Final = 1.0
 LEAVE_SECONDS: Final = 0.5  # between two rounds of asking clients to go elsewhere
 _ACCEPTS: Final = 64  # in one go, before the open connections have their turn
 
@@ -83,10 +81,10 @@ class Wire:
             log,
             self._strange,
         )
-        self._tap_retry: asyncio.TimerHandle | None = None
+        self._place = (
+            None if options.tap is None else Place(self._loop, options.tap, self._tap, log)
+        )
         self._leaving: asyncio.TimerHandle | None = None
-        self._tap_error = ""
-        self._tap_file: tuple[int, int] | None = None  # which its name was given to
         self._connections: dict[Connection, int] = {}
         self._connecting: set[asyncio.Task[None]] = set()
         self._taken = 0  # of the connections allowed: the open ones, and those to be
@@ -112,7 +110,8 @@ class Wire:
             return errors
         self._loop.set_exception_handler(self._mistake)
         self._tap.hello = self._hello()
-        self._open_tap()
+        if self._place is not None:
+            self._place.open()
         for sock, route in self._listeners:
             self._loop.add_reader(sock.fileno(), self._accept, sock, route)
         return []
@@ -152,9 +151,10 @@ class Wire:
             task.cancel()
         for connection in list(self._connections):
             connection.close()
-        for timer in (self._tap_retry, self._leaving):
-            if timer is not None:
-                timer.cancel()
+        if self._leaving is not None:
+            self._leaving.cancel()
+        if self._place is not None:
+            self._place.close()
         self._tap.close()
 
     def snapshot(self) -> Snapshot:
@@ -203,35 +203,6 @@ class Wire:
                 for listen, route in zip(self.listening, self._options.routes, strict=True)
             ],
         }
-
-    def _open_tap(self) -> None:
-        """Let observers in; without a tap production is forwarded all the same."""
-        path = self._options.tap
-        self._tap_retry = None
-        if path is None:
-            return
-        try:
-            listener = open_private(path)
-        except ListenError as error:
-            if str(error) != self._tap_error:
-                self._tap_error = str(error)
-                self._log("no tap", error=str(error), retry_seconds=TAP_RETRY_SECONDS)
-            self._tap_retry = self._loop.call_later(TAP_RETRY_SECONDS, self._open_tap)
-            return
-        self._tap.listen(listener)
-        self._tap_file = _file_of(path)
-        self._tap_error = ""
-        self._tap_retry = self._loop.call_later(TAP_RETRY_SECONDS, self._watch_tap, path)
-        self._log("tap", path=str(path))
-
-    def _watch_tap(self, path: Path) -> None:
-        """Open the tap again where its name was taken away: else no observer finds it any more."""
-        if self._tap.sessions or _file_of(path) == self._tap_file:
-            self._tap_retry = self._loop.call_later(TAP_RETRY_SECONDS, self._watch_tap, path)
-            return
-        self._log("tap gone", path=str(path))
-        self._tap.deafen()
-        self._open_tap()
 
     def _strange(self) -> None:
         self._counters.strangers += 1
@@ -376,15 +347,6 @@ def _tune(sock: socket.socket) -> None:
         with suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-
-
-def _file_of(path: Path) -> tuple[int, int] | None:
-    """The file that a name means now; None: no file."""
-    try:
-        found = path.lstat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _write(address: TCP | Unix) -> str:

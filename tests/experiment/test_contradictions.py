@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from sidecar.judge.labels import Label
 from sidecar.judge.report import State
-from tests.house import House, told
+from tests.house import ACCURACY, House, told
 
-ACCURACY = {
-    "name": "right",
-    "kind": "accuracy",
-    "margin": 0.1,
-    "required": True,
-    "outputs": "score",
-    "decision": {"threshold": 0.5},
-}
 CALLS = 600
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import resource
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from sidecar.serve.metrics import Metrics
 from sidecar.settings.settings import Settings
 from sidecar.store.keeper import Keeper
 from sidecar.store.reading import listed, reset
+from tests import disk
 from tests.experiment.test_blind import greeting
 from tests.house import FAILED, MS, House, told
 from tests.judge.pairs import pair
@@ -317,18 +316,12 @@ def test_a_fail_stands_though_the_disk_takes_not_a_byte(folder: Path, calls: int
     life = Life(folder)
     life.serve(calls)
     life.second()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        if not calls:
-            life.serve(1, 9.0)  # the first call is told of before the disk is full
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    if not calls:
+        life.serve(1, 9.0)  # the first call is told of before the disk is full
+    with disk.full():
         life.serve(400, 9.0)
         life.second()
         assert life.house.state() is State.FAIL
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, before)
     life.kill()
     for _ in range(2):
         again = Life(folder)

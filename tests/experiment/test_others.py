@@ -9,16 +9,7 @@ from sidecar.call import Observation
 from sidecar.judge.labels import Label
 from sidecar.judge.report import State
 from sidecar.pb.inference import open_inference_pb2 as oip
-from tests.house import FAILED, MS, House
-
-ACCURACY = {
-    "name": "right",
-    "kind": "accuracy",
-    "margin": 0.1,
-    "required": True,
-    "outputs": "score",
-    "decision": {"threshold": 0.5},
-}
+from tests.house import ACCURACY, FAILED, MS, House
 
 
 def says(request_id: str, **outputs: float) -> Observation:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import resource
-import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from sidecar.judge.report import State
 from sidecar.log import Log
 from sidecar.run.state import open_keeping
 from sidecar.settings.settings import Settings
+from tests import disk
 from tests.house import House, told
 
 
@@ -23,14 +22,8 @@ def full(tmp_path: Path) -> Keeping:
     folder = tmp_path / "state"
     folder.mkdir(mode=0o700)
     settings = Settings.model_validate({"state": {"dir": str(folder)}})
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
-    try:
+    with disk.full():
         return open_keeping(settings, "host", Log("test", io.StringIO()), {})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, before)
 
 
 def test_where_there_was_no_room_from_the_start_nothing_passes_and_harm_fails(

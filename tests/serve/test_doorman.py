@@ -238,7 +238,7 @@ def test_a_client_that_goes_while_pages_are_loaded_is_forgotten() -> None:
             await loaded.wait()
             return await load()
 
-        door.load = slowly  # type: ignore[method-assign]
+        door.load = slowly  # type: ignore[method-assign]  # it is asked of this one alone
         async with door.opened() as address:
             _, writer = await connected(address)
             writer.write(get("/pairs"))

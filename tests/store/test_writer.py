@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import pytest
 
 from sidecar.store.decisions import Decided
 from sidecar.store.reading import listed, whole
+from tests import disk
 from tests.store.made import KEY, Opened, row, write
 
 
@@ -33,19 +33,13 @@ def test_what_the_disk_did_not_take_waits_and_is_written_whole(
 ) -> None:
     one = Opened(folder)
     one.keep(write(row(), {"a": 1}))
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, limits[1]))
-    try:
+    with disk.full(64 << 10):
         one.keep(write(row(calls=20), {"a": 2, "b": "x" * (1 << 20)}))
         one.keep(write(row(calls=30), {"c": 3}, count=3))
         state = one.keeper.state
         assert (state.writes, state.failures) == (1, 2)
         assert state.error
         one.keeper.decided(row(calls=30, state="FAIL"), {})  # a few bytes still fit
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, before)
     one.keep(write(row(calls=40), {"d": 4}, count=4))
     assert (one.keeper.state.writes, one.keeper.state.error) == (2, "")
     (found,) = listed(folder)
@@ -60,19 +54,13 @@ def test_nothing_new_to_write_is_no_success_while_something_waits(folder: Path) 
     """Found on a disk that was full: every other second all seemed well, and a PASS was told."""
     one = Opened(folder)
     one.keep(write(row(), {"a": 1}))
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, limits[1]))
-    try:
+    with disk.full(64 << 10):
         one.keep(write(row(calls=20), {"a": 2, "b": "x" * (1 << 20)}))
         one.keep()
         one.keep()
         state = one.keeper.state
         assert (state.writes, state.failures) == (1, 3)
         assert state.error
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, before)
     one.keep()
     assert (one.keeper.state.writes, one.keeper.state.error) == (2, "")
     (found,) = listed(folder)
@@ -108,6 +96,7 @@ def test_a_file_that_breaks_while_it_is_written_is_set_aside_and_told_everything
 KILLED = """
 import sys
 from pathlib import Path
+from tests import disk
 from tests.store.made import KEY, Opened, row, write
 one = Opened(Path(sys.argv[1]), patience=5.0)
 kept = one.keeper.load(KEY)

@@ -4,7 +4,7 @@ Rule: those in the window are kept one by one, so that a label that comes later 
 of its call, and so that a collector can add the same block of several pods (`merging`). What left
 the window is kept as sums only; memory is constant. Sums are made when they are read, over all
 blocks since the last time at once. Counterparts: `blocks`, which holds a level for each length;
-`bets`, which says what sums there are.
+`bets`, which says what sums there are; `sums`, what is kept of a level and how.
 
 Sums over whole days are kept beside: of the days that are over, counted from the first block, those
 that had calls in most of their hours. An hour may be better than its day, and so may a day of which
@@ -13,9 +13,8 @@ an hour was seen.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, TypeAlias
 
@@ -23,6 +22,7 @@ import numpy as np
 
 from sidecar.judge.evidence.bets import BLOCKS, SIZES, Bets
 from sidecar.judge.evidence.mixtures import Floats, Side
+from sidecar.judge.evidence.sums import Sums, packed, plain, sums_of, unpacked
 
 DAY, HOUR = 86_400, 3_600
 HOURS_OF_DAY = 18  # of 24 must have calls for a day to be a whole one
@@ -30,18 +30,6 @@ Row: TypeAlias = list[float]
 """A block: calls, and the sums of its kind."""
 
 _EMPTY = {"first": None, "last": None, "rows": "", "width": 1, "old": None, "sums": None}
-
-
-@dataclass(slots=True)
-class Sums:
-    """Sums up to some block."""
-
-    vector: Floats
-    days: Floats | None = None  # the same, over whole days only
-    today: int = -1  # the day that the last block lies in, from the first block on
-    before: Floats | None = None  # the sums when that day began
-    hours: int = 0  # bits: hours of that day in which there were calls
-    cap: float = 0.0  # the most calls that a block has had
 
 
 class Level:
@@ -263,10 +251,10 @@ class Level:
         return {
             "first": self.first,
             "last": self.last,
-            "rows": _packed(table),
+            "rows": packed(table),
             "width": table.shape[1],
-            "old": _plain(self.folded),
-            "sums": _plain(self.sums),
+            "old": plain(self.folded),
+            "sums": plain(self.sums),
         }
 
     @classmethod
@@ -295,62 +283,7 @@ class Level:
         """
         level = cls(bets, seconds, keep)
         level.first, level.last = data["first"], data["last"]
-        level._packed = _unpacked(data["rows"], int(data.get("width", 1)), 2 + bets.sums)
-        level.old = _sums_of(bets.width, data["old"])
-        level._sums = _sums_of(bets.width, data["sums"])
+        level._packed = unpacked(data["rows"], int(data.get("width", 1)), 2 + bets.sums)
+        level.old = sums_of(bets.width, data["old"])
+        level._sums = sums_of(bets.width, data["sums"])
         return level
-
-
-def _packed(table: Floats) -> str:
-    """Number and sums of each block, as base64 of little-endian doubles: digits take ten times as
-    long to read."""
-    return base64.b64encode(table.astype("<f8").tobytes()).decode()
-
-
-def _unpacked(packed: str | Sequence[Sequence[float]], width: int, wanted: int) -> Floats:
-    """From `_packed`, or from the numbers themselves, as they were kept before.
-
-    Raises:
-        ValueError: it is neither, rows are not as wide as `wanted`, or a block has no number.
-    """
-    if isinstance(packed, str):
-        flat = np.frombuffer(base64.b64decode(packed, validate=True), dtype="<f8")
-        if len(flat) % width:
-            raise ValueError(f"blocks: {len(flat)} numbers in rows of {width}")
-        table = flat.reshape(-1, width)
-    else:
-        table = np.array([[float(x) for x in row] for row in packed] or np.zeros((0, 1)))
-    if len(table) and table.shape[1] != wanted:
-        raise ValueError(f"blocks: rows of {table.shape[1]} numbers, not {wanted}")
-    if not (table[:, 0] == np.floor(table[:, 0])).all() or not np.isfinite(table[:, 0]).all():
-        raise ValueError("blocks: numbers that are not whole")
-    return table
-
-
-def _plain(sums: Sums) -> dict[str, Any] | None:
-    if not sums.vector[BLOCKS]:
-        return None
-    days = None if sums.days is None else sums.days.tolist()
-    before = None if sums.before is None else sums.before.tolist()
-    return {
-        "vector": sums.vector.tolist(),
-        "days": days,
-        "today": sums.today,
-        "before": before,
-        "hours": sums.hours,
-        "cap": sums.cap,
-    }
-
-
-def _sums_of(width: int, data: Mapping[str, Any] | None) -> Sums:
-    if data is None:
-        return Sums(np.zeros(width))
-    for name in ("vector", "days", "before"):
-        if data[name] is not None and len(data[name]) != width:
-            raise ValueError(f"blocks: {name} has {len(data[name])} sums, not {width}")
-    vector, days, before = (
-        None if data[name] is None else np.array(data[name], dtype=np.float64)
-        for name in ("vector", "days", "before")
-    )
-    assert vector is not None
-    return Sums(vector, days, int(data["today"]), before, int(data["hours"]), float(data["cap"]))

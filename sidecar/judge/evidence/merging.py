@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sidecar.judge.evidence.bets import BLOCKS, CALLS, SIZES, Bets
-from sidecar.judge.evidence.level import Level, Sums
+from sidecar.judge.evidence.level import Level
 from sidecar.judge.evidence.mixtures import Floats
+from sidecar.judge.evidence.sums import Sums
 
 
 def merged(levels: Sequence[Level]) -> Level:

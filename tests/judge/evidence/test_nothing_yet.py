@@ -9,10 +9,11 @@ import pytest
 
 from sidecar.judge.evidence.bets import Bets
 from sidecar.judge.evidence.blocks import Blocks
-from sidecar.judge.evidence.level import Level, Sums
+from sidecar.judge.evidence.level import Level
 from sidecar.judge.evidence.likeness import LENGTHS
 from sidecar.judge.evidence.mean_bets import MeanBets
 from sidecar.judge.evidence.ratio_bets import RatioBets
+from sidecar.judge.evidence.sums import Sums
 
 F1 = tuple(
     (2.0 * (a and y) / 2, (a + y) / 2, 2.0 * (b and y) / 2, (b + y) / 2)
